@@ -1,0 +1,43 @@
+# Quench: build, run, test, measure.  `make help` lists the targets.
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+SOURCES := $(wildcard proxy/*/*.pyx proxy/*/*.pxd storenode/*.pyx storenode/*.pxd) pyproject.toml
+
+.PHONY: help build run test bench clean
+.DEFAULT_GOAL := help
+
+help:            ## list the targets
+	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+
+build: $(VENV)/.built   ## make .venv, compile the engine, install the command
+
+$(VENV)/.tools:
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --upgrade "pip>=25.1" "setuptools>=80" wheel "Cython>=3.3,<3.4"
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.tools $(SOURCES)
+	$(PY) -m pip install --quiet --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.tested: $(VENV)/.built
+	$(PY) -m pip install --quiet --group test
+	@touch $@
+
+run: build       ## the demo: three embedded nodes and a proxy on 127.0.0.1:6380
+	$(VENV)/bin/quench demo
+
+test: $(VENV)/.tested   ## everything the tests need, then the tests
+	@command -v redis-server >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && { apt-get install -y -qq redis-server || { apt-get update -qq && apt-get install -y -qq redis-server; } ; } >/dev/null 2>&1; } \
+	  || echo "redis-server is not installed: the tests that compare with it will be skipped, by name"
+	$(PY) -m pytest
+
+bench: build     ## targets side by side: requests/s, latency, CPU per request
+	$(PY) -m pip install --quiet --group bench
+	$(PY) -m bench.run
+
+clean:           ## forget everything built
+	rm -rf $(VENV) build *.egg-info
+	find proxy storenode bench -name '*.so' -delete -o -name '*.c' -delete
