@@ -48,7 +48,9 @@ class SlowRing:
                     digest = hashlib.md5((label + b"-" + str(k).encode())[:272]).digest()
                     self.points += [(value, node) for value in struct.unpack("<4I", digest)]
             self.points.sort(key=lambda point: point[0])
-        self.slots = [node for node, weight in enumerate(weights) for _ in range(weight if distribution == "modula" else 1)]
+        self.slots = [
+            node for node, weight in enumerate(weights) for _ in range(weight if distribution == "modula" else 1)
+        ]
 
     def hash(self, key: bytes) -> int:
         if self.hash_tag is not None:
