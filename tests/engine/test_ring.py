@@ -150,6 +150,18 @@ def test_modula_at_every_edge(weights):
         begin += weight
 
 
+def test_modula_slots_are_in_the_order_of_names():
+    placement = Placement([b"zz", b"bbb", b"y", b"aa"], [1, 4, 2, 1], "modula")
+    assert [placement.node(murmur_preimage(slot)) for slot in range(8)] == [2, 2, 3, 0, 1, 1, 1, 1]
+
+
+def test_equal_points_belong_to_the_first_name():
+    alike = [b"x" * 272 + last for last in (b"c", b"aa", b"b")]  # the same 272 bytes are hashed: every point is a tie
+    placement = Placement(alike, [1, 1, 1])
+    assert placement.points() == SlowRing(alike, [1, 1, 1], "ketama", "murmur").points
+    assert {placement.node(b"key:%d" % number) for number in range(100)} == {2}
+
+
 # ---- what the walk promises
 
 

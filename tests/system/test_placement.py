@@ -61,7 +61,11 @@ POOLS = [
     Pool("single", "murmur", weights=(1,)),
     Pool("hostname", "fnv1_32", host="localhost"),
     Pool("unix-sockets", "fnv1a_32", weights=(2, 1, 1, 1), unix=True),
-    Pool("long-names", "murmur", names=tuple(letter * 260 for letter in "abcd")),
+    Pool("modula-uneven-names", "murmur", "modula", (1, 4, 2, 1), names=("zz", "bbb", "y", "aa")),
+    *(
+        Pool(f"names-of-{size}", "murmur", names=tuple(letter * size for letter in "abcd"))
+        for size in (260, 269, 270, 300)
+    ),
 ]
 
 
