@@ -11,6 +11,7 @@ A user's mistake is one line on stderr, without a traceback.
 
 import importlib
 import json
+import os
 import platform
 import sys
 from difflib import get_close_matches
@@ -19,10 +20,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
+from click.exceptions import NoArgsIsHelpError
 
 from proxy.address import parse_listen
 from proxy.config_file import load
 from proxy.config_text import defaults, describe, describe_text, effective, to_yaml
+from proxy.placement import routes
 from proxy.settings import ConfigError, Pool, Settings
 from proxy.units import parse_size
 
@@ -35,14 +39,31 @@ VERBOSITY = ((2, "critical"), (3, "error"), (4, "warning"), (6, "info"), (11, "d
 class Verbs(click.Group):
     """A group whose verb may be left out: `quench -c FILE` and `quench FILE.yml` run, `quench -t -c FILE` checks."""
 
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """Run the verb and exit; a usage error is one line."""
+        try:
+            status = super().main(*args, **extra | {"standalone_mode": False})
+        except NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except click.ClickException as error:
+            click.echo(f"quench: {error.format_message()}", err=True)
+            sys.exit(error.exit_code)
+        except click.Abort:
+            sys.exit(130)
+        sys.exit(status or 0)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the verb in front where it was left out."""
+        if not args and "QUENCH_CONF_FILE" in os.environ:
+            args = ["run"]
         first = args[0] if args else ""
-        if first and first not in self.commands and first not in ("-h", "--help", "-V", "--version"):
-            if {"-t", "--test-conf"} & set(args):
-                args = ["check", *(arg for arg in args if arg not in ("-t", "--test-conf"))]
-            elif first.startswith("-") or "." in first or "/" in first or Path(first).is_file():
-                args = ["run", *args]
+        if first in self.commands or first in ("", "-h", "--help", "-V", "--version"):
+            pass
+        elif {"-t", "--test-conf"} & set(args):
+            args = ["check", *args]
+        elif first.startswith("-") or "." in first or "/" in first or Path(first).is_file():
+            args = ["run", *args]
         return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
@@ -54,7 +75,7 @@ class Verbs(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class SizeType(click.ParamType):
+class SizeType(click.ParamType[int]):
     """An option that is a size: 256mb."""
 
     name = "size"
@@ -67,7 +88,7 @@ class SizeType(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class HostPortType(click.ParamType):
+class HostPortType(click.ParamType[tuple[str, int]]):
     """An option that is a TCP address: host:port."""
 
     name = "host:port"
@@ -122,7 +143,8 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
 
 @click.group(
     cls=Verbs, context_settings=CONTEXT, no_args_is_help=True, subcommand_metavar="[VERB] [OPTIONS] [FILE]",
-    epilog="Every option can be a variable: QUENCH_CONF_FILE=… · Signals: TERM and INT drain, a second one stops.\n\n"
+    epilog="\b\nVariables: QUENCH_CONF_FILE QUENCH_VERBOSE QUENCH_POOL QUENCH_LISTEN QUENCH_MAXMEMORY\n"
+    "Exit: 0 clean, 1 crashed, 2 wrong usage, 78 wrong configuration\n\n"
     "Example:  quench demo & redis-cli -p 6380 set hello world",
 )  # fmt: skip
 @click.option("-V", "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version,
@@ -131,7 +153,7 @@ def cli() -> None:
     """A smart proxy tier for Redis: one port in front of many nodes. Without a verb, FILE is run."""
 
 
-@cli.command(context_settings=CONTEXT)
+@cli.command(context_settings=CONTEXT, short_help="Serve the pools of FILE.")
 @conf_file
 @click.option("-v", "--verbose", type=click.IntRange(0, 11), metavar="N", default=5, show_default=True,
               is_flag=False, flag_value=7, envvar="QUENCH_VERBOSE",
@@ -147,7 +169,7 @@ def run(file: str | None, given: str | None, verbose: int) -> None:
     _start("proxy.app", "run", settings, log_level=level)
 
 
-@cli.command(context_settings=CONTEXT)
+@cli.command(context_settings=CONTEXT, short_help="Say everything that is wrong with FILE.")
 @conf_file
 @click.option("-t", "--test-conf", is_flag=True, expose_value=False, hidden=True, help="twemproxy's word for check.")
 def check(file: str | None, given: str | None) -> None:
@@ -162,7 +184,7 @@ def check(file: str | None, given: str | None) -> None:
     click.echo(f"{settings.file}: ok: {pools}, {nodes} node{'s' * (nodes != 1)}, engines: {settings.engines}")
 
 
-@cli.command(context_settings=CONTEXT)
+@cli.command(context_settings=CONTEXT, short_help="Print the effective configuration, or the options.")
 @conf_file
 @as_json
 @click.option("--describe", "describe_", is_flag=True, help="Print every option: value, default, meaning.")
@@ -186,7 +208,7 @@ def config(file: str | None, given: str | None, json_: bool, describe_: bool, de
         click.echo(_json(document) if json_ else to_yaml(document), nl=json_)
 
 
-@cli.command(context_settings=CONTEXT)
+@cli.command(context_settings=CONTEXT, short_help="Say on which node a key lives.")
 @click.option("-c", "--conf-file", "file", metavar="FILE", envvar="QUENCH_CONF_FILE",
               help="Configuration; - reads stdin.")  # fmt: skip
 @click.option("--pool", "name", metavar="NAME", envvar="QUENCH_POOL", help="The pool, where FILE has several.")
@@ -199,14 +221,16 @@ def route(file: str | None, name: str | None, json_: bool, keys: tuple[str, ...]
     Example:  quench route -c config/redis.yml user:1000 user:1001
     """
     pool = _pool(_settings(file, None), name)
-    rows = _routes(pool, keys)
+    rows = routes(pool, keys)
     if json_:
         click.echo(_json(rows))
-    for row in [] if json_ else rows:
-        click.echo(f"{row['key']} → hash {row['hash']} → node {row['node']} → {row['address']}")
+        return
+    for row in rows:
+        home = "any node" if row["node"] is None else f"node {row['node']} → {row['address']}"
+        click.echo(f"{row['key']} → hash {row['hash']} → {home}")
 
 
-@cli.command(context_settings=CONTEXT)
+@cli.command(context_settings=CONTEXT, short_help="Run one embedded storage node.")
 @click.option("--listen", type=HostPortType(), default="127.0.0.1:6379", show_default=True, envvar="QUENCH_LISTEN",
               help="Where to accept clients; port 0 is any free one.")  # fmt: skip
 @click.option("--maxmemory", type=SizeType(), default="256mb", show_default=True, envvar="QUENCH_MAXMEMORY",
@@ -221,7 +245,7 @@ def node(listen: tuple[str, int], maxmemory: int) -> None:
     _start("storenode.server", "run", host, port, maxmemory)
 
 
-@cli.command(context_settings=CONTEXT)
+@cli.command(context_settings=CONTEXT, short_help="Run three embedded nodes and a proxy.")
 @click.option("--listen", type=HostPortType(), default="127.0.0.1:6380", show_default=True, envvar="QUENCH_LISTEN",
               help="Where the proxy accepts clients.")  # fmt: skip
 def demo(listen: tuple[str, int]) -> None:
@@ -236,10 +260,9 @@ def demo(listen: tuple[str, int]) -> None:
 
 def _settings(file: str | None, given: str | None) -> Settings:
     """The settings of the file that was named; warnings and problems to stderr, exit 78 if there are problems."""
-    if given is not None and file is not None and click.get_current_context().get_parameter_source("file") is not None:
-        from_flag = click.get_current_context().get_parameter_source("file") is click.core.ParameterSource.COMMANDLINE
-        if from_flag:
-            raise click.UsageError(f"two configuration files: -c {file} and {given}; give one")
+    flag = click.get_current_context().get_parameter_source("file") is ParameterSource.COMMANDLINE
+    if given and flag:
+        raise click.UsageError(f"two configuration files, {file} and {given}; give one")
     path = given or file
     if path is None:
         raise click.UsageError("no configuration file; give -c FILE or set QUENCH_CONF_FILE")

@@ -21,7 +21,8 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from proxy.address import Server, make_server, parse_server
 from proxy.options import ENGINES, GROUPS, OPTIONS, Option
-from proxy.settings import MASK, ConfigError, Pool, Problem, Settings
+from proxy.placement import pointless
+from proxy.settings import MASK, ConfigError, Pool, Problem, Secret, Settings
 from proxy.spelling import nearest, parse
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
@@ -131,7 +132,8 @@ class _Reader:
         if name in GROUPS or any(name == option.key for option in OPTIONS):
             self.problem(key, name, "is an option of a pool; move it under pools: NAME:")
         else:
-            self.problem(key, name, f"unknown key{nearest(name, ['engines', 'pools'])}; at the root are engines, pools")
+            advice = nearest(name, ["engines", "pools"]) or "; at the root are engines and pools"
+            self.problem(key, name, f"unknown key{advice}")
 
     def pools(self, node: MappingNode) -> list[Pool]:
         """All pools, checked against each other."""
@@ -273,7 +275,7 @@ class _PoolReader:
         value = self.servers(node, path) if option.kind == "servers" else self.reader.scalar(option, node, path)
         if value is UNSET:
             return
-        if option.kind in ("secret", "text") and value == MASK:
+        if value == Secret(MASK):
             self.reader.warn(node, path, "is the mask that quench config prints, not a password")
         for field in (option.key,) if option.sets is None or option.key == "redis" else option.sets:
             if field in self.spelled:
@@ -311,7 +313,8 @@ class _PoolReader:
         known = ["address", "weight", "name"]
         for name, key, value in self.reader.entries(node, path):
             if name not in known:
-                self.reader.problem(key, f"{path}.{name}", f"unknown key{nearest(name, known)}; a node has {', '.join(known)}")
+                advice = nearest(name, known) or f"; a node has {', '.join(known)}"
+                self.reader.problem(key, f"{path}.{name}", f"unknown key{advice}")
             elif (text := self.reader.text(value, f"{path}.{name}")) is not None:
                 fields[name] = text
                 if name == "weight" and not text.isdecimal():
@@ -363,6 +366,11 @@ class _PoolReader:
                 self.node("hash"), f"{self.path}.hash",
                 f"crc32 has 15 bits and ketama's ring 32, so one node would hold nearly every key; {advice}",
             )  # fmt: skip
+        total = sum(server.weight for server in pool.servers)
+        for index in pointless(pool):
+            path = f"{self.path}.servers[{index}]"
+            node = self.nodes["servers"].value[index]
+            harm(node, path, f"weight {pool.servers[index].weight} of {total} gives it no point, so no key; raise it")
         if pool.distribution == "random" and len(pool.servers) > 1:
             self.reader.warn(
                 self.node("distribution"), f"{self.path}.distribution",

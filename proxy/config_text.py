@@ -92,7 +92,7 @@ def defaults() -> str:
             continue
         if option.group != group:
             group = option.group
-            lines += [f"    #{group}:", ""] if group else []
+            lines += [f"    #{group}:"] if group else []
         lines += [*_sample(option, "      " if group else "    "), ""]
     return "\n".join(lines[:-1]) + "\n"
 
@@ -114,12 +114,10 @@ SAMPLES = {
 
 def _sample(option: Option, indent: str) -> list[str]:
     """The comment and the line of one option."""
+    values = f" ({expected(option)})" if option.choices or option.kind in ("servers", "listen") else ""
     note = fill(
-        f"{_sentence(option.help)} {_sentence(expected(option))}", WIDTH,
+        f"{option.help[:1].upper()}{option.help[1:]}{values}.", WIDTH,
         initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ",
     )  # fmt: skip
     return [note, indent + SAMPLES.get(option.key, f"#{option.name}: {to_word(_default(option))}")]
 
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."

@@ -16,23 +16,28 @@ from proxy.address import Listen, Server
 MASK = "********"
 
 
-class Secret(str):
-    """A password. It prints as a mask wherever it is shown; `reveal()` is the only way to its text."""
+class Secret:
+    """A password. It prints as a mask, no encoder takes it, and `reveal()` is the only way to its text."""
 
-    __slots__ = ()
+    __slots__ = ("_text",)
 
-    def __repr__(self) -> str:
-        return repr(MASK)
-
-    def __str__(self) -> str:
-        return MASK
-
-    def __format__(self, spec: str) -> str:
-        return format(MASK, spec)
+    def __init__(self, text: str) -> None:
+        self._text = text
 
     def reveal(self) -> str:
-        """The password itself, as a plain str."""
-        return str.__str__(self)
+        """The password itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"Secret({MASK})"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
 
 
 class Reconnect(Struct, frozen=True, kw_only=True):
