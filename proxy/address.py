@@ -17,6 +17,8 @@ from msgspec import Struct
 UNLABELLED_PORT = 11211
 MOST_WEIGHT = (1 << 31) - 1
 
+_NUMBER = re.compile(r"[0-9]{1,10}")
+
 
 class Listen(Struct, frozen=True):
     """Where a pool accepts clients: `host` and `port` (0: any free one), or a unix socket at `path`."""
@@ -80,6 +82,8 @@ def parse_listen(text: str) -> Listen:
     if text.startswith("/"):
         path, _, mode = text.partition(" ")
         mode = mode.strip()
+        if not _is_word(path):
+            raise ValueError(f"expected the path of a unix socket, got '{path}'")
         if mode and not re.fullmatch(r"0?[0-7]{3}", mode):
             raise ValueError(f"expected permissions in octal like 0770 after the path, got '{mode}'")
         return Listen(path=path, mode=int(mode, 8) if mode else None)
@@ -93,20 +97,27 @@ def parse_server(text: str) -> Server:
     head, _, tail = address.rpartition(":")
     weight = 1
     # Read from the right, as twemproxy does: the last number is a weight if a port (or a unix path) stands before it.
-    if head and tail.isdecimal() and (head.startswith("/") or re.search(r":[0-9]+$", head)):
+    if head and _NUMBER.fullmatch(tail) and (head.startswith("/") or re.search(r":[0-9]+$", head)):
         address, weight = head, int(tail)
     return make_server(address, weight, name.strip() or None)
+
+
+def parse_weight(text: str) -> int:
+    """Read a weight. Raises ValueError with advice."""
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"a weight is a whole number from 1, got '{text}'")
+    return int(text)
 
 
 def make_server(address: str, weight: int = 1, name: str | None = None) -> Server:
     """A checked Server, whose line can be written down and read again. Raises ValueError with advice."""
     if not 1 <= weight <= MOST_WEIGHT:
         raise ValueError(f"a weight is a whole number from 1, got {weight}; to take a server out, delete its line")
-    if name is not None and (not name or re.search(r"\s", name)):
+    if name is not None and not _is_word(name):
         raise ValueError(f"a name is one word, got '{name}'")
     if not address.startswith("/"):
         _split_host(address, least_port=1)
-    elif re.search(r"\s", address) or len(address) == 1 or address.endswith(":"):
+    elif not _is_word(address) or len(address) == 1 or address.endswith(":"):
         raise ValueError(f"expected the path of a unix socket, got '{address}'")
     return Server(address, weight, name)
 
@@ -114,7 +125,7 @@ def make_server(address: str, weight: int = 1, name: str | None = None) -> Serve
 def _split_host(text: str, least_port: int) -> tuple[str, str]:
     """Host (brackets kept) and port (digits, as written)."""
     host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or re.search(r"\s", host):
+    if not _is_word(host) or not _NUMBER.fullmatch(port):
         raise ValueError(f"expected host:port, got '{text}'")
     if not least_port <= int(port) <= 65535:
         raise ValueError(f"a port is a number from {least_port} to 65535, got {port}")
@@ -122,6 +133,11 @@ def _split_host(text: str, least_port: int) -> tuple[str, str]:
     if ":" in host and not _is_ipv6(literal):
         raise ValueError(f"expected host:port, got '{text}'; an IPv6 address goes in brackets: [::1]:6379")
     return host, port
+
+
+def _is_word(text: str) -> bool:
+    """Can be written in one line among others: not empty, no white space, nothing invisible."""
+    return bool(text) and text.isprintable() and " " not in text
 
 
 def _is_ipv6(host: str) -> bool:

@@ -12,20 +12,24 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 from msgspec import UNSET
+from yaml.events import CollectionEndEvent, CollectionStartEvent
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from proxy.address import Server, make_server, parse_server
+from proxy.address import Server, make_server, parse_server, parse_weight
 from proxy.options import ENGINES, GROUPS, OPTIONS, Option
 from proxy.placement import pointless
 from proxy.settings import MASK, ConfigError, Pool, Problem, Secret, Settings
 from proxy.spelling import nearest, parse
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+# Composing recurses in C without a limit, and overruns the stack on a file of brackets: a reload must survive that.
+MOST_DEPTH = 32
 NULL = "tag:yaml.org,2002:null"
 MERGE = "tag:yaml.org,2002:merge"
 
@@ -48,6 +52,13 @@ def loads(text: str, file: str = "<text>", environ: Mapping[str, str] | None = N
     """Read the configuration `text`; `file` names it in messages. Raises ConfigError with all of its problems."""
     reader = _Reader(file, os.environ if environ is None else environ)
     try:
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            if depth > MOST_DEPTH:
+                mark = event.start_mark
+                message = f"is nested more than {MOST_DEPTH} deep; a configuration needs 5"
+                raise ConfigError([Problem(file, mark.line + 1, mark.column + 1, "", message)])
         root = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -163,21 +174,34 @@ class _Reader:
             if not isinstance(key, ScalarNode):
                 self.problem(key, path, f"expected a key, got {_shape(key)}")
             elif key.tag == MERGE and not self.nutcracker:
-                for source in value.value if isinstance(value, SequenceNode) else [value]:
-                    if isinstance(source, MappingNode) and source is not node:
-                        merged += [(k.value, k, v) for k, v in source.value if isinstance(k, ScalarNode)]
-                    else:
-                        self.problem(value, path, "expected << to merge a mapping")
+                merged += self.merged(key, value, path, (node,))
             elif key.value in seen:
                 first = seen[key.value].start_mark.line + 1
                 self.problem(key, _join(path, key.value), f"occurs twice, first on line {first}; keep one")
             else:
                 seen[key.value] = key
                 yield key.value, key, value
-        for name, key, value in merged:
+        for name, key, value in merged:  # a key of the mapping itself wins, then the first merge that has it
             if name not in seen:
                 seen[name] = key
                 yield name, key, value
+
+    def merged(
+        self, merge: Node, value: Node, path: str, outer: tuple[Node, ...]
+    ) -> Iterator[tuple[str, Node, Node]]:
+        """The entries that `<<: value` brings in, its own merges last; `outer` are the mappings being merged into."""
+        for source in value.value if isinstance(value, SequenceNode) else [value]:
+            if not isinstance(source, MappingNode) or source in outer:
+                self.problem(merge, path, "expected << to merge another mapping")
+                continue
+            further = []
+            for key, inner in source.value:
+                if key.tag == MERGE:
+                    further.append((key, inner))
+                elif isinstance(key, ScalarNode):
+                    yield key.value, key, inner
+            for key, inner in further:
+                yield from self.merged(key, inner, path, (*outer, source))
 
     def text(self, node: Node, path: str) -> str | None:
         """The text of a scalar, its variables filled in; None, and a problem noted, if there is none."""
@@ -194,7 +218,11 @@ class _Reader:
             self.problem(node, path, f"variable {name} is not set; set it, or write ${{{name}:-default}}")
         if unset:
             return None
-        return VARIABLE.sub(lambda m: self.environ.get(m[1]) or m[2] or "", node.value)
+        text = VARIABLE.sub(lambda m: self.environ.get(m[1]) or m[2] or "", node.value)
+        if any("\ud800" <= char <= "\udfff" for char in text):  # how Python spells bytes of a variable that are no text
+            self.problem(node, path, "a variable in it is not UTF-8 text; set it again")
+            return None
+        return text
 
     def scalar(self, option: Option, node: Node, path: str) -> Any:
         """The value of an option; UNSET, and a problem noted, if it has none."""
@@ -308,7 +336,7 @@ class _PoolReader:
         """One node, in either form."""
         if not isinstance(node, MappingNode):
             text = self.reader.text(node, path)
-            return None if text is None else self.attempt(node, path, parse_server, text)
+            return None if text is None else self.attempt(node, path, partial(parse_server, text))
         fields: dict[str, str] = {}
         known = ["address", "weight", "name"]
         for name, key, value in self.reader.entries(node, path):
@@ -317,19 +345,19 @@ class _PoolReader:
                 self.reader.problem(key, f"{path}.{name}", f"unknown key{advice}")
             elif (text := self.reader.text(value, f"{path}.{name}")) is not None:
                 fields[name] = text
-                if name == "weight" and not text.isdecimal():
-                    self.reader.problem(value, f"{path}.weight", f"expected a whole number from 1, got '{text}'")
-                    return None
         if "address" not in fields:
             self.reader.problem(node, f"{path}.address", "is missing: host:port, or the path of a unix socket")
             return None
-        weight = int(fields.get("weight", "1"))
-        return self.attempt(node, path, make_server, fields["address"], weight, fields.get("name"))
 
-    def attempt(self, node: Node, path: str, make: Callable[..., Server], *args: Any) -> Server | None:
-        """`make(*args)`, or None and its ValueError noted."""
+        def make() -> Server:
+            return make_server(fields["address"], parse_weight(fields.get("weight", "1")), fields.get("name"))
+
+        return self.attempt(node, path, make)
+
+    def attempt(self, node: Node, path: str, make: Callable[[], Server]) -> Server | None:
+        """`make()`, or None and its ValueError noted."""
         try:
-            return make(*args)
+            return make()
         except ValueError as error:
             self.reader.problem(node, path, str(error))
             return None

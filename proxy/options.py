@@ -118,9 +118,14 @@ OPTIONS: tuple[Option, ...] = (
     Option("password_file", "file", "the password, taken from the first line of this file", sets=("password",)),
     Option("node_username", "text", "the ACL user at the nodes; without one, Redis's default user"),
     Option("node_password", "secret", "given to the nodes"),
-    Option("node_password_file", "file", "the node_password, taken from the first line of this file",
-           sets=("node_password",)),
-    Option("redis_auth", "secret", "the password and the node_password in one", "both", sets=("password", "node_password")),
+    Option(
+        "node_password_file", "file", "the node_password, taken from the first line of this file",
+        sets=("node_password",),
+    ),
+    Option(
+        "redis_auth", "secret", "the password and the node_password in one", "both",
+        sets=("password", "node_password"),
+    ),
     Option("redis_db", "count", "the database at the nodes that clients see as database 0", "both", most=16383),
     Option(
         "server_connections", "count",
@@ -140,7 +145,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("server_failure_limit", "count", "failures in a row that eject a node", "both", least=1),
     Option(
         "server_retry_timeout", "duration",
-        "the wait between probes of an ejected node; a probe is one PING (twemproxy risks a client's request, every 30s)", "both",
+        "the wait between probes of an ejected node, one PING each (twemproxy risks a request, every 30s)", "both",
         least=0.001, nutcracker=30.0,
     ),
     Option("reconnect.first", "duration", "the wait after the first failed attempt to connect to a node", least=0.001),
@@ -155,9 +160,7 @@ OPTIONS: tuple[Option, ...] = (
         least=1024,
     ),
     Option("limits.output_hard", "size", "unread replies of a client, from where it is closed", least=1024),
-    Option(
-        "limits.query_buffer", "size", "waiting requests of a client, from where it is not read from", least=1024
-    ),
+    Option("limits.query_buffer", "size", "waiting requests of a client, from where it is not read from", least=1024),
     Option(
         "limits.input_total", "size",
         "requests of all clients of an engine; the oldest incomplete request always gets in", least=1024,
@@ -166,14 +169,15 @@ OPTIONS: tuple[Option, ...] = (
         "limits.backlog", "size",
         "unsent requests of a node connection, from where new ones get an error at once", least=1024,
     ),
-    Option(
-        "limits.bulk", "size", "requests from this size travel on a connection of their own", least=1024
-    ),
+    Option("limits.bulk", "size", "requests from this size travel on a connection of their own", least=1024),
     Option("limits.max_bulk", "size", "the longest string a client may send (Redis: proto-max-bulk-len)", least=1024),
     Option(
         "limits.max_tombstones", "count",
         "late replies that a node connection may still owe; with more it is replaced", least=1,
     ),
-    Option("limits.tombstone_age", "duration", "a node connection is replaced, too, when a reply is this late", least=0.001),
+    Option(
+        "limits.tombstone_age", "duration", "a node connection is replaced, too, when a reply is this late",
+        least=0.001,
+    ),
     Option("redis", "flag", "true: the pool speaks Redis; Quench speaks nothing else", "nutcracker", sets=()),
 )  # fmt: skip

@@ -5,6 +5,7 @@ wrong and what to do; the loader adds the place. Writing gives what YAML should 
 value again, a password excepted: it is written as a mask.
 """
 
+import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,6 +20,8 @@ Number = TypeVar("Number", int, float)
 
 # YAML 1.1 has eleven words for a truth value; these are the ones that people write.
 TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+_NUMBER = re.compile(r"[0-9]{1,15}")
 
 
 def parse(option: Option, text: str, nutcracker: bool = False) -> Any:
@@ -67,7 +70,7 @@ def _parse_size(option: Option, text: str) -> int:
 
 
 def _parse_count(option: Option, text: str) -> int:
-    if not text.isdecimal() or len(text) > 18:
+    if not _NUMBER.fullmatch(text):
         raise ValueError(f"expected a whole number, got '{text}'")
     return _bounded(option, int(text), str)
 
@@ -75,14 +78,14 @@ def _parse_count(option: Option, text: str) -> int:
 def _parse_engines(option: Option, text: str) -> int:
     if text == "auto":
         return min(usable_cpus(), int(option.most))
-    if not text.isdecimal():
+    if not _NUMBER.fullmatch(text):
         raise ValueError(f"expected auto or a whole number, got '{text}'")
     return _parse_count(option, text)
 
 
 def _parse_twemproxy_number(option: Option, text: str) -> float | int | None:
     """twemproxy takes any whole number: milliseconds for a duration, where 0 is no timeout, and 0 failures are 1."""
-    if not text.isdecimal() or len(text) > 18:
+    if not _NUMBER.fullmatch(text):
         unit = " of milliseconds" if option.kind == "duration" else ""
         raise ValueError(f"expected a whole number{unit}, got '{text}'")
     number = int(text)
