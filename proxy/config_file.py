@@ -56,13 +56,11 @@ def loads(text: str, file: str = "<text>", environ: Mapping[str, str] | None = N
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
             depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
             if depth > MOST_DEPTH:
-                mark = event.start_mark
                 message = f"is nested more than {MOST_DEPTH} deep; a configuration needs 5"
-                raise ConfigError([Problem(file, mark.line + 1, mark.column + 1, "", message)])
+                raise ConfigError([Problem(file, *_place(event.start_mark), "", message)])
         root = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        place = _place(error.problem_mark or error.context_mark)
         raise ConfigError([Problem(file, *place, "", f"is not YAML: {error.problem or error.context}")]) from None
     except yaml.YAMLError as error:
         raise ConfigError([Problem(file, 0, 0, "", f"is not YAML: {str(error).splitlines()[0]}")]) from None
@@ -103,7 +101,7 @@ class _Reader:
         self.warnings.append(self._at(node, path, message))
 
     def _at(self, node: Node, path: str, message: str) -> Problem:
-        return Problem(self.file, node.start_mark.line + 1, node.start_mark.column + 1, path, message)
+        return Problem(self.file, *_place(node.start_mark), path, message)
 
     # The levels of the file, from the top.
 
@@ -413,6 +411,11 @@ class _PoolReader:
     def node(self, key: str) -> Node:
         """Where to point for an option: at its value, or at the pool's name if it has its default."""
         return self.nodes.get(key, self.key)
+
+
+def _place(mark: Any) -> tuple[int, int]:
+    """Line and column, from 1, of one of PyYAML's marks; 0, 0 without one."""
+    return (mark.line + 1, mark.column + 1) if mark else (0, 0)
 
 
 def _shape(node: Node) -> str:
