@@ -180,7 +180,7 @@ cdef int ring_candidates(const Ring* ring, const char* key, size_t length, int* 
     memset(seen, 0, (ring.nodes // 64 + 1) * sizeof(unsigned long long))
     most = min(most, <int>ring.reachable)
     node = ring.points[at].node
-    while True:
+    while True:  # ends: one pass over the points meets every reachable node
         bit = 1ULL << (node & 63)
         if not seen[node >> 6] & bit:
             seen[node >> 6] |= bit
@@ -210,45 +210,46 @@ cdef int ascending(const void* a, const void* b) noexcept nogil:
     return (x > y) - (x < y)
 
 
-cdef int fill_ketama(Ring* ring, list labels, list weights) except -1:
-    # Sorting value and node as one number is the stable sort by value: points are made node by node.
+cdef int fill_ketama(Ring* ring, list labels, list weights, list order) except -1:
+    # Sorting value and rank as one number is the stable sort by value of points that were made in rank order.
     cdef unsigned char text[MOST_LABEL + 32]
     cdef unsigned int words[4]
-    cdef unsigned int node, k, i, digests, made = 0, total = sum(weights)
+    cdef unsigned int rank, k, i, digests, made = 0, total = sum(weights)
     cdef unsigned long long* keys = <unsigned long long*>malloc(ring.size * sizeof(unsigned long long))
     cdef bytes label, suffix
     cdef Py_ssize_t stem, length
     if keys == NULL:
         raise MemoryError
     try:
-        for node in range(ring.nodes):
-            label = labels[node][:MOST_LABEL]
+        for rank in range(ring.nodes):
+            label = labels[order[rank]][:MOST_LABEL]
             stem = len(label)
             memcpy(text, <const char*>label, stem)
-            digests = ketama_points(weights[node], total, ring.nodes) // POINTS_PER_DIGEST
+            digests = ketama_points(weights[order[rank]], total, ring.nodes) // POINTS_PER_DIGEST
             for k in range(digests):
                 suffix = b"-%d" % k
                 length = stem + len(suffix)
                 memcpy(text + stem, <const char*>suffix, len(suffix))
                 md5_words(text, min(length, MOST_LABEL), words)
                 for i in range(<unsigned int>POINTS_PER_DIGEST):
-                    keys[made] = (<unsigned long long>words[i] << 32) | node
+                    keys[made] = (<unsigned long long>words[i] << 32) | rank
                     made += 1
         qsort(keys, made, sizeof(unsigned long long), ascending)
         for i in range(made):
             ring.points[i].value = <unsigned int>(keys[i] >> 32)
-            ring.points[i].node = <unsigned int>keys[i]
+            ring.points[i].node = order[<unsigned int>keys[i]]
     finally:
         free(keys)
     return 0
 
 
-cdef void fill_slots(Ring* ring, list weights):
-    cdef unsigned int node, end = 0
-    for node in range(ring.nodes):
-        end += <unsigned int>weights[node] if ring.distribution == DISTRIBUTION_MODULA else 1
-        ring.points[node].value = end - 1
-        ring.points[node].node = node
+cdef int fill_slots(Ring* ring, list weights, list order) except -1:
+    cdef unsigned int rank, end = 0
+    for rank in range(ring.nodes):
+        end += <unsigned int>weights[order[rank]] if ring.distribution == DISTRIBUTION_MODULA else 1
+        ring.points[rank].value = end - 1
+        ring.points[rank].node = order[rank]
+    return 0
 
 
 cdef int fill_buckets(Ring* ring) except -1:
@@ -301,6 +302,10 @@ cdef Ring* ring_build(
     if hash_tag is not None and len(hash_tag) != 2:
         raise ValueError(f"hash_tag {hash_tag!r}: give two characters, the opening and the closing one, such as {{}}")
 
+    # twemproxy sorts its servers by name, the shorter first, while it looks for duplicates, and numbers them after that:
+    # not as written, the order of modula's slots and of equal ketama points.  Node indices stay those of the caller.
+    order = sorted(range(len(labels)), key=lambda node: (len(labels[node]), labels[node]))
+
     ring = <Ring*>malloc(sizeof(Ring))
     if ring == NULL:
         raise MemoryError
@@ -325,9 +330,9 @@ cdef Ring* ring_build(
         if ring.points == NULL:
             raise MemoryError
         if distribution == DISTRIBUTION_KETAMA:
-            fill_ketama(ring, labels, weights)
+            fill_ketama(ring, labels, weights, order)
         else:
-            fill_slots(ring, weights)
+            fill_slots(ring, weights, order)
         ring.points[ring.size].value = 0xffffffffU
         ring.points[ring.size].node = ring.points[0].node
         fill_buckets(ring)

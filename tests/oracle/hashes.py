@@ -151,7 +151,7 @@ HASHES: dict[str, Callable[[bytes], int]] = {
 
 
 def murmur_preimage(wanted: int) -> bytes:
-    """The four-byte key whose murmur hash is `wanted`: on four bytes the function is one to one, so run it backwards."""
+    """The four-byte key whose murmur hash is `wanted`: on four bytes it is one to one, so run it backwards."""
     inverse = pow(0x5BD1E995, -1, 2**32)
 
     def unshift(word: int, bits: int) -> int:

@@ -42,13 +42,15 @@ class SlowRing:
         self.labels, self.weights, self.distribution, self.hash_tag = labels, weights, distribution, hash_tag
         self.hash_function = HASHES[hash]
         self.points: list[tuple[int, int]] = []
+        self.order = sorted(range(len(labels)), key=lambda node: (len(labels[node]), labels[node]))
         if distribution == "ketama":
-            for node, (label, weight) in enumerate(zip(labels, weights, strict=True)):
-                for k in range(ketama_points(weight, sum(weights), len(labels)) // 4):
-                    digest = hashlib.md5((label + b"-" + str(k).encode())[:272]).digest()
+            for node in self.order:
+                for k in range(ketama_points(weights[node], sum(weights), len(labels)) // 4):
+                    digest = hashlib.md5((labels[node] + b"-" + str(k).encode())[:272]).digest()
                     self.points += [(value, node) for value in struct.unpack("<4I", digest)]
             self.points.sort(key=lambda point: point[0])
-        self.slots = [node for node, weight in enumerate(weights) for _ in range(weight if distribution == "modula" else 1)]
+        copies = weights if distribution == "modula" else [1] * len(labels)
+        self.slots = [node for node in self.order for _ in range(copies[node])]
 
     def hash(self, key: bytes) -> int:
         if self.hash_tag is not None:
@@ -78,8 +80,8 @@ class SlowRing:
         probes = Draws(draws.state)
         for _ in range(PROBES):
             yield self.slots[probes.below(len(self.slots))]
-        for step in range(1, len(self.labels)):
-            yield (home + step) % len(self.labels)
+        after = self.order.index(home) + 1
+        yield from self.order[after:] + self.order[:after]
 
     def node(self, key: bytes, draws: Draws | None = None) -> int:
         return next(self.walk(key, draws))

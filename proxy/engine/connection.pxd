@@ -1,0 +1,72 @@
+# cython: language_level=3
+"""Connection: one pipelined connection to a node. Step 5 of a request's life: it is queued, sent, and answered.
+
+    head ──── head+expired ────────────── tail          ring of Pending, in the order of the bytes
+    │ tombstones │ on their way or unsent  │
+                    stream of request bytes: head_offset … queued − output.length (given to the kernel) … queued
+
+Replies come in the order of the requests, so the oldest Pending names the client and slot of the next reply.
+All requests of a pool have the same deadline, so deadlines expire from the head on and no timer is needed.
+"""
+
+from libc.stdint cimport uint16_t, uint32_t
+
+from proxy.engine.types cimport Client, Conn, Core, Node, Pending
+from proxy.wire.chunk cimport Chunk
+from proxy.wire.output cimport output_append, output_move
+
+cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil
+cdef void conn_close(Core* core, Conn* conn) noexcept nogil
+cdef void conn_flush(Core* core, Conn* conn) noexcept nogil
+cdef void conn_tick(Core* core, Conn* conn) noexcept nogil
+cdef Conn* conn_for(Core* core, Node* node, int protocol, int database, int bulk) noexcept nogil
+cdef void conn_connect(Core* core, Conn* conn) noexcept nogil
+cdef void conn_established(Core* core, Conn* conn) noexcept nogil
+cdef void conn_grow(Conn* conn) noexcept nogil
+cdef void conn_free(Core* core, Conn* conn) noexcept nogil
+cdef bint pending_answer(Core* core, Conn* conn, Pending* pending, const char* data, size_t length) noexcept nogil
+cdef void client_release(Core* core, Client* client) noexcept nogil
+
+
+cdef inline void conn_touch(Core* core, Conn* conn) noexcept nogil:
+    if not conn.touched:
+        conn.touched = 1
+        conn.next_touched = core.touched
+        core.touched = conn
+
+
+cdef inline void conn_expect(Core* core, Conn* conn, Client* client, uint32_t slot, uint32_t part, uint16_t row,
+                             size_t size) noexcept nogil:
+    """A request of `size` bytes follows in the output, to be answered to this client's slot."""
+    cdef Pending* pending
+    if conn.pending == NULL or conn.tail - conn.head > conn.mask:
+        conn_grow(conn)
+    pending = &conn.pending[conn.tail & conn.mask]
+    conn.tail += 1
+    pending.client = client
+    pending.slot = slot
+    pending.part = part
+    pending.start = <uint32_t> core.now_us
+    pending.size = <uint32_t> size
+    pending.row = row
+    client.references += 1
+    conn.queued += size
+    conn.used_us = core.now_us
+
+
+cdef inline void conn_send(Core* core, Conn* conn, Client* client, uint32_t slot, uint32_t part, uint16_t row,
+                           const char* data, size_t size) noexcept nogil:
+    """Queue a whole request; it leaves at the end of the turn, or as soon as FLUSH_AT bytes are queued."""
+    conn_expect(core, conn, client, slot, part, row, size)
+    output_append(&conn.output, &core.chunks, data, size)
+    conn_touch(core, conn)
+    if conn.output.length >= 65536 and not conn.stuck:
+        conn_flush(core, conn)
+
+
+cdef inline void conn_send_chunk(Core* core, Conn* conn, Client* client, uint32_t slot, uint16_t row,
+                                 Chunk* chunk) noexcept nogil:
+    """Queue a large request by taking its chunk over."""
+    conn_expect(core, conn, client, slot, 0, row, chunk.tail - chunk.head)
+    output_move(&conn.output, &core.chunks, chunk)
+    conn_touch(core, conn)

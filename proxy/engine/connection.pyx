@@ -1,0 +1,384 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Connection: opening, sending, failing, deadlines. See connection.pxd; what comes back is in replies.pyx.
+
+States: IDLE opens on use. CONNECTING and GREETING queue requests. OPEN sends them. A connection that breaks becomes
+LOST: requests queue while the control plane looks the name up and orders a new one. If that cannot be opened it is
+DOWN and `refusing`: requests are answered with an error at once until it is OPEN again, so that a dead node costs its
+clients no waiting.
+
+Nothing is retried. What had been given to the kernel when a connection broke has an unknown fate; what had not is
+withdrawn, and the error says so. The old socket is reset (SO_LINGER 0), and if requests were on their way the
+successor first has the node kill it by its id, so that no old write lands after a newer one.
+"""
+
+from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport abort, calloc, free, malloc
+from libc.string cimport memcpy, memset, strlen
+
+from proxy.engine.greeting cimport greeting_start
+from proxy.engine.mail cimport event_node
+from proxy.engine.merge cimport merge_free, merge_part, merge_result
+from proxy.engine.slots cimport slot_fill
+from proxy.engine.texts cimport error_field, error_words, error_write
+from proxy.engine.types cimport (
+    CONN, CONN_CONNECTING, CONN_DOWN, CONN_GREETING, CONN_IDLE, CONN_LOST, CONN_OPEN, DATABASES, DEAD, EVENT_NODE,
+    ERROR_LOST_NOT_SENT, ERROR_LOST_READ, ERROR_LOST_WRITE, ERROR_TIMEOUT_NOT_SENT, ERROR_TIMEOUT_READ,
+    ERROR_TIMEOUT_WRITE, FIELD_ADDRESS, FIELD_COMMAND, FIELD_ELAPSED, FIELD_NODE, FIELD_POOL, FIELD_REASON, ROW_WRITE,
+    SLOT_MERGING, SLOT_WAITING, Client, Conn, Core, ErrorArgs, Merge, Node, Pending, Slot,
+)
+from proxy.wire.input cimport input_clear
+from proxy.wire.output cimport (
+    WRITE_FAILED, WROTE_SOME, Output, output_clear, output_cut, output_write,
+)
+from proxy.wire.poll cimport poll_add, poll_want
+from proxy.wire.reply cimport reply_reset
+from proxy.wire.resp cimport write_number
+from proxy.wire.system cimport (
+    EINPROGRESS, EPOLLIN, EPOLLOUT, IPPROTO_TCP, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SOCK_CLOEXEC, SOCK_NONBLOCK,
+    SOCK_STREAM, SOL_SOCKET, TCP_NODELAY, close, connect, errno, getsockopt, linger_t, setsockopt, sockaddr, socket,
+    socklen_t,
+)
+
+cdef extern from "<string.h>" nogil:
+    char* strerror_r(int number, char* buffer, size_t length)
+
+cdef enum:
+    FIRST_PENDING = 64
+    IDLE_CLOSE_US = 60000000   # connections other than a node's first close after a minute without use
+
+
+# -- opening ------------------------------------------------------------------------------------------------------
+
+cdef Conn* conn_for(Core* core, Node* node, int protocol, int database, int bulk) noexcept nogil:
+    """The connection for this protocol and database, opened if need be. Check `refusing` before using it."""
+    cdef int place = ((protocol - 2) * DATABASES + database) * 2 + bulk
+    cdef Conn* conn = node.conns[place]
+    if conn == NULL:
+        conn = <Conn*> calloc(1, sizeof(Conn))
+        if conn == NULL:
+            abort()
+        conn.handle.kind = CONN
+        conn.handle.fd = -1
+        conn.node = node
+        conn.protocol = <unsigned char> protocol
+        conn.database = <unsigned char> database
+        conn.bulk = <unsigned char> bulk
+        node.conns[place] = conn
+    if conn.state == CONN_IDLE:
+        conn_connect(core, conn)
+    return conn
+
+
+cdef void conn_connect(Core* core, Conn* conn) noexcept nogil:
+    """Open a socket to the node's address as last resolved; completion is reported by EPOLLOUT."""
+    cdef Node* node = conn.node
+    cdef sockaddr* address = <sockaddr*> node.socket_address
+    cdef int yes = 1
+    cdef char words[128]
+    conn.state = CONN_CONNECTING
+    conn.since_us = core.now_us
+    if node.socket_length == 0:
+        conn_fail(core, conn, b"its address is not known")
+        return
+    conn.handle.fd = socket(address.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    if conn.handle.fd < 0:
+        conn_fail(core, conn, strerror_r(errno, words, sizeof(words)))
+        return
+    setsockopt(conn.handle.fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes))
+    setsockopt(conn.handle.fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof(yes))
+    if connect(conn.handle.fd, address, node.socket_length) < 0 and errno != EINPROGRESS:
+        conn_fail(core, conn, strerror_r(errno, words, sizeof(words)))
+        return
+    if poll_add(&core.poll, &conn.handle, EPOLLIN | EPOLLOUT) < 0:
+        conn_fail(core, conn, strerror_r(errno, words, sizeof(words)))
+
+
+cdef void conn_established(Core* core, Conn* conn) noexcept nogil:
+    """EPOLLOUT while connecting: it worked, or it did not."""
+    cdef int error = 0
+    cdef socklen_t size = sizeof(error)
+    cdef char words[128]
+    getsockopt(conn.handle.fd, SOL_SOCKET, SO_ERROR, &error, &size)
+    if error:
+        conn_fail(core, conn, strerror_r(error, words, sizeof(words)))
+        return
+    conn.state = CONN_GREETING
+    conn.since_us = core.now_us
+    greeting_start(core, conn)
+    conn_flush(core, conn)
+
+
+# -- sending ------------------------------------------------------------------------------------------------------
+
+cdef void conn_grow(Conn* conn) noexcept nogil:
+    cdef uint32_t old = 0 if conn.pending == NULL else conn.mask + 1
+    cdef uint32_t size = old * 2 if old else FIRST_PENDING
+    cdef Pending* pending = <Pending*> malloc(size * sizeof(Pending))
+    cdef uint32_t number = conn.head
+    if pending == NULL:
+        abort()
+    while number != conn.tail:
+        pending[number & (size - 1)] = conn.pending[number & conn.mask]
+        number += 1
+    free(conn.pending)
+    conn.pending = pending
+    conn.mask = size - 1
+
+
+cdef void conn_flush(Core* core, Conn* conn) noexcept nogil:
+    """Give the kernel what is queued: the greeting first, requests only once it was answered."""
+    cdef Output* output = &conn.output if conn.state == CONN_OPEN else &conn.greeting
+    cdef size_t before = output.length
+    cdef int status
+    cdef char words[128]
+    if conn.state != CONN_OPEN and conn.state != CONN_GREETING:
+        return
+    if before == 0:
+        if conn.stuck:
+            conn.stuck = 0
+        poll_want(&core.poll, &conn.handle, EPOLLIN)
+        return
+    status = output_write(output, &core.chunks, conn.handle.fd)
+    if status == WRITE_FAILED:
+        conn_fail(core, conn, strerror_r(errno, words, sizeof(words)))
+        return
+    if output.length != before:
+        conn.progress_us = core.now_us
+        conn.node.bytes_out += before - output.length
+    conn.stuck = status == WROTE_SOME
+    poll_want(&core.poll, &conn.handle, EPOLLIN | EPOLLOUT if conn.stuck else EPOLLIN)
+
+
+# -- answering what will not be answered by the node ----------------------------------------------------------------
+
+cdef void client_release(Core* core, Client* client) noexcept nogil:
+    """One reference less; the husk of a client that left goes with the last one."""
+    client.references -= 1
+    if client.references == 0 and client.handle.kind == DEAD:
+        free(client)
+
+
+cdef bint pending_answer(Core* core, Conn* conn, Pending* pending, const char* data, size_t length) noexcept nogil:
+    """Hand a reply, or an error of our own, to the slot that waits for it. False: the client is gone."""
+    cdef Client* client = pending.client
+    cdef Slot* slot
+    cdef Merge* merge
+    cdef Output merged
+    if client.handle.kind == DEAD:
+        client_release(core, client)
+        return False
+    client.references -= 1
+    slot = &client.slots[pending.slot & client.mask]
+    if slot.state != SLOT_MERGING:
+        slot_fill(core, client, pending.slot, data, length)
+        return True
+    merge = <Merge*> slot.at
+    if merge_part(core, merge, pending.part, data, length):
+        memset(&merged, 0, sizeof(merged))
+        merge_result(core, merge, client.protocol, &merged)
+        slot.state = SLOT_WAITING
+        merge_free(core, merge)
+        fill_from(core, client, pending.slot, &merged)
+    return True
+
+
+cdef void fill_from(Core* core, Client* client, uint32_t number, Output* merged) noexcept nogil:
+    """Fill a slot from an Output of one or more chunks."""
+    cdef size_t total = merged.length
+    cdef char* whole
+    cdef size_t at = 0
+    if merged.first.next == NULL:
+        slot_fill(core, client, number, merged.first.data, total)
+    else:
+        # A merged reply of many chunks: joined once more, which costs a copy of what is already an aggregate.
+        whole = <char*> malloc(total)
+        if whole == NULL:
+            abort()
+        chunk = merged.first
+        while chunk != NULL:
+            memcpy(whole + at, chunk.data + chunk.head, chunk.tail - chunk.head)
+            at += chunk.tail - chunk.head
+            chunk = chunk.next
+        slot_fill(core, client, number, whole, total)
+        free(whole)
+    output_clear(merged, &core.chunks)
+
+
+cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, const char* reason) noexcept nogil:
+    """Answer one request with an error that names pool, node and what is known of its fate."""
+    cdef ErrorArgs args
+    cdef Output text
+    cdef char elapsed[32]
+    cdef int length
+    if pending.client == NULL:
+        return
+    memset(&args, 0, sizeof(args))
+    memset(&text, 0, sizeof(text))
+    length = write_number(elapsed, <uint32_t> (<uint32_t> core.now_us - pending.start) // 1000)
+    error_field(&args, FIELD_ELAPSED, elapsed, length - 2)
+    error_words(&args, FIELD_POOL, conn.node.pool.name)
+    error_words(&args, FIELD_NODE, conn.node.name)
+    error_words(&args, FIELD_ADDRESS, conn.node.address)
+    error_words(&args, FIELD_COMMAND, core.rows[pending.row].full_name)
+    if reason != NULL:
+        error_words(&args, FIELD_REASON, reason)
+    error_write(core, kind, &args, &text)
+    core.row_stats[pending.row].failed += 1
+    pending_answer(core, conn, pending, text.first.data, text.length)
+    output_clear(&text, &core.chunks)
+    pending.client = NULL
+
+
+cdef void conn_close(Core* core, Conn* conn) noexcept nogil:
+    """Reset the socket: what the kernel still holds of old requests must not reach the node."""
+    cdef linger_t now
+    if conn.handle.fd >= 0:
+        now.l_onoff = 1
+        now.l_linger = 0
+        setsockopt(conn.handle.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now))
+        close(conn.handle.fd)
+        conn.handle.fd = -1
+    conn.handle.interest = 0
+    conn.stuck = 0
+    input_clear(&conn.input, &core.chunks)
+    output_clear(&conn.greeting, &core.chunks)
+    reply_reset(&conn.frame)
+
+
+cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
+    """The connection is of no use any more. Answer what was on it, tell the control plane, refuse or wait.
+
+    `reason` is copied into errors and the event; it may point into a local buffer of the caller.
+    """
+    cdef bint was_open = conn.state == CONN_OPEN
+    cdef uint32_t number
+    cdef uint64_t offset, sent
+    cdef Pending* pending
+    cdef bint write
+    cdef bint on_its_way = False
+    if conn.state == CONN_IDLE or conn.state == CONN_LOST or conn.state == CONN_DOWN:
+        return
+    sent = conn.queued - conn.output.length
+    on_its_way = sent > conn.head_offset
+    conn_close(core, conn)
+    conn.state = CONN_LOST if was_open and not conn.refusing else CONN_DOWN
+    conn.since_us = core.now_us
+    conn.refusing = conn.state == CONN_DOWN
+    conn.failures += 1
+    conn.node.losses += 1
+    if was_open:
+        conn.old_id = conn.id
+        memcpy(conn.old_run, conn.run, sizeof(conn.run))
+        conn.kill = on_its_way
+    conn.id = 0
+    # Requests that the kernel never got stay queued while LOST: nothing was promised and nothing happened.
+    offset = conn.head_offset
+    while conn.head != conn.tail:
+        pending = &conn.pending[conn.head & conn.mask]
+        if offset >= sent and conn.state == CONN_LOST:
+            break
+        write = (core.rows[pending.row].flags & ROW_WRITE) != 0
+        if offset >= sent:
+            pending_error(core, conn, pending, ERROR_LOST_NOT_SENT, reason)
+        else:
+            pending_error(core, conn, pending, ERROR_LOST_WRITE if write else ERROR_LOST_READ, reason)
+        offset += pending.size
+        conn.head += 1
+    # A request that was sent in part is answered above; its rest must not open the next connection's stream.
+    if offset > sent:
+        output_cut(&conn.output, &core.chunks, 0, <size_t> (offset - sent))
+    conn.head_offset = offset
+    conn.expired = 0
+    event_node(core, EVENT_NODE, conn, reason)
+
+
+cdef void conn_free(Core* core, Conn* conn) noexcept nogil:
+    """End of the engine: release everything; clients are gone already."""
+    conn_close(core, conn)
+    output_clear(&conn.output, &core.chunks)
+    while conn.head != conn.tail:
+        if conn.pending[conn.head & conn.mask].client != NULL:
+            client_release(core, conn.pending[conn.head & conn.mask].client)
+        conn.head += 1
+    free(conn.pending)
+    free(conn)
+
+
+# -- deadlines ----------------------------------------------------------------------------------------------------
+
+cdef inline bint overdue(Core* core, uint32_t start, uint32_t limit) noexcept nogil:
+    """Has `limit` us passed since `start`, both on the low 32 bits of the clock (71 minutes)?"""
+    return <int32_t> (<uint32_t> core.now_us - start - limit) >= 0
+
+
+cdef void expire(Core* core, Conn* conn, uint32_t limit) noexcept nogil:
+    """Answer every request whose deadline passed: a sent one leaves a tombstone, an unsent one is withdrawn."""
+    cdef uint64_t sent = conn.queued - conn.output.length
+    cdef uint64_t offset = conn.head_offset
+    cdef uint32_t number = conn.head
+    cdef uint32_t withdrawn = 0
+    cdef uint64_t from_offset = 0
+    cdef size_t bytes = 0
+    cdef uint32_t index
+    cdef Pending* pending
+    cdef int kind
+    while number != conn.tail:
+        pending = &conn.pending[number & conn.mask]
+        if number - conn.head >= conn.expired:
+            if not overdue(core, pending.start, limit):
+                break
+            conn.node.timeouts += 1
+            core.counters.timeouts += 1
+            if offset >= sent:
+                if withdrawn == 0:
+                    from_offset = offset
+                withdrawn += 1
+                bytes += pending.size
+                kind = ERROR_TIMEOUT_NOT_SENT
+            else:
+                conn.expired += 1
+                conn.failures += 1
+                kind = ERROR_TIMEOUT_READ
+                if core.rows[pending.row].flags & ROW_WRITE:
+                    kind = ERROR_TIMEOUT_WRITE
+            pending_error(core, conn, pending, kind, NULL)
+        offset += pending.size
+        number += 1
+    if withdrawn:
+        core.counters.withdrawn += withdrawn
+        output_cut(&conn.output, &core.chunks, <size_t> (from_offset - sent), bytes)
+        conn.queued -= bytes
+        # What was sent before them moves up to close the gap in the ring.
+        index = number - withdrawn
+        while index != conn.head:
+            index -= 1
+            conn.pending[(index + withdrawn) & conn.mask] = conn.pending[index & conn.mask]
+        conn.head += withdrawn
+    event_node(core, EVENT_NODE, conn, b"requests time out")
+
+
+cdef void conn_tick(Core* core, Conn* conn) noexcept nogil:
+    """Once a tick: deadlines, a connection attempt that hangs, too many or too old tombstones, idleness."""
+    cdef uint32_t limit = conn.node.pool.limits.timeout_us
+    cdef uint32_t first
+    if conn.state == CONN_CONNECTING or conn.state == CONN_GREETING:
+        if core.now_us - conn.since_us > conn.node.pool.limits.connect_timeout_us:
+            conn_fail(core, conn, b"connecting took too long")
+            return
+    if conn.head == conn.tail:
+        if conn.state == CONN_OPEN and core.now_us - conn.used_us > IDLE_CLOSE_US and (
+                conn.database or conn.bulk or conn.protocol == 3) and conn.output.length == 0:
+            conn_close(core, conn)
+            conn.state = CONN_IDLE
+        return
+    if limit == 0:
+        return
+    # While a large transfer makes progress, the requests behind it wait without their deadline running out.
+    first = conn.head + conn.expired
+    if first != conn.tail and overdue(core, conn.pending[first & conn.mask].start, limit):
+        if not conn.bulk or core.now_us - conn.progress_us > limit:
+            expire(core, conn, limit)
+    if conn.expired and conn.state == CONN_OPEN and (
+            conn.expired > conn.node.pool.limits.most_tombstones
+            or overdue(core, conn.pending[conn.head & conn.mask].start, 4 * limit)):
+        conn_fail(core, conn, b"its replies are too late")

@@ -1,0 +1,109 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Merge: collecting parts and writing the merged reply. See merge.pxd.
+
+MGET is answered element by element in key order; MSET with OK; DEL, UNLINK, EXISTS and TOUCH with the sum. The first
+error of any part becomes the whole reply, because a client cannot see that a part failed; only MGET under
+`partial_mget: nil` gives nil for the keys of a part that failed.
+"""
+
+from libc.stdint cimport int64_t, uint16_t, uint32_t
+from libc.stdlib cimport abort, calloc, free
+from libc.string cimport memchr, memcpy
+
+from proxy.engine.types cimport LANE_MGET, LANE_SUM, Core, Merge
+from proxy.wire.chunk cimport Chunk, chunk_free, chunk_new
+from proxy.wire.output cimport Output, output_append, output_number
+from proxy.wire.reply cimport ReplyFrame, frame_reply, reply_reset
+from proxy.wire.resp cimport read_number
+
+
+cdef Merge* merge_new(Core* core, int lane, bint nil_on_error, uint32_t keys) noexcept nogil:
+    """A merge of no parts yet; the caller numbers them in `part_of` and counts them in `parts` and `waiting`."""
+    cdef Merge* merge = <Merge*> calloc(1, sizeof(Merge))
+    if merge == NULL:
+        abort()
+    merge.lane = <unsigned char> lane
+    merge.nil_on_error = nil_on_error
+    merge.keys = keys
+    merge.part_of = <uint16_t*> calloc(keys, sizeof(uint16_t))
+    if merge.part_of == NULL:
+        abort()
+    return merge
+
+
+cdef void merge_free(Core* core, Merge* merge) noexcept nogil:
+    cdef uint32_t part
+    if merge.replies != NULL:
+        for part in range(merge.parts):
+            if merge.replies[part] != NULL:
+                chunk_free(&core.chunks, merge.replies[part])
+        free(merge.replies)
+    if merge.error != NULL:
+        chunk_free(&core.chunks, merge.error)
+    free(merge.part_of)
+    free(merge)
+
+
+cdef Chunk* copy_of(Core* core, const char* data, size_t length) noexcept nogil:
+    cdef Chunk* chunk = chunk_new(&core.chunks, length)
+    memcpy(chunk.data, data, length)
+    chunk.tail = length
+    return chunk
+
+
+cdef bint merge_part(Core* core, Merge* merge, uint32_t part, const char* data, size_t length) noexcept nogil:
+    """Take the reply of one part; True when it was the last."""
+    cdef const char* end
+    cdef long long count = 0
+    merge.waiting -= 1
+    if data[0] == c'-':
+        if merge.error == NULL:
+            merge.error = copy_of(core, data, length)
+    elif merge.lane == LANE_MGET:
+        if merge.replies == NULL:
+            merge.replies = <Chunk**> calloc(merge.parts, sizeof(Chunk*))
+            if merge.replies == NULL:
+                abort()
+        merge.replies[part] = copy_of(core, data, length)
+    elif merge.lane == LANE_SUM:
+        end = <const char*> memchr(data, c'\r', length)
+        if data[0] == c':' and read_number(data + 1, end - data - 1, &count):
+            merge.sum += count
+    return merge.waiting == 0
+
+
+cdef void merge_result(Core* core, Merge* merge, int protocol, Output* target) noexcept nogil:
+    """Append the merged reply to `target`."""
+    cdef uint32_t key, part
+    cdef Chunk* chunk
+    cdef ReplyFrame frame
+    cdef const char* end
+    if merge.error != NULL and not (merge.lane == LANE_MGET and merge.nil_on_error):
+        output_append(target, &core.chunks, merge.error.data, merge.error.tail)
+        return
+    if merge.lane == LANE_SUM:
+        output_number(target, &core.chunks, c':', merge.sum)
+        return
+    if merge.lane != LANE_MGET:
+        output_append(target, &core.chunks, b"+OK\r\n", 5)
+        return
+    # `head` of each part's chunk walks over its elements; skip the array headers first.
+    for part in range(merge.parts):
+        chunk = NULL if merge.replies == NULL else merge.replies[part]
+        if chunk != NULL:
+            end = <const char*> memchr(chunk.data, c'\n', chunk.tail)
+            chunk.head = <size_t> (end - chunk.data) + 1
+    output_number(target, &core.chunks, c'*', merge.keys)
+    for key in range(merge.keys):
+        chunk = NULL if merge.replies == NULL else merge.replies[merge.part_of[key]]
+        if chunk != NULL:
+            reply_reset(&frame)
+            if frame_reply(&frame, chunk.data + chunk.head, chunk.tail - chunk.head, chunk.tail) == 0:
+                output_append(target, &core.chunks, chunk.data + chunk.head, frame.scanned)
+                chunk.head += frame.scanned
+                continue
+        # No reply, or a node that sent fewer elements than keys.
+        if protocol == 3:
+            output_append(target, &core.chunks, b"_\r\n", 3)
+        else:
+            output_append(target, &core.chunks, b"$-1\r\n", 5)

@@ -1,0 +1,48 @@
+# cython: language_level=3
+"""Slots: a client's ordered queue of owed replies. Step 6 of a request's life: a reply finds its turn.
+
+    head ─────────────── tail
+    │ oldest unanswered   │ next request
+
+A reply for the oldest slot goes straight to the client's output; one that comes before its turn is copied into the
+client's `held` chunk (a large one is kept as the chunk it came in) and follows as soon as it is first in line.
+"""
+
+from libc.stdint cimport uint32_t
+
+from proxy.engine.types cimport Client, Core, Slot
+from proxy.wire.chunk cimport Chunk
+
+cdef void slots_grow(Core* core, Client* client) noexcept nogil
+cdef void slot_drain(Core* core, Client* client) noexcept nogil
+cdef void slot_hold(Core* core, Client* client, Slot* slot, const char* data, size_t length) noexcept nogil
+cdef void slot_fill_chunk(Core* core, Client* client, uint32_t number, Chunk* chunk) noexcept nogil
+cdef void slot_local(Core* core, Client* client, const char* data, size_t length) noexcept nogil
+cdef void slots_clear(Core* core, Client* client) noexcept nogil
+cdef void slot_fill(Core* core, Client* client, uint32_t number, const char* data, size_t length) noexcept nogil
+
+
+cdef inline void client_ready(Core* core, Client* client) noexcept nogil:
+    """The client has bytes to send or may go on: look at it before the turn ends."""
+    if not client.flags & 16:  # CLIENT_READY
+        client.flags |= 16
+        client.next_ready = core.ready
+        core.ready = client
+
+
+cdef inline uint32_t slot_push(Core* core, Client* client, uint32_t row) noexcept nogil:
+    """Take the next slot; returns its number."""
+    cdef uint32_t number = client.tail
+    cdef Slot* slot
+    if client.slots == NULL or number - client.head > client.mask:
+        slots_grow(core, client)
+    slot = &client.slots[number & client.mask]
+    slot.state = 0  # SLOT_WAITING
+    slot.row = row
+    client.tail = number + 1
+    return number
+
+
+cdef inline size_t client_unread(const Client* client) noexcept nogil:
+    """Bytes owed to the client: in its output, or held until their turn."""
+    return client.output.length + client.held_bytes

@@ -1,0 +1,485 @@
+# cython: language_level=3
+"""Every struct and enum that the engine's modules share. Read this first.
+
+Who owns what:
+  Core owns everything of one engine: pools, clients, the chunk pool, the scratch area. One thread, no locks.
+  A Client owns its Input, its Output, its ring of Slots and the replies held in them.
+  A Conn (node connection) owns its Input, its Output and its ring of Pending requests.
+  A Pending points at a Client, a Slot may own a Merge. A client that leaves is kept as a husk until `references`
+  (Pendings and control requests that still point at it) is zero; replies for a husk are dropped.
+  Request bytes are borrowed from the client's input until they are appended to a Conn's output; reply bytes are
+  borrowed from the Conn's input until they are in the client's output or held. Nothing is borrowed across a turn.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from proxy.engine.ring cimport Ring
+from proxy.wire.chunk cimport Chunk, ChunkPool
+from proxy.wire.input cimport Input
+from proxy.wire.mailbox cimport Mailbox
+from proxy.wire.output cimport Output
+from proxy.wire.poll cimport Handle, Poll
+from proxy.wire.reply cimport ReplyFrame
+from proxy.wire.resp cimport Frame
+
+
+cdef enum HandleKind:
+    DEAD = 0                   # closed; waits for the end of the turn to be freed
+    LISTENER = 1
+    CLIENT = 2
+    CONN = 3
+    WAKE = 4                   # eventfd: orders from the control plane
+    INBOX = 5                  # pipe: sockets handed over by another engine
+
+cdef enum:
+    DATABASES = 16
+    CONNS = 2 * DATABASES * 2  # connections of one node: protocol x database x (shared | bulk)
+    BUCKETS = 32               # log2 buckets of microseconds: bucket b counts [2^(b-1), 2^b)
+    NAME_ROOM = 32             # bytes of a command or subcommand name, zero padded
+    SPECS = 3                  # key specs of one command
+    FLUSH_AT = 65536           # bytes queued on a node connection that are sent before the turn ends
+
+
+# -- commands -----------------------------------------------------------------------------------------------------
+
+cdef enum Lane:                # commands.Lane
+    LANE_FAST = 0
+    LANE_MGET = 1
+    LANE_MSET = 2
+    LANE_SUM = 3
+    LANE_ENGINE = 4
+    LANE_CONTROL = 5
+    LANE_LATER = 6
+    LANE_REFUSED = 7
+
+cdef enum RowFlag:
+    ROW_WRITE = 1
+    ROW_BEFORE_AUTH = 2        # may run before AUTH
+    ROW_CONTAINER = 4          # has subcommands
+    ROW_BARRIER = 8            # starts when all earlier slots are answered
+
+cdef struct KeySpec:
+    uint8_t by_keyword         # else by index
+    uint8_t by_number          # find: keys counted by an argument; else a range
+    int index                  # begin: position, or where the search for the keyword starts (negative: from the end)
+    int last                   # range: relative to the first key; negative: from the end
+    int step
+    int limit
+    int number_index           # keynum: where the count is, relative to the begin
+    int first                  # keynum: where the first key is, relative to the begin
+    char keyword[NAME_ROOM]    # lower case
+
+cdef struct Row:
+    char name[NAME_ROOM]       # lower case, of a subcommand without its container
+    char full_name[2 * NAME_ROOM]  # as errors show it: "client|id"
+    uint16_t index             # position in core.rows
+    int16_t arity              # negative: at least
+    uint8_t lane
+    uint8_t flags
+    uint8_t key                # position of the only key, when it is fixed; else 0
+    uint8_t answer             # LANE_ENGINE: Answer
+    uint8_t kind               # latency class: LatencyClass
+    uint8_t spec_count
+    uint16_t children          # first subcommand row; 0: none
+    uint16_t child_count
+    char blocks_with[NAME_ROOM]    # argument that makes the command blocking; empty: none
+    const char* refusal        # LANE_LATER, LANE_REFUSED: the whole error reply
+    uint32_t refusal_length
+    KeySpec specs[SPECS]
+
+cdef enum Answer:              # LANE_ENGINE rows; the names are in answers.ANSWERS
+    ANSWER_PING = 1
+    ANSWER_ECHO = 2
+    ANSWER_QUIT = 3
+    ANSWER_RESET = 4
+    ANSWER_HELLO = 5
+    ANSWER_AUTH = 6
+    ANSWER_SELECT = 7
+    ANSWER_TIME = 8
+    ANSWER_CLIENT_ID = 9
+    ANSWER_CLIENT_SETNAME = 10
+    ANSWER_CLIENT_GETNAME = 11
+    ANSWER_CLIENT_SETINFO = 12
+    ANSWER_CLIENT_FLAG = 13    # NO-EVICT, NO-TOUCH
+    ANSWER_CLIENT_OK = 14      # MAINT_NOTIFICATIONS
+    ANSWER_NOT_CLUSTER = 15    # READONLY, READWRITE, ASKING
+
+cdef enum LatencyClass:
+    CLASS_READ = 0
+    CLASS_WRITE = 1
+    CLASS_SPLIT = 2
+    CLASS_LOCAL = 3
+    CLASSES = 4
+
+cdef struct KeyRef:
+    const char* data
+    size_t length
+    uint32_t argument          # its position in the request
+    int node
+
+
+# -- errors -------------------------------------------------------------------------------------------------------
+
+cdef enum ErrorKind:           # rows of errors.ENGINE_ERRORS, in this order
+    ERROR_UNKNOWN_COMMAND = 0
+    ERROR_UNKNOWN_SUBCOMMAND = 1
+    ERROR_ARITY = 2
+    ERROR_NOAUTH = 3
+    ERROR_CROSSSLOT = 4
+    ERROR_NODE_DOWN = 5
+    ERROR_NO_NODE = 6
+    ERROR_TIMEOUT_NOT_SENT = 7
+    ERROR_TIMEOUT_READ = 8
+    ERROR_TIMEOUT_WRITE = 9
+    ERROR_LOST_NOT_SENT = 10
+    ERROR_LOST_READ = 11
+    ERROR_LOST_WRITE = 12
+    ERROR_BACKLOG = 13
+    ERROR_MAX_CLIENTS = 14
+    ERROR_BUSY = 15
+    ERROR_RESERVED = 16        # a blocking form of a command: later
+    ERROR_KINDS = 17
+
+cdef enum ErrorField:
+    FIELD_NONE = 0
+    FIELD_COMMAND = 1
+    FIELD_ARGUMENTS = 2
+    FIELD_POOL = 3
+    FIELD_NODE = 4
+    FIELD_ADDRESS = 5
+    FIELD_REASON = 6
+    FIELD_ELAPSED = 7
+    FIELD_LIMIT = 8
+    FIELDS = 9
+
+cdef enum:
+    PIECES = 12
+
+cdef struct Template:          # literal, field, literal, field … of one error text
+    int count
+    const char* literal[PIECES]
+    uint32_t length[PIECES]
+    uint8_t field[PIECES]      # what follows the literal; FIELD_NONE: nothing
+    uint64_t made              # how often (statistics)
+
+cdef struct ErrorArgs:
+    const char* text[FIELDS]
+    uint32_t length[FIELDS]
+
+
+# -- clients ------------------------------------------------------------------------------------------------------
+
+cdef enum SlotState:
+    SLOT_WAITING = 0           # the reply is not here
+    SLOT_HELD = 1              # in client.held, from offset `at`
+    SLOT_CHUNK = 2             # `at` is a Chunk* of its own
+    SLOT_MERGING = 3           # waiting; `at` is a Merge*
+
+cdef struct Slot:              # the place of one owed reply; 16 bytes
+    size_t at
+    uint32_t length
+    uint16_t row
+    uint8_t state
+
+cdef enum ClientFlag:
+    CLIENT_TRUSTED = 1         # authenticated, or no password is asked
+    CLIENT_PARKED = 2          # input waits although complete: window, unread output or a barrier
+    CLIENT_BARRIER = 4         # nothing starts until every slot is answered
+    CLIENT_CLOSING = 8         # close when all that is owed was sent
+    CLIENT_READY = 16          # in core.ready
+    CLIENT_STARVED = 32        # in core.starved: waits for input memory
+    CLIENT_ENDED = 64          # the peer closed its side
+    CLIENT_STUCK = 128         # the kernel takes no more bytes: waits for EPOLLOUT
+    CLIENT_NO_EVICT = 256
+    CLIENT_NO_TOUCH = 512
+
+cdef struct Client:
+    Handle handle              # must be first
+    uint32_t flags             # ClientFlag
+    uint8_t protocol           # 2 or 3
+    uint8_t database
+    uint16_t port              # peer's, host order
+    uint8_t address[16]        # peer's, IPv4 in the first four bytes
+    uint8_t family             # AF_INET, AF_INET6, AF_UNIX
+    uint64_t id
+    Pool* pool
+    Client* before             # in core.clients
+    Client* after
+    Client* next_ready         # in core.ready
+    Client* next_starved       # in core.starved
+    uint32_t references        # Pendings and control requests that point here
+    uint32_t head              # number of the oldest unanswered slot
+    uint32_t tail              # number of the next slot
+    uint32_t mask              # ring size - 1; meaningless while slots is NULL
+    Slot* slots                # ring; NULL while nothing is owed
+    Chunk* held                # replies that came before their turn
+    uint32_t held_count
+    uint32_t reply_mean        # bytes of a reply, smoothed: how much one more request may cost
+    size_t held_bytes
+    Output output
+    Input input
+    size_t need                # bytes of the incomplete request, as far as known
+    Frame frame
+    char* name                 # zero terminated, or NULL
+    char* library              # "name version" as CLIENT LIST shows them, or NULL
+    char* library_version
+    uint64_t since_us          # monotonic
+    uint64_t active_us
+    uint64_t commands
+    uint64_t received
+    uint64_t sent
+    uint16_t last_row
+
+cdef struct Merge:             # a split command: one part a node
+    uint8_t lane
+    uint8_t nil_on_error       # partial_mget: nil
+    uint32_t parts
+    uint32_t waiting           # parts not answered
+    uint32_t keys
+    int64_t sum
+    Chunk** replies            # by part; NULL: not here, or not needed
+    Chunk* error               # the first error reply
+    uint16_t* part_of          # by key
+
+
+# -- nodes --------------------------------------------------------------------------------------------------------
+
+cdef enum ConnState:
+    CONN_IDLE = 0              # not wanted yet, or closed for idleness: opens on use
+    CONN_LOST = 1              # was fine a moment ago: requests queue while the control plane reconnects
+    CONN_DOWN = 2              # could not be opened: requests are refused until it can
+    CONN_CONNECTING = 3
+    CONN_GREETING = 4          # AUTH, SELECT, names, CLIENT KILL of the predecessor
+    CONN_OPEN = 5
+
+cdef enum GreetingStep:
+    STEP_END = 0
+    STEP_AUTH = 1              # HELLO or AUTH: must succeed
+    STEP_SELECT = 2            # must succeed
+    STEP_ANY = 3               # its answer does not matter
+    STEP_ID = 4
+    STEP_RUN = 5               # INFO server: run_id
+    STEP_KILL = 6
+
+cdef struct Pending:           # one request on its way; 32 bytes
+    Client* client             # NULL: a tombstone
+    uint32_t slot
+    uint32_t part              # of a Merge
+    uint32_t start             # low 32 bits of the clock (us) when it was queued
+    uint32_t size              # bytes
+    uint16_t row
+
+cdef struct Conn:
+    Handle handle              # must be first
+    Node* node
+    uint8_t protocol
+    uint8_t database
+    uint8_t bulk               # carries large requests only
+    uint8_t state              # ConnState
+    uint8_t refusing           # requests are refused until it is open again
+    uint8_t touched            # in core.touched
+    uint8_t stuck              # waits for EPOLLOUT
+    Conn* next_touched
+    Output output              # requests
+    Output greeting
+    Input input
+    ReplyFrame frame
+    Pending* pending           # ring
+    uint32_t mask
+    uint32_t head
+    uint32_t tail
+    uint32_t expired           # tombstones at the head
+    uint32_t failures          # in a row
+    uint64_t head_offset       # place of the oldest Pending in the stream of request bytes
+    uint64_t queued            # bytes of requests ever appended; minus output.length: given to the kernel
+    uint64_t progress_us       # last time the kernel took or brought bytes
+    uint64_t used_us           # last request
+    uint64_t since_us          # state entered
+    uint8_t steps[8]           # greeting answers to come
+    uint8_t step
+    uint8_t kill               # the predecessor died with requests on their way
+    int64_t id                 # CLIENT ID at the node; 0: unknown
+    int64_t old_id
+    char run[41]               # run_id of the node; empty: unknown
+    char old_run[41]
+
+cdef struct Node:
+    Pool* pool
+    int index
+    char* name
+    char* address              # for people
+    uint8_t socket_address[128]
+    uint32_t socket_length     # 0: not resolved yet
+    uint8_t ejected
+    Conn* conns[CONNS]
+    uint64_t requests
+    uint64_t errors            # error replies
+    uint64_t timeouts
+    uint64_t losses
+    uint64_t bytes_out
+    uint64_t bytes_in
+    uint64_t latency_us        # sum
+
+cdef struct PoolLimits:
+    uint32_t window            # requests of one client that are at nodes
+    uint32_t most_clients      # 0: any number
+    uint64_t output_soft
+    uint64_t output_hard
+    uint64_t query_buffer
+    uint64_t backlog           # unsent bytes of one node connection
+    uint64_t bulk              # requests of this size take the bulk connection
+    uint64_t max_bulk          # bytes of one argument
+    uint32_t timeout_us        # 0: none
+    uint32_t connect_timeout_us
+    uint32_t most_tombstones
+
+cdef struct Pool:
+    Handle listener            # must be first
+    Core* core
+    int index
+    char* name
+    Ring* ring                 # owned by the Python object that the facade keeps
+    Node* nodes
+    int node_count
+    uint8_t* live              # by node: 0 when ejected and auto_eject
+    uint8_t auto_eject
+    uint8_t nil_on_error
+    uint8_t unix_socket
+    uint32_t clients
+    char* password             # asked of clients; NULL: none
+    uint32_t password_length
+    char* node_auth            # "AUTH …" or the AUTH part of HELLO, as RESP arguments; NULL: none
+    uint32_t node_auth_length
+    uint32_t node_auth_args
+    PoolLimits limits
+
+
+# -- the engine ---------------------------------------------------------------------------------------------------
+
+cdef struct RowStats:
+    uint64_t calls
+    uint64_t usec
+    uint64_t failed            # error replies
+    uint64_t rejected          # errors of the proxy before anything was sent
+
+cdef struct Counters:
+    uint64_t turns
+    uint64_t requests
+    uint64_t replies
+    uint64_t accepted
+    uint64_t handed_over
+    uint64_t rejected_clients
+    uint64_t closed
+    uint64_t protocol_errors
+    uint64_t bytes_in          # from clients
+    uint64_t bytes_out
+    uint64_t split
+    uint64_t local
+    uint64_t error_replies
+    uint64_t timeouts
+    uint64_t withdrawn
+    uint64_t late_replies
+    uint64_t pushes_dropped
+    uint64_t starved
+    uint64_t output_closed     # clients closed at output_hard
+    uint64_t query_closed
+    uint64_t events_dropped
+    uint64_t reconnects
+    uint64_t latency[4][BUCKETS]
+
+cdef struct Peers:             # shared by the engines of one process
+    int count
+    int* inbox                 # write ends of the pipes
+    uint32_t* clients          # connected clients by engine; atomics
+    uint64_t* ids              # next client id; atomic
+
+cdef struct Core:
+    Poll poll
+    int index                  # of this engine
+    Peers* peers
+    Handle wake                # orders
+    int event_fd               # written when events were posted
+    Handle inbox
+    Mailbox orders             # Order*
+    Mailbox events             # Event*
+    uint8_t posted             # events of this turn
+    uint8_t draining
+    uint8_t stopped
+    int reserve_fd             # given up to refuse a client when descriptors run out
+    uint64_t now_us
+    uint64_t tick_us
+    uint64_t quiet_since_us
+    size_t peak                # chunk bytes since the last trim
+    ChunkPool chunks
+    char* scratch              # SCRATCH + SLACK bytes
+    Output rewritten
+    Frame rewritten_frame
+    uint8_t moved              # the request being dispatched was taken over as a chunk
+    size_t input_reserved      # bytes: the meter of all client inputs
+    size_t input_limit
+    size_t output_bytes        # not maintained per byte: owed to clients that are stuck
+    Pool* pools
+    int pool_count
+    Row* rows
+    int row_count
+    void* lookup               # lookup.Table
+    RowStats* row_stats
+    Template errors[ERROR_KINDS]
+    Client* clients
+    uint32_t client_count
+    Client* ready
+    Client* starved_first
+    Client* starved_last
+    Client* privileged         # the one that may exceed input_limit
+    Conn* touched
+    Handle* graveyard[1024]
+    int grave_count
+    KeyRef* keys
+    size_t key_room
+    uint64_t random_state
+    char* agent                # "quench:<proxy>:<engine>"
+    Counters counters
+
+
+# -- orders and events ----------------------------------------------------------------------------------------------
+
+cdef enum OrderKind:           # control plane -> engine
+    ORDER_STOP = 1             # end the loop now
+    ORDER_DRAIN = 2            # no new clients; leave when all is answered
+    ORDER_REPLY = 3            # answer a control request
+    ORDER_CONNECT = 4          # (re)connect a node, at this address
+    ORDER_DOWN = 5             # the node is down: refuse at once
+    ORDER_EJECT = 6            # live[node] = 0
+    ORDER_ADMIT = 7            # live[node] = 1
+    ORDER_LIST = 8             # describe the clients
+    ORDER_LISTEN = 9           # start accepting
+
+cdef struct Order:
+    int kind
+    int pool
+    int node
+    int flag
+    Client* client
+    uint32_t slot
+    uint32_t length
+    uint64_t tag
+    char* data                 # behind this struct
+
+cdef enum EventKind:           # engine -> control plane
+    EVENT_REQUEST = 1          # a command of the control lane
+    EVENT_NODE = 2             # a node connection failed
+    EVENT_OPEN = 3             # a node connection is open
+    EVENT_SICK = 4             # a node answers, but with -LOADING and the like
+    EVENT_LISTED = 5           # the clients described
+    EVENT_DRAINED = 6
+
+cdef struct Event:
+    int kind
+    int pool
+    int node
+    int code                   # EVENT_NODE: failures in a row; EVENT_REQUEST: protocol
+    Client* client
+    uint32_t slot
+    uint32_t length
+    uint64_t tag
+    char* data                 # behind this struct
