@@ -35,6 +35,22 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 112}
 # twemproxy counts verbosity from 0 to 11; these are its steps that have a name in Python's logging.
 VERBOSITY = ((2, "critical"), (3, "error"), (4, "warning"), (6, "info"), (11, "debug"))
 
+# The columns of `quench commands`, and its words for the lanes of the command table.
+COMMAND_COLUMNS = (
+    "name", "arity", "flags", "later", "why", "effect", "shared", "cacheable", "mergeable", "session", "since",
+    "summary",
+)  # fmt: skip
+LANES = {
+    "FAST": "one node",
+    "MGET": "split by node, arrays merged",
+    "MSET": "split by node",
+    "SUM": "split by node, numbers added",
+    "ENGINE": "answered here",
+    "CONTROL": "answered here",
+    "LATER": "refused: it needs {later}",
+    "REFUSED": "refused: {why}",
+}
+
 
 class Verbs(click.Group):
     """A group whose verb may be left out: `quench -c FILE` and `quench FILE.yml` run, `quench -t -c FILE` checks."""
@@ -258,6 +274,29 @@ def demo(listen: tuple[str, int]) -> None:
     _start("proxy.app", "demo", host, port)
 
 
+@cli.command(context_settings=CONTEXT, short_help="List the commands and what becomes of each.")
+@as_json
+def commands(json_: bool) -> None:
+    """List every Redis command: served by one node, split over several, answered here, or refused and why.
+
+    "copied" is a read that may be answered from a copy of a hot key, "merged" an increment that may be combined.
+
+    \b
+    Example:  quench commands | grep refused
+    """
+    from proxy.commands import CAPABILITIES, COMMANDS  # 100 kB of JSON that no other verb reads
+
+    rows = [row for command in COMMANDS.values() for row in (command, *command.subcommands.values())]
+    if json_:
+        click.echo(_json([{name: getattr(row, name) for name in COMMAND_COLUMNS} | {"lane": row.lane.name.lower()}
+                          for row in rows]))  # fmt: skip
+        return
+    for row in rows:
+        marks = " (copied)" if row.cacheable else " (merged)" if row.mergeable else ""
+        treatment = LANES[row.lane.name].format(later=CAPABILITIES.get(row.later, row.later), why=row.why)
+        click.echo(f"{row.name.replace('|', ' '):24} {treatment}{marks}")
+
+
 def _settings(file: str | None, given: str | None) -> Settings:
     """The settings of the file that was named; warnings and problems to stderr, exit 78 if there are problems."""
     flag = click.get_current_context().get_parameter_source("file") is ParameterSource.COMMANDLINE
@@ -286,12 +325,23 @@ def _pool(settings: Settings, name: str | None) -> Pool:
 
 
 def _start(module: str, function: str, *args: Any, **options: Any) -> NoReturn:
-    """Import a module now, call its function and exit with what it returns (None is 0)."""
+    """Import a module now, call its function and exit with what it returns (None is 0), or 1 after an OSError."""
+    failures: list[str] = []
+    status = None
     try:
-        sys.exit(getattr(importlib.import_module(module), function)(*args, **options))
-    except OSError as error:
-        click.echo(f"quench: {error}", err=True)
-        sys.exit(1)
+        status = getattr(importlib.import_module(module), function)(*args, **options)
+    except* OSError as group:  # alone, or wrapped by a nursery
+        failures = [error.strerror or str(error) for error in _leaves(group)]
+    for failure in failures:
+        click.echo(f"quench: {failure}", err=True)
+    sys.exit(1 if failures else status)
+
+
+def _leaves(group: ExceptionGroup[OSError]) -> list[OSError]:
+    return [
+        leaf for error in group.exceptions
+        for leaf in (_leaves(error) if isinstance(error, ExceptionGroup) else [error])
+    ]  # fmt: skip
 
 
 def _json(document: Any) -> str:

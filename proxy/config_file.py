@@ -71,15 +71,17 @@ def loads(text: str, file: str = "<text>", environ: Mapping[str, str] | None = N
 
 
 def is_nutcracker(root: MappingNode) -> bool:
-    """Are the pools at the root, as twemproxy has them? (A pool named `pools` does not fool it.)"""
-    for _, pool in root.value:
-        if isinstance(pool, MappingNode):
-            for key, value in pool.value:
-                if key.value == "servers" and isinstance(value, SequenceNode):
-                    return True
-                if key.value == "listen" and isinstance(value, ScalarNode):
-                    return True
-    return False
+    """Are the pools at the root, as twemproxy has them? (A pool that is called `pools` does not fool it.)"""
+    native = any(key.value == "pools" and not _is_pool(value) for key, value in root.value)
+    return not native and any(_is_pool(value) for _, value in root.value)
+
+
+def _is_pool(node: Node) -> bool:
+    """Does it have a listener or servers, in the shape of either, right below itself?"""
+    shapes = {"listen": ScalarNode, "servers": SequenceNode}
+    return isinstance(node, MappingNode) and any(
+        isinstance(key, ScalarNode) and isinstance(value, shapes.get(key.value, ())) for key, value in node.value
+    )
 
 
 class _Reader:
@@ -226,6 +228,9 @@ class _Reader:
         """The value of an option; UNSET, and a problem noted, if it has none."""
         if isinstance(node, ScalarNode) and node.tag == NULL and option.nullable and not self.nutcracker:
             return None
+        if option.kind == "tag" and isinstance(node, MappingNode):
+            self.problem(node, path, 'expected two characters; write them in quotes: "{}"')
+            return UNSET
         text = self.text(node, path)
         if text is None:
             return UNSET

@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 from proxy.address import parse_listen
 from proxy.options import Kind, Option
 from proxy.settings import MASK, Secret, usable_cpus
-from proxy.units import format_duration, format_size, parse_duration, parse_size
+from proxy.units import LONGEST, format_duration, format_size, parse_duration, parse_size
 
 Number = TypeVar("Number", int, float)
 
 # YAML 1.1 has eleven words for a truth value; these are the ones that people write.
 TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
+MOST_COUNT = (1 << 31) - 1  # counts are C ints in the data plane
 _NUMBER = re.compile(r"[0-9]{1,15}")
 
 
@@ -90,10 +91,10 @@ def _parse_twemproxy_number(option: Option, text: str) -> float | int | None:
         raise ValueError(f"expected a whole number{unit}, got '{text}'")
     number = int(text)
     if option.kind == "count":
-        return max(number, int(option.least))
+        return min(max(number, int(option.least)), MOST_COUNT)
     if number == 0:
         return None if option.endless else option.least
-    return number / 1000
+    return min(number / 1000, LONGEST)
 
 
 def _parse_flag(option: Option, text: str) -> bool:
@@ -137,8 +138,9 @@ def _parse_file(option: Option, text: str) -> Secret:
 def _bounded(option: Option, value: Number, write: Callable[[Number], str]) -> Number:
     if value < option.least:
         raise ValueError(f"{write(value)} is too small; the least is {write(type(value)(option.least))}")
-    if value > option.most:
-        raise ValueError(f"{write(value)} is too large; the most is {write(type(value)(option.most))}")
+    most = min(option.most, MOST_COUNT) if option.kind == "count" else option.most
+    if value > most:
+        raise ValueError(f"{write(value)} is too large; the most is {write(type(value)(most))}")
     return value
 
 

@@ -14,6 +14,10 @@ from decimal import Decimal
 MICROSECONDS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 BYTES = {"b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
 
+# What the data plane can count in: ten years, and a petabyte.
+LONGEST = 3650 * 86_400.0
+LARGEST = 1 << 50
+
 _QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([a-z]*)", re.ASCII)
 # A bare number up to here is read as seconds in the advice, above as milliseconds: nobody waits 400 s for a cache.
 _LIKELY_SECONDS = 60
@@ -30,6 +34,8 @@ def parse_duration(text: str) -> float:
     exact = Decimal(number) * MICROSECONDS[unit]
     if exact != int(exact):
         raise ValueError(f"'{text}' is finer than one microsecond; round it")
+    if exact > LONGEST * 1_000_000:
+        raise ValueError(f"'{text}' is more than {format_duration(LONGEST)}; shorten it")
     return int(exact) / 1_000_000
 
 
@@ -49,6 +55,8 @@ def parse_size(text: str) -> int:
     exact = Decimal(number) * BYTES[unit]
     if exact != int(exact):
         raise ValueError(f"'{text}' is not a whole number of bytes; round it")
+    if exact > LARGEST:
+        raise ValueError(f"'{text}' is more than {format_size(LARGEST)}; reduce it")
     return int(exact)
 
 

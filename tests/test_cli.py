@@ -12,14 +12,15 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from proxy.cli import cli
+from proxy.cli import LANES, cli
+from proxy.commands import Lane
 from proxy.config_text import defaults
 from proxy.options import OPTIONS
 
 ROOT = Path(__file__).parent.parent
 MINIMAL = str(ROOT / "config" / "minimal.yml")
 NUTCRACKER = str(ROOT / "config" / "nutcracker.yml")
-VERBS = {"run", "check", "config", "route", "node", "demo"}
+VERBS = {"run", "check", "config", "route", "commands", "node", "demo"}
 
 
 def quench(*args: str, **env: str) -> Result:
@@ -39,7 +40,7 @@ def broken(tmp_path: Path) -> str:
 class Calls(list[tuple[str, tuple[Any, ...], dict[str, Any]]]):
     """What the command line asked the started modules to do."""
 
-    outcome: int | OSError = 0
+    outcome: int | Exception = 0
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     def recorder(name: str) -> Any:
         def call(*args: Any, **options: Any) -> int:
             calls.append((name, args, options))
-            if isinstance(calls.outcome, OSError):
+            if isinstance(calls.outcome, Exception):
                 raise calls.outcome
             return calls.outcome
 
@@ -185,6 +186,24 @@ def test_route_with_random_distribution() -> None:
     assert "warning: " in result.stderr
 
 
+def test_commands() -> None:
+    lines = quench("commands").stdout.splitlines()
+    assert "get                      one node (copied)" in lines
+    assert "incrby                   one node (merged)" in lines
+    assert "del                      split by node, numbers added" in lines
+    assert "client id                answered here" in lines
+    assert any(line.startswith("shutdown ") and " refused: a client cannot" in line for line in lines)
+    assert not any("{" in line or line.endswith("needs ") or line.endswith(": ") for line in lines)
+    rows = json.loads(quench("commands", "--json").stdout)
+    assert len(rows) == len(lines)
+    get = next(row for row in rows if row["name"] == "get")
+    assert (get["arity"], get["lane"], get["cacheable"], get["flags"]) == (2, "fast", True, ["fast", "readonly"])
+
+
+def test_every_lane_has_its_words() -> None:
+    assert set(LANES) == set(Lane.__members__)
+
+
 @pytest.mark.parametrize(
     ("args", "level"),
     [(("run", "-c", MINIMAL), "info"), (("-c", MINIMAL), "info"), ((MINIMAL,), "info"), (("run", MINIMAL), "info"),
@@ -217,7 +236,13 @@ def test_exit_statuses(calls: Calls) -> None:
     assert quench("run", MINIMAL).exit_code == 1
     calls.outcome = OSError(98, "Address already in use")
     result = quench("run", MINIMAL)
-    assert (result.exit_code, result.stderr) == (1, "quench: [Errno 98] Address already in use\n")
+    assert (result.exit_code, result.stderr) == (1, "quench: Address already in use\n")
+    calls.outcome = ExceptionGroup("", [ExceptionGroup("", [OSError(98, "no port")]), OSError("no wire")])
+    result = quench("run", MINIMAL)
+    assert (result.exit_code, result.stderr) == (1, "quench: no port\nquench: no wire\n")
+    calls.outcome = ExceptionGroup("", [ValueError("a bug")])
+    with pytest.raises(ExceptionGroup):
+        quench("run", MINIMAL)
 
 
 def test_node_and_demo(calls: Calls) -> None:

@@ -139,6 +139,8 @@ pools:
         ("redis_db: 16384", "5:15: pools.cache.redis_db: 16384 is too large; the most is 16383"),
         ("preconnect: maybe", "5:17: pools.cache.preconnect: expected true or false, got 'maybe'"),
         ("hash_tag: '{}x'", "5:15: pools.cache.hash_tag: expected two characters like \"{}\", got '{}x'"),
+        ("hash_tag: {}", "5:15: pools.cache.hash_tag: expected two characters; write them in quotes: \"{}\""),
+        ("backlog: 3000000000", "5:14: pools.cache.backlog: 3000000000 is too large; the most is 2147483647"),
         ("distribution: ketema", "5:19: pools.cache.distribution: 'ketema' is unknown; did you mean ketama?"),
         ("distribution: x", "5:19: pools.cache.distribution: 'x' is unknown; use one of ketama, modula, random"),
         ("hash: crc32", "5:11: pools.cache.hash: crc32 has 15 bits and ketama's ring 32, so one node would hold "
@@ -170,6 +172,7 @@ def test_one_problem(line: str, problem: str | None) -> None:
         ("- a\n", "1:1: expected pools: at the root, got a list"),
         ("engines: 2\n", "1:1: pools: is missing; it names the pools to serve"),
         ("pools: {}\n", "1:8: pools: expected NAME: {listen, servers} for each pool"),
+        (POOL + "beta: {listen: a:1}\n", "5:1: beta: unknown key; at the root are engines and pools"),
         ("engines: 0\n" + POOL, "1:10: engines: 0 is too small; the least is 1"),
         ("engines: all\n" + POOL, "1:10: engines: expected auto or a whole number, got 'all'"),
         ("pools: {a: [}\n", "1:13: is not YAML: did not find expected node content"),
@@ -449,7 +452,7 @@ def pools(names: st.SearchStrategy[str]) -> st.SearchStrategy[Pool]:
         if option.kind == "duration":
             return st.none() | DURATIONS if option.endless else DURATIONS
         if option.kind == "count":
-            return st.integers(int(option.least), int(min(option.most, 1 << 31)))
+            return st.integers(int(option.least), int(min(option.most, (1 << 31) - 1)))
         return values[option.kind]
 
     own = {option.key: value(option.key) for option in OPTIONS
