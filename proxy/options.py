@@ -1,0 +1,183 @@
+"""Options: the one table of everything that can be said in a configuration file.
+
+A row gives an option's key, the kind of value (spelling and unit), where it applies, its bounds and one sentence for
+the user; its default is the default of the field of that name in `settings.py`. The loader, `quench config
+--describe` and `config/quench.yml` are all made from these rows, so an option is added by adding a field there, a row
+here, and the code that reads it.
+"""
+
+from typing import Any, Literal
+
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import fields
+
+from proxy.settings import Limits, Pool, Reconnect
+
+Kind = Literal[
+    "engines", "listen", "servers", "duration", "size", "count", "flag", "choice", "tag", "text", "secret", "file"
+]
+Where = Literal["both", "native", "nutcracker"]
+
+HASHES = (
+    "murmur", "fnv1a_64", "fnv1a_32", "fnv1_64", "fnv1_32", "md5", "crc16", "crc32", "crc32a", "one_at_a_time",
+    "jenkins", "hsieh",
+)  # fmt: skip
+
+GROUPS: dict[str, type[Struct]] = {"reconnect": Reconnect, "limits": Limits}
+
+
+class Option(Struct, frozen=True):
+    """One row. `key` is the place within a pool (`timeout`, `limits.window`), or within the file for `engines`."""
+
+    key: str
+    kind: Kind
+    help: str
+    where: Where = "native"
+    least: float = 0  # bounds of a number, in the unit of the field
+    most: float = float("inf")
+    choices: tuple[str, ...] = ()
+    endless: bool = False  # a duration that may be `none`
+    nutcracker: Any = UNSET  # the default in a nutcracker.yml, where it is another one
+    sets: tuple[str, ...] | None = None  # no field of its own: the fields that it fills
+
+    @property
+    def group(self) -> str:
+        """`limits`, `reconnect`, or "" for an option of the pool itself."""
+        return self.key.rpartition(".")[0]
+
+    @property
+    def name(self) -> str:
+        """The last word of the key: the name of the field."""
+        return self.key.rpartition(".")[2]
+
+    @property
+    def default(self) -> Any:
+        """The default in a native file; UNSET if there is none."""
+        if self.key == "engines":
+            return "auto"
+        if self.sets is not None:
+            return UNSET
+        return _defaults(GROUPS[self.group] if self.group else Pool)[self.name]
+
+    @property
+    def nullable(self) -> bool:
+        """None is a value of it."""
+        return self.endless or self.default is None
+
+    @property
+    def required(self) -> bool:
+        """A pool without it is an error."""
+        return self.sets is None and isinstance(self.default, UnsetType)
+
+
+def _defaults(struct: type[Struct]) -> dict[str, Any]:
+    return {field.name: field.default if not field.required else UNSET for field in fields(struct)}
+
+
+ENGINES = Option("engines", "engines", "data-plane threads; auto is one per usable CPU", least=1, most=256)
+
+OPTIONS: tuple[Option, ...] = (
+    Option("listen", "listen", "where clients connect; port 0 is any free one; mode is octal, e.g. 0770", "both"),
+    Option(
+        "servers", "servers",
+        "the nodes; the name, else the address exactly as written, decides which keys a node holds", "both",
+    ),
+    Option(
+        "hash", "choice",
+        "key to number; twemproxy's default, fnv1a_64, puts ten consecutive ids on one node", "both",
+        choices=HASHES, nutcracker="fnv1a_64",
+    ),
+    Option(
+        "hash_tag", "tag",
+        "two characters: if a key has both, only what stands between them is hashed, e.g. \"{}\"", "both",
+    ),
+    Option(
+        "distribution", "choice",
+        "number to node: ketama is a ring; modula moves most keys when a node is added; random is any node", "both",
+        choices=("ketama", "modula", "random"),
+    ),
+    Option(
+        "timeout", "duration",
+        "a reply later than this is answered with an error; none waits for ever", "both",
+        least=0.001, endless=True, nutcracker=None,
+    ),
+    Option(
+        "connect_timeout", "duration",
+        "an attempt to connect to a node ends after this (in a nutcracker.yml: after its timeout)", least=0.001,
+    ),
+    Option("backlog", "count", "connections that may wait for accept; the kernel caps it at somaxconn", "both"),
+    Option(
+        "preconnect", "flag", "connect to the nodes at start rather than at the first request", "both",
+        nutcracker=False,
+    ),
+    Option(
+        "tcpkeepalive", "flag", "TCP keepalive, so that a peer that vanished without a word is noticed", "both",
+        nutcracker=False,
+    ),
+    Option("password", "secret", "asked of clients (AUTH); without one everybody is let in"),
+    Option("password_file", "file", "the password, taken from the first line of this file", sets=("password",)),
+    Option("node_username", "text", "the ACL user at the nodes; without one, Redis's default user"),
+    Option("node_password", "secret", "given to the nodes"),
+    Option(
+        "node_password_file", "file", "the node_password, taken from the first line of this file",
+        sets=("node_password",),
+    ),
+    Option(
+        "redis_auth", "secret", "the password and the node_password in one", "both",
+        sets=("password", "node_password"),
+    ),
+    Option("redis_db", "count", "the database at the nodes that clients see as database 0", "both", most=16383),
+    Option(
+        "server_connections", "count",
+        "accepted and without effect: one pipelined connection to a node per engine, protocol and database", "both",
+        least=1,
+    ),
+    Option(
+        "client_connections", "count",
+        "clients of the pool at once, over all engines; 0 is as many as there are file descriptors", "both",
+        nutcracker=0,
+    ),
+    Option(
+        "auto_eject", "flag",
+        "take a failing node out until it answers again; its keys go to the next node, so for caches only",
+    ),
+    Option("auto_eject_hosts", "flag", "auto_eject, as twemproxy spells it", "both", sets=("auto_eject",)),
+    Option("server_failure_limit", "count", "failures in a row that eject a node", "both", least=1),
+    Option(
+        "server_retry_timeout", "duration",
+        "the wait between probes of an ejected node, one PING each (twemproxy risks a request, every 30s)", "both",
+        least=0.001, nutcracker=30.0,
+    ),
+    Option("reconnect.first", "duration", "the wait after the first failed attempt to connect to a node", least=0.001),
+    Option("reconnect.most", "duration", "every failure doubles the wait, up to this", least=0.001),
+    Option(
+        "partial_mget", "choice", "MGET when a node fails: an error for the whole command, or nil for that node's keys",
+        choices=("fail", "nil"),
+    ),
+    Option("limits.window", "count", "requests that one client may have at the nodes; further ones wait", least=1),
+    Option(
+        "limits.output_soft", "size", "unread replies of a client, from where its requests are read but not sent",
+        least=1024,
+    ),
+    Option("limits.output_hard", "size", "unread replies of a client, from where it is closed", least=1024),
+    Option("limits.query_buffer", "size", "waiting requests of a client, from where it is not read from", least=1024),
+    Option(
+        "limits.input_total", "size",
+        "requests of all clients of an engine; the oldest incomplete request always gets in", least=1024,
+    ),
+    Option(
+        "limits.backlog", "size",
+        "unsent requests of a node connection, from where new ones get an error at once", least=1024,
+    ),
+    Option("limits.bulk", "size", "requests from this size travel on a connection of their own", least=1024),
+    Option("limits.max_bulk", "size", "the longest string a client may send (Redis: proto-max-bulk-len)", least=1024),
+    Option(
+        "limits.max_tombstones", "count",
+        "late replies that a node connection may still owe; with more it is replaced", least=1,
+    ),
+    Option(
+        "limits.tombstone_age", "duration", "a node connection is replaced, too, when a reply is this late",
+        least=0.001,
+    ),
+    Option("redis", "flag", "true: the pool speaks Redis; Quench speaks nothing else", "nutcracker", sets=()),
+)  # fmt: skip

@@ -1,0 +1,48 @@
+"""Placement: from the settings of a pool to its ring, and what can be said of that ring before any key is routed.
+
+Owns how a Pool's servers become the labels and weights of `engine.ring.Placement`, so that the loader's checks, `quench
+route` and the engines all place keys by the same rule.
+"""
+
+import os
+from typing import Any
+
+from proxy.engine.ring import Placement
+from proxy.settings import Pool
+
+
+def placement(pool: Pool) -> Placement:
+    """The ring of `pool`, every node live. Raises ValueError if there is none."""
+    return Placement(
+        [server.label.encode() for server in pool.servers],
+        [server.weight for server in pool.servers],
+        distribution=pool.distribution,
+        hash=pool.hash,
+        hash_tag=pool.hash_tag.encode() if pool.hash_tag else None,
+    )
+
+
+def pointless(pool: Pool) -> list[int]:
+    """Indexes of the nodes that no key can reach, because their weight is too small a part of the whole."""
+    if pool.distribution == "random":
+        return []
+    reached = {node for _, node in placement(pool).points()}
+    return [index for index in range(len(pool.servers)) if index not in reached]
+
+
+def routes(pool: Pool, keys: tuple[str, ...]) -> list[dict[str, Any]]:
+    """For each key a dict of key, hash, node (its label) and address; node and address are None when any will do."""
+    ring = placement(pool)
+    rows = []
+    for key in keys:
+        raw = os.fsencode(key)
+        home = None if pool.distribution == "random" else pool.servers[ring.node(raw)]
+        rows.append(
+            {
+                "key": key,
+                "hash": ring.hash(raw),
+                "node": home and (home.name or home.label),
+                "address": home and home.address,
+            }
+        )
+    return rows

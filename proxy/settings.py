@@ -1,0 +1,142 @@
+"""Settings: a checked configuration in memory, and the errors of one that is not.
+
+Owns the structs that the rest of the proxy reads (`Settings` > `Pool` > `Limits`, `Reconnect`), their defaults, and
+`Secret`, a password that does not print. `options.py` says for each field how it is spelled in a file and what it
+means to a user; `config_file.load` makes a Settings, `config_text.effective` turns it back into text.
+
+Everything is frozen: the control plane replaces a Settings, it never edits one. Durations are seconds, sizes bytes.
+"""
+
+import os
+
+from msgspec import Struct
+
+from proxy.address import Listen, Server
+
+MASK = "********"
+
+
+class Secret:
+    """A password. It prints as a mask, no encoder takes it, and `reveal()` is the only way to its text."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The password itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"Secret({MASK})"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+class Reconnect(Struct, frozen=True, kw_only=True):
+    """Backoff between attempts to connect to a node that refuses, in seconds: doubled from `first` up to `most`."""
+
+    first: float = 0.05
+    most: float = 2.0
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What one client, one node connection and one engine may take. What the data plane keeps has its bound here."""
+
+    window: int = 1024
+    output_soft: int = 1 << 20
+    output_hard: int = 1 << 30
+    query_buffer: int = 1 << 30
+    input_total: int = 384 << 20
+    backlog: int = 256 << 20
+    bulk: int = 256 << 10
+    max_bulk: int = 512 << 20
+    max_tombstones: int = 1024
+    tombstone_age: float = 30.0
+
+
+class Pool(Struct, frozen=True, kw_only=True):
+    """A listener plus the nodes behind it. The defaults are those of a native file."""
+
+    name: str
+    listen: Listen
+    servers: tuple[Server, ...]
+
+    hash: str = "murmur"
+    hash_tag: str | None = None
+    distribution: str = "ketama"
+
+    timeout: float | None = 5.0
+    connect_timeout: float = 1.0
+    backlog: int = 512
+    preconnect: bool = True
+    tcpkeepalive: bool = True
+
+    password: Secret | None = None
+    node_username: str | None = None
+    node_password: Secret | None = None
+    redis_db: int = 0
+
+    server_connections: int = 1
+    client_connections: int = 10_000
+
+    auto_eject: bool = False
+    server_failure_limit: int = 2
+    server_retry_timeout: float = 1.0
+    reconnect: Reconnect = Reconnect()
+
+    partial_mget: str = "fail"
+    limits: Limits = Limits()
+
+
+class Problem(Struct, frozen=True):
+    """One thing wrong, or worth a warning, at a place of a file. Line and column count from 1; 0 when unknown."""
+
+    file: str
+    line: int
+    column: int
+    path: str  # dotted, e.g. pools.cache.limits.window; "" for the file as a whole
+    message: str  # what is wrong and what to do
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return ": ".join(part for part in (place, self.path, self.message) if part)
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """A whole configuration, checked."""
+
+    engines: int  # data-plane threads; `auto` is already a number here
+    pools: tuple[Pool, ...]
+    file: str = ""  # where it was read; "" when it was not
+    warnings: tuple[Problem, ...] = ()  # for people, in the order of the file
+
+    def pool(self, name: str) -> Pool:
+        """The pool called `name`. Raises KeyError."""
+        for pool in self.pools:
+            if pool.name == name:
+                return pool
+        raise KeyError(name)
+
+
+class ConfigError(Exception):
+    """A file that cannot be used. `problems` is everything found, in the order of the file."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__(problems)
+        self.problems = sorted(problems, key=lambda problem: (problem.line, problem.column))
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+def usable_cpus() -> int:
+    """CPUs this process may run on: what `engines: auto` becomes."""
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,182 @@
+"""Spelling: one value of an option, from the text of a file and back.
+
+A table from the kind of an option to the two functions that read and write it. Reading raises ValueError with what is
+wrong and what to do; the loader adds the place. Writing gives what YAML should hold, and reading that gives the same
+value again, a password excepted: it is written as a mask.
+"""
+
+import re
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from proxy.address import parse_listen
+from proxy.options import Kind, Option
+from proxy.settings import MASK, Secret, usable_cpus
+from proxy.units import LONGEST, format_duration, format_size, parse_duration, parse_size
+
+Number = TypeVar("Number", int, float)
+
+# YAML 1.1 has eleven words for a truth value; these are the ones that people write.
+TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+MOST_COUNT = (1 << 31) - 1  # counts are C ints in the data plane
+_NUMBER = re.compile(r"[0-9]{1,15}")
+
+
+def parse(option: Option, text: str, nutcracker: bool = False) -> Any:
+    """The value that `text` means for `option`, bounds checked. In a nutcracker.yml durations are bare milliseconds.
+
+    Raises ValueError with advice.
+    """
+    if nutcracker and option.kind in ("duration", "count"):
+        return _parse_twemproxy_number(option, text)
+    return _PARSERS[option.kind](option, text)
+
+
+def spell(option: Option, value: Any) -> Any:
+    """What to write for `value`: a str, int, bool, a list of them, or None."""
+    if value is None:
+        return "none" if option.kind == "duration" else None
+    return _SPELLERS.get(option.kind, lambda value: value)(value)
+
+
+def expected(option: Option) -> str:
+    """What may be written, for `--describe` and the comments of the sample file."""
+    if option.choices:
+        return " | ".join(option.choices)
+    bounds = ""
+    if option.kind in ("count", "engines") and (option.least > 0 or option.most != float("inf")):
+        bounds = f" from {option.least:g}" if option.most == float("inf") else f" {option.least:g}..{option.most:g}"
+    return _EXPECTED[option.kind] + bounds
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """`; did you mean X?` when a known word is near, else the empty string."""
+    found = get_close_matches(word, known, n=1)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def _parse_duration(option: Option, text: str) -> float | None:
+    if text == "none":
+        if option.nullable:
+            return None
+        raise ValueError("this wait cannot be endless; write a duration like 400ms or 30s")
+    return _bounded(option, parse_duration(text), format_duration)
+
+
+def _parse_size(option: Option, text: str) -> int:
+    return _bounded(option, parse_size(text), format_size)
+
+
+def _parse_count(option: Option, text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"expected a whole number, got '{text}'")
+    return _bounded(option, int(text), str)
+
+
+def _parse_engines(option: Option, text: str) -> int:
+    if text == "auto":
+        return min(usable_cpus(), int(option.most))
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"expected auto or a whole number, got '{text}'")
+    return _parse_count(option, text)
+
+
+def _parse_twemproxy_number(option: Option, text: str) -> float | int | None:
+    """twemproxy takes any whole number: milliseconds for a duration, where 0 is no timeout, and 0 failures are 1."""
+    if not _NUMBER.fullmatch(text):
+        unit = " of milliseconds" if option.kind == "duration" else ""
+        raise ValueError(f"expected a whole number{unit}, got '{text}'")
+    number = int(text)
+    if option.kind == "count":
+        return min(max(number, int(option.least)), MOST_COUNT)
+    if number == 0:
+        return None if option.endless else option.least
+    return min(number / 1000, LONGEST)
+
+
+def _parse_flag(option: Option, text: str) -> bool:
+    if text.lower() not in TRUTH:
+        raise ValueError(f"expected true or false, got '{text}'")
+    return TRUTH[text.lower()]
+
+
+def _parse_choice(option: Option, text: str) -> str:
+    if text not in option.choices:
+        advice = nearest(text.lower(), list(option.choices)) or f"; use one of {', '.join(option.choices)}"
+        raise ValueError(f"'{text}' is unknown{advice}")
+    return text
+
+
+def _parse_tag(option: Option, text: str) -> str:
+    if len(text.encode()) != 2:
+        raise ValueError(f"expected two characters like \"{{}}\", got '{text}'")
+    return text
+
+
+def _parse_text(option: Option, text: str) -> str:
+    if not text:
+        raise ValueError("is empty; give it a value or delete the key")
+    return text
+
+
+def _parse_file(option: Option, text: str) -> Secret:
+    """The first line of the file `text`, relative to the working directory, as a password."""
+    try:
+        lines = Path(text).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ValueError(f"cannot read {text}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"cannot read {text}: it is not UTF-8 text") from None
+    if not lines or not lines[0]:
+        raise ValueError(f"the first line of {text} is empty; write the password there")
+    return Secret(lines[0])
+
+
+def _bounded(option: Option, value: Number, write: Callable[[Number], str]) -> Number:
+    if value < option.least:
+        raise ValueError(f"{write(value)} is too small; the least is {write(type(value)(option.least))}")
+    most = min(option.most, MOST_COUNT) if option.kind == "count" else option.most
+    if value > most:
+        raise ValueError(f"{write(value)} is too large; the most is {write(type(value)(most))}")
+    return value
+
+
+_PARSERS: dict[Kind, Callable[[Option, str], Any]] = {
+    "engines": _parse_engines,
+    "listen": lambda option, text: parse_listen(text),
+    "duration": _parse_duration,
+    "size": _parse_size,
+    "count": _parse_count,
+    "flag": _parse_flag,
+    "choice": _parse_choice,
+    "tag": _parse_tag,
+    "text": _parse_text,
+    "secret": lambda option, text: Secret(_parse_text(option, text)),
+    "file": _parse_file,
+}
+
+_SPELLERS: dict[Kind, Callable[[Any], Any]] = {
+    "listen": str,
+    "servers": lambda servers: [str(server) for server in servers],
+    "duration": format_duration,
+    "size": format_size,
+    "secret": lambda secret: MASK,
+}
+
+_EXPECTED: dict[Kind, str] = {
+    "engines": "auto or a number",
+    "listen": "host:port, or /path [mode]",
+    "servers": "a list of 'host:port[:weight] [name]', '/path[:weight] [name]' or {address, weight, name}",
+    "duration": "a duration like 400ms, 30s, 5m",
+    "size": "a size like 256kb, 64mb, 1gb",
+    "count": "a number",
+    "flag": "true or false",
+    "choice": "a word",
+    "tag": "two characters",
+    "text": "text",
+    "secret": "a password, or ${VARIABLE}",
+    "file": "a path",
+}
