@@ -1,0 +1,201 @@
+"""The error table: every error reply that the proxy makes by itself.
+
+One row gives the symbol the code uses, the RESP text clients see and the label metrics count it under. The first word
+of a text is a Redis error code, because clients switch on it; where Redis has a text for the same situation the row
+carries Redis's wording, so that clients which match it keep working. Errors made by a node pass through untouched and
+never come from here.
+
+The engine reads the templates once, at start, and fills them without Python: a placeholder is ``{name}`` and nothing
+more (no format specification, no attribute, no escape), and a text holds no CR or LF. Durations are in milliseconds,
+sizes in bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+__all__ = [
+    "ERRORS",
+    "PLACEHOLDER",
+    "ConfigurationError",
+    "ErrorRow",
+    "QuenchError",
+    "ReplyError",
+    "error_reply",
+    "error_text",
+    "subcommand_error",
+    "unknown_command",
+]
+
+#: What a template may contain besides plain text.
+PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+
+#: Redis shows at most this many bytes of an unknown command's name, and of its arguments taken together.
+UNKNOWN_COMMAND_SHOWN = 128
+
+
+class ErrorRow(NamedTuple):
+    """One error: its symbol, the RESP text (without the leading ``-`` and the CRLF) and its metric label."""
+
+    code: str
+    text: str
+    label: str
+
+
+class QuenchError(Exception):
+    """The parent of every exception this package raises on purpose."""
+
+
+class ConfigurationError(QuenchError):
+    """The configuration cannot be used; the text says where it is wrong and what to write instead."""
+
+
+class ReplyError(QuenchError):
+    """One request cannot be served. Whoever holds the client answers with `reply` and carries on.
+
+    Raises:
+        KeyError: if ``code`` is not in the table or a placeholder of its text is missing from ``fields``.
+    """
+
+    def __init__(self, code: str, **fields: object) -> None:
+        self.code = code
+        self.text = error_text(code, **fields)
+        super().__init__(self.text)
+
+    @property
+    def reply(self) -> bytes:
+        """The error as RESP bytes."""
+        return _frame(self.text)
+
+
+# fmt: off
+_ROWS = (
+    # the request itself
+    ErrorRow("unknown_command", "ERR unknown command '{command}', with args beginning with: {args}", "unknown_command"),
+    ErrorRow("unknown_subcommand", "ERR unknown subcommand '{subcommand}'. Try {command} HELP.", "unknown_command"),
+    ErrorRow("wrong_arity", "ERR wrong number of arguments for '{command}' command", "wrong_arity"),
+    ErrorRow("syntax", "ERR syntax error", "syntax"),
+    ErrorRow("not_an_integer", "ERR value is not an integer or out of range", "syntax"),
+    ErrorRow("database_range", "ERR DB index is out of range", "syntax"),
+    ErrorRow("client_name", "ERR Client names cannot contain spaces, newlines or special characters.", "syntax"),
+    ErrorRow("client_attribute",
+             "ERR {attribute} cannot contain spaces, newlines or special characters.", "syntax"),
+    ErrorRow("client_option", "ERR Unrecognized option '{option}'", "syntax"),
+    ErrorRow("keys_invalid", "ERR Invalid arguments specified for command", "syntax"),
+    ErrorRow("keys_none", "ERR The command has no key arguments", "syntax"),
+    ErrorRow("keys_unknown_command", "ERR Invalid command specified", "syntax"),
+    ErrorRow("keys_arity", "ERR Invalid number of arguments specified for command", "syntax"),
+    # what the proxy does not do
+    ErrorRow("later", "ERR '{command}' is not supported yet: it needs {capability}", "later"),
+    ErrorRow("refused", "ERR '{command}' is refused by the proxy: {why}", "refused"),
+    ErrorRow("cross_slot",
+             "CROSSSLOT Keys in request don't hash to the same slot: '{command}' needs them on one node of pool {pool}",
+             "cross_slot"),
+    ErrorRow("no_key", "ERR '{command}' names no key, so pool {pool} cannot choose a node for it", "no_key"),
+    ErrorRow("reserved_key", "ERR '{command}' names a key reserved for hot-key copies", "refused"),
+    # rights and the handshake
+    ErrorRow("noauth", "NOAUTH Authentication required.", "noauth"),
+    ErrorRow("noauth_hello",
+             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "
+             "<user> <pass> option can be used to authenticate the client and select the RESP protocol version at "
+             "the same time", "noauth"),
+    ErrorRow("wrong_password", "WRONGPASS invalid username-password pair or user is disabled.", "noauth"),
+    ErrorRow("no_password_set",
+             "ERR AUTH <password> called without any password configured for the default user. "
+             "Are you sure your configuration is correct?", "noauth"),
+    ErrorRow("protocol_version", "NOPROTO unsupported protocol version", "protocol_version"),
+    ErrorRow("protocol_version_number", "ERR Protocol version is not an integer or out of range", "protocol_version"),
+    ErrorRow("hello_option", "ERR Syntax error in HELLO option '{option}'", "syntax"),
+    # the byte stream: answered once, then the connection closes
+    ErrorRow("protocol_inline_size", "ERR Protocol error: too big inline request", "protocol"),
+    ErrorRow("protocol_inline_quotes", "ERR Protocol error: unbalanced quotes in request", "protocol"),
+    ErrorRow("protocol_multibulk_header", "ERR Protocol error: too big mbulk count string", "protocol"),
+    ErrorRow("protocol_multibulk_length", "ERR Protocol error: invalid multibulk length", "protocol"),
+    ErrorRow("protocol_multibulk_noauth", "ERR Protocol error: unauthenticated multibulk length", "protocol"),
+    ErrorRow("protocol_bulk_expected", "ERR Protocol error: expected '$', got '{byte}'", "protocol"),
+    ErrorRow("protocol_bulk_header", "ERR Protocol error: too big bulk count string", "protocol"),
+    ErrorRow("protocol_bulk_length", "ERR Protocol error: invalid bulk length", "protocol"),
+    ErrorRow("protocol_bulk_noauth", "ERR Protocol error: unauthenticated bulk length", "protocol"),
+    # limits
+    ErrorRow("max_clients", "ERR max number of clients reached", "max_clients"),
+    ErrorRow("query_limit", "ERR the requests waiting on this connection exceed {limit} bytes", "query_limit"),
+    ErrorRow("output_limit", "ERR the unread replies of this connection exceed {limit} bytes", "output_limit"),
+    ErrorRow("input_memory",
+             "ERR the proxy holds {limit} bytes of incomplete requests, its limit; '{command}' was not sent",
+             "input_memory"),
+    ErrorRow("backlog_full",
+             "ERR the backlog of node {node} in pool {pool} is full ({limit} bytes); '{command}' was not sent",
+             "backlog_full"),
+    ErrorRow("draining", "ERR the proxy is shutting down; '{command}' was not sent", "draining"),
+    # nodes
+    ErrorRow("node_down", "ERR node {node} of pool {pool} is down; '{command}' was not sent", "node_down"),
+    ErrorRow("pool_down", "ERR pool {pool} has no live node; '{command}' was not sent", "node_down"),
+    ErrorRow("not_sent",
+             "ERR '{command}' was not sent: node {node} of pool {pool} was not ready within {elapsed} ms", "not_sent"),
+    ErrorRow("read_timeout",
+             "ERR node {node} of pool {pool} did not answer '{command}' within {elapsed} ms", "timeout"),
+    ErrorRow("read_lost",
+             "ERR node {node} of pool {pool} disconnected {elapsed} ms after '{command}' was sent", "node_lost"),
+    ErrorRow("write_timeout",
+             "ERR the fate of '{command}' is unknown: node {node} of pool {pool} did not answer within {elapsed} ms; "
+             "it was not retried", "fate_unknown"),
+    ErrorRow("write_lost",
+             "ERR the fate of '{command}' is unknown: node {node} of pool {pool} disconnected {elapsed} ms after it "
+             "was sent; it was not retried", "fate_unknown"),
+    ErrorRow("node_protocol",
+             "ERR node {node} of pool {pool} sent bytes that are not RESP; '{command}' got no answer", "node_protocol"),
+    ErrorRow("database_limit",
+             "ERR database {database} cannot be opened on node {node} of pool {pool}: all {limit} extra connections "
+             "are in use", "database_limit"),
+    # transactions
+    ErrorRow("exec_abort", "EXECABORT Transaction discarded because of previous errors.", "exec_abort"),
+)
+# fmt: on
+
+#: code → row, in table order; the engine numbers its errors by that order.
+ERRORS: dict[str, ErrorRow] = {row.code: row for row in _ROWS}
+
+
+def error_text(code: str, **fields: object) -> str:
+    """The text of error ``code`` with its placeholders filled.
+
+    Bytes are shown as Latin-1, so that no byte is lost. CR and LF become spaces: a text is one RESP line.
+
+    Raises:
+        KeyError: if the code is unknown or a placeholder has no field.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        value = fields[match[1]]
+        return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+    return PLACEHOLDER.sub(fill, ERRORS[code].text).replace("\r", " ").replace("\n", " ")
+
+
+def error_reply(code: str, **fields: object) -> bytes:
+    """The error as RESP bytes, ready for a client. Raises `KeyError` as `error_text` does."""
+    return _frame(error_text(code, **fields))
+
+
+def unknown_command(args: Sequence[bytes]) -> ReplyError:
+    """Redis's answer to a command that does not exist; ``args`` is the whole request, name first, and not empty.
+
+    Redis appends arguments while fewer than 128 bytes are shown, cutting the last one.
+    """
+    shown = b""
+    for arg in args[1:]:
+        if len(shown) >= UNKNOWN_COMMAND_SHOWN:
+            break
+        shown += b"'" + arg[: UNKNOWN_COMMAND_SHOWN - len(shown)] + b"' "
+    return ReplyError("unknown_command", command=args[0][:UNKNOWN_COMMAND_SHOWN], args=shown)
+
+
+def subcommand_error(args: Sequence[bytes]) -> ReplyError:
+    """Redis's answer to an unknown subcommand; ``args`` holds at least the command and the subcommand."""
+    return ReplyError("unknown_subcommand", subcommand=args[1][:UNKNOWN_COMMAND_SHOWN], command=args[0].upper())
+
+
+def _frame(text: str) -> bytes:
+    return b"-" + text.encode("latin-1", "replace") + b"\r\n"
