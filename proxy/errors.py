@@ -75,7 +75,8 @@ class ReplyError(QuenchError):
 # fmt: off
 _ROWS = (
     # the request itself
-    ErrorRow("unknown_command", "ERR unknown command '{command}', with args beginning with: {arguments}", "unknown_command"),
+    ErrorRow("unknown_command", "ERR unknown command '{command}', with args beginning with: {arguments}",
+             "unknown_command"),
     ErrorRow("unknown_subcommand", "ERR unknown subcommand '{arguments}'. Try {command} HELP.", "unknown_command"),
     ErrorRow("wrong_arity", "ERR wrong number of arguments for '{command}' command", "wrong_arity"),
     ErrorRow("syntax", "ERR syntax error", "syntax"),
@@ -91,7 +92,8 @@ _ROWS = (
     ErrorRow("keys_arity", "ERR Invalid number of arguments specified for command", "syntax"),
     # what the proxy does not do
     ErrorRow("later", "ERR '{command}' is not supported yet: it needs {capability}", "later"),
-    ErrorRow("later_option", "ERR '{command}' with this option is not supported yet: it needs blocking commands", "later"),
+    ErrorRow("later_option", "ERR '{command}' with this option is not supported yet: it needs blocking commands",
+             "later"),
     ErrorRow("refused", "ERR '{command}' is refused by the proxy: {why}", "refused"),
     ErrorRow("cross_slot",
              "CROSSSLOT Keys in request don't hash to the same slot: '{command}' needs them on one node of pool {pool}",
@@ -129,7 +131,8 @@ _ROWS = (
              "ERR the proxy holds {limit} bytes of incomplete requests, its limit; '{command}' was not sent",
              "input_memory"),
     ErrorRow("backlog_full",
-             "ERR the backlog of node {node} ({address}) in pool {pool} is full ({limit} bytes); '{command}' was not sent",
+             "ERR the backlog of node {node} ({address}) in pool {pool} is full ({limit} bytes); "
+             "'{command}' was not sent",
              "backlog_full"),
     ErrorRow("draining", "ERR the proxy is shutting down; '{command}' was not sent", "draining"),
     ErrorRow("busy", "ERR the proxy has too many requests of its own to answer; '{command}' was dropped", "busy"),
@@ -145,7 +148,8 @@ _ROWS = (
              "ERR the fate of '{command}' is unknown: node {node} ({address}) of pool {pool} did not answer within "
              "{elapsed} ms; it was not retried", "fate_unknown"),
     ErrorRow("lost_not_sent",
-             "ERR '{command}' was not sent: node {node} ({address}) of pool {pool} was lost after {elapsed} ms: {reason}",
+             "ERR '{command}' was not sent: node {node} ({address}) of pool {pool} was lost after {elapsed} ms: "
+             "{reason}",
              "not_sent"),
     ErrorRow("lost_read",
              "ERR node {node} ({address}) of pool {pool} was lost {elapsed} ms into '{command}': {reason}",
