@@ -98,13 +98,10 @@ cdef void client_close(Core* core, Client* client) noexcept nogil:
     client.name = NULL
     client.library = NULL
     client.library_version = NULL
-    # The ready list and the starved list may still hold it, and so may events of this turn: both hold a reference.
+    # The ready list and events of this turn may still name it.
     client.references += 1
-    if core.grave_count < 1024:
-        core.graveyard[core.grave_count] = &client.handle
-        core.grave_count += 1
-    else:
-        client.references += 1  # cannot happen: a turn ends at most READY_MOST clients and the ready list of one
+    client.next_grave = core.graveyard
+    core.graveyard = client
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
