@@ -123,7 +123,7 @@ cdef void answer(Core* core, Client* client, Row* row, const Frame* frame) noexc
         say(core, client, b"+OK\r\n")
         client.flags |= CLIENT_CLOSING
     elif what == ANSWER_RESET:
-        client.database = 0
+        client.database = client.pool.database
         client.protocol = 2
         client.flags &= ~(<unsigned int> (CLIENT_NO_EVICT | CLIENT_NO_TOUCH))
         keep_word(&client.name, NULL, 0)

@@ -52,6 +52,7 @@ cdef Client* client_open(Core* core, Pool* pool, int fd) noexcept nogil:
     client.handle.kind = CLIENT
     client.handle.fd = fd
     client.protocol = 2
+    client.database = pool.database
     client.pool = pool
     client.id = quench_next_id(<unsigned long long*> core.peers.ids)
     client.since_us = core.now_us

@@ -380,5 +380,5 @@ cdef void conn_tick(Core* core, Conn* conn) noexcept nogil:
             expire(core, conn, limit)
     if conn.expired and conn.state == CONN_OPEN and (
             conn.expired > conn.node.pool.limits.most_tombstones
-            or overdue(core, conn.pending[conn.head & conn.mask].start, 4 * limit)):
+            or overdue(core, conn.pending[conn.head & conn.mask].start, conn.node.pool.limits.tombstone_us)):
         conn_fail(core, conn, b"its replies are too late")

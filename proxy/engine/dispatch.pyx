@@ -11,7 +11,7 @@ from libc.string cimport memcpy, memset
 
 from proxy.engine.answers cimport answer
 from proxy.engine.connection cimport conn_expect, conn_for, conn_send, conn_send_chunk, conn_touch
-from proxy.engine.keys cimport has_argument, keys_find
+from proxy.engine.keys cimport blocks, keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
 from proxy.engine.mail cimport event_post
 from proxy.engine.merge cimport merge_new
@@ -207,7 +207,7 @@ cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept 
     cdef Pool* pool = client.pool
     cdef int count, index, first
     cdef bint together = True
-    if row.blocks_with[0] and has_argument(frame, row.blocks_with):
+    if row.blocks_with[0] and blocks(core, row, frame):
         return refuse(core, client, row, ERROR_RESERVED, NULL)
     count = keys_find(core, row, frame)
     if count <= 0:

@@ -5,4 +5,4 @@ from proxy.engine.types cimport Core, Row
 from proxy.wire.resp cimport Frame
 
 cdef int keys_find(Core* core, const Row* row, const Frame* frame) noexcept nogil
-cdef bint has_argument(const Frame* frame, const char* word) noexcept nogil
+cdef bint blocks(Core* core, const Row* row, const Frame* frame) noexcept nogil

@@ -9,7 +9,7 @@ from libc.stdint cimport uint32_t
 from libc.stdlib cimport abort, realloc
 
 from proxy.engine.lookup cimport same_word
-from proxy.engine.types cimport SPECS, Core, KeyRef, KeySpec, Row
+from proxy.engine.types cimport BEGIN_INDEX, BEGIN_OPTION, SPECS, Core, KeyRef, KeySpec, Row
 from proxy.wire.resp cimport Frame, args_begin, args_next, read_number
 
 
@@ -22,12 +22,28 @@ cdef void room_for(Core* core, size_t count) noexcept nogil:
             abort()
 
 
-cdef int begin_of(const KeySpec* spec, const KeyRef* args, int argc) noexcept nogil:
+cdef int next_option(const Row* row, const KeyRef* args, int at, int argc) noexcept nogil:
+    """The option after the one at `at`: its name and its operands are passed over."""
+    cdef int index
+    for index in range(row.option_count):
+        if same_word(args[at].data, args[at].length, row.options[index]):
+            return argc if row.operands[index] < 0 else at + 1 + row.operands[index]
+    return at + 1
+
+
+cdef int begin_of(const Row* row, const KeySpec* spec, const KeyRef* args, int argc) noexcept nogil:
     """The position where the spec begins; 0: nowhere in this request."""
     cdef int at, step
-    if not spec.by_keyword:
+    cdef int found = 0
+    if spec.begin == BEGIN_INDEX:
         return spec.index if spec.index < argc else 0
     at = spec.index if spec.index >= 0 else argc + spec.index
+    if spec.begin == BEGIN_OPTION:
+        while at < argc:
+            if same_word(args[at].data, args[at].length, spec.keyword):
+                found = at + 1
+            at = next_option(row, args, at, argc)
+        return found if found < argc else 0
     step = 1 if spec.index >= 0 else -1
     while 0 < at < argc:
         if same_word(args[at].data, args[at].length, spec.keyword):
@@ -57,9 +73,9 @@ cdef int keys_find(Core* core, const Row* row, const Frame* frame) noexcept nogi
         args[index].argument = <uint32_t> index
     for which in range(row.spec_count):
         spec = &row.specs[which]
-        first = begin_of(spec, args, argc)
+        first = begin_of(row, spec, args, argc)
         if first == 0:
-            if not spec.by_keyword:
+            if spec.begin == BEGIN_INDEX:
                 return -1
             continue
         if spec.by_number:
@@ -88,15 +104,17 @@ cdef int keys_find(Core* core, const Row* row, const Frame* frame) noexcept nogi
     return count
 
 
-cdef bint has_argument(const Frame* frame, const char* word) noexcept nogil:
-    """Is one of the arguments behind the command's name this word?"""
-    cdef const char* at = args_begin(frame)
-    cdef const char* text
-    cdef size_t length
-    cdef unsigned int index
-    at = args_next(at, &text, &length)
-    for index in range(1, frame.argc):
-        at = args_next(at, &text, &length)
-        if same_word(text, length, word):
+cdef bint blocks(Core* core, const Row* row, const Frame* frame) noexcept nogil:
+    """Would this request wait at the node, because an option says so? An operand of that name is none."""
+    cdef const char* place = args_begin(frame)
+    cdef int argc = <int> frame.argc
+    cdef int at
+    room_for(core, argc)
+    for at in range(argc):
+        place = args_next(place, &core.keys[at].data, &core.keys[at].length)
+    at = 1
+    while at < argc:
+        if same_word(core.keys[at].data, core.keys[at].length, row.blocks_with):
             return True
+        at = next_option(row, core.keys, at, argc)
     return False

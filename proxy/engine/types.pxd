@@ -11,7 +11,7 @@ Who owns what:
   borrowed from the Conn's input until they are in the client's output or held. Nothing is borrowed across a turn.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from proxy.engine.ring cimport Ring
 from proxy.wire.chunk cimport Chunk, ChunkPool
@@ -37,6 +37,7 @@ cdef enum:
     BUCKETS = 32               # log2 buckets of microseconds: bucket b counts [2^(b-1), 2^b)
     NAME_ROOM = 32             # bytes of a command or subcommand name, zero padded
     SPECS = 3                  # key specs of one command
+    OPTIONS = 6                # options with operands of one command
     FLUSH_AT = 65536           # bytes queued on a node connection that are sent before the turn ends
 
 
@@ -58,10 +59,15 @@ cdef enum RowFlag:
     ROW_CONTAINER = 4          # has subcommands
     ROW_BARRIER = 8            # starts when all earlier slots are answered
 
+cdef enum Begin:               # how a key spec says where to begin
+    BEGIN_INDEX = 0            # at a position
+    BEGIN_KEYWORD = 1          # behind the first argument that is this word
+    BEGIN_OPTION = 2           # behind the last option of this name, options being read with their operands
+
 cdef struct KeySpec:
-    uint8_t by_keyword         # else by index
+    uint8_t begin              # Begin
     uint8_t by_number          # find: keys counted by an argument; else a range
-    int index                  # begin: position, or where the search for the keyword starts (negative: from the end)
+    int index                  # begin: position, or where the search starts (negative: from the end)
     int last                   # range: relative to the first key; negative: from the end
     int step
     int limit
@@ -82,7 +88,10 @@ cdef struct Row:
     uint8_t spec_count
     uint16_t children          # first subcommand row; 0: none
     uint16_t child_count
-    char blocks_with[NAME_ROOM]    # argument that makes the command blocking; empty: none
+    char blocks_with[NAME_ROOM]    # option that makes the command blocking; empty: none
+    uint8_t option_count
+    int8_t operands[OPTIONS]   # arguments of an option; negative: all the rest
+    char options[OPTIONS][NAME_ROOM]
     const char* refusal        # LANE_LATER, LANE_REFUSED: the whole error reply
     uint32_t refusal_length
     KeySpec specs[SPECS]
@@ -332,6 +341,7 @@ cdef struct PoolLimits:
     uint32_t timeout_us        # 0: none
     uint32_t connect_timeout_us
     uint32_t most_tombstones
+    uint32_t tombstone_us      # age of the oldest tombstone that ends a connection
 
 cdef struct Pool:
     Handle listener            # must be first
@@ -345,6 +355,7 @@ cdef struct Pool:
     uint8_t auto_eject
     uint8_t nil_on_error
     uint8_t unix_socket
+    uint8_t database           # where its clients start
     uint32_t clients
     char* password             # asked of clients; NULL: none
     uint32_t password_length

@@ -1,0 +1,502 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Engine: builds the C structs of one data-plane thread from Python values, runs it, and passes mail.
+
+The only module of the engine that touches Python objects. `run()` is one `with nogil` around the loop; everything
+else is either called before it starts, or posts to a mailbox, or reads counters that only ever grow.
+"""
+
+import os
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE, PyBytes_FromStringAndSize
+from libc.stdint cimport uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset, strlen
+
+from proxy.engine.connection cimport conn_free
+from proxy.engine.client cimport client_close
+from proxy.engine.lookup cimport Table, lookup_add, lookup_new
+from proxy.engine.mail cimport order_new
+from proxy.engine.ring cimport Placement
+from proxy.engine.turn cimport engine_loop, turn, turn_end
+from proxy.engine.types cimport (
+    ANSWER_AUTH, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK, ANSWER_CLIENT_SETINFO,
+    ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_HELLO, ANSWER_NOT_CLUSTER, ANSWER_PING, ANSWER_QUIT, ANSWER_RESET,
+    ANSWER_SELECT, ANSWER_TIME, BEGIN_INDEX, BEGIN_KEYWORD, BEGIN_OPTION, BUCKETS, CLASS_LOCAL, CLASS_READ,
+    CLASS_SPLIT, CLASS_WRITE, CLASSES, CONNS, DEAD, ERROR_KINDS, FIELDS, INBOX, LANE_CONTROL, LANE_ENGINE, LANE_FAST,
+    LANE_LATER, LANE_MGET, LANE_SUM, NAME_ROOM, OPTIONS, ORDER_ADMIT, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN,
+    ORDER_EJECT, ORDER_LIST, ORDER_LISTEN, ORDER_REPLY, ORDER_STOP, PIECES, ROW_BARRIER, ROW_BEFORE_AUTH,
+    ROW_CONTAINER, ROW_WRITE, SPECS, WAKE, Client, Conn, Core, Event, KeySpec, Node, Order, Peers, Pool, Row,
+    RowStats, Template,
+)
+from proxy.wire.chunk cimport pool_trim
+from proxy.wire.input cimport SCRATCH
+from proxy.wire.mailbox cimport mailbox_close, mailbox_open, mailbox_post, mailbox_take
+from proxy.wire.output cimport output_clear
+from proxy.wire.poll cimport poll_add, poll_close, poll_open, wake, wake_open
+from proxy.wire.system cimport EPOLLIN, close, monotonic_us
+
+from proxy.commands import COMMANDS, Lane, refusal
+from proxy.errors import ENGINE_ERRORS, ENGINE_FIELDS
+
+cdef extern from "<signal.h>" nogil:
+    ctypedef struct sigset_t:
+        pass
+    int SIG_SETMASK
+    int sigfillset(sigset_t* set)
+    int pthread_sigmask(int how, const sigset_t* set, sigset_t* old)
+
+cdef extern from "<malloc.h>" nogil:
+    int M_MMAP_THRESHOLD
+    int mallopt(int parameter, int value)
+
+cdef enum:
+    ORDERS = 16384             # orders waiting for one engine
+    EVENTS = 16384             # events waiting for the control plane
+
+# LANE_ENGINE rows and the code that answers them.
+ANSWERS = {
+    "ping": ANSWER_PING, "echo": ANSWER_ECHO, "quit": ANSWER_QUIT, "reset": ANSWER_RESET, "hello": ANSWER_HELLO,
+    "auth": ANSWER_AUTH, "select": ANSWER_SELECT, "time": ANSWER_TIME, "client|id": ANSWER_CLIENT_ID,
+    "client|setname": ANSWER_CLIENT_SETNAME, "client|getname": ANSWER_CLIENT_GETNAME,
+    "client|setinfo": ANSWER_CLIENT_SETINFO, "client|no-evict": ANSWER_CLIENT_FLAG,
+    "client|no-touch": ANSWER_CLIENT_FLAG, "client|maint_notifications": ANSWER_CLIENT_OK,
+    "readonly": ANSWER_NOT_CLUSTER, "readwrite": ANSWER_NOT_CLUSTER, "asking": ANSWER_NOT_CLUSTER,
+}
+BARRIERS = {"reset", "hello", "auth", "select"}
+BEFORE_AUTH = {"auth", "hello", "quit", "reset"}
+BEGINS = {"index": BEGIN_INDEX, "keyword": BEGIN_KEYWORD, "option": BEGIN_OPTION}
+
+COUNTERS = (
+    "turns", "requests", "replies", "accepted", "handed_over", "rejected_clients", "closed", "protocol_errors",
+    "bytes_in", "bytes_out", "split", "local", "error_replies", "timeouts", "withdrawn", "late_replies",
+    "pushes_dropped", "starved", "output_closed", "query_closed", "events_dropped", "reconnects",
+)
+LATENCY_CLASSES = ("read", "write", "split", "local")
+
+
+cdef class EngineGroup:
+    """Shared by the engines of one process. `count` is fixed."""
+
+    def __cinit__(self, int count):
+        self.peers.count = count
+        self.peers.inbox = <int*> calloc(count, sizeof(int))
+        self.peers.clients = <uint32_t*> calloc(count, sizeof(uint32_t))
+        self.peers.ids = <uint64_t*> &self.next_id
+        if self.peers.inbox == NULL or self.peers.clients == NULL:
+            raise MemoryError
+        self.readers = []
+        for index in range(count):
+            reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+            self.readers.append(reader)
+            self.peers.inbox[index] = writer
+
+    def __dealloc__(self):
+        if self.peers.inbox != NULL:
+            for index in range(self.peers.count):
+                close(self.peers.inbox[index])
+        free(self.peers.inbox)
+        free(self.peers.clients)
+
+    @property
+    def clients(self):
+        """Clients connected, by engine."""
+        return [self.peers.clients[index] for index in range(self.peers.count)]
+
+
+cdef class Engine:
+    """One data-plane thread: build with add_pool(), then run() it in a thread of its own."""
+
+    def __cinit__(self, EngineGroup group, int index, bytes agent, size_t input_limit):
+        cdef Core* core
+        self.group = group
+        self.index = index
+        self.kept = [agent, group]
+        self.core = core = <Core*> calloc(1, sizeof(Core))
+        if core == NULL:
+            raise MemoryError
+        mallopt(M_MMAP_THRESHOLD, 131072)  # fixed: large blocks always go straight back to the kernel
+        core.index = index
+        core.peers = &group.peers
+        core.agent = PyBytes_AS_STRING(agent)
+        core.input_limit = input_limit
+        core.random_state = <uint64_t> int.from_bytes(os.urandom(8), "little") | 1
+        core.scratch = <char*> malloc(SCRATCH + 64)
+        core.now_us = monotonic_us()
+        core.reserve_fd = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        core.event_fd = self.event_fd = wake_open()
+        core.wake.kind = WAKE
+        core.wake.fd = wake_open()
+        core.inbox.kind = INBOX
+        core.inbox.fd = group.readers[index]
+        if (core.scratch == NULL or core.event_fd < 0 or core.wake.fd < 0 or poll_open(&core.poll) < 0
+                or mailbox_open(&core.orders, ORDERS) < 0 or mailbox_open(&core.events, EVENTS) < 0):
+            raise OSError("the engine could not get its event descriptors: raise the limit of open files")
+        poll_add(&core.poll, &core.wake, EPOLLIN)
+        poll_add(&core.poll, &core.inbox, EPOLLIN)
+        self.build_rows()
+        self.build_errors()
+
+    def __dealloc__(self):
+        cdef Core* core = self.core
+        cdef Pool* pool
+        cdef Event* event
+        cdef Order* order
+        cdef int pool_index, node_index, place
+        if core == NULL:
+            return
+        while core.clients != NULL:
+            client_close(core, core.clients)
+        turn_end(core)
+        for pool_index in range(core.pool_count):
+            pool = &core.pools[pool_index]
+            if pool.listener.fd >= 0:
+                close(pool.listener.fd)
+            for node_index in range(pool.node_count):
+                for place in range(CONNS):
+                    if pool.nodes[node_index].conns[place] != NULL:
+                        conn_free(core, pool.nodes[node_index].conns[place])
+            free(pool.nodes)
+            free(pool.live)
+        while True:
+            event = <Event*> mailbox_take(&core.events)
+            if event == NULL:
+                break
+            free(event)
+        while True:
+            order = <Order*> mailbox_take(&core.orders)
+            if order == NULL:
+                break
+            free(order)
+        mailbox_close(&core.events)
+        mailbox_close(&core.orders)
+        poll_close(&core.poll)
+        for fd in (core.wake.fd, core.event_fd, core.reserve_fd, core.inbox.fd):
+            if fd >= 0:
+                close(fd)
+        output_clear(&core.rewritten, &core.chunks)
+        pool_trim(&core.chunks)
+        free(core.keys)
+        free(core.pools)
+        free(core.rows)
+        free(core.row_stats)
+        free(core.lookup)
+        free(core.scratch)
+        free(core)
+
+    # -- building -----------------------------------------------------------------------------------------------------
+
+    cdef char* keep(self, bytes text):
+        self.kept.append(text)
+        return PyBytes_AS_STRING(text)
+
+    cdef build_rows(self):
+        """Compile the command table: top-level rows first, then the subcommands of each container together."""
+        cdef Row* row
+        commands = list(COMMANDS.values())
+        order = list(commands)
+        children = {}
+        for command in commands:
+            if command.subcommands:
+                children[command.name] = (len(order), len(command.subcommands))
+                order.extend(command.subcommands.values())
+        self.names = [command.name for command in order]
+        self.core.row_count = len(order)
+        self.core.rows = <Row*> calloc(len(order), sizeof(Row))
+        self.core.row_stats = <RowStats*> calloc(len(order), sizeof(RowStats))
+        self.core.lookup = lookup_new()
+        if self.core.rows == NULL or self.core.row_stats == NULL or self.core.lookup == NULL:
+            raise MemoryError
+        for index, command in enumerate(order):
+            row = &self.core.rows[index]
+            row.index = index
+            self.fill_row(row, command)
+            if command.name in children:
+                row.flags |= ROW_CONTAINER
+                row.children, row.child_count = children[command.name]
+            if index < len(commands):
+                name = command.name.encode()
+                if not lookup_add(<Table*> self.core.lookup, name, len(name), index):
+                    raise ValueError(f"the command name {command.name!r} is too long for the engine")
+
+    cdef fill_row(self, Row* row, command):
+        cdef KeySpec* spec
+        copy_name(row.name, command.name.rpartition("|")[2], NAME_ROOM)
+        copy_name(row.full_name, command.name, 2 * NAME_ROOM)
+        row.arity = command.arity
+        row.lane = command.lane
+        if command.write or any("RW" in spec_.flags or "OW" in spec_.flags for spec_ in command.routes):
+            row.flags |= ROW_WRITE
+        if command.name in BEFORE_AUTH:
+            row.flags |= ROW_BEFORE_AUTH
+        if command.name in BARRIERS or command.lane == Lane.CONTROL:
+            row.flags |= ROW_BARRIER
+        row.kind = CLASS_WRITE if row.flags & ROW_WRITE else CLASS_READ
+        if command.lane in (Lane.MGET, Lane.MSET, Lane.SUM):
+            row.kind = CLASS_SPLIT
+        elif command.lane not in (Lane.FAST,):
+            row.kind = CLASS_LOCAL
+        copy_name(row.blocks_with, command.blocks_with.lower(), NAME_ROOM)
+        if len(command.options) > OPTIONS or len(command.routes) > SPECS:
+            raise ValueError(f"the row of {command.name!r} has more options or key specs than the engine has room for")
+        for place, (name, operands) in enumerate(command.options.items()):
+            copy_name(row.options[place], name.lower(), NAME_ROOM)
+            row.operands[place] = operands
+        row.option_count = len(command.options)
+        row.spec_count = len(command.routes)
+        for place, source in enumerate(command.routes):
+            spec = &row.specs[place]
+            spec.begin = BEGINS[source.begin]
+            spec.by_number = source.find == "keynum"
+            spec.index = source.index if source.begin == "index" else source.start_from
+            spec.last = source.last_key
+            spec.step = source.key_step
+            spec.limit = source.limit
+            spec.number_index = source.keynum_index
+            spec.first = source.first_key
+            copy_name(spec.keyword, source.keyword.lower(), NAME_ROOM)
+        # One key at a fixed place, the command's arity granting that it is there: the straight road of dispatch.
+        if command.lane == Lane.FAST and len(command.routes) == 1 and not command.blocks_with:
+            spec = &row.specs[0]
+            least = command.arity if command.arity > 0 else -command.arity
+            if (spec.begin == BEGIN_INDEX and not spec.by_number and spec.last == 0
+                    and 0 < spec.index < min(least, 4)):
+                row.key = spec.index
+        if command.lane == Lane.ENGINE:
+            if command.name not in ANSWERS:
+                raise ValueError(f"the engine has no answer for {command.name!r}; give its row another lane")
+            row.answer = ANSWERS[command.name]
+        if command.lane in (Lane.LATER, Lane.REFUSED):
+            text = refusal(command).reply
+            row.refusal = self.keep(text)
+            row.refusal_length = len(text)
+
+    cdef build_errors(self):
+        """Split the templates of proxy/errors.py at their placeholders."""
+        cdef Template* template
+        if len(ENGINE_ERRORS) != ERROR_KINDS or len(ENGINE_FIELDS) != FIELDS - 1:
+            raise ValueError("the error table and the engine disagree about the errors there are")
+        for kind, error in enumerate(ENGINE_ERRORS):
+            template = &self.core.errors[kind]
+            rest = error.text
+            while rest:
+                if template.count == PIECES:
+                    raise ValueError(f"the text of error {error.code!r} has too many placeholders")
+                literal, brace, rest = rest.partition("{")
+                text = literal.encode()
+                template.literal[template.count] = self.keep(text)
+                template.length[template.count] = len(text)
+                if brace:
+                    name, _, rest = rest.partition("}")
+                    template.field[template.count] = 1 + ENGINE_FIELDS.index(name)
+                template.count += 1
+
+    def add_pools(self, list pools):
+        """Build the pools, once, before run(). See proxy.control.engines.pool_values for the mapping expected."""
+        cdef Pool* pool
+        cdef Node* node
+        cdef Placement placement
+        if self.core.pools != NULL:
+            raise RuntimeError("the pools of an engine are built once")
+        self.core.pools = <Pool*> calloc(max(len(pools), 1), sizeof(Pool))
+        if self.core.pools == NULL:
+            raise MemoryError
+        for index, values in enumerate(pools):
+            pool = &self.core.pools[index]
+            pool.core = self.core
+            pool.index = index
+            pool.name = self.keep(values["name"])
+            pool.listener.kind = DEAD
+            pool.listener.fd = values["listener"]
+            pool.unix_socket = values["unix_socket"]
+            placement = values["placement"]
+            self.kept.append(placement)
+            pool.ring = placement.ring
+            pool.auto_eject = values["auto_eject"]
+            pool.nil_on_error = values["nil_on_error"]
+            pool.database = values["database"]
+            if values["password"] is not None:
+                pool.password = self.keep(values["password"])
+                pool.password_length = len(values["password"])
+            if values["node_auth"]:
+                text = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in values["node_auth"])
+                pool.node_auth = self.keep(text)
+                pool.node_auth_length = len(text)
+                pool.node_auth_args = len(values["node_auth"])
+            limits = values["limits"]
+            pool.limits.window = limits["window"]
+            pool.limits.most_clients = limits["most_clients"]
+            pool.limits.output_soft = limits["output_soft"]
+            pool.limits.output_hard = limits["output_hard"]
+            pool.limits.query_buffer = limits["query_buffer"]
+            pool.limits.backlog = limits["backlog"]
+            pool.limits.bulk = limits["bulk"]
+            pool.limits.max_bulk = limits["max_bulk"]
+            pool.limits.timeout_us = limits["timeout_us"]
+            pool.limits.connect_timeout_us = limits["connect_timeout_us"]
+            pool.limits.most_tombstones = limits["most_tombstones"]
+            pool.limits.tombstone_us = limits["tombstone_us"]
+            pool.node_count = len(values["nodes"])
+            pool.nodes = <Node*> calloc(pool.node_count, sizeof(Node))
+            pool.live = <unsigned char*> malloc(pool.node_count)
+            if pool.nodes == NULL or pool.live == NULL:
+                raise MemoryError
+            for place, (name, address) in enumerate(values["nodes"]):
+                node = &pool.nodes[place]
+                node.pool = pool
+                node.index = place
+                node.name = self.keep(name)
+                node.address = self.keep(address)
+                pool.live[place] = 1
+            self.core.pool_count = index + 1
+
+    # -- running --------------------------------------------------------------------------------------------------------
+
+    def run(self):
+        """The loop, until stop(). Blocks the calling thread without the GIL; no signal is delivered to it."""
+        cdef sigset_t every, old
+        with nogil:
+            sigfillset(&every)
+            pthread_sigmask(SIG_SETMASK, &every, &old)
+            engine_loop(self.core)
+            pthread_sigmask(SIG_SETMASK, &old, NULL)
+
+    def run_once(self, int timeout_ms=0):
+        """One turn, for tests."""
+        with nogil:
+            turn(self.core, timeout_ms)
+
+    # -- orders -----------------------------------------------------------------------------------------------------------
+
+    cdef post(self, Order* order):
+        if not mailbox_post(&self.core.orders, order):
+            free(order)
+            raise BlockingIOError(f"engine {self.index} does not take its orders: {ORDERS} are waiting")
+        wake(self.core.wake.fd)
+
+    def stop(self):
+        """End run() at the next turn; safe from any thread, as often as one likes."""
+        self.core.stopped = 1
+        wake(self.core.wake.fd)
+
+    def listen(self):
+        """Start accepting clients."""
+        self.post(order_new(ORDER_LISTEN, NULL, 0))
+
+    def drain(self):
+        """Accept no more, let go of every client as soon as it is owed nothing, then report `drained`."""
+        self.post(order_new(ORDER_DRAIN, NULL, 0))
+
+    def connect_node(self, int pool, int node, bytes address, bint open_now):
+        """(Re)connect a node at this socket address (a struct sockaddr)."""
+        cdef Order* order = order_new(ORDER_CONNECT, address, len(address))
+        order.pool = pool
+        order.node = node
+        order.flag = open_now
+        self.post(order)
+
+    def node_down(self, int pool, int node, bytes reason):
+        """Refuse what waits for this node."""
+        cdef Order* order = order_new(ORDER_DOWN, reason, len(reason))
+        order.pool = pool
+        order.node = node
+        self.post(order)
+
+    def eject(self, int pool, int node, bint ejected):
+        """Take a node out of service, or back in."""
+        cdef Order* order = order_new(ORDER_EJECT if ejected else ORDER_ADMIT, NULL, 0)
+        order.pool = pool
+        order.node = node
+        self.post(order)
+
+    def list_clients(self, unsigned long long tag):
+        """Ask for a description of every client: `clients` events with this tag follow."""
+        cdef Order* order = order_new(ORDER_LIST, NULL, 0)
+        order.tag = tag
+        self.post(order)
+
+    def reply(self, size_t client, uint32_t slot, bytes data, bint close_after=False):
+        """Answer a `request` event; must be called exactly once for each."""
+        cdef Order* order = order_new(ORDER_REPLY, data, len(data))
+        order.client = <Client*> client
+        order.slot = slot
+        order.flag = close_after
+        self.post(order)
+
+    # -- events -----------------------------------------------------------------------------------------------------------
+
+    def events(self):
+        """Everything posted since the last call: a list of (kind, pool, node, code, client, slot, tag, data)."""
+        cdef Event* event
+        cdef list found = []
+        while True:
+            event = <Event*> mailbox_take(&self.core.events)
+            if event == NULL:
+                return found
+            found.append((event.kind, event.pool, event.node, event.code, <uintptr_t> event.client, event.slot,
+                          event.tag, event.data[:event.length]))
+            free(event)
+
+    # -- statistics -------------------------------------------------------------------------------------------------------
+
+    def counters(self):
+        """Engine-wide counters by name. Read without stopping the engine: each is whole, together they may be a turn
+        apart."""
+        cdef uint64_t* values = <uint64_t*> &self.core.counters
+        found = {name: values[index] for index, name in enumerate(COUNTERS)}
+        found["clients"] = self.core.client_count
+        found["chunk_bytes"] = self.core.chunks.total
+        found["input_reserved"] = self.core.input_reserved
+        return found
+
+    def latency(self):
+        """log2 histograms of microseconds by latency class: bucket b counts values in [2**(b-1), 2**b)."""
+        return {
+            name: [self.core.counters.latency[kind][bucket] for bucket in range(BUCKETS)]
+            for kind, name in enumerate(LATENCY_CLASSES)
+        }
+
+    def command_stats(self):
+        """(calls, usec, failed, rejected) by command name, for commands that were used."""
+        found = {}
+        for index, name in enumerate(self.names):
+            stats = &self.core.row_stats[index]
+            if stats.calls or stats.rejected:
+                found[name] = (stats.calls, stats.usec, stats.failed, stats.rejected)
+        return found
+
+    def error_stats(self):
+        """How often each error of the proxy's own was made, by its code."""
+        return {error.code: self.core.errors[kind].made for kind, error in enumerate(ENGINE_ERRORS)}
+
+    def pool_stats(self):
+        """By pool: clients, and by node a dict of counters and its connections' state."""
+        cdef Node* node
+        cdef Conn* conn
+        found = []
+        for index in range(self.core.pool_count):
+            nodes = []
+            for place in range(self.core.pools[index].node_count):
+                node = &self.core.pools[index].nodes[place]
+                opened = in_flight = backlog = 0
+                for which in range(CONNS):
+                    conn = node.conns[which]
+                    if conn != NULL:
+                        opened += conn.state == 5
+                        in_flight += conn.tail - conn.head
+                        backlog += conn.output.length
+                nodes.append({
+                    "requests": node.requests, "errors": node.errors, "timeouts": node.timeouts,
+                    "losses": node.losses, "bytes_out": node.bytes_out, "bytes_in": node.bytes_in,
+                    "latency_us": node.latency_us, "connections": opened, "in_flight": in_flight,
+                    "backlog": backlog, "ejected": bool(node.ejected),
+                })
+            found.append({"clients": self.core.pools[index].clients, "nodes": nodes})
+        return found
+
+
+cdef copy_name(char* room, str text, int size):
+    """Copy a name into a zero-padded field."""
+    encoded = text.encode()
+    if len(encoded) >= size:
+        raise ValueError(f"the name {text!r} is too long for the engine")
+    memcpy(room, PyBytes_AS_STRING(encoded), len(encoded))
