@@ -39,7 +39,7 @@ def routes(pool: Pool, keys: tuple[str, ...]) -> list[dict[str, Any]]:
         home = None if pool.distribution == "random" else pool.servers[ring.node(raw)]
         rows.append(
             {
-                "key": key,
+                "key": raw.decode("utf-8", "backslashreplace"),
                 "hash": ring.hash(raw),
                 "node": home and (home.name or home.label),
                 "address": home and home.address,
