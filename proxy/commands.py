@@ -21,7 +21,18 @@ from typing import Any, Literal
 
 from proxy.errors import ReplyError
 
-__all__ = ["CAPABILITIES", "COMMANDS", "Command", "KeySpec", "Lane", "find", "keys_of", "subcommands"]
+__all__ = [
+    "CAPABILITIES",
+    "COMMANDS",
+    "Command",
+    "KeySpec",
+    "Lane",
+    "find",
+    "key_uses",
+    "keys_of",
+    "refusal",
+    "subcommands",
+]
 
 Effect = Literal["same", "rewritten", "refused"]
 
@@ -188,8 +199,30 @@ def subcommands(name: str) -> Mapping[str, Command]:
     return COMMANDS[name].subcommands
 
 
+def refusal(command: Command) -> ReplyError:
+    """The error a LATER or REFUSED row answers with.
+
+    Raises:
+        ValueError: for a row of another lane.
+    """
+    if command.lane is Lane.LATER:
+        return ReplyError("later", command=command.name, capability=CAPABILITIES[command.later])
+    if command.lane is Lane.REFUSED:
+        return ReplyError("refused", command=command.name, why=command.why)
+    raise ValueError(f"{command.name} is served by lane {command.lane.name}")
+
+
 def keys_of(command: Command, args: Sequence[bytes]) -> list[int]:
     """Positions in ``args`` of the keys the request names, in the order of the row's specifications.
+
+    Raises:
+        ReplyError: as `key_uses` does.
+    """
+    return [position for position, _ in key_uses(command, args)]
+
+
+def key_uses(command: Command, args: Sequence[bytes]) -> list[tuple[int, KeySpec]]:
+    """Like `keys_of`, each position with the specification that found it, whose flags say how the key is used.
 
     A script or function that is called with no keys has none: the list is empty.
 
@@ -198,7 +231,7 @@ def keys_of(command: Command, args: Sequence[bytes]) -> list[int]:
     """
     if not command.arity_allows(len(args)):
         raise ReplyError("wrong_arity", command=command.name)
-    positions: list[int] = []
+    uses: list[tuple[int, KeySpec]] = []
     for spec in command.routes:
         start = _start(command, spec, args)
         if start is None:
@@ -219,15 +252,15 @@ def keys_of(command: Command, args: Sequence[bytes]) -> list[int]:
                 last = len(args) + spec.last_key
         if not first <= last < len(args):
             raise ReplyError("keys_invalid")
-        positions.extend(range(first, last + 1, spec.key_step))
-    if not positions and command.routes and "no_mandatory_keys" not in command.flags:
+        uses.extend((position, spec) for position in range(first, last + 1, spec.key_step))
+    if not uses and command.routes and "no_mandatory_keys" not in command.flags:
         raise ReplyError("keys_invalid")
     # MIGRATE with KEYS has an empty argument where its only key would be.
-    if command.name == "migrate" and len(positions) > 1:
-        if args[positions[0]]:
+    if command.name == "migrate" and len(uses) > 1:
+        if args[uses[0][0]]:
             raise ReplyError("keys_invalid")
-        del positions[0]
-    return positions
+        del uses[0]
+    return uses
 
 
 def _start(command: Command, spec: KeySpec, args: Sequence[bytes]) -> int | None:

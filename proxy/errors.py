@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 __all__ = [
+    "ENGINE_ERRORS",
+    "ENGINE_FIELDS",
     "ERRORS",
     "PLACEHOLDER",
     "ConfigurationError",
@@ -73,8 +75,9 @@ class ReplyError(QuenchError):
 # fmt: off
 _ROWS = (
     # the request itself
-    ErrorRow("unknown_command", "ERR unknown command '{command}', with args beginning with: {args}", "unknown_command"),
-    ErrorRow("unknown_subcommand", "ERR unknown subcommand '{subcommand}'. Try {command} HELP.", "unknown_command"),
+    ErrorRow("unknown_command", "ERR unknown command '{command}', with args beginning with: {arguments}",
+             "unknown_command"),
+    ErrorRow("unknown_subcommand", "ERR unknown subcommand '{arguments}'. Try {command} HELP.", "unknown_command"),
     ErrorRow("wrong_arity", "ERR wrong number of arguments for '{command}' command", "wrong_arity"),
     ErrorRow("syntax", "ERR syntax error", "syntax"),
     ErrorRow("not_an_integer", "ERR value is not an integer or out of range", "syntax"),
@@ -89,6 +92,8 @@ _ROWS = (
     ErrorRow("keys_arity", "ERR Invalid number of arguments specified for command", "syntax"),
     # what the proxy does not do
     ErrorRow("later", "ERR '{command}' is not supported yet: it needs {capability}", "later"),
+    ErrorRow("later_option", "ERR '{command}' with this option is not supported yet: it needs blocking commands",
+             "later"),
     ErrorRow("refused", "ERR '{command}' is refused by the proxy: {why}", "refused"),
     ErrorRow("cross_slot",
              "CROSSSLOT Keys in request don't hash to the same slot: '{command}' needs them on one node of pool {pool}",
@@ -126,36 +131,69 @@ _ROWS = (
              "ERR the proxy holds {limit} bytes of incomplete requests, its limit; '{command}' was not sent",
              "input_memory"),
     ErrorRow("backlog_full",
-             "ERR the backlog of node {node} in pool {pool} is full ({limit} bytes); '{command}' was not sent",
+             "ERR the backlog of node {node} ({address}) in pool {pool} is full ({limit} bytes); "
+             "'{command}' was not sent",
              "backlog_full"),
     ErrorRow("draining", "ERR the proxy is shutting down; '{command}' was not sent", "draining"),
+    ErrorRow("busy", "ERR the proxy has too many requests of its own to answer; '{command}' was dropped", "busy"),
     # nodes
-    ErrorRow("node_down", "ERR node {node} of pool {pool} is down; '{command}' was not sent", "node_down"),
+    ErrorRow("node_down", "ERR node {node} ({address}) of pool {pool} is down; '{command}' was not sent", "node_down"),
     ErrorRow("pool_down", "ERR pool {pool} has no live node; '{command}' was not sent", "node_down"),
-    ErrorRow("not_sent",
-             "ERR '{command}' was not sent: node {node} of pool {pool} was not ready within {elapsed} ms", "not_sent"),
-    ErrorRow("read_timeout",
-             "ERR node {node} of pool {pool} did not answer '{command}' within {elapsed} ms", "timeout"),
-    ErrorRow("read_lost",
-             "ERR node {node} of pool {pool} disconnected {elapsed} ms after '{command}' was sent", "node_lost"),
-    ErrorRow("write_timeout",
-             "ERR the fate of '{command}' is unknown: node {node} of pool {pool} did not answer within {elapsed} ms; "
-             "it was not retried", "fate_unknown"),
-    ErrorRow("write_lost",
-             "ERR the fate of '{command}' is unknown: node {node} of pool {pool} disconnected {elapsed} ms after it "
-             "was sent; it was not retried", "fate_unknown"),
-    ErrorRow("node_protocol",
-             "ERR node {node} of pool {pool} sent bytes that are not RESP; '{command}' got no answer", "node_protocol"),
+    ErrorRow("timeout_not_sent",
+             "ERR '{command}' was not sent: node {node} ({address}) of pool {pool} took no request for {elapsed} ms",
+             "not_sent"),
+    ErrorRow("timeout_read",
+             "ERR node {node} ({address}) of pool {pool} did not answer '{command}' within {elapsed} ms", "timeout"),
+    ErrorRow("timeout_write",
+             "ERR the fate of '{command}' is unknown: node {node} ({address}) of pool {pool} did not answer within "
+             "{elapsed} ms; it was not retried", "fate_unknown"),
+    ErrorRow("lost_not_sent",
+             "ERR '{command}' was not sent: node {node} ({address}) of pool {pool} was lost after {elapsed} ms: "
+             "{reason}",
+             "not_sent"),
+    ErrorRow("lost_read",
+             "ERR node {node} ({address}) of pool {pool} was lost {elapsed} ms into '{command}': {reason}",
+             "node_lost"),
+    ErrorRow("lost_write",
+             "ERR the fate of '{command}' is unknown: node {node} ({address}) of pool {pool} was lost {elapsed} ms "
+             "into it: {reason}; it was not retried", "fate_unknown"),
     ErrorRow("database_limit",
-             "ERR database {database} cannot be opened on node {node} of pool {pool}: all {limit} extra connections "
-             "are in use", "database_limit"),
+             "ERR database {database} cannot be opened on node {node} ({address}) of pool {pool}: all {limit} extra "
+             "connections are in use", "database_limit"),
     # transactions
     ErrorRow("exec_abort", "EXECABORT Transaction discarded because of previous errors.", "exec_abort"),
 )
 # fmt: on
 
-#: code → row, in table order; the engine numbers its errors by that order.
+#: code → row, in table order.
 ERRORS: dict[str, ErrorRow] = {row.code: row for row in _ROWS}
+
+#: The placeholders the engine can fill: what it knows about a request and its node.
+ENGINE_FIELDS = ("command", "arguments", "pool", "node", "address", "reason", "elapsed", "limit")
+
+#: The rows the engine words by itself, in the order of its ErrorKind.
+ENGINE_ERRORS: tuple[ErrorRow, ...] = tuple(
+    ERRORS[code]
+    for code in (
+        "unknown_command",
+        "unknown_subcommand",
+        "wrong_arity",
+        "noauth",
+        "cross_slot",
+        "node_down",
+        "pool_down",
+        "timeout_not_sent",
+        "timeout_read",
+        "timeout_write",
+        "lost_not_sent",
+        "lost_read",
+        "lost_write",
+        "backlog_full",
+        "max_clients",
+        "busy",
+        "later_option",
+    )
+)
 
 
 def error_text(code: str, **fields: object) -> str:
@@ -189,12 +227,12 @@ def unknown_command(args: Sequence[bytes]) -> ReplyError:
         if len(shown) >= UNKNOWN_COMMAND_SHOWN:
             break
         shown += b"'" + arg[: UNKNOWN_COMMAND_SHOWN - len(shown)] + b"' "
-    return ReplyError("unknown_command", command=args[0][:UNKNOWN_COMMAND_SHOWN], args=shown)
+    return ReplyError("unknown_command", command=args[0][:UNKNOWN_COMMAND_SHOWN], arguments=shown)
 
 
 def subcommand_error(args: Sequence[bytes]) -> ReplyError:
     """Redis's answer to an unknown subcommand; ``args`` holds at least the command and the subcommand."""
-    return ReplyError("unknown_subcommand", subcommand=args[1][:UNKNOWN_COMMAND_SHOWN], command=args[0].upper())
+    return ReplyError("unknown_subcommand", arguments=args[1][:UNKNOWN_COMMAND_SHOWN], command=args[0].upper())
 
 
 def _frame(text: str) -> bytes:

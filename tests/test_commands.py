@@ -10,7 +10,7 @@ from typing import Any
 import hiredis
 import pytest
 
-from proxy.commands import CAPABILITIES, COMMANDS, Command, KeySpec, Lane, find, keys_of, subcommands
+from proxy.commands import CAPABILITIES, COMMANDS, Command, KeySpec, Lane, find, keys_of, refusal, subcommands
 from proxy.errors import ReplyError
 from tests.redis_server import Connection, needs_redis_server, redis_server
 
@@ -162,6 +162,14 @@ def test_find() -> None:
     assert subcommands("get") == {}
     with pytest.raises(KeyError):
         subcommands("nope")
+
+
+def test_refusal_names_the_command_and_the_reason() -> None:
+    assert refusal(COMMANDS["blpop"]).text == "ERR 'blpop' is not supported yet: it needs blocking commands"
+    assert refusal(subcommands("config")["set"]).text.startswith("ERR 'config|set' is not supported yet: it needs ")
+    assert refusal(COMMANDS["shutdown"]).text.startswith("ERR 'shutdown' is refused by the proxy: ")
+    with pytest.raises(ValueError):
+        refusal(COMMANDS["get"])
 
 
 def test_arity_counts_the_name() -> None:

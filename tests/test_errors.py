@@ -7,6 +7,8 @@ import pytest
 
 from proxy.commands import CAPABILITIES, COMMANDS
 from proxy.errors import (
+    ENGINE_ERRORS,
+    ENGINE_FIELDS,
     ERRORS,
     PLACEHOLDER,
     QuenchError,
@@ -44,6 +46,12 @@ def test_row(code: str) -> None:
     if fields:
         with pytest.raises(KeyError):
             error_text(code)
+
+
+def test_the_engine_can_fill_its_rows() -> None:
+    assert len(set(ENGINE_ERRORS)) == len(ENGINE_ERRORS) == 17
+    for row in ENGINE_ERRORS:
+        assert set(PLACEHOLDER.findall(row.text)) <= set(ENGINE_FIELDS), row.code
 
 
 def test_a_value_cannot_break_out_of_its_line() -> None:

@@ -207,6 +207,7 @@ cdef struct Client:
     Client* after
     Client* next_ready         # in core.ready
     Client* next_starved       # in core.starved
+    Client* next_grave         # in core.graveyard
     uint32_t references        # Pendings and control requests that point here
     uint32_t head              # number of the oldest unanswered slot
     uint32_t tail              # number of the next slot
@@ -214,7 +215,6 @@ cdef struct Client:
     Slot* slots                # ring; NULL while nothing is owed
     Chunk* held                # replies that came before their turn
     uint32_t held_count
-    uint32_t reply_mean        # bytes of a reply, smoothed: how much one more request may cost
     size_t held_bytes
     Output output
     Input input
@@ -408,8 +408,9 @@ cdef struct Core:
     int reserve_fd             # given up to refuse a client when descriptors run out
     uint64_t now_us
     uint64_t tick_us
-    uint64_t quiet_since_us
-    size_t peak                # chunk bytes since the last trim
+    uint64_t trim_us           # when memory was last looked at
+    size_t peak                # most bytes of chunks since the last trim
+    uint8_t busy               # something happened since the last tick: tick again soon
     ChunkPool chunks
     char* scratch              # SCRATCH + SLACK bytes
     Output rewritten
@@ -417,7 +418,6 @@ cdef struct Core:
     uint8_t moved              # the request being dispatched was taken over as a chunk
     size_t input_reserved      # bytes: the meter of all client inputs
     size_t input_limit
-    size_t output_bytes        # not maintained per byte: owed to clients that are stuck
     Pool* pools
     int pool_count
     Row* rows
@@ -432,8 +432,7 @@ cdef struct Core:
     Client* starved_last
     Client* privileged         # the one that may exceed input_limit
     Conn* touched
-    Handle* graveyard[1024]
-    int grave_count
+    Client* graveyard          # closed in this turn: freed at its end, when no list or event can name them
     KeyRef* keys
     size_t key_room
     uint64_t random_state

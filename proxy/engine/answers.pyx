@@ -1,0 +1,312 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Answers: PING, ECHO, HELLO, AUTH, SELECT, RESET, QUIT, TIME and the CLIENT subcommands of one's own. See answers.pxd.
+
+Texts are those of redis-server 7.2. Commands that change the connection run as barriers: when they get here, every
+earlier request of the client was answered.
+"""
+
+from libc.stdint cimport uint64_t
+from libc.stdlib cimport abort, free, malloc
+from libc.string cimport memcmp, memcpy, memset, strlen
+
+from proxy.engine.lookup cimport same_word
+from proxy.engine.slots cimport slot_local
+from proxy.engine.types cimport (
+    ANSWER_AUTH, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK, ANSWER_CLIENT_SETINFO,
+    ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_HELLO, ANSWER_PING, ANSWER_QUIT, ANSWER_RESET, ANSWER_SELECT,
+    ANSWER_TIME, CLIENT_CLOSING, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_TRUSTED, DATABASES, Client, Core, Row,
+)
+from proxy.wire.output cimport Output, output_append, output_bulk, output_clear, output_number
+from proxy.wire.resp cimport Frame, args_begin, args_next, read_number, write_number
+from proxy.wire.system cimport realtime_us
+
+cdef enum:
+    MOST_ARGS = 8              # of any command here; more is a syntax error
+
+
+cdef struct Words:
+    int count
+    const char* text[MOST_ARGS]
+    size_t length[MOST_ARGS]
+
+
+cdef void say(Core* core, Client* client, const char* text) noexcept nogil:
+    slot_local(core, client, text, strlen(text))
+
+
+cdef void say_output(Core* core, Client* client, Output* output) noexcept nogil:
+    """Answer with what was composed; one chunk or, for a long ECHO, several."""
+    cdef char* whole
+    cdef size_t at = 0
+    if output.first.next == NULL:
+        slot_local(core, client, output.first.data, output.length)
+    else:
+        whole = <char*> malloc(output.length)
+        if whole == NULL:
+            abort()
+        chunk = output.first
+        while chunk != NULL:
+            memcpy(whole + at, chunk.data, chunk.tail)
+            at += chunk.tail
+            chunk = chunk.next
+        slot_local(core, client, whole, at)
+        free(whole)
+    output_clear(output, &core.chunks)
+
+
+cdef void say_bulk(Core* core, Client* client, const char* text, size_t length) noexcept nogil:
+    cdef Output output
+    memset(&output, 0, sizeof(output))
+    output_bulk(&output, &core.chunks, text, length)
+    say_output(core, client, &output)
+
+
+cdef void say_quoted(Core* core, Client* client, const char* before, const char* text, size_t length,
+                     const char* after) noexcept nogil:
+    """An error that shows up to 128 bytes of what the client sent, on one line whatever they are."""
+    cdef Output output
+    cdef size_t index
+    cdef char byte
+    memset(&output, 0, sizeof(output))
+    output_append(&output, &core.chunks, before, strlen(before))
+    for index in range(length if length < 128 else 128):
+        byte = text[index]
+        if byte == c'\r' or byte == c'\n':
+            byte = c' '
+        output_append(&output, &core.chunks, &byte, 1)
+    output_append(&output, &core.chunks, after, strlen(after))
+    say_output(core, client, &output)
+
+
+cdef bint plain_word(const char* text, size_t length) noexcept nogil:
+    """Printable, without blanks: what a name may be made of."""
+    cdef size_t index
+    for index in range(length):
+        if text[index] < c'!' or text[index] > c'~':
+            return False
+    return True
+
+
+cdef void keep_word(char** place, const char* text, size_t length) noexcept nogil:
+    """Replace an owned string; an empty one becomes NULL."""
+    free(place[0])
+    place[0] = NULL
+    if length:
+        place[0] = <char*> malloc(length + 1)
+        if place[0] == NULL:
+            abort()
+        memcpy(place[0], text, length)
+        place[0][length] = 0
+
+
+cdef void answer(Core* core, Client* client, Row* row, const Frame* frame) noexcept nogil:
+    """Answer one request whose arity was checked."""
+    cdef Words words
+    cdef const char* at = args_begin(frame)
+    cdef char text[32]
+    cdef int what = row.answer
+    words.count = 0
+    while words.count < <int> frame.argc and words.count < MOST_ARGS:
+        at = args_next(at, &words.text[words.count], &words.length[words.count])
+        words.count += 1
+    core.counters.local += 1
+    if what == ANSWER_PING:
+        if frame.argc > 2:
+            say(core, client, b"-ERR wrong number of arguments for 'ping' command\r\n")
+        elif frame.argc == 2:
+            say_bulk(core, client, words.text[1], words.length[1])
+        else:
+            slot_local(core, client, b"+PONG\r\n", 7)
+    elif what == ANSWER_ECHO:
+        say_bulk(core, client, words.text[1], words.length[1])
+    elif what == ANSWER_QUIT:
+        say(core, client, b"+OK\r\n")
+        client.flags |= CLIENT_CLOSING
+    elif what == ANSWER_RESET:
+        client.database = 0
+        client.protocol = 2
+        client.flags &= ~(<unsigned int> (CLIENT_NO_EVICT | CLIENT_NO_TOUCH))
+        keep_word(&client.name, NULL, 0)
+        if client.pool.password != NULL:
+            client.flags &= ~(<unsigned int> CLIENT_TRUSTED)
+        say(core, client, b"+RESET\r\n")
+    elif what == ANSWER_HELLO:
+        hello(core, client, frame)
+    elif what == ANSWER_AUTH:
+        auth(core, client, &words, frame.argc)
+    elif what == ANSWER_SELECT:
+        select(core, client, words.text[1], words.length[1])
+    elif what == ANSWER_TIME:
+        time(core, client)
+    elif what == ANSWER_CLIENT_ID:
+        text[0] = c':'
+        slot_local(core, client, text, 1 + write_number(text + 1, <long long> client.id))
+    elif what == ANSWER_CLIENT_SETNAME:
+        if not plain_word(words.text[2], words.length[2]):
+            say(core, client, b"-ERR Client names cannot contain spaces, newlines or special characters.\r\n")
+        else:
+            keep_word(&client.name, words.text[2], words.length[2])
+            say(core, client, b"+OK\r\n")
+    elif what == ANSWER_CLIENT_GETNAME:
+        if client.name != NULL:
+            say_bulk(core, client, client.name, strlen(client.name))
+        else:
+            say(core, client, b"_\r\n" if client.protocol == 3 else b"$-1\r\n")
+    elif what == ANSWER_CLIENT_SETINFO:
+        set_info(core, client, &words)
+    elif what == ANSWER_CLIENT_FLAG:
+        set_flag(core, client, &words)
+    elif what == ANSWER_CLIENT_OK:
+        # Nothing to announce: a proxy's clients never have to move to another endpoint.
+        say(core, client, b"+OK\r\n")
+    else:
+        say(core, client, b"-ERR This instance has cluster support disabled\r\n")
+
+
+cdef void select(Core* core, Client* client, const char* text, size_t length) noexcept nogil:
+    cdef long long number = 0
+    if not read_number(text, length, &number):
+        say(core, client, b"-ERR value is not an integer or out of range\r\n")
+    elif number < 0 or number >= DATABASES:
+        say(core, client, b"-ERR DB index is out of range\r\n")
+    else:
+        client.database = <unsigned char> number
+        say(core, client, b"+OK\r\n")
+
+
+cdef void time(Core* core, Client* client) noexcept nogil:
+    cdef Output output
+    cdef char text[32]
+    cdef uint64_t now = realtime_us()
+    memset(&output, 0, sizeof(output))
+    output_append(&output, &core.chunks, b"*2\r\n", 4)
+    output_bulk(&output, &core.chunks, text, write_number(text, <long long> (now // 1000000)) - 2)
+    output_bulk(&output, &core.chunks, text, write_number(text, <long long> (now % 1000000)) - 2)
+    say_output(core, client, &output)
+
+
+# -- who the client is ----------------------------------------------------------------------------------------------
+
+cdef bint right_password(Client* client, const char* user, size_t user_length, const char* text,
+                         size_t length) noexcept nogil:
+    """Compares in a time that depends on the given length alone."""
+    cdef unsigned int difference = 0
+    cdef size_t index
+    cdef size_t size = client.pool.password_length
+    if not (user_length == 7 and memcmp(user, b"default", 7) == 0):
+        return False
+    if client.pool.password == NULL:
+        return True
+    for index in range(length):
+        difference |= <unsigned char> (text[index] ^ client.pool.password[index % (size + 1)])
+    return difference == 0 and length == size
+
+
+cdef void auth(Core* core, Client* client, const Words* words, unsigned int argc) noexcept nogil:
+    if argc > 3:
+        say(core, client, b"-ERR syntax error\r\n")
+        return
+    if argc == 2 and client.pool.password == NULL:
+        say(core, client, b"-ERR AUTH <password> called without any password configured for the default user. "
+            b"Are you sure your configuration is correct?\r\n")
+        return
+    if argc == 2:
+        if right_password(client, b"default", 7, words.text[1], words.length[1]):
+            client.flags |= CLIENT_TRUSTED
+            say(core, client, b"+OK\r\n")
+            return
+    elif right_password(client, words.text[1], words.length[1], words.text[2], words.length[2]):
+        client.flags |= CLIENT_TRUSTED
+        say(core, client, b"+OK\r\n")
+        return
+    say(core, client, b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
+
+
+cdef void hello(Core* core, Client* client, const Frame* frame) noexcept nogil:
+    """HELLO [protocol [AUTH user password] [SETNAME name]]: all or nothing."""
+    cdef const char* at = args_begin(frame)
+    cdef const char* text
+    cdef const char* name = NULL
+    cdef const char* user
+    cdef const char* password
+    cdef size_t length, name_length = 0, user_length, password_length
+    cdef long long protocol = client.protocol
+    cdef unsigned int place = 2
+    cdef bint trusted = (client.flags & CLIENT_TRUSTED) != 0
+    cdef Output output
+    cdef bint map_reply
+    at = args_next(at, &text, &length)
+    if frame.argc > 1:
+        at = args_next(at, &text, &length)
+        if not read_number(text, length, &protocol):
+            say(core, client, b"-ERR Protocol version is not an integer or out of range\r\n")
+            return
+        if protocol != 2 and protocol != 3:
+            say(core, client, b"-NOPROTO unsupported protocol version\r\n")
+            return
+    while place < frame.argc:
+        at = args_next(at, &text, &length)
+        if same_word(text, length, b"auth") and frame.argc - place > 2:
+            at = args_next(at, &user, &user_length)
+            at = args_next(at, &password, &password_length)
+            if not right_password(client, user, user_length, password, password_length):
+                say(core, client, b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
+                return
+            trusted = True
+            place += 3
+        elif same_word(text, length, b"setname") and frame.argc - place > 1:
+            at = args_next(at, &name, &name_length)
+            if not plain_word(name, name_length):
+                say(core, client, b"-ERR Client names cannot contain spaces, newlines or special characters.\r\n")
+                return
+            place += 2
+        else:
+            say_quoted(core, client, b"-ERR Syntax error in HELLO option '", text, length, b"'\r\n")
+            return
+    if not trusted:
+        say(core, client, b"-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO "
+            b"<proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol "
+            b"version at the same time\r\n")
+        return
+    client.flags |= CLIENT_TRUSTED
+    client.protocol = <unsigned char> protocol
+    if name != NULL:
+        keep_word(&client.name, name, name_length)
+    map_reply = protocol == 3
+    memset(&output, 0, sizeof(output))
+    output_number(&output, &core.chunks, c'%' if map_reply else c'*', 7 if map_reply else 14)
+    output_append(&output, &core.chunks, b"$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.2.0\r\n", 47)
+    output_append(&output, &core.chunks, b"$5\r\nproto\r\n", 11)
+    output_number(&output, &core.chunks, c':', protocol)
+    output_append(&output, &core.chunks, b"$2\r\nid\r\n", 8)
+    output_number(&output, &core.chunks, c':', <long long> client.id)
+    output_append(&output, &core.chunks, b"$4\r\nmode\r\n$10\r\nstandalone\r\n", 27)
+    output_append(&output, &core.chunks, b"$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n", 39)
+    say_output(core, client, &output)
+
+
+cdef void set_info(Core* core, Client* client, const Words* words) noexcept nogil:
+    """CLIENT SETINFO LIB-NAME x | LIB-VER x."""
+    cdef bint is_name = same_word(words.text[2], words.length[2], b"lib-name")
+    if not is_name and not same_word(words.text[2], words.length[2], b"lib-ver"):
+        say_quoted(core, client, b"-ERR Unrecognized option '", words.text[2], words.length[2], b"'\r\n")
+    elif not plain_word(words.text[3], words.length[3]):
+        say(core, client, b"-ERR lib-name cannot contain spaces, newlines or special characters.\r\n" if is_name else
+            b"-ERR lib-ver cannot contain spaces, newlines or special characters.\r\n")
+    else:
+        keep_word(&client.library if is_name else &client.library_version, words.text[3], words.length[3])
+        say(core, client, b"+OK\r\n")
+
+
+cdef void set_flag(Core* core, Client* client, const Words* words) noexcept nogil:
+    """CLIENT NO-EVICT | NO-TOUCH, ON | OFF: remembered and shown in CLIENT LIST; shared connections keep their own."""
+    cdef unsigned int flag = CLIENT_NO_EVICT if same_word(words.text[1], words.length[1], b"no-evict") \
+        else CLIENT_NO_TOUCH
+    if same_word(words.text[2], words.length[2], b"on"):
+        client.flags |= flag
+    elif same_word(words.text[2], words.length[2], b"off"):
+        client.flags &= ~flag
+    else:
+        say(core, client, b"-ERR syntax error\r\n")
+        return
+    say(core, client, b"+OK\r\n")

@@ -1,0 +1,309 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Dispatch: row, rights, keys, node; then send, split, answer or refuse. See dispatch.pxd.
+
+The straight road is the command with one key: look the row up, hash the key, append the request to that node's
+connection. Everything else leaves that road early.
+"""
+
+from libc.stdint cimport uint16_t, uint32_t
+from libc.stdlib cimport abort, calloc, free, malloc
+from libc.string cimport memcpy, memset
+
+from proxy.engine.answers cimport answer
+from proxy.engine.connection cimport conn_expect, conn_for, conn_send, conn_send_chunk, conn_touch
+from proxy.engine.keys cimport has_argument, keys_find
+from proxy.engine.lookup cimport lookup, lookup_child
+from proxy.engine.mail cimport event_post
+from proxy.engine.merge cimport merge_new
+from proxy.engine.ring cimport ring_live_node, ring_node
+from proxy.engine.slots cimport slot_local, slot_push
+from proxy.engine.texts cimport error_field, error_local, error_words
+from proxy.engine.types cimport (
+    CLIENT_BARRIER, CLIENT_TRUSTED, DATABASES, ERROR_ARITY, ERROR_BACKLOG, ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH,
+    ERROR_NODE_DOWN, ERROR_NO_NODE, ERROR_RESERVED, ERROR_UNKNOWN_COMMAND, ERROR_UNKNOWN_SUBCOMMAND, EVENT_REQUEST,
+    FIELD_ADDRESS, FIELD_ARGUMENTS, FIELD_COMMAND, FIELD_LIMIT, FIELD_NODE, FIELD_POOL, LANE_CONTROL, LANE_ENGINE,
+    LANE_FAST, LANE_MGET, LANE_MSET, LANE_SUM, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_CONTAINER, SLOT_MERGING, Client, Conn,
+    Core, ErrorArgs, KeyRef, Merge, Node, Pool, Row,
+)
+from proxy.wire.chunk cimport Chunk
+from proxy.wire.input cimport MOVE_AT, input_detach
+from proxy.wire.output cimport output_bulk, output_number
+from proxy.wire.resp cimport Frame, args_begin, args_next, write_number
+
+
+cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
+    """Start one canonical request. Returns a Verdict."""
+    cdef Row* row = lookup(core, frame.data + frame.args[0].offset, frame.args[0].length)
+    if row == NULL:
+        return unknown(core, client, frame)
+    if row.flags & ROW_CONTAINER and frame.argc > 1:
+        row = lookup_child(core, row, frame.data + frame.args[1].offset, frame.args[1].length)
+        if row == NULL:
+            return unknown_child(core, client, frame)
+    if (<int> frame.argc != row.arity) if row.arity >= 0 else (<int> frame.argc < -row.arity):
+        return refuse(core, client, row, ERROR_ARITY, NULL)
+    if not client.flags & CLIENT_TRUSTED and not row.flags & ROW_BEFORE_AUTH:
+        return refuse(core, client, row, ERROR_NOAUTH, NULL)
+    client.last_row = row.index
+    if row.key:
+        return send_to(core, client, row, frame, client.pool,
+                       home(core, client.pool, frame.data + frame.args[row.key].offset, frame.args[row.key].length))
+    if row.lane <= LANE_SUM:
+        return with_keys(core, client, row, frame)
+    if row.flags & ROW_BARRIER and client.head != client.tail:
+        return WAIT
+    core.row_stats[row.index].calls += 1
+    if row.lane == LANE_ENGINE:
+        answer(core, client, row, frame)
+    elif row.lane == LANE_CONTROL:
+        ask_control(core, client, row, frame)
+    else:
+        core.row_stats[row.index].rejected += 1
+        slot_local(core, client, row.refusal, row.refusal_length)
+    return DONE
+
+
+cdef inline int home(Core* core, Pool* pool, const char* key, size_t length) noexcept nogil:
+    """The node of a key; -1 when the pool ejects dead nodes and none is left."""
+    if pool.auto_eject:
+        return ring_live_node(pool.ring, key, length, pool.live, &core.random_state)
+    return ring_node(pool.ring, key, length, &core.random_state)
+
+
+# -- errors before anything is sent -----------------------------------------------------------------------------------
+
+cdef int refuse(Core* core, Client* client, Row* row, int kind, Node* node) noexcept nogil:
+    """Answer with an error of the proxy's own; the connection stays."""
+    cdef ErrorArgs args
+    cdef char number[32]
+    memset(&args, 0, sizeof(args))
+    if row != NULL:
+        core.row_stats[row.index].rejected += 1
+        error_words(&args, FIELD_COMMAND, row.full_name)
+    error_words(&args, FIELD_POOL, client.pool.name)
+    if node != NULL:
+        error_words(&args, FIELD_NODE, node.name)
+        error_words(&args, FIELD_ADDRESS, node.address)
+    if kind == ERROR_BACKLOG:
+        error_field(&args, FIELD_LIMIT, number, write_number(number, <long long> client.pool.limits.backlog) - 2)
+    error_local(core, client, kind, &args)
+    return DONE
+
+
+cdef int unknown(Core* core, Client* client, Frame* frame) noexcept nogil:
+    """Redis's words, with the first arguments quoted as Redis quotes them."""
+    cdef ErrorArgs args
+    cdef char quoted[256]
+    cdef size_t used = 0
+    cdef const char* at = args_begin(frame)
+    cdef const char* text
+    cdef size_t length, shown
+    cdef unsigned int index
+    memset(&args, 0, sizeof(args))
+    at = args_next(at, &text, &length)
+    error_field(&args, FIELD_COMMAND, text, length if length < 128 else 128)
+    for index in range(1, frame.argc):
+        if used >= 128:
+            break
+        at = args_next(at, &text, &length)
+        shown = length if length < 128 - used else 128 - used
+        quoted[used] = c'\''
+        memcpy(quoted + used + 1, text, shown)
+        quoted[used + 1 + shown] = c'\''
+        quoted[used + 2 + shown] = c' '
+        used += shown + 3
+    error_field(&args, FIELD_ARGUMENTS, quoted, used)
+    error_local(core, client, ERROR_UNKNOWN_COMMAND, &args)
+    return DONE
+
+
+cdef int unknown_child(Core* core, Client* client, Frame* frame) noexcept nogil:
+    cdef ErrorArgs args
+    cdef const char* name = frame.data + frame.args[0].offset
+    cdef char upper[32]
+    cdef unsigned int index
+    cdef unsigned int length = frame.args[0].length if frame.args[0].length < 32 else 32
+    memset(&args, 0, sizeof(args))
+    for index in range(length):
+        upper[index] = name[index] - 32 if c'a' <= name[index] <= c'z' else name[index]
+    error_field(&args, FIELD_COMMAND, upper, length)
+    error_field(&args, FIELD_ARGUMENTS, frame.data + frame.args[1].offset,
+                frame.args[1].length if frame.args[1].length < 128 else 128)
+    error_local(core, client, ERROR_UNKNOWN_SUBCOMMAND, &args)
+    return DONE
+
+
+# -- to one node --------------------------------------------------------------------------------------------------------
+
+cdef Conn* usable(Core* core, Client* client, Row* row, Node* node, int bulk) noexcept nogil:
+    """The connection that takes this request now; NULL after the client was told why not."""
+    cdef Conn* conn = node.conns[((client.protocol - 2) * DATABASES + client.database) * 2 + bulk]
+    if conn == NULL or conn.state == 0:  # CONN_IDLE
+        conn = conn_for(core, node, client.protocol, client.database, bulk)
+    if conn.refusing:
+        refuse(core, client, row, ERROR_NODE_DOWN, node)
+        return NULL
+    if conn.output.length > client.pool.limits.backlog:
+        refuse(core, client, row, ERROR_BACKLOG, node)
+        return NULL
+    return conn
+
+
+cdef inline int send_to(Core* core, Client* client, Row* row, Frame* frame, Pool* pool, int index) noexcept nogil:
+    """Queue a whole request for one node."""
+    cdef Node* node
+    cdef Conn* conn
+    cdef uint32_t slot
+    if index < 0:
+        return refuse(core, client, row, ERROR_NO_NODE, NULL)
+    node = &pool.nodes[index]
+    if frame.length >= MOVE_AT:
+        return send_large(core, client, row, frame, node)
+    conn = usable(core, client, row, node, 0)
+    if conn == NULL:
+        return DONE
+    slot = slot_push(core, client, row.index)
+    core.row_stats[row.index].calls += 1
+    node.requests += 1
+    conn_send(core, conn, client, slot, 0, row.index, frame.data, frame.length)
+    return DONE
+
+
+cdef int send_large(Core* core, Client* client, Row* row, Frame* frame, Node* node) noexcept nogil:
+    """A large request is moved, not copied; a very large one takes the bulk connection, behind a barrier.
+
+    The barrier keeps the order of this client's commands although two connections are involved.
+    """
+    cdef bint bulk = frame.length >= client.pool.limits.bulk
+    cdef Conn* conn
+    cdef Chunk* chunk
+    cdef uint32_t slot
+    cdef size_t length = frame.length
+    if bulk and client.head != client.tail:
+        return WAIT
+    conn = usable(core, client, row, node, bulk)
+    if conn == NULL:
+        return DONE
+    slot = slot_push(core, client, row.index)
+    core.row_stats[row.index].calls += 1
+    node.requests += 1
+    if bulk:
+        client.flags |= CLIENT_BARRIER
+    # client.pyx made the request the first bytes of the input's chunk; rewritten ones live elsewhere.
+    if client.input.chunk != NULL and frame.data == client.input.chunk.data + client.input.chunk.head:
+        chunk = input_detach(&client.input, &core.chunks, length, &core.input_reserved)
+        if chunk != NULL:
+            core.moved = 1
+            conn_send_chunk(core, conn, client, slot, row.index, chunk)
+            return DONE
+    conn_send(core, conn, client, slot, 0, row.index, frame.data, length)
+    return DONE
+
+
+# -- to the nodes of several keys -----------------------------------------------------------------------------------------
+
+cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
+    """A command whose keys have to be looked for: to one node, or split."""
+    cdef Pool* pool = client.pool
+    cdef int count, index, first
+    cdef bint together = True
+    if row.blocks_with[0] and has_argument(frame, row.blocks_with):
+        return refuse(core, client, row, ERROR_RESERVED, NULL)
+    count = keys_find(core, row, frame)
+    if count <= 0:
+        # Malformed, or no key at all: whichever node gets it says what is wrong in the right words.
+        return send_to(core, client, row, frame, pool, home(core, pool, b"", 0))
+    for index in range(count):
+        core.keys[index].node = home(core, pool, core.keys[index].data, core.keys[index].length)
+        if core.keys[index].node < 0:
+            return refuse(core, client, row, ERROR_NO_NODE, NULL)
+        if core.keys[index].node != core.keys[0].node:
+            together = False
+    if row.lane == LANE_MSET and frame.argc % 2 == 0:
+        return refuse(core, client, row, ERROR_ARITY, NULL)
+    if together:
+        return send_to(core, client, row, frame, pool, core.keys[0].node)
+    if row.lane == LANE_FAST:
+        return refuse(core, client, row, ERROR_CROSSSLOT, NULL)
+    return split(core, client, row, frame, count)
+
+
+cdef int split(Core* core, Client* client, Row* row, Frame* frame, int count) noexcept nogil:
+    """One sub-request a node, in the order in which the nodes first occur."""
+    cdef Pool* pool = client.pool
+    cdef uint32_t* part_of_node
+    cdef uint32_t* sizes
+    cdef int* nodes
+    cdef Conn* conn
+    cdef Merge* merge
+    cdef uint32_t slot, part, parts = 0
+    cdef int index
+    cdef size_t start
+    cdef const char* value
+    cdef size_t value_length
+    cdef KeyRef* key
+    # Every connection must take its part before anything is sent: a split that fails at once leaves no half behind.
+    part_of_node = <uint32_t*> calloc(pool.node_count, sizeof(uint32_t))
+    sizes = <uint32_t*> calloc(pool.node_count, sizeof(uint32_t))
+    nodes = <int*> malloc(pool.node_count * sizeof(int))
+    if part_of_node == NULL or sizes == NULL or nodes == NULL:
+        abort()
+    for index in range(count):
+        key = &core.keys[index]
+        if part_of_node[key.node] == 0:
+            if usable(core, client, row, &pool.nodes[key.node], 0) == NULL:
+                free(part_of_node)
+                free(sizes)
+                free(nodes)
+                return DONE
+            nodes[parts] = key.node
+            parts += 1
+            part_of_node[key.node] = parts
+        sizes[part_of_node[key.node] - 1] += 1
+    merge = merge_new(core, row.lane, pool.nil_on_error, <uint32_t> count)
+    merge.parts = parts
+    merge.waiting = parts
+    for index in range(count):
+        merge.part_of[index] = <uint16_t> (part_of_node[core.keys[index].node] - 1)
+    slot = slot_push(core, client, row.index)
+    client.slots[slot & client.mask].state = SLOT_MERGING
+    client.slots[slot & client.mask].at = <size_t> merge
+    core.row_stats[row.index].calls += 1
+    core.counters.split += 1
+    for part in range(parts):
+        conn = conn_for(core, &pool.nodes[nodes[part]], client.protocol, client.database, 0)
+        pool.nodes[nodes[part]].requests += 1
+        start = conn.output.length
+        output_number(&conn.output, &core.chunks, c'*',
+                      1 + <long long> sizes[part] * (2 if row.lane == LANE_MSET else 1))
+        output_bulk(&conn.output, &core.chunks, frame.data + frame.args[0].offset, frame.args[0].length)
+        for index in range(count):
+            key = &core.keys[index]
+            if key.node != nodes[part]:
+                continue
+            output_bulk(&conn.output, &core.chunks, key.data, key.length)
+            if row.lane == LANE_MSET:
+                # The value is the next argument: behind the key's CRLF.
+                args_next(key.data + key.length + 2, &value, &value_length)
+                output_bulk(&conn.output, &core.chunks, value, value_length)
+        # Nothing of its own is appended: the bytes are in place already.
+        conn_expect(core, conn, client, slot, part, row.index, conn.output.length - start)
+        conn_touch(core, conn)
+    free(part_of_node)
+    free(sizes)
+    free(nodes)
+    return DONE
+
+
+# -- to the control plane ---------------------------------------------------------------------------------------------------
+
+cdef void ask_control(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
+    """Post the request; the answer comes as an order, and nothing else of this client starts before it."""
+    cdef uint32_t slot = slot_push(core, client, row.index)
+    if event_post(core, EVENT_REQUEST, client.pool.index, client.protocol, client.protocol, client, slot, client.id,
+                  frame.data, frame.length):
+        client.references += 1
+        client.flags |= CLIENT_BARRIER
+        return
+    client.tail -= 1
+    refuse(core, client, row, ERROR_BUSY, NULL)

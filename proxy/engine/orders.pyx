@@ -1,0 +1,181 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Orders: carrying them out. See orders.pxd.
+
+An order is whole when it arrives and is freed here; nothing of it is kept.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdio cimport snprintf
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+
+from proxy.engine.accept cimport listen_stop
+from proxy.engine.client cimport client_close
+from proxy.engine.connection cimport client_release, conn_connect, conn_fail, conn_flush, conn_for
+from proxy.engine.mail cimport event_post
+from proxy.engine.slots cimport client_ready, client_unread, slot_fill
+from proxy.engine.types cimport (
+    CLIENT_CLOSING, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_PARKED, CONN_CONNECTING, CONN_DOWN, CONN_GREETING,
+    CONN_IDLE, CONN_LOST, CONN_OPEN, CONNS, DEAD, EVENT_DRAINED, EVENT_LISTED, LISTENER, ORDER_ADMIT, ORDER_CONNECT,
+    ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_LIST, ORDER_LISTEN, ORDER_REPLY, ORDER_STOP, Client, Conn, Core, Node,
+    Order, Pool,
+)
+from proxy.wire.input cimport input_length
+from proxy.wire.mailbox cimport mailbox_take
+from proxy.wire.output cimport Output, output_append, output_clear
+from proxy.wire.poll cimport poll_add
+from proxy.wire.system cimport AF_INET, AF_INET6, EPOLLIN, sockaddr, socklen_t
+
+cdef extern from "<arpa/inet.h>" nogil:
+    const char* inet_ntop(int family, const void* address, char* text, socklen_t room)
+
+
+cdef void orders_take(Core* core) noexcept nogil:
+    """Carry out everything that was posted."""
+    cdef Order* order
+    while True:
+        order = <Order*> mailbox_take(&core.orders)
+        if order == NULL:
+            return
+        if order.kind == ORDER_REPLY:
+            deliver(core, order)
+        elif order.kind == ORDER_CONNECT:
+            reconnect(core, &core.pools[order.pool].nodes[order.node], order)
+        elif order.kind == ORDER_DOWN:
+            give_up(core, &core.pools[order.pool].nodes[order.node], order.data)
+        elif order.kind == ORDER_EJECT:
+            set_ejected(core, &core.pools[order.pool], order.node, True)
+        elif order.kind == ORDER_ADMIT:
+            set_ejected(core, &core.pools[order.pool], order.node, False)
+        elif order.kind == ORDER_LIST:
+            list_clients(core, order.tag)
+        elif order.kind == ORDER_LISTEN:
+            listen_start(core)
+        elif order.kind == ORDER_DRAIN:
+            core.draining = 1
+            core.busy = 1
+            listen_stop(core)
+        elif order.kind == ORDER_STOP:
+            core.stopped = 1
+        free(order)
+
+
+cdef void deliver(Core* core, Order* order) noexcept nogil:
+    """The control plane's answer to a request."""
+    cdef Client* client = order.client
+    if client.handle.kind != DEAD:
+        client.references -= 1
+        slot_fill(core, client, order.slot, order.data, order.length)
+        if order.flag:
+            client.flags |= CLIENT_CLOSING
+    else:
+        client_release(core, client)
+
+
+cdef void listen_start(Core* core) noexcept nogil:
+    cdef int index
+    for index in range(core.pool_count):
+        if core.pools[index].listener.fd >= 0:
+            core.pools[index].listener.kind = LISTENER
+            poll_add(&core.poll, &core.pools[index].listener, EPOLLIN)
+
+
+cdef void reconnect(Core* core, Node* node, Order* order) noexcept nogil:
+    """Open what is lost or down, at the address looked up just now; `flag`: open a first connection too."""
+    cdef int index
+    cdef Conn* conn
+    memcpy(node.socket_address, order.data, order.length)
+    node.socket_length = order.length
+    for index in range(CONNS):
+        conn = node.conns[index]
+        if conn != NULL and (conn.state == CONN_LOST or conn.state == CONN_DOWN):
+            conn_connect(core, conn)
+    if order.flag:
+        conn_for(core, node, 2, 0, 0)
+
+
+cdef void give_up(Core* core, Node* node, const char* reason) noexcept nogil:
+    """No address can be had: what waits for a connection is answered, and new requests are refused."""
+    cdef int index
+    cdef Conn* conn
+    for index in range(CONNS):
+        conn = node.conns[index]
+        if conn != NULL and conn.state == CONN_LOST:
+            conn.state = CONN_CONNECTING
+            conn.refusing = 1
+            conn_fail(core, conn, reason)
+
+
+cdef void set_ejected(Core* core, Pool* pool, int index, bint ejected) noexcept nogil:
+    """An ejected node keeps its points; its keys go to the next node (auto_eject) or are refused at once."""
+    cdef Node* node = &pool.nodes[index]
+    cdef int place
+    node.ejected = ejected
+    pool.live[index] = not ejected
+    for place in range(CONNS):
+        if node.conns[place] != NULL and node.conns[place].state == CONN_OPEN:
+            node.conns[place].refusing = ejected
+
+
+cdef void drain_step(Core* core) noexcept nogil:
+    """Let go of every client that is owed nothing; when none is left, say so."""
+    cdef Client* client = core.clients
+    cdef Client* following
+    while client != NULL:
+        following = client.after
+        if client.head == client.tail and client_unread(client) == 0 and not client.flags & CLIENT_PARKED:
+            client_close(core, client)
+        client = following
+    if core.clients == NULL and core.draining == 1:
+        core.draining = 2
+        event_post(core, EVENT_DRAINED, 0, 0, 0, NULL, 0, 0, NULL, 0)
+
+
+# -- CLIENT LIST --------------------------------------------------------------------------------------------------------
+
+cdef void list_clients(Core* core, uint64_t tag) noexcept nogil:
+    """Describe every client in one event: a line each, tab-separated, in the order of control.clients.FIELDS."""
+    cdef Output text
+    cdef Client* client = core.clients
+    cdef char line[768]
+    cdef char address[64]
+    cdef char* whole
+    cdef int length
+    cdef unsigned char flags
+    memset(&text, 0, sizeof(text))
+    output_append(&text, &core.chunks, b"", 0)
+    while client != NULL:
+        address[0] = 0
+        if client.family == AF_INET or client.family == AF_INET6:
+            inet_ntop(client.family, client.address, address, sizeof(address))
+        length = snprintf(
+            line, sizeof(line),
+            b"%llu\t%s\t%u\t%d\t%.128s\t%llu\t%llu\t%u\t%u\t%.64s\t%.64s\t%zu\t%zu\t%llu\t%u\t%s\t%llu\t%llu\t%s\n",
+            <unsigned long long> client.id, address, <unsigned int> client.port, client.handle.fd,
+            client.name if client.name != NULL else b"",
+            <unsigned long long> ((core.now_us - client.since_us) // 1000000),
+            <unsigned long long> ((core.now_us - client.active_us) // 1000000),
+            <unsigned int> client.database, <unsigned int> client.protocol,
+            client.library if client.library != NULL else b"",
+            client.library_version if client.library_version != NULL else b"",
+            input_length(&client.input), client_unread(client), <unsigned long long> client.commands,
+            client.tail - client.head, core.rows[client.last_row].full_name,
+            <unsigned long long> client.received, <unsigned long long> client.sent, client.pool.name)
+        if length >= <int> sizeof(line):
+            length = <int> sizeof(line) - 1
+        output_append(&text, &core.chunks, line, length)
+        client = client.after
+    event_chunks(core, tag, &text)
+    output_clear(&text, &core.chunks)
+
+
+cdef void event_chunks(Core* core, uint64_t tag, Output* text) noexcept nogil:
+    """One event per chunk, the last one marked: an event's data is contiguous, a long list is not."""
+    cdef int part = 0
+    chunk = text.first
+    while chunk != NULL:
+        event_post(core, EVENT_LISTED, 0, 0, 1 if chunk.next == NULL else 0, NULL, 0, tag,
+                   chunk.data + chunk.head, chunk.tail - chunk.head)
+        chunk = chunk.next
+    if text.first == NULL:
+        event_post(core, EVENT_LISTED, 0, 0, 1, NULL, 0, tag, NULL, 0)

@@ -1,0 +1,211 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Replies: framing them, pairing each with the oldest Pending, counting. See replies.pxd.
+
+A node is never trusted: bytes that are not RESP, or a reply that nobody asked for, end the connection.
+"""
+
+from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memset, strlen
+
+from proxy.engine.connection cimport client_release, conn_fail, conn_flush, pending_answer
+from proxy.engine.greeting cimport greeting_reply
+from proxy.engine.mail cimport event_node
+from proxy.engine.slots cimport client_unread, slot_fill, slot_fill_chunk
+from proxy.engine.types cimport (
+    BUCKETS, CONN_CONNECTING, CONN_GREETING, CONN_OPEN, DEAD, EVENT_OPEN, EVENT_SICK, SLOT_MERGING, Client, Conn,
+    Core, Pending, Row,
+)
+from proxy.wire.chunk cimport Chunk, chunk_free
+from proxy.wire.input cimport (
+    MOVE_AT, READ_END, READ_NOTHING, READ_SOME, SCRATCH, input_detach, input_keep, input_read,
+)
+from proxy.wire.reply cimport frame_reply, reply_reset
+from proxy.wire.resp cimport BROKEN, MORE
+from proxy.wire.system cimport errno
+
+cdef extern from *:
+    """
+    #define quench_bucket(v) ((v) ? 64 - __builtin_clzll(v) : 0)
+    """
+    int quench_bucket(uint64_t value) nogil
+
+cdef extern from "<string.h>" nogil:
+    char* strerror_r(int number, char* buffer, size_t length)
+
+cdef enum:
+    READS = 4                  # receives of one connection in a turn
+
+
+cdef void conn_readable(Core* core, Conn* conn) noexcept nogil:
+    """Read and hand out replies until the socket is empty or has had its share of the turn."""
+    cdef const char* data
+    cdef size_t length
+    cdef size_t before
+    cdef int status
+    cdef int reads = 0
+    cdef char words[128]
+    while reads < READS and conn.handle.fd >= 0:
+        reads += 1
+        before = 0 if conn.input.chunk == NULL else conn.input.chunk.tail - conn.input.chunk.head
+        status = input_read(&conn.input, &core.chunks, core.scratch, conn.handle.fd, NULL, &data, &length)
+        if status == READ_NOTHING:
+            return
+        if status == READ_END:
+            conn_fail(core, conn, b"the node closed the connection")
+            return
+        if status != READ_SOME:
+            conn_fail(core, conn, strerror_r(errno, words, sizeof(words)))
+            return
+        conn.node.bytes_in += length - before
+        conn.progress_us = core.now_us
+        conn_take(core, conn, data, length)
+        if length - before < SCRATCH:
+            return
+
+
+cdef void conn_take(Core* core, Conn* conn, const char* data, size_t length) noexcept nogil:
+    """Use `length` bytes at `data`, which input_read() returned, and keep what is left over."""
+    cdef size_t used = 0
+    cdef size_t size
+    cdef size_t need = 0
+    cdef int status
+    cdef Chunk* chunk
+    while used < length:
+        status = frame_reply(&conn.frame, data + used, length - used, conn.node.pool.limits.max_bulk)
+        if status == MORE:
+            need = conn.frame.need
+            # A large reply gets room of its own at once and is handed on without a copy.
+            if need < MOVE_AT or need <= length - used:
+                need = 0
+            break
+        if status == BROKEN:
+            conn_fail(core, conn, b"it sent bytes that are not RESP")
+            return
+        size = conn.frame.scanned
+        reply_reset(&conn.frame)
+        if size >= MOVE_AT and conn.input.chunk != NULL:
+            input_keep(&conn.input, &core.chunks, data, length, used, 0, NULL)
+            chunk = input_detach(&conn.input, &core.chunks, size, NULL)
+            if chunk != NULL:
+                reply_large(core, conn, chunk)
+                if conn.handle.fd < 0:
+                    return
+                length = 0 if conn.input.chunk == NULL else conn.input.chunk.tail - conn.input.chunk.head
+                data = NULL if conn.input.chunk == NULL else conn.input.chunk.data + conn.input.chunk.head
+                used = 0
+                continue
+            length -= used
+            data += used
+            used = 0
+        reply(core, conn, data + used, size)
+        if conn.handle.fd < 0:
+            return
+        used += size
+    input_keep(&conn.input, &core.chunks, data, length, used, need, NULL)
+
+
+cdef Pending* next_pending(Core* core, Conn* conn, const char* data) noexcept nogil:
+    """The request that this reply answers, taken off the ring; NULL if there is none to answer.
+
+    Counts it, and deals with everything that is not an answer: greetings, pushes, tombstones, replies too many.
+    """
+    cdef Pending* pending
+    cdef Row* row
+    cdef uint32_t latency
+    if data[0] == c'>':
+        # Pushes are not answers. None was asked for on these connections.
+        core.counters.pushes_dropped += 1
+        return NULL
+    if conn.head == conn.tail or conn.head_offset >= conn.queued - conn.output.length:
+        conn_fail(core, conn, b"it sent a reply that nobody asked for")
+        return NULL
+    pending = &conn.pending[conn.head & conn.mask]
+    conn.head += 1
+    conn.head_offset += pending.size
+    if conn.expired:
+        conn.expired -= 1
+        core.counters.late_replies += 1
+        return NULL
+    latency = <uint32_t> core.now_us - pending.start
+    row = &core.rows[pending.row]
+    core.row_stats[pending.row].usec += latency
+    core.counters.replies += 1
+    conn.node.latency_us += latency
+    core.counters.latency[row.kind][quench_bucket(latency) & (BUCKETS - 1)] += 1
+    if data[0] == c'-':
+        core.row_stats[pending.row].failed += 1
+        core.counters.error_replies += 1
+        conn.node.errors += 1
+        if sick(data):
+            conn.failures += 1
+            event_node(core, EVENT_SICK, conn, b"it answers, but with an error that it cannot serve")
+    else:
+        conn.failures = 0
+    return pending
+
+
+cdef bint sick(const char* data) noexcept nogil:
+    """An error that speaks of the node, not of the request."""
+    return (memcmp(data, b"-LOADING ", 9) == 0 or memcmp(data, b"-MASTERDOWN ", 12) == 0
+            or memcmp(data, b"-BUSY ", 6) == 0 or memcmp(data, b"-OOM ", 5) == 0
+            or memcmp(data, b"-READONLY ", 10) == 0)
+
+
+cdef void reply(Core* core, Conn* conn, const char* data, size_t size) noexcept nogil:
+    """One whole reply, to be copied to where it belongs."""
+    cdef Pending* pending
+    cdef Client* client
+    if conn.state != CONN_OPEN:
+        greeted(core, conn, data, size)
+        return
+    pending = next_pending(core, conn, data)
+    if pending == NULL or pending.client == NULL:
+        return
+    pending_answer(core, conn, pending, data, size)
+
+
+cdef void reply_large(Core* core, Conn* conn, Chunk* chunk) noexcept nogil:
+    """One whole reply in a chunk of its own, to be handed on without a copy."""
+    cdef Pending* pending
+    cdef Client* client
+    if conn.state != CONN_OPEN:
+        greeted(core, conn, chunk.data + chunk.head, chunk.tail - chunk.head)
+        chunk_free(&core.chunks, chunk)
+        return
+    pending = next_pending(core, conn, chunk.data + chunk.head)
+    client = NULL if pending == NULL else pending.client
+    if client == NULL or client.handle.kind == DEAD or (
+            client.slots[pending.slot & client.mask].state == SLOT_MERGING):
+        if client != NULL:
+            pending_answer(core, conn, pending, chunk.data + chunk.head, chunk.tail - chunk.head)
+        chunk_free(&core.chunks, chunk)
+        return
+    client.references -= 1
+    slot_fill_chunk(core, client, pending.slot, chunk)
+
+
+cdef void greeted(Core* core, Conn* conn, const char* data, size_t size) noexcept nogil:
+    """An answer to the greeting; the last one opens the connection for requests."""
+    cdef int status
+    cdef char words[160]
+    cdef size_t length
+    if data[0] == c'>':
+        return
+    status = greeting_reply(core, conn, data, size)
+    if status < 0:
+        memset(words, 0, sizeof(words))
+        length = size - 3 if size - 3 < 150 else 150
+        for at in range(length):
+            words[at] = data[1 + at]
+        conn_fail(core, conn, words)
+        return
+    if status == 1:
+        conn.state = CONN_OPEN
+        conn.refusing = 0
+        conn.kill = 0
+        conn.failures = 0
+        conn.since_us = core.now_us
+        conn.used_us = core.now_us
+        core.counters.reconnects += 1
+        event_node(core, EVENT_OPEN, conn, conn.run)
+    conn_flush(core, conn)

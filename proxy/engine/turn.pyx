@@ -1,0 +1,161 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Turn: wait, take what is ready, do all of it, flush every touched socket once. See turn.pxd.
+
+Batching is what one turn collected: there is no flush timer. A turn is bounded by READY_MOST events and one receive
+each, so its length is too.
+"""
+
+from libc.stdint cimport uint64_t
+
+from proxy.engine.accept cimport accept_clients, inbox_take
+from proxy.engine.client cimport client_close, client_flush, client_readable, client_resume, clients_admit
+from proxy.engine.connection cimport client_release, conn_established, conn_flush, conn_tick
+from proxy.engine.orders cimport drain_step, orders_take
+from proxy.engine.replies cimport conn_readable
+from proxy.engine.slots cimport client_ready
+from proxy.engine.types cimport (
+    CLIENT, CLIENT_PARKED, CLIENT_READY, CONN, CONN_CONNECTING, CONNS, DEAD, INBOX, LISTENER, WAKE, Client, Conn, Core,
+    Node, Pool,
+)
+from proxy.wire.chunk cimport pool_trim
+from proxy.wire.poll cimport Handle, poll_wait, wake, wake_clear
+from proxy.wire.system cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, monotonic_us
+
+cdef extern from "<malloc.h>" nogil:
+    int malloc_trim(size_t pad)
+
+cdef enum:
+    TICK_US = 10000            # deadlines are looked at this often while anything is under way
+    IDLE_MS = 500              # and otherwise the engine sleeps this long
+    ROUNDS = 4                 # of flushing and resuming clients in one turn
+    TRIM_US = 1000000
+    TRIM_BYTES = 4194304       # freed since the last look: worth giving back to the kernel
+
+
+cdef void turn(Core* core, int timeout_ms) noexcept nogil:
+    """One turn. `timeout_ms` < 0: as long as nothing is due."""
+    cdef int index
+    cdef Handle* handle
+    cdef unsigned int events
+    if core.ready != NULL or core.touched != NULL:
+        timeout_ms = 0
+    elif timeout_ms < 0:
+        timeout_ms = TICK_US // 1000 if core.busy else IDLE_MS
+    poll_wait(&core.poll, timeout_ms)
+    core.now_us = monotonic_us()
+    core.counters.turns += 1
+    if core.poll.count:
+        core.busy = 1
+    for index in range(core.poll.count):
+        handle = <Handle*> core.poll.ready[index].data.ptr
+        events = core.poll.ready[index].events
+        if handle.kind == CLIENT:
+            client_event(core, <Client*> handle, events)
+        elif handle.kind == CONN:
+            conn_event(core, <Conn*> handle, events)
+        elif handle.kind == LISTENER:
+            accept_clients(core, <Pool*> handle)
+        elif handle.kind == INBOX:
+            inbox_take(core)
+        elif handle.kind == WAKE:
+            wake_clear(handle.fd)
+            orders_take(core)
+    turn_end(core)
+
+
+cdef inline void client_event(Core* core, Client* client, unsigned int events) noexcept nogil:
+    if events & EPOLLIN:
+        client_readable(core, client)
+    elif events & (EPOLLERR | EPOLLHUP):
+        client_close(core, client)
+        return
+    if events & EPOLLOUT:
+        client_ready(core, client)
+
+
+cdef inline void conn_event(Core* core, Conn* conn, unsigned int events) noexcept nogil:
+    if conn.state == CONN_CONNECTING:
+        if events & (EPOLLOUT | EPOLLERR | EPOLLHUP):
+            conn_established(core, conn)
+        return
+    if events & (EPOLLIN | EPOLLERR | EPOLLHUP):
+        conn_readable(core, conn)
+    if events & EPOLLOUT and conn.handle.fd >= 0:
+        conn_flush(core, conn)
+
+
+cdef void flush_conns(Core* core) noexcept nogil:
+    cdef Conn* conn
+    while core.touched != NULL:
+        conn = core.touched
+        core.touched = conn.next_touched
+        conn.touched = 0
+        if not conn.stuck:
+            conn_flush(core, conn)
+
+
+cdef void turn_end(Core* core) noexcept nogil:
+    """Everything but waiting: send requests, send replies, let parked clients go on, tick, free."""
+    cdef Client* client
+    cdef Client* following
+    cdef int rounds = 0
+    flush_conns(core)
+    if core.starved_first != NULL:
+        clients_admit(core)
+    while core.ready != NULL and rounds < ROUNDS:
+        rounds += 1
+        client = core.ready
+        core.ready = NULL
+        while client != NULL:
+            following = client.next_ready
+            client.flags &= ~(<unsigned int> CLIENT_READY)
+            if client.handle.kind != DEAD:
+                client_flush(core, client)
+                if client.handle.kind != DEAD and client.flags & CLIENT_PARKED:
+                    client_resume(core, client)
+            client = following
+        flush_conns(core)
+    if core.now_us - core.tick_us >= TICK_US:
+        tick(core)
+    while core.graveyard != NULL:
+        client = core.graveyard
+        core.graveyard = client.next_grave
+        client_release(core, client)
+    if core.posted:
+        core.posted = 0
+        wake(core.event_fd)
+
+
+cdef void tick(Core* core) noexcept nogil:
+    """Deadlines, idle connections, memory to give back."""
+    cdef Pool* pool
+    cdef Conn* conn
+    cdef int pool_index, node_index, index
+    core.busy = core.poll.count > 0
+    core.tick_us = core.now_us
+    for pool_index in range(core.pool_count):
+        pool = &core.pools[pool_index]
+        for node_index in range(pool.node_count):
+            for index in range(CONNS):
+                conn = pool.nodes[node_index].conns[index]
+                if conn == NULL:
+                    continue
+                conn_tick(core, conn)
+                if conn.head != conn.tail or conn.state == CONN_CONNECTING:
+                    core.busy = 1
+    if core.chunks.total > core.peak:
+        core.peak = core.chunks.total
+    if core.now_us - core.trim_us >= TRIM_US:
+        core.trim_us = core.now_us
+        if core.peak - core.chunks.total > TRIM_BYTES:
+            pool_trim(&core.chunks)
+            malloc_trim(0)
+            core.peak = core.chunks.total
+    if core.draining:
+        drain_step(core)
+        core.busy = 1
+
+
+cdef void engine_loop(Core* core) noexcept nogil:
+    while not core.stopped:
+        turn(core, -1)
