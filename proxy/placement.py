@@ -41,7 +41,7 @@ def routes(pool: Pool, keys: tuple[str, ...]) -> list[dict[str, Any]]:
             {
                 "key": raw.decode("utf-8", "backslashreplace"),
                 "hash": ring.hash(raw),
-                "node": home and (home.name or home.label),
+                "node": home and home.label,
                 "address": home and home.address,
             }
         )
