@@ -169,38 +169,39 @@ def cli() -> None:
     """A smart proxy tier for Redis: one port in front of many nodes. Without a verb, FILE is run."""
 
 
-@cli.command(context_settings=CONTEXT, short_help="Serve the pools of FILE.")
+@cli.command(
+    context_settings=CONTEXT, short_help="Serve the pools of FILE.",
+    epilog="Example:  quench run -c config/minimal.yml",
+)  # fmt: skip
 @conf_file
 @click.option("-v", "--verbose", type=click.IntRange(0, 11), metavar="N", default=5, show_default=True,
               is_flag=False, flag_value=7, envvar="QUENCH_VERBOSE",
               help="Log level as twemproxy counts: 3 errors, 4 warnings, 5 events, 7 (or no N) all.")  # fmt: skip
 def run(file: str | None, given: str | None, verbose: int) -> None:
-    """Serve the pools of FILE until told to stop.
-
-    \b
-    Example:  quench run -c config/minimal.yml
-    """
+    """Serve the pools of FILE until told to stop."""
     settings = _settings(file, given)
     level = next(name for most, name in VERBOSITY if verbose <= most)
     _start("proxy.app", "run", settings, log_level=level)
 
 
-@cli.command(context_settings=CONTEXT, short_help="Say everything that is wrong with FILE.")
+@cli.command(
+    context_settings=CONTEXT, short_help="Say everything that is wrong with FILE.",
+    epilog="Example:  quench check -c config/redis.yml",
+)  # fmt: skip
 @conf_file
 @click.option("-t", "--test-conf", is_flag=True, expose_value=False, hidden=True, help="twemproxy's word for check.")
 def check(file: str | None, given: str | None) -> None:
-    """Say everything that is wrong with FILE, as file:line:column: option: what to do.
-
-    \b
-    Example:  quench check -c config/redis.yml
-    """
+    """Say everything that is wrong with FILE, as file:line:column: option: what to do."""
     settings = _settings(file, given)
     nodes = sum(len(pool.servers) for pool in settings.pools)
     pools = "1 pool" if len(settings.pools) == 1 else f"{len(settings.pools)} pools"
     click.echo(f"{settings.file}: ok: {pools}, {nodes} node{'s' * (nodes != 1)}, engines: {settings.engines}")
 
 
-@cli.command(context_settings=CONTEXT, short_help="Print the effective configuration, or the options.")
+@cli.command(
+    context_settings=CONTEXT, short_help="Print the effective configuration, or the options.",
+    epilog="Example:  quench config -c nutcracker.yml > quench.yml",
+)  # fmt: skip
 @conf_file
 @as_json
 @click.option("--describe", "describe_", is_flag=True, help="Print every option: value, default, meaning.")
@@ -209,9 +210,6 @@ def config(file: str | None, given: str | None, json_: bool, describe_: bool, de
     """Print the effective configuration: every option spelled out, passwords masked.
 
     A nutcracker.yml comes out in the native form.
-
-    \b
-    Example:  quench config -c nutcracker.yml > quench.yml
     """
     if describe_ and defaults_:
         raise click.UsageError("--describe and --defaults are two different pages; ask for one")
@@ -224,18 +222,17 @@ def config(file: str | None, given: str | None, json_: bool, describe_: bool, de
         click.echo(_json(document) if json_ else to_yaml(document), nl=json_)
 
 
-@cli.command(context_settings=CONTEXT, short_help="Say on which node a key lives.")
+@cli.command(
+    context_settings=CONTEXT, short_help="Say on which node a key lives.",
+    epilog="Example:  quench route -c config/redis.yml user:1000 user:1001",
+)  # fmt: skip
 @click.option("-c", "--conf-file", "file", metavar="FILE", envvar="QUENCH_CONF_FILE",
               help="Configuration; - reads stdin.")  # fmt: skip
 @click.option("--pool", "name", metavar="NAME", envvar="QUENCH_POOL", help="The pool, where FILE has several.")
 @as_json
 @click.argument("keys", nargs=-1, required=True, metavar="KEY…")
 def route(file: str | None, name: str | None, json_: bool, keys: tuple[str, ...]) -> None:
-    """Say on which node each KEY lives.
-
-    \b
-    Example:  quench route -c config/redis.yml user:1000 user:1001
-    """
+    """Say on which node each KEY lives."""
     pool = _pool(_settings(file, None), name)
     rows = routes(pool, keys)
     if json_:
@@ -246,43 +243,41 @@ def route(file: str | None, name: str | None, json_: bool, keys: tuple[str, ...]
         click.echo(f"{row['key']} → hash {row['hash']} → {home}")
 
 
-@cli.command(context_settings=CONTEXT, short_help="Run one embedded storage node.")
+@cli.command(
+    context_settings=CONTEXT, short_help="Run one embedded storage node.",
+    epilog="Example:  quench node --listen 127.0.0.1:6379 --maxmemory 1gb",
+)  # fmt: skip
 @click.option("--listen", type=HostPortType(), default="127.0.0.1:6379", show_default=True, envvar="QUENCH_LISTEN",
               help="Where to accept clients; port 0 is any free one.")  # fmt: skip
 @click.option("--maxmemory", type=SizeType(), default="256mb", show_default=True, envvar="QUENCH_MAXMEMORY",
               help="Evict beyond this; 0b is no limit.")  # fmt: skip
 def node(listen: tuple[str, int], maxmemory: int) -> None:
-    """Run one embedded storage node.
-
-    \b
-    Example:  quench node --listen 127.0.0.1:6379 --maxmemory 1gb
-    """
+    """Run one embedded storage node."""
     host, port = listen
     _start("storenode.server", "run", host, port, maxmemory)
 
 
-@cli.command(context_settings=CONTEXT, short_help="Run three embedded nodes and a proxy.")
+@cli.command(
+    context_settings=CONTEXT, short_help="Run three embedded nodes and a proxy.",
+    epilog="Example:  quench demo & redis-cli -p 6380 set hello world",
+)  # fmt: skip
 @click.option("--listen", type=HostPortType(), default="127.0.0.1:6380", show_default=True, envvar="QUENCH_LISTEN",
               help="Where the proxy accepts clients.")  # fmt: skip
 def demo(listen: tuple[str, int]) -> None:
-    """Run three embedded nodes and a proxy in front of them.
-
-    \b
-    Example:  quench demo & redis-cli -p 6380 set hello world
-    """
+    """Run three embedded nodes and a proxy in front of them."""
     host, port = listen
     _start("proxy.app", "demo", host, port)
 
 
-@cli.command(context_settings=CONTEXT, short_help="List the commands and what becomes of each.")
+@cli.command(
+    context_settings=CONTEXT, short_help="List the commands and what becomes of each.",
+    epilog="Example:  quench commands | grep refused",
+)  # fmt: skip
 @as_json
 def commands(json_: bool) -> None:
     """List every Redis command: served by one node, split over several, answered here, or refused and why.
 
     "copied" is a read that may be answered from a copy of a hot key, "merged" an increment that may be combined.
-
-    \b
-    Example:  quench commands | grep refused
     """
     from proxy.commands import CAPABILITIES, COMMANDS  # 100 kB of JSON that no other verb reads
 

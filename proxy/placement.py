@@ -39,9 +39,9 @@ def routes(pool: Pool, keys: tuple[str, ...]) -> list[dict[str, Any]]:
         home = None if pool.distribution == "random" else pool.servers[ring.node(raw)]
         rows.append(
             {
-                "key": key,
+                "key": raw.decode("utf-8", "backslashreplace"),
                 "hash": ring.hash(raw),
-                "node": home and (home.name or home.label),
+                "node": home and home.label,
                 "address": home and home.address,
             }
         )

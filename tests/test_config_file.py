@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from hypothesis import given
+from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from proxy.address import Listen, Server
@@ -285,6 +286,24 @@ def test_a_node_without_points() -> None:
     assert str(warning) == f"f:4:13: alpha.servers[0]: {message}"
 
 
+def test_a_ring_that_cannot_be() -> None:
+    heavy = ", ".join(f"a:{port}:2147483647" for port in range(1, 9))
+    (problem,) = problems(f"pools:\n  cache:\n    listen: a:1\n    servers: [{heavy}]\n")
+    assert problem.startswith("4:14: pools.cache.servers: the weights add up to 17179869176")
+
+
+def test_one_mistake_does_not_hide_another() -> None:
+    """What needs several options is checked even if others are wrong; a wrong one is not held against its partner."""
+    text = POOL.replace("6379", "x") + "    hash: crc32\n"
+    text += "    limits: {output_hard: 1, output_soft: 2gb, max_bulk: 2gb}\n"
+    assert [problem.partition(": ")[2][:45] for problem in problems(text)] == [
+        "pools.cache.servers[0]: expected host:port, g",
+        "pools.cache.hash: crc32 has 15 bits and ketam",
+        "pools.cache.limits.output_hard: a size needs ",
+        "pools.cache.limits.max_bulk: limits.max_bulk ",
+    ]
+
+
 def test_warnings() -> None:
     text = POOL.replace("]", ", 10.0.0.2:6379]") + "    distribution: random\n    server_connections: 4\n"
     assert [str(warning) for warning in loads(text, "f").warnings] == [
@@ -476,6 +495,7 @@ def pools(names: st.SearchStrategy[str]) -> st.SearchStrategy[Pool]:
     return st.builds(Pool, name=names, listen=listen, servers=servers, reconnect=reconnect, limits=limits, **own)
 
 
+@effort(deadline=None, max_examples=60)
 @given(st.integers(1, 256), st.lists(pools(WORDS), min_size=1, max_size=3, unique_by=lambda pool: pool.name))
 def test_the_effective_configuration_is_a_fixed_point(engines: int, some: list[Pool]) -> None:
     settings = Settings(engines=engines, pools=tuple(some))
@@ -494,6 +514,7 @@ PIECES = [
 ]  # fmt: skip
 
 
+@effort(deadline=None, max_examples=200)
 @given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join), st.integers(0, 3))
 def test_nothing_but_config_error_escapes(noise: str, form: int) -> None:
     text = (noise, POOL + "    " + noise, NUTCRACKER + "  " + noise + SERVERS, POOL.replace("cache:", noise))[form]

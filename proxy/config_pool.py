@@ -1,0 +1,210 @@
+"""One pool of a configuration file: its keys to the fields of a Pool, and the checks that need several of them.
+
+Every option is judged by itself first (`spelling.parse`); what is wrong keeps its default while the rest is checked,
+so that one run names every mistake. What only does harm is an error in a native file and a warning in a nutcracker.yml,
+where the data may depend on it.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from msgspec import UNSET
+from yaml.nodes import MappingNode, Node, SequenceNode
+
+from proxy.address import Listen, Server, make_server, parse_server, parse_weight
+from proxy.config_walk import Walk, join, shape
+from proxy.options import GROUPS, OPTIONS, Option
+from proxy.placement import pointless
+from proxy.settings import MASK, Pool, Secret
+from proxy.spelling import nearest
+
+
+class PoolReader:
+    """The way from one mapping to one Pool."""
+
+    def __init__(self, walk: Walk, name: str, key: Node, path: str) -> None:
+        self.walk = walk
+        self.name = name
+        self.key = key
+        self.path = path
+        self.where = ("both", "nutcracker") if walk.nutcracker else ("both", "native")
+        self.options = {option.key: option for option in OPTIONS if option.where in self.where}
+        self.values: dict[str, Any] = {}  # by key of the option table, e.g. limits.window
+        self.nodes: dict[str, Node] = {}  # where a value stands
+        self.spelled: dict[str, str] = {}  # the key that gave a value
+
+    def read(self, node: MappingNode) -> Pool | None:
+        """The pool, or None if anything in it is wrong. What is wrong has its default while the rest is checked."""
+        before = len(self.walk.problems)
+        self.mapping(node, "")
+        for option in self.options.values():
+            if option.required and option.key not in self.nodes:
+                self.walk.problem(self.key, f"{self.path}.{option.key}", f"is missing: {option.help}")
+        if self.walk.nutcracker and self.values.pop("redis", False) is not True:
+            self.walk.problem(
+                self.nodes.get("redis", self.key), f"{self.path}.redis",
+                "is not true, so this is a memcached pool, which Quench does not speak; take the pool out, or write "
+                "redis: true (in a native file: put the pools under pools:)",
+            )  # fmt: skip
+        pool = self.build()
+        self.check(pool)
+        return None if len(self.walk.problems) > before else pool
+
+    def mapping(self, node: MappingNode, group: str) -> None:
+        """The options of the pool, or of one group of it."""
+        here = join(self.path, group)
+        for name, key, value in self.walk.entries(node, here):
+            full = join(group, name)
+            path = join(here, name)
+            if not group and name in GROUPS and not self.walk.nutcracker:
+                if isinstance(value, MappingNode):
+                    self.mapping(value, name)
+                else:
+                    self.walk.problem(value, path, f"expected the options of {name}, got {shape(value)}")
+            elif full in self.options:
+                self.option(self.options[full], value, path)
+            else:
+                self.walk.problem(key, path, self.unknown(name, group))
+
+    def unknown(self, name: str, group: str) -> str:
+        """What to say of a key that is not in the table."""
+        if self.walk.nutcracker and (name in GROUPS or any(name == option.key for option in OPTIONS)):
+            return "is not an option of twemproxy's; to use it, put the pools of this file under pools:"
+        for option in OPTIONS:
+            if option.name == name and option.group != group and option.where in self.where:
+                return f"belongs under {option.group}:" if option.group else "belongs to the pool itself, one level up"
+        known = [key.removeprefix(f"{group}.") for key in self.options if key.rpartition(".")[0] == group]
+        return f"unknown option{nearest(name, known + ([] if group else list(GROUPS)))}"
+
+    def option(self, option: Option, node: Node, path: str) -> None:
+        """One key and its value."""
+        self.nodes[option.key] = node
+        value = self.servers(node, path) if option.kind == "servers" else self.walk.scalar(option, node, path)
+        if value is UNSET:
+            return
+        if value == Secret(MASK):
+            self.walk.warn(node, path, "is the mask that quench config prints, not a password")
+        for field in (option.key,) if option.sets is None or option.key == "redis" else option.sets:
+            if field in self.spelled:
+                self.walk.problem(node, path, f"{field} is already given by {self.spelled[field]}; keep one of them")
+            else:
+                self.spelled[field] = option.key
+                self.values[field] = value
+
+    def servers(self, node: Node, path: str) -> Any:
+        """The nodes, or UNSET if one of them is wrong: a ring of the others says nothing."""
+        if not isinstance(node, SequenceNode) or not node.value:
+            self.walk.problem(node, path, f"expected a list of nodes like [10.0.0.1:6379], got {shape(node)}")
+            return UNSET
+        before = len(self.walk.problems)
+        servers = []
+        labels: dict[str, int] = {}
+        for index, item in enumerate(node.value):
+            place = f"{path}[{index}]"
+            server = self.server(item, place)
+            if server is None:
+                continue
+            if server.label in labels:
+                first = labels[server.label]
+                advice = "give one of them another name" if server.name is not None else "delete one"
+                self.walk.problem(item, place, f"node {server.label} is already there as [{first}]; {advice}")
+            labels.setdefault(server.label, index)
+            servers.append(server)
+        return tuple(servers) if len(self.walk.problems) == before else UNSET
+
+    def server(self, node: Node, path: str) -> Server | None:
+        """One node, in either form."""
+        if not isinstance(node, MappingNode):
+            text = self.walk.text(node, path)
+            return None if text is None else self.attempt(node, path, partial(parse_server, text))
+        fields: dict[str, str] = {}
+        known = ["address", "weight", "name"]
+        for name, key, value in self.walk.entries(node, path):
+            if name not in known:
+                advice = nearest(name, known) or f"; a node has {', '.join(known)}"
+                self.walk.problem(key, f"{path}.{name}", f"unknown key{advice}")
+            elif (text := self.walk.text(value, f"{path}.{name}")) is not None:
+                fields[name] = text
+        if "address" not in fields:
+            self.walk.problem(node, f"{path}.address", "is missing: host:port, or the path of a unix socket")
+            return None
+
+        def make() -> Server:
+            return make_server(fields["address"], parse_weight(fields.get("weight", "1")), fields.get("name"))
+
+        return self.attempt(node, path, make)
+
+    def attempt(self, node: Node, path: str, make: Callable[[], Server]) -> Server | None:
+        """`make()`, or None and its ValueError noted."""
+        try:
+            return make()
+        except ValueError as error:
+            self.walk.problem(node, path, str(error))
+            return None
+
+    def build(self) -> Pool:
+        """The struct, with the defaults of the file's form."""
+        values = dict(self.values)
+        if self.walk.nutcracker:
+            for option in self.options.values():
+                if option.nutcracker is not UNSET:
+                    values.setdefault(option.key, option.nutcracker)
+            if values["timeout"] is not None:  # twemproxy has one timeout, for connecting and for replies
+                values["connect_timeout"] = values["timeout"]
+        own: dict[str, Any] = {key: value for key, value in values.items() if "." not in key}
+        for group, struct in GROUPS.items():
+            own[group] = struct(**{k.partition(".")[2]: v for k, v in values.items() if k.startswith(f"{group}.")})
+        own.setdefault("listen", Listen())  # missing or wrong, which is noted: the rest can be checked without
+        own.setdefault("servers", ())
+        return Pool(name=self.name, **own)
+
+    def check(self, pool: Pool) -> None:
+        """What no single option shows."""
+        limits, harm = pool.limits, self.walk.warn if self.walk.nutcracker else self.walk.problem
+        for low, high, small, large in (
+            ("limits.output_soft", "limits.output_hard", limits.output_soft, limits.output_hard),
+            ("limits.bulk", "limits.max_bulk", limits.bulk, limits.max_bulk),
+            ("limits.max_bulk", "limits.query_buffer", limits.max_bulk, limits.query_buffer),
+            ("reconnect.first", "reconnect.most", pool.reconnect.first, pool.reconnect.most),
+        ):
+            if small > large and all(key in self.values or key not in self.nodes for key in (low, high)):
+                culprit = low if low in self.nodes else high
+                self.walk.problem(self.node(culprit), f"{self.path}.{culprit}", f"{low} is larger than {high}")
+        if pool.hash == "crc32" and pool.distribution == "ketama":
+            advice = "keep it only to take over existing data" if self.walk.nutcracker else "use murmur or crc32a"
+            harm(
+                self.node("hash"), f"{self.path}.hash",
+                f"crc32 has 15 bits and ketama's ring 32, so one node would hold nearly every key; {advice}",
+            )  # fmt: skip
+        if pool.servers:
+            self.check_ring(pool, harm)
+        if pool.distribution == "random" and len(pool.servers) > 1:
+            self.walk.warn(
+                self.node("distribution"), f"{self.path}.distribution",
+                "random asks any node for any key; it is for nodes that all hold the same data",
+            )  # fmt: skip
+        if pool.server_connections > 1:
+            self.walk.warn(
+                self.node("server_connections"), f"{self.path}.server_connections",
+                "has no effect: an engine pipelines on one connection to a node; use engines: for more",
+            )  # fmt: skip
+
+    def check_ring(self, pool: Pool, harm: Callable[[Node, str, str], None]) -> None:
+        """Can every node be reached?"""
+        servers = self.nodes["servers"]
+        total = sum(server.weight for server in pool.servers)
+        try:
+            unreached = pointless(pool)
+        except ValueError as error:  # too many nodes, or too much weight
+            self.walk.problem(servers, f"{self.path}.servers", str(error))
+            return
+        for index in unreached:
+            harm(
+                servers.value[index], f"{self.path}.servers[{index}]",
+                f"weight {pool.servers[index].weight} of {total} gives it no point, so no key; raise it",
+            )  # fmt: skip
+
+    def node(self, key: str) -> Node:
+        """Where to point for an option: at its value, or at the pool's name if it has its default."""
+        return self.nodes.get(key, self.key)
