@@ -132,7 +132,7 @@ listen bench
 
 def envoy(binary: str, directory: Path, port: int, nodes: list[int], engines: int) -> list[str]:
     address = "{{socket_address: {{address: 127.0.0.1, port_value: {}}}}}".format
-    endpoints = "".join(f"      - endpoint: {{address: {address(node)}}}\n" for node in nodes)
+    endpoints = "".join(f"        - endpoint: {{address: {address(node)}}}\n" for node in nodes)
     text = f"""\
 static_resources:
   listeners:
