@@ -33,7 +33,7 @@ def ensure_built() -> None:
         [sys.executable, "-m", "bench.build"], cwd=HERE.parent, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise RuntimeError(f"bench: the load generator does not compile (are Cython and a C compiler there?):\n{done.stderr}")
+        raise RuntimeError(f"bench: the load generator does not compile (is there Cython, is there cc?):\n{done.stderr}")
 
 
 def compile_all() -> None:

@@ -83,7 +83,7 @@ cdef class Generator:
     cdef size_t error_size
 
     cdef void _open(self, uint32_t index) except *
-    cdef bint step(self, uint64_t slice_end, uint64_t grace_ends) noexcept nogil
+    cdef bint step(self, uint64_t slice_end, uint64_t patience) noexcept nogil
     cdef void come_due(self, uint64_t now) noexcept nogil
     cdef void arm_timer(self, uint64_t at) noexcept nogil
     cdef uint64_t due_of(self, uint32_t index, uint64_t nth) noexcept nogil

@@ -253,10 +253,12 @@ cdef class Generator:
 
     def run(self, seconds=None, requests=None, double rate=0.0, double grace=5.0):
         """Send for `seconds`, or until `requests` were started, whichever comes first; then take the replies still owed, for at
-        most `grace` seconds. rate: requests a second in all, open loop; 0: closed loop. Returns a dict of counters and the
-        Histogram, all of this run alone. Connections that broke are opened again by the next run."""
+        most `grace` seconds (without `seconds`: until none came for so long). rate: requests a second in all, open loop; 0:
+        closed loop. Returns a dict of counters and the Histogram, all of this run alone. Connections that broke are opened
+        again by the next run."""
         cdef uint32_t index
-        cdef uint64_t now, grace_ends
+        cdef uint64_t now
+        cdef uint64_t patience = <uint64_t>(grace * SECOND)
         cdef Histogram histogram
         cdef bint over = False
         if seconds is None and requests is None:
@@ -277,13 +279,12 @@ cdef class Generator:
         cpu = time.thread_time_ns()
         self.started = self.last_reply = clock_ns()
         self.ends = FOREVER if seconds is None else self.started + <uint64_t>(seconds * SECOND)
-        grace_ends = self.ends + <uint64_t>(grace * SECOND)
         if self.gap == 0:
             for index in range(self.clients):
                 self.send_some(index, clock_ns())
         while not over:
             with nogil:
-                over = self.step(clock_ns() + SECOND // 10, grace_ends)
+                over = self.step(clock_ns() + SECOND // 10, patience)
         now = clock_ns()
         for index in range(self.clients):
             if self.conns[index].in_flight or self.conns[index].arrived > self.conns[index].sent:
@@ -299,7 +300,7 @@ cdef class Generator:
             "histogram": self.histogram,
         }
 
-    cdef bint step(self, uint64_t slice_end, uint64_t grace_ends) noexcept nogil:
+    cdef bint step(self, uint64_t slice_end, uint64_t patience) noexcept nogil:
         """Turns of the loop until slice_end; True when the run is over."""
         cdef epoll_event events[EVENTS]
         cdef uint64_t now, wake
@@ -311,11 +312,12 @@ cdef class Generator:
                 self.come_due(now)
             if self.in_flight + self.waiting == 0 and (self.quota == 0 or now >= self.ends):
                 return True
-            if now >= grace_ends or self.connected == 0:
+            if self.connected == 0 or self.in_flight + self.waiting > 0 and now >= patience + (
+                    self.ends if self.ends < FOREVER else self.last_reply):
                 return True
             if now >= slice_end:
                 return False
-            wake = min(slice_end, grace_ends)
+            wake = slice_end
             if now < self.ends:
                 wake = min(wake, self.ends)
                 if self.gap > 0 and self.quota > 0:
@@ -333,7 +335,7 @@ cdef class Generator:
                 if events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP) and self.conns[index].fd >= 0:
                     self.read_in(index)
 
-    # ── what to send, and when ──────────────────────────────────────────────────────────────────────────────────────────
+    # ── what to send, and when ────────────────────────────────────────────────────────────────────
 
     cdef void come_due(self, uint64_t now) noexcept nogil:
         """Open loop: hand out every request that is due by now, then send what the connections may."""
@@ -428,7 +430,7 @@ cdef class Generator:
         conn.in_flight += 1
         return at + op.size
 
-    # ── sockets ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── sockets ───────────────────────────────────────────────────────────────────────────────────
 
     cdef void write_out(self, uint32_t index, const char* data, size_t size) noexcept nogil:
         """Send data; what the kernel does not take waits in the connection's spill for EPOLLOUT."""
@@ -524,7 +526,7 @@ cdef class Generator:
             conn.fd = -1
             self.connected -= 1
 
-    # ── replies ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── replies ───────────────────────────────────────────────────────────────────────────────────
 
     cdef size_t take_replies(self, uint32_t index, const char* data, size_t size, uint64_t now) noexcept nogil:
         """Count every whole reply in data; returns the bytes used."""

@@ -54,7 +54,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Result:
-    """One run. Latencies in µs, from the moment a request was meant to be sent; `lost` requests are in them with their age."""
+    """One run. Latencies in µs, from the moment a request was meant to be sent; `lost` ones are in them with their age."""
 
     requests: int
     seconds: float
@@ -118,8 +118,13 @@ class Load:
             KeySampler(options.keys, options.zipf, options.seed), options.sequential, options.check,
         )
 
-    def run(self, seconds: float | None = None, requests: int | None = None, rate: float = 0.0, grace: float = 5.0) -> Result:
-        """Send for `seconds` or until `requests` are out; at `rate` a second in all (open loop), 0: as fast as replies come."""
+    def run(
+        self, seconds: float | None = None, requests: int | None = None, rate: float = 0.0, grace: float = 5.0
+    ) -> Result:
+        """Send for `seconds` or until `requests` are out; at `rate` a second in all (open loop), 0: as replies come.
+
+        Then wait at most `grace` seconds for what is still owed. Raises OSError when a connection cannot be opened.
+        """
         raw = self.generator.run(seconds, requests, rate, grace)
         histogram, answered = raw["histogram"], raw["answered"]
         p50, p90, p99, p999 = (histogram.quantile(share) / 1000 for share in (0.5, 0.9, 0.99, 0.999))
@@ -140,7 +145,9 @@ class Load:
         self.close()
 
 
-def prefill(address: tuple[str, int], keys: int = 100_000, value_size: int = 64, key_format: str = "key:%012d") -> Result:
+def prefill(
+    address: tuple[str, int], keys: int = 100_000, value_size: int = 64, key_format: str = "key:%012d"
+) -> Result:
     """SET every key once."""
     options = Options(
         (address,), clients=4, depth=64 if value_size < 4096 else 1, ops={"set": 1.0}, keys=keys,
@@ -220,7 +227,8 @@ def table(result: Result) -> str:
         f"{result.requests:,} requests in {result.seconds:.2f} s: {result.rate:,.0f}/s",
         f"latency µs   p50 {result.p50:,.1f}   p90 {result.p90:,.1f}   p99 {result.p99:,.1f}   "
         f"p99.9 {result.p999:,.1f}   max {result.highest:,.1f}   mean {result.mean:,.1f}",
-        f"errors {result.errors}   lost {result.lost}   nils {result.nils}   generator {result.generator_us:.3f} µs/request",
+        f"errors {result.errors}   lost {result.lost}   nils {result.nils}   "
+        f"generator {result.generator_us:.3f} µs/request",
     ]
     return "\n".join(lines + ([f"first error: {result.first_error}"] if result.first_error else []))
 

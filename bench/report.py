@@ -42,7 +42,7 @@ UNITS = {"front_us": "CPU µs/request", "p50": "p50 µs", "idle_bytes": "bytes/c
 
 def one_line(sample: Row) -> str:
     """A sample for the terminal, while the run goes on."""
-    shown = ("rate", "front_us", "nodes_us", "generator_us", "p50", "p99", "idle_bytes", "peak_mb", "rss_after_mb", "errors")
+    shown = ("rate", "front_us", "nodes_us", "generator_us", "p50", "p99", "idle_bytes", "peak_mb", "rss_after_mb")
     return "  ".join(f"{key} {sample[key]:,.2f}" for key in shown if key in sample)
 
 
@@ -54,7 +54,13 @@ def summarised(scenario: str, target: str, samples: Sequence[Row]) -> Row:
         values = [sample[key] for sample in samples]
         stats[key] = {"min": min(values), "median": statistics.median(values), "max": max(values)}
     first_error = next((sample["first_error"] for sample in samples if sample.get("first_error")), "")
-    return {"scenario": scenario, "target": target, "stats": stats, "samples": list(samples), "first_error": first_error}
+    return {
+        "scenario": scenario,
+        "target": target,
+        "stats": stats,
+        "samples": list(samples),
+        "first_error": first_error,
+    }
 
 
 def median_of(rows: Iterable[Row], scenario: str, target: str, metric: str) -> float | None:
@@ -84,7 +90,7 @@ def markdown(results: Row, scenarios: Sequence[Scenario]) -> str:
     lines = [
         f"# Benchmark, {results['taken']}", "",
         f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}; {results['rounds']} rounds of "
-        f"{results['seconds']} s, targets interleaved; medians (min–max).", "",
+        f"{results['seconds']} s, targets interleaved; medians (min to max).", "",
     ]  # fmt: skip
     for scenario in scenarios:
         rows = [row for row in results["rows"] if row["scenario"] == scenario.name]
@@ -114,10 +120,10 @@ def markdown(results: Row, scenarios: Sequence[Scenario]) -> str:
 
 def cell(stat: dict[str, float] | None, form: str, metric: str) -> str:
     if stat is None:
-        return "–"
+        return "-"
     text = format(stat["median"], form)
     if metric in ("front_us", "rate") and stat["min"] != stat["max"]:
-        text += f" ({format(stat['min'], form)}–{format(stat['max'], form)})"
+        text += f" ({format(stat['min'], form)} to {format(stat['max'], form)})"
     return text
 
 
@@ -154,7 +160,8 @@ def draw(results: Row, scenarios: Sequence[Scenario], path: Path) -> None:
 
 def grouped(axes: Any, rows: Sequence[Row], scenarios: Sequence[Scenario], metric: str) -> None:
     """A group of bars for each scenario, one colour a target, whiskers from min to max."""
-    targets = [name for name in dict.fromkeys(t for s in scenarios for t in s.targets) if any(r["target"] == name for r in rows)]
+    measured = {(row["scenario"], row["target"]) for row in rows}
+    targets = list(dict.fromkeys(name for s in scenarios for name in s.targets if (s.name, name) in measured))
     width = 0.8 / max(len(targets), 1)
     for place, target in enumerate(targets):
         for group, scenario in enumerate(scenarios):
@@ -165,6 +172,7 @@ def grouped(axes: Any, rows: Sequence[Row], scenarios: Sequence[Scenario], metri
                     axes.bar(group + place * width, stat["median"], width, yerr=spread, color=f"C{place}",
                              error_kw={"elinewidth": 0.8})  # fmt: skip
         axes.plot([], [], color=f"C{place}", linewidth=6, label=target)
-    axes.set_xticks([group + 0.4 - width / 2 for group in range(len(scenarios))], [s.name for s in scenarios], rotation=30)
+    middles = [group + 0.4 - width / 2 for group in range(len(scenarios))]
+    axes.set_xticks(middles, [s.name for s in scenarios], rotation=30)
     if targets:
         axes.legend(fontsize=8)

@@ -1,9 +1,9 @@
-"""Scenarios × targets, interleaved: measure, print, and keep the results.
+"""Scenarios by targets, interleaved: measure, print, and keep the results.
 
     python -m bench.run --quick --only get-64 --targets haproxy,nutcracker,quench
 
-The targets of a scenario run side by side and take turns within each round, so that a busy moment of the machine falls on all of
-them; figures are medians over the rounds, and comparisons are ratios of medians.
+The targets of a scenario run side by side and take turns within each round, so that a busy moment of the machine falls
+on all of them; figures are medians over the rounds, and comparisons are ratios of medians.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import datetime
 import fnmatch
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -31,7 +32,7 @@ Sample = dict[str, Any]
 
 
 def measure_load(target: Running, scenario: Scenario, seconds: float) -> Sample:
-    """One run of the generator. CPU is read just around it, so a request carries its share of the idle moments' cost too."""
+    """One run of the generator, with the CPU clocks read just around it; idle moments are charged to the requests too."""
     options = Options(
         (("127.0.0.1", target.port),), clients=scenario.clients, depth=scenario.depth, ops=scenario.ops,
         keys=scenario.keys, value_size=scenario.value_size,
@@ -120,6 +121,7 @@ def main(argv: list[str] | None = None) -> int:
     rounds = args.rounds or (2 if args.quick else 5)
     seconds = args.seconds or (0.5 if args.quick else 2.0)
     raise_file_limit()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))      # unwind, so that no target outlives the run
     skipped: dict[str, str] = {}
     rows: list[Sample] = []
     for scenario in scenarios:

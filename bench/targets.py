@@ -1,7 +1,7 @@
 """What is measured: programs (how one is found and configured) and targets (a program over some nodes).
 
-To add a program, write its configuration as a function from (directory, port, node ports, engines) to a command line, and give
-it a row in PROXIES; to add a target, give it a row in TARGETS. `running` starts a target's processes and ends them.
+To add a program, write its configuration as a function from (binary, directory, port, node ports, engines) to a
+command line, and give it a row in PROXIES; to add a target, give it a row in TARGETS. `running` starts and ends one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class MissingError(Exception):
 
 @dataclass(frozen=True)
 class Program:
-    """binary: name on PATH, or a finder; package: what brings it; command: (binary, directory, port, node ports, engines) to argv."""
+    """binary: its finder, None when missing; package: what brings it; command: makes the argv, see the module's head."""
 
     binary: Callable[[], str | None]
     package: str
@@ -78,7 +78,7 @@ def written(directory: Path, name: str, text: str) -> str:
     return str(path)
 
 
-# ── nodes ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── nodes ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def redis(binary: str, directory: Path, port: int, nodes: list[int], engines: int) -> list[str]:
@@ -92,7 +92,7 @@ def storenode(binary: str, directory: Path, port: int, nodes: list[int], engines
     return [binary, "node", "--listen", f"127.0.0.1:{port}", "--maxmemory", "2gb"]
 
 
-# ── proxies ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── proxies ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def quench(binary: str, directory: Path, port: int, nodes: list[int], engines: int) -> list[str]:
