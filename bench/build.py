@@ -33,7 +33,9 @@ def ensure_built() -> None:
         [sys.executable, "-m", "bench.build"], cwd=HERE.parent, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise RuntimeError(f"bench: the load generator does not compile (is there Cython, is there cc?):\n{done.stderr}")
+        raise RuntimeError(
+            f"bench: the load generator does not compile (is there Cython, is there cc?):\n{done.stderr}"
+        )
 
 
 def compile_all() -> None:
@@ -41,9 +43,7 @@ def compile_all() -> None:
     from Cython.Build import cythonize
     from setuptools import Distribution, Extension
 
-    extensions = [
-        Extension(f"bench.{name}", [f"bench/{name}.pyx"], extra_compile_args=["-O3"]) for name in EXTENSIONS
-    ]
+    extensions = [Extension(f"bench.{name}", [f"bench/{name}.pyx"], extra_compile_args=["-O3"]) for name in EXTENSIONS]
     command = Distribution({"ext_modules": cythonize(extensions, quiet=True)}).get_command_obj("build_ext")
     command.inplace = True
     command.force = True

@@ -62,7 +62,7 @@ def burst(target: Running, clients: int, value_size: int) -> dict[str, float]:
     with selectors.DefaultSelector() as selector:
         for number, link in enumerate(crowd):
             link.setblocking(False)
-            key = b"burst:%04d" % (number % 64)       # few keys, so that the nodes stay small
+            key = b"burst:%04d" % (number % 64)  # few keys, so that the nodes stay small
             request = b"*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%d\r\n" % (len(key), key, value_size)
             waiting[link] = (memoryview(request), 0)
             selector.register(link, selectors.EVENT_READ | selectors.EVENT_WRITE)

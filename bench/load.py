@@ -54,7 +54,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Result:
-    """One run. Latencies in µs, from the moment a request was meant to be sent; `lost` ones are in them with their age."""
+    """One run. Latencies in µs from when a request was meant to be sent; `lost` ones are in them with their age."""
 
     requests: int
     seconds: float
@@ -114,8 +114,14 @@ class Load:
         rows = [request_row(name, share / total, options) for name, share in options.ops.items()]
         self.options = options
         self.generator = Generator(
-            options.addresses, options.clients, options.depth, rows, digits,
-            KeySampler(options.keys, options.zipf, options.seed), options.sequential, options.check,
+            options.addresses,
+            options.clients,
+            options.depth,
+            rows,
+            digits,
+            KeySampler(options.keys, options.zipf, options.seed),
+            options.sequential,
+            options.check,
         )
 
     def run(

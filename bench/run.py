@@ -32,7 +32,7 @@ Sample = dict[str, Any]
 
 
 def measure_load(target: Running, scenario: Scenario, seconds: float) -> Sample:
-    """One run of the generator, with the CPU clocks read just around it; idle moments are charged to the requests too."""
+    """One run of the generator; the CPU clocks are read just around it, so idle moments are charged to requests too."""
     options = Options(
         (("127.0.0.1", target.port),), clients=scenario.clients, depth=scenario.depth, ops=scenario.ops,
         keys=scenario.keys, value_size=scenario.value_size,
@@ -63,7 +63,9 @@ def measure_burst(target: Running, scenario: Scenario, seconds: float) -> Sample
 MEASURES = {"load": measure_load, "idle": measure_idle, "burst": measure_burst}
 
 
-def run_scenario(scenario: Scenario, names: list[str], rounds: int, seconds: float, skipped: dict[str, str]) -> list[Sample]:
+def run_scenario(
+    scenario: Scenario, names: list[str], rounds: int, seconds: float, skipped: dict[str, str]
+) -> list[Sample]:
     """Start the scenario's targets and measure them in turn; what cannot start lands in `skipped` with its reason."""
     samples: dict[str, list[Sample]] = {}
     with tempfile.TemporaryDirectory(prefix="quench-bench-") as folder, contextlib.ExitStack() as stack:
@@ -82,11 +84,13 @@ def run_scenario(scenario: Scenario, names: list[str], rounds: int, seconds: flo
                 skipped[name] = str(error)
         for turn in range(scenario.rounds or rounds):
             first = turn % max(len(targets), 1)
-            for target in targets[first:] + targets[:first]:      # nobody always follows the same neighbour
+            for target in targets[first:] + targets[:first]:  # nobody always follows the same neighbour
                 try:
                     sample = MEASURES[scenario.measure](target, scenario, seconds)
                 except OSError as error:
-                    skipped[f"{scenario.name}/{target.name}"] = f"broke while measured: {error}; {target.front.last_words()}"
+                    skipped[f"{scenario.name}/{target.name}"] = (
+                        f"broke while measured: {error}; {target.front.last_words()}"
+                    )
                     say(f"{scenario.name}/{target.name}: {skipped[f'{scenario.name}/{target.name}']}")
                     continue
                 samples.setdefault(target.name, []).append(sample)
@@ -101,7 +105,9 @@ def say(text: str) -> None:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.run", description="Measure Quench beside its peers.")
     parser.add_argument("--quick", action="store_true", help="two short rounds: to see that it works, not to quote")
-    parser.add_argument("--only", action="append", metavar="NAME", help="scenarios, by name or pattern; may be repeated")
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="scenarios, by name or pattern; may be repeated"
+    )
     parser.add_argument("--targets", metavar="A,B", help="only these targets")
     parser.add_argument("--rounds", type=int, default=None)
     parser.add_argument("--seconds", type=float, default=None, help="of one measurement")
@@ -121,7 +127,7 @@ def main(argv: list[str] | None = None) -> int:
     rounds = args.rounds or (2 if args.quick else 5)
     seconds = args.seconds or (0.5 if args.quick else 2.0)
     raise_file_limit()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))      # unwind, so that no target outlives the run
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwind, so that no target outlives the run
     skipped: dict[str, str] = {}
     rows: list[Sample] = []
     for scenario in scenarios:

@@ -26,7 +26,7 @@ class MissingError(Exception):
 
 @dataclass(frozen=True)
 class Program:
-    """binary: its finder, None when missing; package: what brings it; command: makes the argv, see the module's head."""
+    """binary: finds it, or None; package: what brings it; command: makes the argv, see the head of this file."""
 
     binary: Callable[[], str | None]
     package: str

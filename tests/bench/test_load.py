@@ -14,17 +14,19 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from bench.build import ensure_built
 
 ensure_built()
 
 from bench.histogram import Histogram  # noqa: E402
-from bench.load import Load, Options, main, prefill, request_row, split_key_format  # noqa: E402
-from bench.process import free_ports, spawned  # noqa: E402
 from bench.sampler import KeySampler  # noqa: E402
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from redis import Redis  # noqa: E402
+
+from bench.load import Load, Options, main, prefill, request_row, split_key_format  # noqa: E402
+from bench.process import free_ports, spawned  # noqa: E402
 
 REDIS = shutil.which("redis-server")
 needs_redis = pytest.mark.skipif(REDIS is None, reason="redis-server is not installed")
