@@ -1,9 +1,10 @@
 # cython: language_level=3
-"""The structs of the load generator. Who owns what: the Generator owns every array; a Conn owns its two spill buffers."""
+"""The structs of the load generator. The Generator owns every array; a Conn owns its slots and its two spills."""
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from bench.histogram cimport Counts
 from bench.sampler cimport Sampler
+from bench.spill cimport Spill
 
 cdef enum:
     MAX_OPS = 8
@@ -30,12 +31,6 @@ cdef struct Slot:                  # a request in flight
     uint64_t due                   # ns, when it was meant to be sent: latency counts from here
     uint32_t key                   # its first key
     uint32_t op
-
-cdef struct Spill:                 # bytes that have to wait: an unsent tail, or a reply's first part
-    char* data
-    size_t start
-    size_t size                    # bytes from start
-    size_t room
 
 cdef struct Conn:
     int fd                         # -1: closed

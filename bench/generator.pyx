@@ -4,8 +4,8 @@
 A request is one memcpy of a prepared text plus the digits of its keys. A reply is walked once, to find its end and to
 check its type. Everything else happens once a batch: one send, one receive, one clock reading.
 
-Closed loop: a connection sends `depth` requests, waits for all their replies, and sends again (what a client that pipelines
-does, and redis-benchmark -P). Latency counts from just before the batch was built.
+Closed loop: a connection sends `depth` requests, waits for all their replies, and sends again (what a client that
+pipelines does, and redis-benchmark -P). Latency counts from just before the batch was built.
 
 Open loop: request n is due n gaps after the start, on connection n mod clients, whatever became of the ones before it.
 Latency counts from that moment, so a server that stalls is charged for everything that came due meanwhile (no
@@ -16,47 +16,21 @@ The loop returns to Python ten times a second, for signals; the histogram and th
 import socket
 import time
 
+from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, strlen
 
-from bench.histogram cimport Counts, Histogram, record
+from bench.frame cimport frame_size, write_digits
+from bench.histogram cimport Histogram, record
 from bench.sampler cimport KeySampler, draw, random64
-
-cdef extern from "<sys/socket.h>" nogil:
-    enum: MSG_NOSIGNAL, SHUT_RDWR
-    int shutdown(int fd, int how)
-    ssize_t send(int fd, const void* data, size_t size, int flags)
-    ssize_t recv(int fd, void* data, size_t size, int flags)
-
-cdef extern from "<sys/epoll.h>" nogil:
-    enum: EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP, EPOLLET, EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLL_CTL_DEL, EPOLL_CLOEXEC
-    ctypedef union epoll_data_t:
-        uint32_t u32
-    struct epoll_event:
-        uint32_t events
-        epoll_data_t data
-    int epoll_create1(int flags)
-    int epoll_ctl(int epoll, int what, int fd, epoll_event* event)
-    int epoll_wait(int epoll, epoll_event* events, int room, int timeout_ms)
-
-cdef extern from "<time.h>" nogil:
-    enum: CLOCK_MONOTONIC
-    struct timespec:
-        long tv_sec
-        long tv_nsec
-    int clock_gettime(int clock, timespec* now)
-
-cdef extern from "<sys/timerfd.h>" nogil:
-    enum: TFD_NONBLOCK, TFD_CLOEXEC, TFD_TIMER_ABSTIME
-    struct itimerspec:
-        timespec it_interval
-        timespec it_value
-    int timerfd_create(int clock, int flags)
-    int timerfd_settime(int fd, int flags, const itimerspec* new, itimerspec* old)
-
-cdef extern from "<unistd.h>" nogil:
-    int close(int fd)
+from bench.spill cimport Spill, spill_append, spill_set
+from bench.system cimport (
+    CLOCK_MONOTONIC, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN,
+    EPOLLOUT, MSG_NOSIGNAL, SECOND, SHUT_RDWR, TFD_CLOEXEC, TFD_NONBLOCK, TFD_TIMER_ABSTIME, clock_ns, close,
+    epoll_create1, epoll_ctl, epoll_event, epoll_wait, itimerspec, recv, send, shutdown, timerfd_create,
+    timerfd_settime,
+)
 
 cdef enum:
     EVENTS = 256
@@ -64,91 +38,14 @@ cdef enum:
     TIMER = 0xFFFFFFFF             # the timer's index among connections
 
 cdef uint64_t FOREVER = <uint64_t>1 << 63
-cdef uint64_t SECOND = 1_000_000_000
-
-
-cdef inline uint64_t clock_ns() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return <uint64_t>now.tv_sec * SECOND + <uint64_t>now.tv_nsec
-
-
-cdef inline void write_digits(char* end, uint32_t number) noexcept nogil:
-    """A decimal number that ends before `end`; the zeros in front of it are there already."""
-    while number:
-        end -= 1
-        end[0] = <char>(48 + number % 10)
-        number //= 10
-
-
-cdef int64_t frame_size(const char* data, const char* end) noexcept nogil:
-    """The bytes of the RESP2 reply at data; 0 when it is not all here, -1 when it is not RESP2."""
-    cdef const char* at = data
-    cdef int64_t owed = 1
-    cdef int64_t number
-    cdef bint negative
-    cdef char kind
-    while owed > 0:
-        if at >= end:
-            return 0
-        kind = at[0]
-        at += 1
-        owed -= 1
-        if kind == b"$" or kind == b"*":
-            negative = at < end and at[0] == b"-"
-            at += negative
-            number = 0
-            while at < end and 48 <= at[0] <= 57:
-                number = number * 10 + (at[0] - 48)
-                at += 1
-            if end - at < 2:
-                return 0
-            if at[0] != b"\r" or number > (<int64_t>1 << 40):
-                return -1
-            at += 2
-            if kind == b"*":
-                owed += 0 if negative else number
-            elif not negative:
-                if end - at < number + 2:
-                    return 0
-                at += number + 2
-        elif kind == b"+" or kind == b"-" or kind == b":":
-            while at < end and at[0] != b"\n":
-                at += 1
-            if at >= end:
-                return 0
-            at += 1
-        else:
-            return -1
-    return at - data
-
-
-cdef bint keep(Spill* spill, const char* data, size_t size) noexcept nogil:
-    """Make data the spill's content (it may point into the spill); False when memory is short."""
-    cdef char* larger
-    if size > spill.room:
-        larger = <char*>malloc(size * 2)
-        if larger == NULL:
-            return False
-        memcpy(larger, data, size)
-        free(spill.data)
-        spill.data = larger
-        spill.room = size * 2
-        spill.start = 0
-    elif size and spill.data <= data < spill.data + spill.room:
-        spill.start = data - spill.data
-    else:
-        memcpy(spill.data, data, size)
-        spill.start = 0
-    spill.size = size
-    return True
 
 
 cdef class Generator:
     """`clients` connections over `addresses` [(host, port)] in turn, each with up to `depth` requests in flight.
 
-    ops: rows (share, text, head, stride, key_at, value_at, elements, reply) as `bench.load` prepares them; digits: the width of
-    a key's number; keys: a KeySampler; sequential: keys 0, 1, 2 … instead; check: a GET must return what SET wrote.
+    ops: rows (share, text, head, stride, key_at, value_at, elements, reply) as `bench.load` prepares them; digits: the
+    width of a key's number; keys: a KeySampler; sequential: keys 0, 1, 2 … instead; check: a GET must return what SET
+    wrote. Raises OSError when a connection cannot be opened.
     Not thread-safe, except that `answered` may be read from another thread while `run` is on its way.
     """
 
@@ -252,10 +149,12 @@ cdef class Generator:
         epoll_ctl(self.epoll, EPOLL_CTL_ADD, conn.fd, &event)
 
     def run(self, seconds=None, requests=None, double rate=0.0, double grace=5.0):
-        """Send for `seconds`, or until `requests` were started, whichever comes first; then take the replies still owed, for at
-        most `grace` seconds (without `seconds`: until none came for so long). rate: requests a second in all, open loop; 0:
-        closed loop. Returns a dict of counters and the Histogram, all of this run alone. Connections that broke are opened
-        again by the next run."""
+        """Send for `seconds` or until `requests` were started, whichever comes first; then take the replies still owed.
+
+        They get `grace` seconds; without `seconds`, they get it again from each reply. rate: requests a second in all,
+        open loop; 0: closed loop. Returns a dict of counters and the Histogram, all of this run alone. Connections that
+        broke are opened again by the next run.
+        """
         cdef uint32_t index
         cdef uint64_t now
         cdef uint64_t patience = <uint64_t>(grace * SECOND)
@@ -285,6 +184,7 @@ cdef class Generator:
         while not over:
             with nogil:
                 over = self.step(clock_ns() + SECOND // 10, patience)
+            PyErr_CheckSignals()
         now = clock_ns()
         for index in range(self.clients):
             if self.conns[index].in_flight or self.conns[index].arrived > self.conns[index].sent:
@@ -364,7 +264,7 @@ cdef class Generator:
         self.touched_count = 0
 
     cdef void arm_timer(self, uint64_t at) noexcept nogil:
-        """Wake epoll_wait at `at`: its own timeout has whole milliseconds, and polling would take a core from the server."""
+        """Wake epoll_wait at `at`: its own timeout has whole milliseconds, and polling would take a core."""
         cdef itimerspec when
         when.it_interval.tv_sec = when.it_interval.tv_nsec = 0
         when.it_value.tv_sec = <long>(at // SECOND)
@@ -376,7 +276,7 @@ cdef class Generator:
         return self.started + <uint64_t>((nth * self.clients + index) * self.gap)
 
     cdef void send_some(self, uint32_t index, uint64_t now) noexcept nogil:
-        """Send what this connection may: closed loop, a new batch once the last is answered; open loop, what is due."""
+        """Send what this connection may: closed loop, a batch once the last is answered; open loop, what is due."""
         cdef Conn* conn = &self.conns[index]
         cdef char* at = self.out
         cdef uint64_t room = self.depth - conn.in_flight
@@ -441,7 +341,7 @@ cdef class Generator:
             if done < 0:
                 if errno == EINTR:
                     continue
-                if errno != EAGAIN or not keep(&conn.unsent, data, size):
+                if errno != EAGAIN or not spill_set(&conn.unsent, data, size):
                     self.drop(index, clock_ns(), b"the connection broke while sending")
                     return
                 break
@@ -465,10 +365,10 @@ cdef class Generator:
         """One read, the replies in it, and the requests that they make room for."""
         cdef Conn* conn = &self.conns[index]
         cdef Spill* partial = &conn.partial
-        cdef size_t used, held
+        cdef size_t used
         cdef ssize_t got
         cdef uint64_t now
-        cdef char* larger
+        cdef bint kept
         got = recv(conn.fd, self.inbox, INBOX, 0)
         if got < 0 and (errno == EAGAIN or errno == EINTR):
             return
@@ -478,32 +378,20 @@ cdef class Generator:
             return
         if partial.size == 0:
             used = self.take_replies(index, self.inbox, got, now)
-            if conn.fd >= 0 and used < <size_t>got and not keep(partial, self.inbox + used, got - used):
-                self.drop(index, now, b"out of memory")
+            kept = conn.fd < 0 or used == <size_t>got or spill_set(partial, self.inbox + used, got - used)
         else:
-            held = partial.size + got
-            if partial.start + held > partial.room:
-                larger = <char*>malloc(held * 2)
-                if larger == NULL:
-                    self.drop(index, now, b"out of memory")
-                    return
-                memcpy(larger, partial.data + partial.start, partial.size)
-                free(partial.data)
-                partial.data = larger
-                partial.room = held * 2
-                partial.start = 0
-            memcpy(partial.data + partial.start + partial.size, self.inbox, got)
-            partial.size = held
-            used = self.take_replies(index, partial.data + partial.start, held, now)
-            partial.start += used
-            partial.size = held - used
-            if partial.size == 0:
-                partial.start = 0
+            kept = spill_append(partial, self.inbox, got)
+            if kept:
+                used = self.take_replies(index, partial.data + partial.start, partial.size, now)
+                partial.start += used
+                partial.size -= used
+        if not kept:
+            self.drop(index, now, b"out of memory")
         if conn.fd >= 0:
             self.send_some(index, now)
 
     cdef void drop(self, uint32_t index, uint64_t now, const char* why) noexcept nogil:
-        """Give a connection up: what it owes is lost, and is charged its age so far, so that losing it cannot look fast."""
+        """Give a connection up: what it owes is lost, and charged its age so far: losing it cannot look fast."""
         cdef Conn* conn = &self.conns[index]
         cdef uint64_t due
         while conn.in_flight > 0:

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Log-linear histogram of nanoseconds: 64 buckets to an octave, so a value is known to 1 part in 64 from 1 ns to 584 years.
+"""Log-linear histogram of nanoseconds: 64 buckets to an octave, so any 64-bit value is known to 1 part in 64.
 
 Buckets 0..63 hold one value each; from 64 on, octave k (values 2^k..2^(k+1)-1, k >= 6) is cut into 64 equal buckets.
 """

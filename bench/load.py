@@ -14,6 +14,7 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -164,7 +165,7 @@ def prefill(
 
 
 @contextlib.contextmanager
-def progress(load: Load, seconds: float | None, requests: int | None):
+def progress(load: Load, seconds: float | None, requests: int | None) -> Iterator[None]:
     """A bar on stderr while the body runs, if stderr is a terminal and rich is installed."""
     try:
         from rich.console import Console
@@ -249,13 +250,16 @@ def main(argv: list[str] | None = None) -> int:
         tuple(addresses), clients=args.clients, depth=args.depth, ops=args.op, keys=args.keys, zipf=args.zipf,
         value_size=args.value_size, key_format=args.key_format, many=args.many, check=args.check, seed=args.seed,
     )  # fmt: skip
-    if args.prefill:
-        prefill(addresses[0], args.keys, args.value_size, args.key_format)
-    with Load(options) as load:
-        if args.warmup > 0 and args.requests is None:
-            load.run(seconds=args.warmup, rate=args.rate)
-        with progress(load, seconds, args.requests):
-            result = load.run(seconds, args.requests, args.rate)
+    try:
+        if args.prefill:
+            prefill(addresses[0], args.keys, args.value_size, args.key_format)
+        with Load(options) as load:
+            if args.warmup > 0 and args.requests is None:
+                load.run(seconds=args.warmup, rate=args.rate)
+            with progress(load, seconds, args.requests):
+                result = load.run(seconds, args.requests, args.rate)
+    except (OSError, ValueError) as error:
+        parser().error(f"{', '.join(f'{host}:{port}' for host, port in addresses)}: {error}")
     print(json.dumps(asdict(result), indent=2) if args.json else table(result))
     return 1 if result.errors or result.lost else 0
 

@@ -28,7 +28,7 @@ cdef class KeySampler:
         """Vose's construction: columns short of the mean are topped up by one that has too much, O(keys)."""
         cdef uint32_t keys = self.sampler.keys
         cdef double* share = <double*>malloc(keys * sizeof(double))        # of the mean: 1.0 fills a column
-        cdef uint32_t* todo = <uint32_t*>malloc(keys * sizeof(uint32_t))   # short columns from the left, long from the right
+        cdef uint32_t* todo = <uint32_t*>malloc(keys * sizeof(uint32_t))   # short from the left, long from the right
         cdef Cell* cells = <Cell*>malloc(keys * sizeof(Cell))
         cdef double total = 0
         cdef uint32_t k, short_one, long_one

@@ -59,12 +59,11 @@ SCENARIOS = (
 
 BARS = (
     *(Bar(f"{op}-{depth}", "front_us", "quench", 1.25, "haproxy") for op in ("get", "set") for depth in (64, 16, 1)),
-    Bar("get-64", "front_us", "quench", 0.10, "nutcracker"),
-    Bar("get-16", "front_us", "quench", 0.30, "nutcracker"),
-    Bar("get-1", "front_us", "quench", 0.85, "nutcracker"),
-    Bar("set-64", "front_us", "quench", 0.10, "nutcracker"),
-    Bar("set-16", "front_us", "quench", 0.30, "nutcracker"),
-    Bar("set-1", "front_us", "quench", 0.85, "nutcracker"),
+    *(
+        Bar(f"{op}-{depth}", "front_us", "quench", at_most, "nutcracker")
+        for op in ("get", "set")
+        for depth, at_most in ((64, 0.25), (16, 0.50), (1, 0.90))
+    ),
     Bar("one-client", "p50", "quench", 1.00, "nutcracker"),
     Bar("nodes", "front_us", "quench-100-nodes", 1.50, "quench-3-nodes"),
     Bar("engines", "front_us", "quench-2-engines", 1.20, "quench"),
