@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,15 @@ def test_a_target_starts_serves_and_stops(name, tmp_path: Path):
         processes = [target.front, *target.nodes]
         assert len(target.nodes) == (TARGETS[name].nodes if TARGETS[name].proxy else 0)
     assert all(process.popen.returncode is not None for process in processes)
+
+
+@pytest.mark.skipif(PROXIES["quench"].binary() is None, reason="quench is not installed (make build)")
+def test_the_configuration_written_for_quench_is_valid(tmp_path: Path):
+    quench = PROXIES["quench"]
+    binary, _, *options = quench.command(quench.binary() or "", tmp_path, 6380, [7001, 7002, 7003], 2)
+    done = subprocess.run([binary, "check", *options], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 pool, 3 nodes, engines: 2" in done.stdout
 
 
 def test_a_program_that_fails_is_reported_with_its_last_words(tmp_path: Path):
