@@ -60,16 +60,16 @@ def burst(target: Running, clients: int, value_size: int) -> dict[str, float]:
     replies = errors = 0
     began = time.monotonic()
     with selectors.DefaultSelector() as selector:
-        for number, link in enumerate(crowd):
-            link.setblocking(False)
+        for number, each in enumerate(crowd):
+            each.setblocking(False)
             key = b"burst:%04d" % (number % 64)  # few keys, so that the nodes stay small
             request = b"*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n$%d\r\n" % (len(key), key, value_size)
-            waiting[link] = (memoryview(request), 0)
-            selector.register(link, selectors.EVENT_READ | selectors.EVENT_WRITE)
+            waiting[each] = (memoryview(request), 0)
+            selector.register(each, selectors.EVENT_READ | selectors.EVENT_WRITE)
         tail = memoryview(value + b"\r\n")
         while replies < clients and time.monotonic() - began < 120:
-            for key, ready in selector.select(1):
-                link = key.fileobj
+            for chosen, ready in selector.select(1):
+                link: Any = chosen.fileobj
                 try:
                     if ready & selectors.EVENT_READ:
                         reply = link.recv(256)

@@ -66,7 +66,7 @@ def summarised(scenario: str, target: str, samples: Sequence[Row]) -> Row:
 def median_of(rows: Iterable[Row], scenario: str, target: str, metric: str) -> float | None:
     for row in rows:
         if row["scenario"] == scenario and row["target"] == target and metric in row["stats"]:
-            return row["stats"][metric]["median"]
+            return float(row["stats"][metric]["median"])
     return None
 
 
