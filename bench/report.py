@@ -1,0 +1,178 @@
+"""What the samples say: medians, bars, the Markdown table and the plot."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.scenarios import Bar, Scenario
+
+Row = dict[str, Any]
+
+# Columns of the tables, by kind of measurement: heading, metric, format.
+COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "load": (
+        ("requests/s", "rate", ",.0f"),
+        ("CPU µs/request", "front_us", ".2f"),
+        ("nodes µs/request", "nodes_us", ".2f"),
+        ("p50 µs", "p50", ",.0f"),
+        ("p99 µs", "p99", ",.0f"),
+        ("p99.9 µs", "p999", ",.0f"),
+        ("RSS MB", "rss_mb", ".1f"),
+    ),
+    "idle": (
+        ("bytes/connection", "idle_bytes", ",.0f"),
+        ("RSS before MB", "rss_before_mb", ".1f"),
+        ("with them MB", "rss_mb", ".1f"),
+        ("after MB", "rss_after_mb", ".1f"),
+    ),
+    "burst": (
+        ("RSS before MB", "rss_before_mb", ".1f"),
+        ("peak MB", "peak_mb", ",.0f"),
+        ("5 s after MB", "rss_after_mb", ",.1f"),
+        ("seconds", "seconds", ".1f"),
+    ),
+}
+UNITS = {"front_us": "CPU µs/request", "p50": "p50 µs", "idle_bytes": "bytes/connection", "peak_mb": "peak MB",
+         "rss_after_mb": "MB 5 s after"}  # fmt: skip
+
+
+def one_line(sample: Row) -> str:
+    """A sample for the terminal, while the run goes on."""
+    shown = ("rate", "front_us", "nodes_us", "generator_us", "p50", "p99", "idle_bytes", "peak_mb", "rss_after_mb")
+    return "  ".join(f"{key} {sample[key]:,.2f}" for key in shown if key in sample)
+
+
+def summarised(scenario: str, target: str, samples: Sequence[Row]) -> Row:
+    """min, median and max of every metric of one target in one scenario."""
+    metrics = [key for key, value in samples[0].items() if isinstance(value, int | float)]
+    stats = {}
+    for key in metrics:
+        values = [sample[key] for sample in samples]
+        stats[key] = {"min": min(values), "median": statistics.median(values), "max": max(values)}
+    first_error = next((sample["first_error"] for sample in samples if sample.get("first_error")), "")
+    return {
+        "scenario": scenario,
+        "target": target,
+        "stats": stats,
+        "samples": list(samples),
+        "first_error": first_error,
+    }
+
+
+def median_of(rows: Iterable[Row], scenario: str, target: str, metric: str) -> float | None:
+    for row in rows:
+        if row["scenario"] == scenario and row["target"] == target and metric in row["stats"]:
+            return float(row["stats"][metric]["median"])
+    return None
+
+
+def judged(bars: Iterable[Bar], rows: Sequence[Row]) -> list[Row]:
+    """Each bar with what was measured; `met` is None where a side of it was not."""
+    out = []
+    for bar in bars:
+        measured = median_of(rows, bar.scenario, bar.target, bar.metric)
+        if measured is not None and bar.versus is not None:
+            other = median_of(rows, bar.scenario, bar.versus, bar.metric)
+            measured = measured / other if other else None
+        text = f"{bar.scenario}: {UNITS[bar.metric]} of {bar.target}" + (f" / {bar.versus}" if bar.versus else "")
+        met = None if measured is None else measured <= bar.at_most
+        out.append({"bar": text, "at_most": bar.at_most, "measured": measured, "met": met})
+    return out
+
+
+def markdown(results: Row, scenarios: Sequence[Scenario]) -> str:
+    """The whole report. A cell is the median, with the range over the rounds where it matters (CPU and rate)."""
+    machine = results["machine"]
+    lines = [
+        f"# Benchmark, {results['taken']}", "",
+        f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}; {results['rounds']} rounds of "
+        f"{results['seconds']} s, targets interleaved; medians (min to max).", "",
+    ]  # fmt: skip
+    for scenario in scenarios:
+        rows = [row for row in results["rows"] if row["scenario"] == scenario.name]
+        if not rows:
+            continue
+        columns = COLUMNS[scenario.measure]
+        lines += [f"## {scenario.name}: {scenario.title}", ""]
+        lines += ["| target | " + " | ".join(heading for heading, _, _ in columns) + " | errors |"]
+        lines += ["|---|" + "---:|" * (len(columns) + 1)]
+        for row in sorted(rows, key=lambda row: scenario.targets.index(row["target"])):
+            cells = [cell(row["stats"].get(metric), form, metric) for _, metric, form in columns]
+            errors = sum(sample.get("errors", 0) for sample in row["samples"])
+            shown = f"{errors} ({row['first_error']})" if row["first_error"] else str(errors)
+            lines.append(f"| {row['target']} | " + " | ".join(cells) + f" | {shown} |")
+        lines.append("")
+    judged_bars = [bar for bar in results["bars"] if bar["met"] is not None]
+    if judged_bars:
+        lines += ["## Bars", "", "| bar | at most | measured | met |", "|---|---:|---:|---|"]
+        for bar in judged_bars:
+            met = "yes" if bar["met"] else "**no**"
+            lines.append(f"| {bar['bar']} | {bar['at_most']:g} | {bar['measured']:.3g} | {met} |")
+        lines.append("")
+    for name, reason in results["skipped"].items():
+        lines.append(f"Skipped: {name}: {reason}")
+    return "\n".join(lines)
+
+
+def cell(stat: dict[str, float] | None, form: str, metric: str) -> str:
+    if stat is None:
+        return "-"
+    text = format(stat["median"], form)
+    if metric in ("front_us", "rate") and stat["min"] != stat["max"]:
+        text += f" ({format(stat['min'], form)} to {format(stat['max'], form)})"
+    return text
+
+
+def save(results: Row, scenarios: Sequence[Scenario], folder: Path, plot: bool = True) -> None:
+    """latest.json, latest.md and, with matplotlib there, latest.png."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "latest.json").write_text(json.dumps(results, indent=1) + "\n")
+    (folder / "latest.md").write_text(markdown(results, scenarios) + "\n")
+    if plot:
+        draw(results, scenarios, folder / "latest.png")
+
+
+def draw(results: Row, scenarios: Sequence[Scenario], path: Path) -> None:
+    """Two panels: CPU of the front process per request, and latency under a fixed rate. Nothing without matplotlib."""
+    try:
+        import matplotlib
+    except ImportError:
+        print("no plot: matplotlib is not installed (pip install --group bench)")
+        return
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    closed = [s for s in scenarios if s.measure == "load" and not s.rate and s.clients > 1]
+    opened = [s for s in scenarios if s.measure == "load" and s.rate]
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(14, 5))
+    grouped(left, results["rows"], closed, "front_us")
+    left.set(title="CPU of the process clients talk to", ylabel="µs per request", yscale="log")
+    grouped(right, results["rows"], opened, "p99")
+    right.set(title="p99 latency at a fixed rate (open loop)", ylabel="µs", yscale="log")
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def grouped(axes: Any, rows: Sequence[Row], scenarios: Sequence[Scenario], metric: str) -> None:
+    """A group of bars for each scenario, one colour a target, whiskers from min to max."""
+    measured = {(row["scenario"], row["target"]) for row in rows}
+    targets = list(dict.fromkeys(name for s in scenarios for name in s.targets if (s.name, name) in measured))
+    width = 0.8 / max(len(targets), 1)
+    for place, target in enumerate(targets):
+        for group, scenario in enumerate(scenarios):
+            for row in rows:
+                if row["scenario"] == scenario.name and row["target"] == target and metric in row["stats"]:
+                    stat = row["stats"][metric]
+                    spread = [[stat["median"] - stat["min"]], [stat["max"] - stat["median"]]]
+                    axes.bar(group + place * width, stat["median"], width, yerr=spread, color=f"C{place}",
+                             error_kw={"elinewidth": 0.8})  # fmt: skip
+        axes.plot([], [], color=f"C{place}", linewidth=6, label=target)
+    middles = [group + 0.4 - width / 2 for group in range(len(scenarios))]
+    axes.set_xticks(middles, [s.name for s in scenarios], rotation=30)
+    if targets:
+        axes.legend(fontsize=8)

@@ -1,0 +1,75 @@
+"""The scenarios and the bars: one row each, data only.
+
+Unless a row says otherwise: 50 clients, 64-byte values, 100,000 keys that are all there, drawn uniformly, one engine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+PEERS = ("redis", "haproxy", "nutcracker", "envoy", "quench")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """measure: `load` (the generator), `idle` or `burst` (bench.crowd). rate: requests a second, open loop; 0: closed
+    loop. rounds: fixes the number of rounds, for what only a fresh process can show."""
+
+    name: str
+    title: str
+    targets: tuple[str, ...] = PEERS
+    measure: str = "load"
+    ops: dict[str, float] = field(default_factory=lambda: {"get": 1.0})
+    depth: int = 1
+    clients: int = 50
+    keys: int = 100_000
+    value_size: int = 64
+    rate: float = 0.0
+    rounds: int | None = None
+
+
+@dataclass(frozen=True)
+class Bar:
+    """median(metric of target) / median(metric of versus) <= at_most; without `versus`, the median itself."""
+
+    scenario: str
+    metric: str
+    target: str
+    at_most: float
+    versus: str | None = None
+
+
+SET = {"set": 1.0}
+
+SCENARIOS = (
+    *(Scenario(f"get-{depth}", f"GET, depth {depth}", depth=depth) for depth in (64, 16, 1)),
+    *(Scenario(f"set-{depth}", f"SET, depth {depth}", depth=depth, ops=SET) for depth in (64, 16, 1)),
+    Scenario("one-client", "GET, one client, depth 1", clients=1),
+    Scenario("nodes", "GET, depth 64, 3 nodes and 100", ("quench-3-nodes", "quench-100-nodes"), depth=64),
+    Scenario("engines", "GET, depth 16, 1 engine and 2", ("quench", "quench-2-engines"), depth=16),
+    Scenario("node-get", "storage nodes alone: GET, depth 64", ("redis", "storenode"), depth=64),
+    Scenario("node-set", "storage nodes alone: SET, depth 64", ("redis", "storenode"), depth=64, ops=SET),
+    *(
+        Scenario(f"rate-{rate // 1000}k", f"GET at {rate:,}/s, open loop", depth=64, rate=rate)
+        for rate in (10_000, 20_000, 40_000)
+    ),
+    Scenario("idle", "9,000 idle connections", PEERS, "idle", clients=9_000, rounds=1),
+    Scenario("burst", "2,000 clients send 1 MB at once", PEERS, "burst", clients=2_000, value_size=1_000_000, rounds=1),
+)
+
+BARS = (
+    *(Bar(f"{op}-{depth}", "front_us", "quench", 1.25, "haproxy") for op in ("get", "set") for depth in (64, 16, 1)),
+    *(
+        Bar(f"{op}-{depth}", "front_us", "quench", at_most, "nutcracker")
+        for op in ("get", "set")
+        for depth, at_most in ((64, 0.25), (16, 0.50), (1, 0.90))
+    ),
+    Bar("one-client", "p50", "quench", 1.00, "nutcracker"),
+    Bar("nodes", "front_us", "quench-100-nodes", 1.50, "quench-3-nodes"),
+    Bar("engines", "front_us", "quench-2-engines", 1.20, "quench"),
+    Bar("node-get", "front_us", "storenode", 1.00, "redis"),
+    Bar("node-set", "front_us", "storenode", 1.00, "redis"),
+    Bar("idle", "idle_bytes", "quench", 1024.0),
+    Bar("burst", "peak_mb", "quench", 2500.0),
+    Bar("burst", "rss_after_mb", "quench", 100.0),
+)
