@@ -86,6 +86,8 @@ _ROWS = (
     ErrorRow("client_attribute",
              "ERR {attribute} cannot contain spaces, newlines or special characters.", "syntax"),
     ErrorRow("client_option", "ERR Unrecognized option '{option}'", "syntax"),
+    ErrorRow("client_type", "ERR Unknown client type '{type}'", "syntax"),
+    ErrorRow("client_id", "ERR Invalid client ID", "syntax"),
     ErrorRow("keys_invalid", "ERR Invalid arguments specified for command", "syntax"),
     ErrorRow("keys_none", "ERR The command has no key arguments", "syntax"),
     ErrorRow("keys_unknown_command", "ERR Invalid command specified", "syntax"),

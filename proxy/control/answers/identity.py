@@ -1,0 +1,28 @@
+"""What the proxy says it is: ROLE and LOLWUT."""
+
+from __future__ import annotations
+
+from proxy.control.answers.context import AnswerContext
+from proxy.control.reply import Verbatim, encode
+
+__all__ = ["lolwut", "role"]
+
+_PICTURE = r"""
+        .
+       / \        clients
+      /   \      \ | | | /
+     /     \    ( quench  )
+    |  ~~~  |    / | | | \
+     \ ~~~ /     0 1 2 3 4
+      '---'         nodes
+"""
+
+
+def role(_args: list[bytes], protocol: int, _context: AnswerContext) -> bytes:
+    """ROLE: a primary without replicas, which is what the proxy is to its clients."""
+    return encode(["master", 0, []], protocol)
+
+
+def lolwut(_args: list[bytes], protocol: int, context: AnswerContext) -> bytes:
+    """LOLWUT [VERSION n ...]: one picture, whatever the arguments."""
+    return encode(Verbatim(f"{_PICTURE}\nQuench ver. {context.statistics.version}\n"), protocol)

@@ -1,0 +1,251 @@
+"""INFO: the statistics as sections of ``key:value`` lines, under Redis's names where the meaning is the same.
+
+Parsers fold the whole reply into one dictionary, so a key occurs once in all of it; pools, nodes and hot keys are
+numbered (``node0:name=...,state=up``), as Redis numbers its replicas. A value made of ``name=value`` pairs holds no
+comma or equals sign of its own: texts from outside are percent-encoded.
+"""
+
+from __future__ import annotations
+
+import platform
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from urllib.parse import quote
+
+from proxy.control.answers.context import AnswerContext
+from proxy.control.reply import Verbatim, encode
+from proxy.control.statistics import NodeStatistics, Statistics
+
+__all__ = ["REDIS_VERSION", "SECTIONS", "info", "report"]
+
+#: The server we answer like; clients choose features by it.
+REDIS_VERSION = "7.2.0"
+
+Lines = Iterator[tuple[str, object]]
+
+
+def info(args: list[bytes], protocol: int, context: AnswerContext) -> bytes:
+    """INFO [section ...]; ``all`` and ``everything`` are all sections, ``default`` those shown without an argument."""
+    return encode(Verbatim(report(context, [arg.decode("latin-1").lower() for arg in args[1:]])), protocol)
+
+
+def report(context: AnswerContext, wanted: Iterable[str]) -> str:
+    """The text of INFO for the sections named in lower case; unknown names add nothing."""
+    names = set(wanted) or {"default"}
+    if "default" in names:
+        names |= set(SECTIONS) - _ON_DEMAND
+    if names & {"all", "everything"}:
+        names |= set(SECTIONS)
+    parts = []
+    for name, (title, lines) in SECTIONS.items():
+        if name in names:
+            body = "".join(f"{key}:{_line(value)}\r\n" for key, value in lines(context))
+            parts.append(f"# {title}\r\n{body}")
+    return "\r\n".join(parts)
+
+
+def _server(context: AnswerContext) -> Lines:
+    now = context.statistics
+    system = platform.uname()
+    yield "redis_version", REDIS_VERSION
+    yield "proxy_version", now.version
+    yield "redis_mode", "proxy"
+    yield "os", f"{system.system} {system.release} {system.machine}"
+    yield "arch_bits", struct.calcsize("P") * 8
+    yield "multiplexing_api", "epoll"
+    yield "process_id", now.process_id
+    yield "run_id", now.run_id
+    yield "tcp_port", now.tcp_port
+    yield "uptime_in_seconds", int(now.uptime)
+    yield "uptime_in_days", int(now.uptime // 86_400)
+    yield "engines", now.engines
+    yield "config_file", now.config_file
+
+
+def _clients(context: AnswerContext) -> Lines:
+    now = context.statistics
+    yield "connected_clients", now.clients
+    yield "maxclients", now.max_clients
+    yield "client_recent_max_input_buffer", now.largest_input_buffer
+    yield "client_recent_max_output_buffer", now.largest_output_buffer
+    yield "blocked_clients", now.blocked_clients
+    yield "pubsub_clients", now.pubsub_clients
+
+
+def _memory(context: AnswerContext) -> Lines:
+    now = context.statistics
+    for name, size in (
+        ("used_memory", now.memory),
+        ("used_memory_rss", now.memory_resident),
+        ("used_memory_peak", now.memory_peak),
+        ("maxmemory", now.memory_limit),
+    ):
+        yield name, size
+        yield f"{name}_human", _human(size)
+    yield "maxmemory_policy", "noeviction"
+
+
+def _stats(context: AnswerContext) -> Lines:
+    now = context.statistics
+    yield "total_connections_received", now.connections_accepted
+    yield "total_connections_closed", now.connections_closed
+    yield "rejected_connections", now.connections_rejected
+    yield "total_commands_processed", now.requests
+    yield "instantaneous_ops_per_sec", int(now.requests_per_second)
+    yield "total_net_input_bytes", now.bytes_in
+    yield "total_net_output_bytes", now.bytes_out
+    yield "total_reads_processed", now.reads
+    yield "total_writes_processed", now.writes
+    yield "total_error_replies", sum(now.errors.values())
+    yield "keyspace_hits", now.copy_hits
+    yield "keyspace_misses", now.copy_misses
+    yield "expired_keys", 0
+    yield "evicted_keys", 0
+    yield "split_requests", now.split_requests
+    yield "coalesced_requests", now.coalesced_requests
+    yield "combined_requests", now.combined_requests
+    yield "timed_out_requests", now.timeouts
+    yield "late_replies", now.late_replies
+    yield "engine_turns", now.turns
+
+
+def _replication(_context: AnswerContext) -> Lines:
+    yield "role", "master"
+    yield "connected_slaves", 0
+    yield "master_repl_offset", 0
+
+
+def _cpu(context: AnswerContext) -> Lines:
+    yield "used_cpu_sys", f"{context.statistics.cpu_system:.6f}"
+    yield "used_cpu_user", f"{context.statistics.cpu_user:.6f}"
+
+
+def _commandstats(context: AnswerContext) -> Lines:
+    for name, row in context.statistics.commands.items():
+        if row.calls or row.rejected or row.failed:
+            yield (
+                f"cmdstat_{name}",
+                (
+                    ("calls", row.calls),
+                    ("usec", row.microseconds),
+                    ("usec_per_call", f"{row.microseconds / max(row.calls, 1):.2f}"),
+                    ("rejected_calls", row.rejected),
+                    ("failed_calls", row.failed),
+                ),
+            )
+
+
+def _latencystats(context: AnswerContext) -> Lines:
+    for name, histogram in context.statistics.latencies.items():
+        if histogram.count:
+            values = ((f"p{percent:g}", f"{histogram.percentile(percent):.3f}") for percent in (50, 99, 99.9))
+            yield f"latency_percentiles_usec_{name}", tuple(values)
+
+
+def _errorstats(context: AnswerContext) -> Lines:
+    for word, number in context.statistics.errors.items():
+        yield f"errorstat_{quote(word)}", (("count", number),)
+
+
+def _cluster(_context: AnswerContext) -> Lines:
+    yield "cluster_enabled", 0
+
+
+def _keyspace(_context: AnswerContext) -> Lines:
+    """Nothing: only a visit of every node could tell, and INFO must not depend on them."""
+    yield from ()
+
+
+def _pools(context: AnswerContext) -> Lines:
+    for number, pool in enumerate(context.statistics.pools):
+        yield (
+            f"pool{number}",
+            (
+                ("name", quote(pool.name)),
+                ("listen", quote(pool.listen, safe="/:[]")),
+                ("nodes", len(pool.nodes)),
+                ("live", pool.live),
+                ("state", pool.state),
+                ("clients", pool.clients),
+            ),
+        )
+
+
+def _nodes(context: AnswerContext) -> Lines:
+    for number, (pool, node) in enumerate(_all_nodes(context.statistics)):
+        yield (
+            f"node{number}",
+            (
+                ("name", quote(node.name)),
+                ("pool", quote(pool)),
+                ("address", quote(node.address, safe="/:[]")),
+                ("role", node.role),
+                ("state", node.state),
+                ("connections", node.connections),
+                ("in_flight", node.in_flight),
+                ("backlog", node.backlog),
+                ("requests", node.requests),
+                ("errors", node.errors),
+                ("timeouts", node.timeouts),
+                ("losses", node.losses),
+                ("bytes_in", node.bytes_in),
+                ("bytes_out", node.bytes_out),
+                ("usec_per_call", f"{node.microseconds / max(node.requests, 1):.2f}"),
+            ),
+        )
+
+
+def _all_nodes(statistics: Statistics) -> Iterator[tuple[str, NodeStatistics]]:
+    for pool in statistics.pools:
+        for node in pool.nodes:
+            yield pool.name, node
+
+
+def _hotkeys(context: AnswerContext) -> Lines:
+    for number, hot in enumerate(context.statistics.hot_keys):
+        yield (
+            f"hotkey{number}",
+            (
+                ("key", quote(hot.key, safe="")),
+                ("pool", quote(hot.pool)),
+                ("rate", f"{hot.rate:.1f}"),
+                ("copies", hot.copies),
+                ("hits", hot.hits),
+            ),
+        )
+
+
+#: name → (title, lines), in the order of the reply.
+SECTIONS: dict[str, tuple[str, Callable[[AnswerContext], Lines]]] = {
+    "server": ("Server", _server),
+    "clients": ("Clients", _clients),
+    "memory": ("Memory", _memory),
+    "stats": ("Stats", _stats),
+    "replication": ("Replication", _replication),
+    "cpu": ("CPU", _cpu),
+    "commandstats": ("Commandstats", _commandstats),
+    "errorstats": ("Errorstats", _errorstats),
+    "latencystats": ("Latencystats", _latencystats),
+    "cluster": ("Cluster", _cluster),
+    "pools": ("Pools", _pools),
+    "nodes": ("Nodes", _nodes),
+    "hotkeys": ("Hotkeys", _hotkeys),
+    "keyspace": ("Keyspace", _keyspace),
+}
+
+#: Shown only when asked for: as long as the command table.
+_ON_DEMAND = frozenset({"commandstats", "latencystats"})
+
+
+def _line(value: object) -> str:
+    """A value, or pairs as ``a=1,b=2``; whatever could end the line is dropped."""
+    text = ",".join(f"{name}={part}" for name, part in value) if isinstance(value, tuple) else str(value)
+    return text.replace("\r", "").replace("\n", "")
+
+
+def _human(size: int) -> str:
+    """A size as Redis abbreviates it: 512B, 1.50K, 3.00M."""
+    if size < 1024:
+        return f"{size}B"
+    power = min((size.bit_length() - 1) // 10, 5)
+    return f"{size / (1 << 10 * power):.2f}{' KMGTP'[power]}"

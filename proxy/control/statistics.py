@@ -1,0 +1,201 @@
+"""What the proxy knows about itself at one moment, as frozen records.
+
+Whoever owns a number fills its field here; INFO, CLIENT LIST and the metrics read these records and nothing else.
+Nothing in this file counts: the engines do, and a record is a copy.
+
+Units: bytes, seconds (float) and microseconds (int, where Redis has them). Counters run from the start of the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = [
+    "ClientRecord",
+    "CommandStatistics",
+    "Histogram",
+    "HotKeyStatistics",
+    "NodeStatistics",
+    "PoolStatistics",
+    "Statistics",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Durations counted in powers of two: bucket 0 holds those below 1 µs, bucket b those in [2^(b-1), 2^b) µs."""
+
+    buckets: tuple[int, ...] = ()
+
+    @property
+    def count(self) -> int:
+        return sum(self.buckets)
+
+    def percentile(self, percent: float) -> float:
+        """The duration in µs that ``percent`` of the observations do not exceed; 0 without observations.
+
+        The rank is interpolated inside its bucket, so the error is below the bucket's width: a factor of two at most.
+        """
+        rank = self.count * percent / 100
+        below = 0
+        for bucket, count in enumerate(self.buckets):
+            if count and below + count >= rank:
+                low = 0.0 if bucket == 0 else float(1 << (bucket - 1))
+                return low + (float(1 << bucket) - low) * (rank - below) / count
+            below += count
+        return 0.0
+
+    def __add__(self, other: Histogram) -> Histogram:
+        """Both together, bucket by bucket: how engines are summed."""
+        size = max(len(self.buckets), len(other.buckets))
+        padded = [(*histogram.buckets, *(0,) * (size - len(histogram.buckets))) for histogram in (self, other)]
+        return Histogram(tuple(map(sum, zip(*padded, strict=True))))
+
+
+@dataclass(frozen=True, slots=True)
+class CommandStatistics:
+    """One command's counters."""
+
+    calls: int = 0
+    microseconds: int = 0  #: total time from request to reply
+    rejected: int = 0  #: refused before they were sent: arity, rights, lane
+    failed: int = 0  #: answered with an error
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatistics:
+    """One node of one pool, all engines together."""
+
+    name: str
+    address: str  #: host:port or the path of a socket
+    role: str = "master"  #: master or slave, as Redis says
+    state: str = "up"  #: up, suspect, down, ejected
+    connections: int = 0
+    in_flight: int = 0  #: requests sent and not answered
+    backlog: int = 0  #: bytes queued and not sent
+    requests: int = 0
+    errors: int = 0  #: error replies
+    timeouts: int = 0
+    losses: int = 0  #: connections that broke
+    bytes_in: int = 0
+    bytes_out: int = 0
+    microseconds: int = 0  #: total time from sending to reply
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatistics:
+    """One pool and its nodes."""
+
+    name: str
+    listen: str
+    nodes: tuple[NodeStatistics, ...] = ()
+    clients: int = 0
+
+    @property
+    def live(self) -> int:
+        """How many nodes take requests."""
+        return sum(node.state in ("up", "suspect") for node in self.nodes)
+
+    @property
+    def state(self) -> str:
+        """``up``, ``degraded`` when a node is missing, ``down`` when all are."""
+        return "up" if self.live == len(self.nodes) else "degraded" if self.live else "down"
+
+
+@dataclass(frozen=True, slots=True)
+class HotKeyStatistics:
+    """One key that is hot at the moment."""
+
+    key: bytes
+    pool: str
+    rate: float  #: requests a second
+    copies: int = 0  #: fan-out copies
+    hits: int = 0  #: answered from copies
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """The whole proxy at one moment."""
+
+    version: str
+    process_id: int
+    run_id: str  #: forty hex digits, new with each process
+    uptime: float
+    tcp_port: int = 0
+    config_file: str = ""
+    engines: int = 1
+
+    clients: int = 0
+    max_clients: int = 0
+    blocked_clients: int = 0
+    pubsub_clients: int = 0
+    largest_input_buffer: int = 0
+    largest_output_buffer: int = 0
+    connections_accepted: int = 0
+    connections_rejected: int = 0
+    connections_closed: int = 0
+
+    memory: int = 0  #: buffers and copies
+    memory_peak: int = 0
+    memory_resident: int = 0  #: of the process
+    memory_limit: int = 0  #: 0: none
+
+    requests: int = 0
+    requests_per_second: float = 0.0
+    bytes_in: int = 0  #: from clients
+    bytes_out: int = 0
+    reads: int = 0
+    writes: int = 0
+    split_requests: int = 0
+    coalesced_requests: int = 0
+    combined_requests: int = 0
+    copy_hits: int = 0
+    copy_misses: int = 0
+    timeouts: int = 0
+    late_replies: int = 0  #: dropped, their client was answered already
+    turns: int = 0
+
+    cpu_system: float = 0.0
+    cpu_user: float = 0.0
+
+    commands: Mapping[str, CommandStatistics] = field(default_factory=dict)  #: by the table's name, ``client|id``
+    latencies: Mapping[str, Histogram] = field(default_factory=dict)  #: by command, or by class of command
+    errors: Mapping[str, int] = field(default_factory=dict)  #: error replies by their first word
+    pools: tuple[PoolStatistics, ...] = ()
+    hot_keys: tuple[HotKeyStatistics, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRecord:
+    """One client's connection, as CLIENT LIST shows it."""
+
+    id: int
+    address: str
+    local_address: str
+    fd: int = -1
+    name: str = ""
+    age: float = 0.0
+    idle: float = 0.0
+    database: int = 0
+    protocol: int = 2
+    subscriptions: int = 0  #: channels
+    pattern_subscriptions: int = 0
+    shard_subscriptions: int = 0
+    queued: int = -1  #: commands in MULTI; -1 outside of one
+    watched: int = 0
+    blocked: bool = False
+    no_evict: bool = False
+    no_touch: bool = False
+    closing: bool = False
+    unix: bool = False
+    input_bytes: int = 0  #: read and not yet dispatched
+    input_room: int = 0
+    output_bytes: int = 0  #: owed or waiting to be sent
+    output_replies: int = 0
+    memory: int = 0
+    events: str = "r"
+    command: str = "NULL"  #: the last one, ``client|id``; NULL before the first
+    user: str = "default"
+    library_name: str = ""
+    library_version: str = ""
