@@ -136,8 +136,13 @@ class Command:
 
     @property
     def write(self) -> bool:
-        """May change keys. Scripts are neither `readonly` nor `write`; their key flags say RW."""
+        """May change keys, as Redis flags it; scripts and functions are neither `readonly` nor `write`."""
         return "write" in self.flags
+
+    @property
+    def may_write(self) -> bool:
+        """Has to be treated as a write: `write`, or a script or function that may do anything to its keys."""
+        return self.write or (not self.readonly and any({"RW", "OW", "RM"} & set(spec.flags) for spec in self.routes))
 
     @property
     def blocking(self) -> bool:

@@ -251,6 +251,11 @@ def test_writes_are_flagged(name: str) -> None:
     assert COMMANDS[name].write
 
 
+def test_scripts_may_write() -> None:
+    assert [row.name for row in EVERY if row.may_write and not row.write] == ["eval", "evalsha", "fcall"]
+    assert not any(row.readonly and row.may_write for row in EVERY)
+
+
 def test_what_came_after_redis_7_0_is_there() -> None:
     for name in ("waitaof", "client|no-touch", "client|setinfo", "cluster|myshardid", "client|maint_notifications"):
         assert BY_NAME[name].since >= "7.2"
