@@ -1,7 +1,7 @@
 # cython: language_level=3
 """Engine: the Python face of one data-plane thread."""
 
-from proxy.engine.types cimport Core, Peers
+from proxy.engine.types cimport Core, Order, Peers, Row
 
 cdef class EngineGroup:
     """What the engines of one process share: client counts, pipes for handing sockets over, client ids."""
@@ -17,3 +17,9 @@ cdef class Engine:
     cdef readonly list names   # command names by row
     cdef readonly int event_fd
     cdef bint built
+
+    cdef char* keep(self, bytes text)
+    cdef build_rows(self)
+    cdef fill_row(self, Row* row, command)
+    cdef build_errors(self)
+    cdef post(self, Order* order)

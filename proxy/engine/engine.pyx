@@ -457,6 +457,8 @@ cdef class Engine:
 
     def command_stats(self):
         """(calls, usec, failed, rejected) by command name, for commands that were used."""
+        cdef RowStats* stats
+        cdef int index
         found = {}
         for index, name in enumerate(self.names):
             stats = &self.core.row_stats[index]

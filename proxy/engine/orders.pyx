@@ -141,25 +141,27 @@ cdef void list_clients(Core* core, uint64_t tag) noexcept nogil:
     cdef char address[64]
     cdef char* whole
     cdef int length
-    cdef unsigned char flags
+    cdef const char* none = b""
+    cdef const char* name
+    cdef const char* library
+    cdef const char* version
     memset(&text, 0, sizeof(text))
-    output_append(&text, &core.chunks, b"", 0)
     while client != NULL:
         address[0] = 0
         if client.family == AF_INET or client.family == AF_INET6:
             inet_ntop(client.family, client.address, address, sizeof(address))
+        name = client.name if client.name != NULL else none
+        library = client.library if client.library != NULL else none
+        version = client.library_version if client.library_version != NULL else none
         length = snprintf(
             line, sizeof(line),
             b"%llu\t%s\t%u\t%d\t%.128s\t%llu\t%llu\t%u\t%u\t%.64s\t%.64s\t%zu\t%zu\t%llu\t%u\t%s\t%llu\t%llu\t%s\n",
-            <unsigned long long> client.id, address, <unsigned int> client.port, client.handle.fd,
-            client.name if client.name != NULL else b"",
+            <unsigned long long> client.id, <char*> address, <unsigned int> client.port, client.handle.fd, name,
             <unsigned long long> ((core.now_us - client.since_us) // 1000000),
             <unsigned long long> ((core.now_us - client.active_us) // 1000000),
-            <unsigned int> client.database, <unsigned int> client.protocol,
-            client.library if client.library != NULL else b"",
-            client.library_version if client.library_version != NULL else b"",
+            <unsigned int> client.database, <unsigned int> client.protocol, library, version,
             input_length(&client.input), client_unread(client), <unsigned long long> client.commands,
-            client.tail - client.head, core.rows[client.last_row].full_name,
+            client.tail - client.head, <char*> core.rows[client.last_row].full_name,
             <unsigned long long> client.received, <unsigned long long> client.sent, client.pool.name)
         if length >= <int> sizeof(line):
             length = <int> sizeof(line) - 1

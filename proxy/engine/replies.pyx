@@ -5,7 +5,7 @@ A node is never trusted: bytes that are not RESP, or a reply that nobody asked f
 """
 
 from libc.stdint cimport int32_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memset, strlen
+from libc.string cimport memcmp, memcpy
 
 from proxy.engine.connection cimport client_release, conn_fail, conn_flush, pending_answer
 from proxy.engine.greeting cimport greeting_reply
@@ -193,10 +193,9 @@ cdef void greeted(Core* core, Conn* conn, const char* data, size_t size) noexcep
         return
     status = greeting_reply(core, conn, data, size)
     if status < 0:
-        memset(words, 0, sizeof(words))
         length = size - 3 if size - 3 < 150 else 150
-        for at in range(length):
-            words[at] = data[1 + at]
+        memcpy(words, data + 1, length)
+        words[length] = 0
         conn_fail(core, conn, words)
         return
     if status == 1:

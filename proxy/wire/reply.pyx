@@ -12,7 +12,7 @@ from libc.string cimport memchr
 from proxy.wire.resp cimport BROKEN, FRAMED, MORE, read_number
 
 cdef enum:
-    MOST_VALUES = 1 << 40      # values in one reply; a counter that large is a lie
+    MOST_VALUES = 1 << 30      # values in one reply; a counter that large is a lie
     MOST_LINE = 1 << 20        # bytes of a line: it is searched again from its start at every read
 
 

@@ -1,0 +1,184 @@
+"""Engines: builds the engine threads from settings, runs them, and hands out what they report.
+
+Owns the listeners' descriptors until an engine has them, the threads, and the reading of every engine's events.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import trio
+
+from proxy.engine.engine import Engine, EngineGroup
+from proxy.placement import placement
+from proxy.settings import Pool, Settings
+
+log = logging.getLogger("quench.engines")
+
+#: (kind, pool, node, code, client, slot, tag, data) as Engine.events() gives them.
+Event = tuple[int, int, int, int, int, int, int, bytes]
+
+
+class EventKind:
+    """The kinds of events, as `types.pxd` numbers them."""
+
+    REQUEST = 1
+    NODE = 2
+    OPEN = 3
+    SICK = 4
+    LISTED = 5
+    DRAINED = 6
+
+
+def open_listener(pool: Pool, shared: bool) -> socket.socket:
+    """A listening socket for `pool`; `shared`: one of several on the same port.
+
+    Raises:
+        OSError: the address is taken, forbidden or unknown; `strerror` names it.
+    """
+    listen = pool.listen
+    try:
+        if listen.path:
+            return _unix_listener(pool)
+        family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listener.bind((listen.host, listen.port))
+            listener.listen(pool.backlog)
+            listener.setblocking(False)
+        except BaseException:
+            listener.close()
+            raise
+        return listener
+    except OSError as error:
+        raise OSError(error.errno, f"pool {pool.name} cannot listen on {listen}: {error.strerror}") from error
+
+
+def _unix_listener(pool: Pool) -> socket.socket:
+    """A unix socket; a path left behind by a process that is gone is replaced, one in use is an error."""
+    path = pool.listen.path
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with suppress(FileNotFoundError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                os.unlink(path)
+        listener.bind(path)
+        if pool.listen.mode is not None:
+            os.chmod(path, pool.listen.mode)
+        listener.listen(pool.backlog)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def pool_values(pool: Pool, listener: int) -> dict[str, Any]:
+    """What Engine.add_pools() wants to know about a pool; times in microseconds, texts as bytes."""
+    limits = pool.limits
+    node_auth: list[bytes] = []
+    if pool.node_password is not None:
+        node_auth = [pool.node_password.reveal().encode()]
+        if pool.node_username:
+            node_auth.insert(0, pool.node_username.encode())
+    return {
+        "name": pool.name.encode(),
+        "listener": listener,
+        "unix_socket": bool(pool.listen.path),
+        "placement": placement(pool),
+        "auto_eject": pool.auto_eject,
+        "nil_on_error": pool.partial_mget == "nil",
+        "database": pool.redis_db,
+        "password": None if pool.password is None else pool.password.reveal().encode(),
+        "node_auth": node_auth,
+        "nodes": [((server.name or server.address).encode(), server.address.encode()) for server in pool.servers],
+        "limits": {
+            "window": limits.window,
+            "most_clients": pool.client_connections,
+            "output_soft": limits.output_soft,
+            "output_hard": limits.output_hard,
+            "query_buffer": limits.query_buffer,
+            "backlog": limits.backlog,
+            "bulk": limits.bulk,
+            "max_bulk": limits.max_bulk,
+            "timeout_us": 0 if pool.timeout is None else max(1, int(pool.timeout * 1e6)),
+            "connect_timeout_us": max(1, int(pool.connect_timeout * 1e6)),
+            "most_tombstones": limits.max_tombstones,
+            "tombstone_us": max(1, int(limits.tombstone_age * 1e6)),
+        },
+    }
+
+
+class Engines:
+    """The engine threads of one process."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Open every listener and build every engine; nothing runs or accepts yet.
+
+        Raises:
+            OSError: a listener cannot be opened.
+        """
+        count = settings.engines
+        self.ports: list[str] = []
+        listeners: list[list[int]] = [[] for _ in range(count)]
+        for pool in settings.pools:
+            first = open_listener(pool, count > 1)
+            name = first.getsockname()
+            self.ports.append(name if isinstance(name, str) else f"{name[0]}:{name[1]}")
+            listeners[0].append(first.detach())
+            for index in range(1, count):
+                # A unix socket has one listener: its clients are shared out by hand-over alone.
+                listeners[index].append(-1 if pool.listen.path else self._another(pool, name))
+        self._group = EngineGroup(count)
+        limit = min(pool.limits.input_total for pool in settings.pools) // count
+        self.engines = [
+            Engine(self._group, index, b"quench:%d:%d" % (os.getpid(), index), limit) for index in range(count)
+        ]
+        for index, engine in enumerate(self.engines):
+            engine.add_pools([
+                pool_values(pool, listeners[index][place]) for place, pool in enumerate(settings.pools)
+            ])
+
+    @staticmethod
+    def _another(pool: Pool, name: Any) -> int:
+        """One more listener on the port that the first one got."""
+        listener = socket.socket(socket.AF_INET6 if ":" in name[0] else socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(name)
+        listener.listen(pool.backlog)
+        listener.setblocking(False)
+        return listener.detach()
+
+    async def run(self, on_event: Callable[[int, Event], None]) -> None:
+        """Run all engine threads and hand every event to `on_event(engine, event)`, until cancelled."""
+        limiter = trio.CapacityLimiter(len(self.engines))
+        async with trio.open_nursery() as nursery:
+            for index, engine in enumerate(self.engines):
+                nursery.start_soon(lambda run=engine.run: trio.to_thread.run_sync(run, limiter=limiter))
+                nursery.start_soon(self._read_events, index, engine, on_event)
+            try:
+                await trio.sleep_forever()
+            finally:
+                # In a sibling of the threads' tasks, inside their nursery: outside it the nursery would wait for
+                # threads that nobody has told to stop.
+                for engine in self.engines:
+                    engine.stop()
+
+    async def _read_events(self, index: int, engine: Engine, on_event: Callable[[int, Event], None]) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(engine.event_fd)
+            with suppress(BlockingIOError):
+                os.read(engine.event_fd, 8)
+            for event in engine.events():
+                on_event(index, event)

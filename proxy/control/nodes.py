@@ -1,0 +1,129 @@
+"""Nodes: the tasks that act on what `health.py` decides. Effects only: look up, connect, probe, eject, admit, log."""
+
+from __future__ import annotations
+
+import logging
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
+from proxy.control.health import Action, Admit, Connect, Eject, NodeHealth, Probe, State
+from proxy.control.probe import probe
+from proxy.control.resolve import socket_address
+
+if TYPE_CHECKING:
+    from proxy.engine.engine import Engine
+    from proxy.settings import Settings
+
+log = logging.getLogger("quench.nodes")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """A node's health as INFO shows it."""
+
+    state: str
+    reason: str
+    ejections: int
+
+
+class Nodes:
+    """All nodes of all pools, for all engines of the process."""
+
+    def __init__(self, settings: Settings, engines: list[Engine], nursery: trio.Nursery) -> None:
+        self._settings = settings
+        self._engines = engines
+        self._nursery = nursery
+        self._health = [
+            [
+                NodeHealth(
+                    limit=pool.server_failure_limit,
+                    retry=pool.server_retry_timeout,
+                    first=pool.reconnect.first,
+                    most=pool.reconnect.most,
+                )
+                for _ in pool.servers
+            ]
+            for pool in settings.pools
+        ]
+
+    def records(self, pool: int) -> list[NodeRecord]:
+        """The health of every node of a pool, in the pool's order."""
+        return [NodeRecord(health.state.value, health.reason, health.ejections) for health in self._health[pool]]
+
+    async def start(self) -> None:
+        """Give every engine every node's address, and open first connections where the pool says so.
+
+        A name that cannot be looked up now is a failure like any other: the proxy starts all the same.
+        """
+        async with trio.open_nursery() as nursery:
+            for index, pool in enumerate(self._settings.pools):
+                for place in range(len(pool.servers)):
+                    for engine in range(len(self._engines)):
+                        nursery.start_soon(self._connect, index, place, engine, pool.preconnect)
+
+    # -- what the engines report ----------------------------------------------------------------------------------------
+
+    def failed(self, engine: int, pool: int, node: int, failures: int, lost: bool, reason: str) -> None:
+        """A node connection failed."""
+        health = self._health[pool][node]
+        actions = health.failed(engine, failures, lost, reason, trio.current_time(), random.random())
+        if not any(isinstance(action, Eject) for action in actions):
+            log.info("node.failed %s failures=%d reason=%r", self._name(pool, node), failures, reason)
+        self._act(pool, node, actions)
+
+    def opened(self, engine: int, pool: int, node: int) -> None:
+        """A node connection is open."""
+        self._health[pool][node].opened(engine)
+        log.info("node.open %s engine=%d", self._name(pool, node), engine)
+
+    # -- effects ----------------------------------------------------------------------------------------------------------
+
+    def _act(self, pool: int, node: int, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Connect(engine, at):
+                    self._nursery.start_soon(self._connect_at, pool, node, engine, at)
+                case Eject(probe_at):
+                    reason = self._health[pool][node].reason
+                    log.warning("node.ejected %s reason=%r", self._name(pool, node), reason)
+                    for engine in self._engines:
+                        engine.eject(pool, node, True)
+                        engine.node_down(pool, node, reason.encode())
+                    self._nursery.start_soon(self._probe_at, pool, node, probe_at)
+                case Probe(at):
+                    self._nursery.start_soon(self._probe_at, pool, node, at)
+                case Admit():
+                    log.warning("node.admitted %s", self._name(pool, node))
+                    for index, engine in enumerate(self._engines):
+                        engine.eject(pool, node, False)
+                        self._nursery.start_soon(self._connect, pool, node, index, False)
+
+    async def _connect_at(self, pool: int, node: int, engine: int, at: float) -> None:
+        await trio.sleep_until(at)
+        if self._health[pool][node].state is State.UP:
+            await self._connect(pool, node, engine, False)
+
+    async def _connect(self, pool: int, node: int, engine: int, open_now: bool) -> None:
+        try:
+            address = await socket_address(self._settings.pools[pool].servers[node])
+        except OSError as error:
+            reason = f"its address cannot be looked up: {error.strerror or error}"
+            self._engines[engine].node_down(pool, node, reason.encode())
+            health = self._health[pool][node]
+            attempts = health.attempts.get(engine, 0) + 1
+            self.failed(engine, pool, node, attempts, True, reason)
+            return
+        self._engines[engine].connect_node(pool, node, address, open_now)
+
+    async def _probe_at(self, pool: int, node: int, at: float) -> None:
+        await trio.sleep_until(at)
+        settings = self._settings.pools[pool]
+        reason = await probe(settings, settings.servers[node])
+        self._act(pool, node, self._health[pool][node].probed(not reason, reason, trio.current_time()))
+
+    def _name(self, pool: int, node: int) -> str:
+        settings = self._settings.pools[pool]
+        return f"pool={settings.name} node={settings.servers[node].name or settings.servers[node].address}"

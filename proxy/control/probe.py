@@ -1,0 +1,46 @@
+"""Probe: one question to a node, on a connection of its own: does it serve?"""
+
+from __future__ import annotations
+
+import hiredis
+import trio
+
+from proxy.address import Server
+from proxy.settings import Pool
+
+
+async def probe(pool: Pool, server: Server) -> str:
+    """Connect, authenticate, PING. Returns "" when the node serves, else why it does not; never raises OSError.
+
+    Bounded by the pool's `connect_timeout`.
+    """
+    with trio.move_on_after(pool.connect_timeout):
+        try:
+            stream: trio.abc.Stream
+            if server.path:
+                stream = await trio.open_unix_socket(server.path)
+            else:
+                stream = await trio.open_tcp_stream(server.host, server.port)
+            async with stream:
+                return await _ask(stream, pool)
+        except (OSError, trio.BrokenResourceError, hiredis.ProtocolError) as error:
+            return str(error) or type(error).__name__
+    return "it does not answer"
+
+
+async def _ask(stream: trio.abc.Stream, pool: Pool) -> str:
+    commands: list[tuple[str, ...]] = [("PING",)]
+    if pool.node_password is not None:
+        user = (pool.node_username,) if pool.node_username else ()
+        commands.insert(0, ("AUTH", *user, pool.node_password.reveal()))
+    await stream.send_all(b"".join(hiredis.pack_command(command) for command in commands))
+    reader = hiredis.Reader()
+    for _ in commands:
+        while (reply := reader.gets()) is False:
+            received = await stream.receive_some(4096)
+            if not received:
+                return "it closed the connection"
+            reader.feed(received)
+        if isinstance(reply, hiredis.ReplyError):
+            return str(reply)
+    return ""
