@@ -224,7 +224,7 @@ cdef class Engine:
         copy_name(row.full_name, command.name, 2 * NAME_ROOM)
         row.arity = command.arity
         row.lane = command.lane
-        if command.write or any("RW" in spec_.flags or "OW" in spec_.flags for spec_ in command.routes):
+        if command.may_write:
             row.flags |= ROW_WRITE
         if command.name in BEFORE_AUTH:
             row.flags |= ROW_BEFORE_AUTH
