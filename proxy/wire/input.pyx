@@ -71,15 +71,18 @@ cdef void input_keep(Input* input, ChunkPool* pool, const char* data, size_t len
                      size_t need, size_t* meter) noexcept nogil:
     """The first `used` of the `length` unused bytes at `data` are done with; keep the rest.
 
-    `need`: how many bytes the next request takes in all, as far as it is known (0: unknown). That much room is
-    reserved at once and charged to `meter`; untouched pages cost nothing yet.
+    `need`: how many bytes the next request takes in all, as far as it is known (0, or one more than there are:
+    unknown). That much room is reserved at once and charged to `meter`; untouched pages cost nothing yet. A chunk
+    that has to grow at least doubles: the need of an MSET moves with each of its values, and growing to just that
+    would copy all values before for each of them.
     """
     cdef Chunk* chunk = input.chunk
+    cdef size_t room
     length -= used
     if chunk == NULL:
         if length == 0:
             return
-        chunk = chunk_metered(pool, need if need > length else length + 1, meter)
+        chunk = chunk_metered(pool, need if need > length + 1 else 2 * length, meter)
         memcpy(chunk.data, data + used, length)
         chunk.tail = length
         input.chunk = chunk
@@ -89,7 +92,10 @@ cdef void input_keep(Input* input, ChunkPool* pool, const char* data, size_t len
         input.chunk = NULL
         chunk_free(pool, chunk)
     elif need > chunk.capacity - chunk.head:
-        grow(input, pool, need, meter)
+        room = need
+        if room > chunk.capacity and room < 2 * chunk.capacity:
+            room = 2 * chunk.capacity
+        grow(input, pool, room, meter)
 
 
 cdef Chunk* input_detach(Input* input, ChunkPool* pool, size_t length, size_t* meter) noexcept nogil:

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Output: appending to, sending from and cutting the list of chunks owed to a socket. See output.pxd."""
 
-from libc.string cimport memcpy, memmove
+from libc.string cimport memcpy, memmove, memset
 
 from proxy.wire.chunk cimport CHUNK_SIZE, chunk_free, chunk_new
 from proxy.wire.resp cimport write_number
@@ -76,7 +76,9 @@ cdef int output_write(Output* output, ChunkPool* pool, int fd) noexcept nogil:
                 offered += parts[count].iov_len
                 count += 1
                 chunk = chunk.next
-            message = msghdr(msg_iov=parts, msg_iovlen=count)
+            memset(&message, 0, sizeof(message))
+            message.msg_iov = parts
+            message.msg_iovlen = count
             taken = sendmsg(fd, &message, MSG_NOSIGNAL)
         if taken < 0:
             if errno == EINTR:

@@ -12,12 +12,12 @@ from libc.string cimport memchr
 from proxy.wire.resp cimport BROKEN, FRAMED, MORE, read_number
 
 cdef enum:
-    MOST_VALUES = 1 << 30      # values in one reply; a counter that large is a lie
+    MOST_VALUES_BITS = 40      # values still to come in one reply, as a power of two: a counter that large is a lie
     MOST_LINE = 1 << 20        # bytes of a line: it is searched again from its start at every read
 
 
 cdef int frame_reply_slow(ReplyFrame* frame, const char* data, size_t length, size_t limit) noexcept nogil:
-    """Skip one reply that starts at `data`, of which `length` bytes are here; `limit` bounds a string or a line.
+    """Skip one reply that starts at `data`, of which `length` bytes are here; `limit` bounds one bulk string.
 
     Returns a FrameStatus of resp.pxd; after FRAMED `frame.scanned` is the reply's length.
     """
@@ -37,12 +37,10 @@ cdef int frame_reply_slow(ReplyFrame* frame, const char* data, size_t length, si
         if end == NULL or end + 1 == data + length:
             if length - at > MOST_LINE:
                 return BROKEN
-            if end == NULL and length - at > 24 and kind != c'+' and kind != c'-' and kind != c'(':
-                return BROKEN
             frame.scanned = at
             frame.need = length + 1
             return MORE
-        if end[1] != c'\n':
+        if end[1] != c'\n' or end - data - at >= MOST_LINE:
             return BROKEN
         if kind == c'$' or kind == c'!' or kind == c'=':
             if not read_number(data + at + 1, end - data - at - 1, &value) or value < -1:
@@ -71,7 +69,7 @@ cdef int frame_reply_slow(ReplyFrame* frame, const char* data, size_t length, si
             if kind != c'|':
                 frame.left -= 1
             frame.left += <unsigned long long> value
-            if frame.left > MOST_VALUES:
+            if frame.left >> MOST_VALUES_BITS:
                 return BROKEN
         else:
             return BROKEN

@@ -1,8 +1,8 @@
 # cython: language_level=3
 """RESP requests: find the end of one request in a run of bytes, and where its arguments lie.
 
-Framing allocates nothing and never looks at a byte twice: a request that is not complete yet leaves its place in the
-Frame (`scanned`, `left`), and the next call goes on from there. All positions are offsets from the first byte of the
+Framing allocates nothing and never frames an argument twice: a request that is not complete yet leaves its place in
+the Frame (`scanned`, `left`), and the next call goes on from there. All positions are offsets from the first byte of the
 request, so the bytes may move between two calls.
 """
 
@@ -27,7 +27,7 @@ cdef enum FrameError:
     UNAUTHENTICATED_BULK = 9
 
 
-cdef struct Arg:
+cdef struct Arg:               # 32 bits do: the ARGS_KEPT - 1 arguments before it take 3 GiB at most
     unsigned int offset        # from the first byte of the request
     unsigned int length
 
@@ -48,7 +48,7 @@ cdef struct Frame:
 
 
 cdef struct FrameLimits:
-    unsigned long long max_bulk    # bytes of one argument (Redis: proto-max-bulk-len)
+    unsigned long long max_bulk    # bytes of one argument (Redis: proto-max-bulk-len), at most 1 GiB: see Arg
     bint trusted                   # False before AUTH: at most 10 arguments of 16 KiB, as Redis
 
 

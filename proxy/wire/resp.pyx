@@ -1,9 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """RESP requests: framing, the texts of protocol errors, and decimal numbers. See resp.pxd.
 
-The grammar and its strictness are those of redis-server 7: numbers without sign or leading zero, a line ends at its
-first CR, the byte behind it is taken to be LF, and the two bytes behind a bulk string are not looked at. Where such
-slack is used the request is marked as not canonical and is rewritten before it reaches a shared connection.
+The grammar and its strictness are those of redis-server 7: numbers without plus sign or leading zero, a line ends at
+its first CR, the byte behind it is taken to be LF, and the two bytes behind a bulk string are not looked at. Where such
+slack is used the request is marked as not canonical and is rewritten before it reaches a shared connection. A NUL in a
+line hides its end, so that such a line never ends and breaks at LINE_LIMIT: there too Redis is followed.
 """
 
 from libc.string cimport memchr, memcpy, strlen
@@ -25,15 +26,24 @@ cdef inline int more(Frame* frame, size_t scanned, size_t need) noexcept nogil:
     return MORE
 
 
+cdef inline const char* line_end(const char* line, size_t length, char stop) noexcept nogil:
+    """The first `stop` in `length` bytes, NULL if there is none or a NUL comes before it."""
+    cdef const char* end = <const char*> memchr(line, stop, length)
+    if end != NULL and memchr(line, 0, end - line) != NULL:
+        return NULL
+    return end
+
+
 cdef int read_line(Frame* frame, size_t at, size_t length, int too_long, int invalid,
                    long long* value, size_t* after) noexcept nogil:
     """The number in the line that starts at `at` (its first byte is the kind): the careful path.
 
-    Reached for lines that are split between two reads, that are malformed, or whose CR has no LF behind it.
+    Reached for lines that are split between two reads, that are malformed, or whose CR has no LF behind it. A line is
+    searched from its start again at every read; LINE_LIMIT keeps that below the cost of the read itself.
     """
     cdef const char* line = frame.data + at
-    cdef const char* end = <const char*> memchr(line, c'\r', length - at)
-    if end == NULL:
+    cdef const char* end = line_end(line, length - at, c'\r')
+    if end == NULL or end - line > LINE_LIMIT:
         if length - at > LINE_LIMIT:
             return broken(frame, too_long)
         return more(frame, at, length + 1)
@@ -52,11 +62,13 @@ cdef int read_line(Frame* frame, size_t at, size_t length, int too_long, int inv
 
 cdef int frame_inline(Frame* frame, size_t length) noexcept nogil:
     """A command typed by hand: everything up to the next LF."""
-    cdef const char* end = <const char*> memchr(frame.data + frame.scanned, c'\n', length - frame.scanned)
-    if end == NULL:
+    cdef const char* at = frame.data + frame.scanned
+    cdef const char* end = line_end(at, length - frame.scanned, c'\n')
+    if end == NULL or end - frame.data > LINE_LIMIT:
         if length > LINE_LIMIT:
             return broken(frame, LONG_INLINE)
-        return more(frame, length, length + 1)
+        end = <const char*> memchr(at, 0, length - frame.scanned)
+        return more(frame, length if end == NULL else <size_t> (end - frame.data), length + 1)
     frame.length = (end - frame.data) + 1
     frame.canonical = False
     frame.inline_form = True

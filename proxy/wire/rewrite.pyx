@@ -2,13 +2,13 @@
 """Rewrite: the rare requests that may not be forwarded byte for byte. See rewrite.pxd.
 
 Inline commands follow redis-server's quoting: "…" with \\n \\r \\t \\a \\b \\xHH, '…' with \\' only; a closing quote must
-be followed by a blank or the end; the line ends at its first NUL.
+be followed by a blank or the end. A vertical tab or form feed is a blank between words but not at the end of one.
 """
 
-from libc.string cimport memchr, memcpy
+from libc.string cimport memchr
 
 from proxy.wire.chunk cimport ChunkPool
-from proxy.wire.output cimport Output, output_append, output_bulk, output_number, output_room
+from proxy.wire.output cimport Output, output_bulk, output_clear, output_number, output_room
 from proxy.wire.resp cimport BROKEN, FRAMED, UNBALANCED_QUOTES, Frame, read_number
 
 
@@ -95,7 +95,7 @@ cdef int next_word(const char** place, const char* end, char* word, size_t* leng
                 break
             word[size] = byte
             size += 1
-        elif blank(byte):
+        elif blank(byte) and byte != c'\v' and byte != c'\f':
             break
         elif byte == c'"' or byte == c'\'':
             quote = byte
@@ -114,16 +114,12 @@ cdef int rewrite_line(Frame* frame, Output* target, ChunkPool* pool) noexcept no
     cdef const char* start = frame.data
     cdef const char* end = frame.data + frame.length - 1
     cdef const char* at
-    cdef const char* nul
     cdef char* word
     cdef size_t length = 0
     cdef int found
     cdef unsigned int argc = 0
-    if end > start and end[-1] == c'\r':
+    if end > start and (end - 1)[0] == c'\r':
         end -= 1
-    nul = <const char*> memchr(start, 0, end - start)
-    if nul != NULL:
-        end = nul
     # Words are unpacked behind the array being built; a word of one byte becomes eight: "$1\r\nx\r\n" and a blank less.
     word = output_room(target, pool, (end - start) * 9 + 64) + (end - start) * 8 + 64
     at = start
@@ -131,11 +127,13 @@ cdef int rewrite_line(Frame* frame, Output* target, ChunkPool* pool) noexcept no
         found = next_word(&at, end, word, &length)
         if found < 0:
             frame.error = UNBALANCED_QUOTES
+            output_clear(target, pool)
             return BROKEN
         if found == 0:
             break
         argc += 1
     if argc == 0:
+        output_clear(target, pool)
         return FRAMED
     output_number(target, pool, c'*', argc)
     at = start
