@@ -37,10 +37,11 @@ cdef Chunk* chunk_new(ChunkPool* pool, size_t capacity) noexcept nogil:
 
 
 cdef Chunk* chunk_metered(ChunkPool* pool, size_t capacity, size_t* meter) noexcept nogil:
-    """A chunk whose capacity is charged to `meter` until it is freed, whoever owns it by then."""
+    """A chunk whose capacity is charged to `meter` (NULL: to nobody) until it is freed, whoever owns it by then."""
     cdef Chunk* chunk = chunk_new(pool, capacity)
     chunk.meter = meter
-    meter[0] += chunk.capacity
+    if meter != NULL:
+        meter[0] += chunk.capacity
     return chunk
 
 
