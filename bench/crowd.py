@@ -99,6 +99,7 @@ def burst(target: Running, clients: int, value_size: int) -> dict[str, float]:
         "rss_before_mb": before / 1024,
         "peak_mb": peak / 1024,
         "rss_after_mb": after / 1024,
+        "left_ratio": after / before,
         "seconds": seconds,
         "errors": errors + clients - replies,
     }

@@ -37,7 +37,7 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
 }
 UNITS = {"front_us": "CPU µs/request", "p50": "p50 µs", "idle_bytes": "bytes/connection", "peak_mb": "peak MB",
-         "rss_after_mb": "MB 5 s after"}  # fmt: skip
+         "rss_after_mb": "MB 5 s after", "left_ratio": "RSS 5 s after / before"}  # fmt: skip
 
 
 def one_line(sample: Row) -> str:

@@ -58,18 +58,18 @@ SCENARIOS = (
 )
 
 BARS = (
-    *(Bar(f"{op}-{depth}", "front_us", "quench", 1.25, "haproxy") for op in ("get", "set") for depth in (64, 16, 1)),
     *(
-        Bar(f"{op}-{depth}", "front_us", "quench", at_most, "nutcracker")
+        Bar(f"{op}-{depth}", "front_us", "quench", at_most, versus)
         for op in ("get", "set")
-        for depth, at_most in ((64, 0.25), (16, 0.50), (1, 0.90))
+        for depth, haproxy, nutcracker in ((64, 1.25, 0.12), (16, 0.90, 0.28), (1, 0.70, 0.80))
+        for versus, at_most in (("haproxy", haproxy), ("nutcracker", nutcracker))
     ),
     Bar("one-client", "p50", "quench", 1.00, "nutcracker"),
-    Bar("nodes", "front_us", "quench-100-nodes", 1.50, "quench-3-nodes"),
-    Bar("engines", "front_us", "quench-2-engines", 1.20, "quench"),
-    Bar("node-get", "front_us", "storenode", 1.00, "redis"),
-    Bar("node-set", "front_us", "storenode", 1.00, "redis"),
+    Bar("nodes", "front_us", "quench-100-nodes", 2.50, "quench-3-nodes"),
+    Bar("engines", "front_us", "quench-2-engines", 1.30, "quench"),
+    Bar("node-get", "front_us", "storenode", 0.60, "redis"),
+    Bar("node-set", "front_us", "storenode", 0.60, "redis"),
     Bar("idle", "idle_bytes", "quench", 1024.0),
-    Bar("burst", "peak_mb", "quench", 2500.0),
-    Bar("burst", "rss_after_mb", "quench", 100.0),
+    Bar("burst", "peak_mb", "quench", 1073.7),
+    Bar("burst", "left_ratio", "quench", 1.10),
 )

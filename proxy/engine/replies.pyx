@@ -34,6 +34,7 @@ cdef extern from "<string.h>" nogil:
 
 cdef enum:
     READS = 4                  # receives of one connection in a turn
+    MOST_REPLY = 0x7FFFFFFF    # bytes of one string in a reply; a node may hold more than clients may send
 
 
 cdef void conn_readable(Core* core, Conn* conn) noexcept nogil:
@@ -71,7 +72,7 @@ cdef void conn_take(Core* core, Conn* conn, const char* data, size_t length) noe
     cdef int status
     cdef Chunk* chunk
     while used < length:
-        status = frame_reply(&conn.frame, data + used, length - used, conn.node.pool.limits.max_bulk)
+        status = frame_reply(&conn.frame, data + used, length - used, MOST_REPLY)
         if status == MORE:
             need = conn.frame.need
             # A large reply gets room of its own at once and is handed on without a copy.

@@ -27,6 +27,8 @@ cdef extern from "<malloc.h>" nogil:
 cdef enum:
     TICK_US = 10000            # deadlines are looked at this often while anything is under way
     IDLE_MS = 500              # and otherwise the engine sleeps this long
+    DEFER_TURNS = 3
+    DEFER_BYTES = 8192
     ROUNDS = 4                 # of flushing and resuming clients in one turn
     TRIM_US = 1000000
     TRIM_BYTES = 4194304       # freed since the last look: worth giving back to the kernel
@@ -94,10 +96,22 @@ cdef void flush_conns(Core* core) noexcept nogil:
             conn_flush(core, conn)
 
 
+cdef inline bint waits(Core* core, Client* client) noexcept nogil:
+    """Is it better to send this client's replies with those it is still owed?
+
+    Replies to one pipeline come from several nodes in different turns; each send costs as much as ten requests. They
+    wait for one another only while other work is at hand (a turn without events sends everything), for at most
+    DEFER_TURNS turns, and while they are few.
+    """
+    return (client.head != client.tail and client.deferred < DEFER_TURNS and core.poll.count > 0
+            and client.output.length < DEFER_BYTES and client.handle.kind != DEAD)
+
+
 cdef void turn_end(Core* core) noexcept nogil:
     """Everything but waiting: send requests, send replies, let parked clients go on, tick, free."""
     cdef Client* client
     cdef Client* following
+    cdef Client* waiting = NULL
     cdef int rounds = 0
     flush_conns(core)
     if core.starved_first != NULL:
@@ -109,21 +123,44 @@ cdef void turn_end(Core* core) noexcept nogil:
         while client != NULL:
             following = client.next_ready
             client.flags &= ~(<unsigned int> CLIENT_READY)
-            if client.handle.kind != DEAD:
+            if waits(core, client):
+                client.deferred += 1
+                client.flags |= CLIENT_READY
+                client.next_ready = waiting
+                waiting = client
+            elif client.handle.kind != DEAD:
+                client.deferred = 0
                 client_flush(core, client)
                 if client.handle.kind != DEAD and client.flags & CLIENT_PARKED:
                     client_resume(core, client)
             client = following
         flush_conns(core)
+    while waiting != NULL:
+        client = waiting
+        waiting = client.next_ready
+        client.next_ready = core.ready
+        core.ready = client
     if core.now_us - core.tick_us >= TICK_US:
         tick(core)
-    while core.graveyard != NULL:
-        client = core.graveyard
-        core.graveyard = client.next_grave
-        client_release(core, client)
+    bury(core)
     if core.posted:
         core.posted = 0
         wake(core.event_fd)
+
+
+cdef void bury(Core* core) noexcept nogil:
+    """Free the clients that closed in this turn; one that is still in the ready list stays for another turn."""
+    cdef Client* client = core.graveyard
+    cdef Client* following
+    core.graveyard = NULL
+    while client != NULL:
+        following = client.next_grave
+        if client.flags & CLIENT_READY:
+            client.next_grave = core.graveyard
+            core.graveyard = client
+        else:
+            client_release(core, client)
+        client = following
 
 
 cdef void tick(Core* core) noexcept nogil:

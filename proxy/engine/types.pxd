@@ -238,6 +238,7 @@ cdef struct Client:
     uint64_t received
     uint64_t sent
     uint16_t last_row
+    uint8_t deferred           # turns that its replies have waited for more of them
 
 cdef struct Merge:             # a split command: one part a node
     uint8_t lane
