@@ -42,6 +42,14 @@ def feed_all_ways(frame, data, tail=b"", **options):
     return results[data]
 
 
+def agree_with_twin(frame, twin, data, **options):
+    """`data` in all cuttings gives what the naive `twin` finds in it."""
+    expected = twin(data, **options)
+    items, error, left = feed_all_ways(frame, data, **options)
+    assert (items, error) == (expected.items, expected.error)
+    assert error is not None or left == expected.left
+
+
 def request(*arguments):
     """The canonical form of a request."""
     return b"*%d\r\n" % len(arguments) + b"".join(bulk(argument) for argument in arguments)

@@ -200,6 +200,7 @@ cdef class RequestFeed(Feed):
 
     cdef int collect(self, const char* data) except -1:
         cdef Frame again
+        cdef FrameLimits any_size = FrameLimits(max_bulk=self.limits.max_bulk, trusted=True)
         cdef bytes text
         self.now.data = data
         if self.now.canonical:
@@ -210,9 +211,9 @@ cdef class RequestFeed(Feed):
                 self.error = error_text(&self.now)
                 return 0
             memset(&again, 0, sizeof(again))
-            if text and (frame_request(&again, text, len(text), &self.limits) != FRAMED or not again.canonical
+            if text and (frame_request(&again, text, len(text), &any_size) != FRAMED or not again.canonical
                          or again.length != <size_t> len(text)):
-                raise AssertionError(f"a rewritten request is not canonical: {text!r}")
+                raise AssertionError(f"a rewritten request is not canonical: {text[:100]!r}")
             self.items.append(arguments(&again))
         frame_reset(&self.now)
         return 0

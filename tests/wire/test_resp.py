@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.wire import inspect
-from tests.helpers import feed_all_ways, request
+from tests.helpers import agree_with_twin, feed_all_ways, request
 from tests.oracle import resp as oracle
 
 TAIL = b"*1\r\n$4\r\nPING\r\n"
@@ -211,11 +211,7 @@ STREAM = st.lists(PIECE, max_size=6).map(b"".join)
 @given(STREAM, st.booleans())
 @settings(deadline=None)
 def test_twin(data, trusted):
-    expected = oracle.frame_requests(data, trusted=trusted)
-    got = feed_all_ways(inspect.frame_requests, data, trusted=trusted)
-    assert got[:2] == expected[:2]
-    if expected.error is None:
-        assert got[2] == expected.left
+    agree_with_twin(inspect.frame_requests, oracle.frame_requests, data, trusted=trusted)
 
 
 @given(STREAM, st.lists(st.integers(0, 40), max_size=10))
