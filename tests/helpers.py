@@ -2,7 +2,7 @@
 
 import random
 
-SPLITS = 300     # boundaries tried one by one; of a longer stream a fixed sample, its ends and all of them at once
+SPLITS = 300  # boundaries tried one by one; of a longer stream a fixed sample, its ends and all of them at once
 
 
 def cuttings(data):

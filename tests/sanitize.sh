@@ -15,10 +15,11 @@ tar -c --exclude='*.so' --exclude='*.c' --exclude=__pycache__ pyproject.toml REA
 cd build/sanitize
 sed -i 's/"-O3"/"-O1"/' pyproject.toml
 CC=gcc CFLAGS="$flags -fno-omit-frame-pointer -g" LDFLAGS="$flags" \
-  "$PY" -c "from setuptools import setup; setup()" --quiet build_ext --inplace
+  "$PY" -c "from setuptools import setup; setup()" --quiet build_ext --inplace 2>build.log || { cat build.log; exit 1; }
 
 # The interpreter is not instrumented: the runtimes come first, and its own small-object allocator would hide overruns.
 export LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)"
 export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc
 "$PY" -c "import proxy.wire.inspect as it, os; assert it.__file__.startswith(os.getcwd()), it.__file__"
-"$PY" -m pytest -q -p no:cacheprovider $(ls -d tests/wire tests/engine tests/store 2>/dev/null) "$@"
+# --capture=sys: a report is written to file descriptor 2 right before the process ends.
+"$PY" -m pytest -q --capture=sys -p no:cacheprovider $(ls -d tests/wire tests/engine tests/store 2>/dev/null) "$@"

@@ -253,32 +253,51 @@ def frame_replies(pieces, limit=512 << 20):
 
 
 def request_steps(bytes data):
-    """(scanned, need) after each byte of one request, fed byte by byte; ends when it is framed or broken."""
+    """(scanned, need) after each byte of one request, fed byte by byte; ends when it is framed or broken.
+
+    Each prefix lies in a block of just its size, so that a sanitizer sees any read past the end.
+    """
     cdef Frame frame
     cdef FrameLimits limits = FrameLimits(max_bulk=512 << 20, trusted=True)
-    cdef const char* at = data
+    cdef char* prefix
     cdef Py_ssize_t length
+    cdef int status
     steps = []
     memset(&frame, 0, sizeof(frame))
     for length in range(1, len(data) + 1):
-        if frame_request(&frame, at, length, &limits) != MORE:
+        prefix = copy_of(data, length)
+        status = frame_request(&frame, prefix, length, &limits)
+        free(prefix)
+        if status != MORE:
             break
         steps.append((frame.scanned, frame.need))
     return steps
 
 
 def reply_steps(bytes data):
-    """(scanned, need) after each byte of one reply, fed byte by byte."""
+    """(scanned, need) after each byte of one reply, fed likewise."""
     cdef ReplyFrame frame
-    cdef const char* at = data
+    cdef char* prefix
     cdef Py_ssize_t length
+    cdef int status
     steps = []
     memset(&frame, 0, sizeof(frame))
     for length in range(1, len(data) + 1):
-        if frame_reply(&frame, at, length, 512 << 20) != MORE:
+        prefix = copy_of(data, length)
+        status = frame_reply(&frame, prefix, length, 512 << 20)
+        free(prefix)
+        if status != MORE:
             break
         steps.append((frame.scanned, frame.need))
     return steps
+
+
+cdef char* copy_of(const char* data, size_t length) except NULL:
+    cdef char* copy = <char*> malloc(length)
+    if copy == NULL:
+        raise MemoryError
+    memcpy(copy, data, length)
+    return copy
 
 
 def count_requests(bytes data, int rounds=1):

@@ -66,11 +66,11 @@ ODD = [data for data, _ in COMPLETE] + [
     b"ECHO a\fb\r\n",
     b"ECHO 'a\\nb' \r\n",
     b"ECHO a\\nb\r\n",
-    b"ECHO \"a\"\vb\r\n",
+    b'ECHO "a"\vb\r\n',
     b"ECHO \x85\xa0\r\n",
     b'ECHO a"b"\r\n',
     b"ECHO ''\r\n",
-    b'e"cho" \'x\'\r\n',
+    b"e\"cho\" 'x'\r\n",
     b"ECHO " + b"a" * (LINE_LIMIT - 7) + b"\r\n",
     b"*0\r\n*0\r\n*-1\r\n\r\n \r\n",
     b"*1\r\n$0\r\n\r\n",
@@ -125,7 +125,7 @@ BROKEN = [data for data, _ in MALFORMED] + [
     b"*11\r\n",
     b"*1\r\n$16385\r\n",
     b"ECHO 'a'b\r\n",
-    b"ECHO \"a\\\r\n",
+    b'ECHO "a\\\r\n',
 ]
 
 
@@ -161,7 +161,7 @@ def test_same_answer_before_auth(closed_redis, data):
         assert reply.startswith((b"-NOAUTH ", b"-ERR "))
 
 
-KINDS = "string integer double null array set map attrib verbatim true false bignum".split()
+KINDS = ["string", "integer", "double", "null", "array", "set", "map", "attrib", "verbatim", "true", "false", "bignum"]
 TINY = b"redis.setresp(3) return {double=-2.2250738585072014e-308}"
 
 

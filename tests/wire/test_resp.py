@@ -204,7 +204,9 @@ INLINE = st.builds(
     st.lists(st.sampled_from([b"a", b" ", b'"', b"'", b"\\", b"x4", b"f", b"\v", b"\t", b"\r", b"\0", b"\xc3"])),
     st.sampled_from([b"\n", b"\r\n"]),
 )
-PIECE = st.one_of(GOOD, GOOD, INLINE, ODD, st.binary(max_size=6), st.text("*$1234567890-\r\nab ", max_size=20).map(str.encode))
+PIECE = st.one_of(
+    GOOD, GOOD, INLINE, ODD, st.binary(max_size=6), st.text("*$1234567890-\r\nab ", max_size=20).map(str.encode)
+)
 STREAM = st.lists(PIECE, max_size=6).map(b"".join)
 
 
@@ -239,3 +241,10 @@ def test_framing_resumes(data):
         done = scanned
     if data.startswith(b"*200"):
         assert all(length - scanned < len(b"$50\r\n\r\n") + 50 for length, (scanned, _) in enumerate(steps, 1))
+
+
+@given(STREAM)
+def test_steps_of_any_stream(data):
+    """Under a sanitizer this shows that no byte behind the last one is read."""
+    for length, (scanned, need) in enumerate(inspect.request_steps(data), 1):
+        assert scanned <= length < need
