@@ -40,6 +40,7 @@ cdef class Feed:
     cdef Input input
     cdef Output moved              # a large request on its way out
     cdef size_t meter
+    cdef size_t* charged           # &meter for clients, NULL for nodes, whose input nobody bounds
     cdef char* scratch
     cdef size_t copied             # bytes that keeping and growing copied
     cdef size_t reads
@@ -92,7 +93,7 @@ cdef class Feed:
         cdef int status
         cdef Chunk* chunk = self.input.chunk
         cdef size_t head = 0 if chunk == NULL else chunk.head
-        if input_read(&self.input, &self.pool, self.scratch, fd, &self.meter, &data, &length) != READ_SOME:
+        if input_read(&self.input, &self.pool, self.scratch, fd, self.charged, &data, &length) != READ_SOME:
             return 0
         self.reads += 1
         if chunk != NULL:
@@ -115,7 +116,7 @@ cdef class Feed:
                 used = 0
                 length = input_length(&self.input)
                 data = self.input.chunk.data + self.input.chunk.head
-                chunk = input_detach(&self.input, &self.pool, self.size, &self.meter)
+                chunk = input_detach(&self.input, &self.pool, self.size, self.charged)
             if chunk != NULL:
                 self.check_moved(chunk)
                 length = input_length(&self.input)
@@ -141,7 +142,7 @@ cdef class Feed:
         cdef size_t head = 0 if chunk == NULL else chunk.head
         if length == 0:
             return
-        input_keep(&self.input, &self.pool, data, length, used, need, &self.meter)
+        input_keep(&self.input, &self.pool, data, length, used, need, self.charged)
         self.note(chunk, head)
 
     cdef void note(self, Chunk* before, size_t head):
@@ -240,6 +241,7 @@ cdef class ReplyFeed(Feed):
 def frame_requests(pieces, max_bulk=512 << 20, trusted=True):
     """Feed `pieces`, one after the other, and frame the requests in them. See Framed in inspect.pyi."""
     cdef RequestFeed feed = RequestFeed()
+    feed.charged = &feed.meter
     feed.limits.max_bulk = max_bulk
     feed.limits.trusted = trusted
     return feed.run(pieces)
