@@ -4,7 +4,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 SOURCES := $(wildcard proxy/*/*.pyx proxy/*/*.pxd storenode/*.pyx storenode/*.pxd) pyproject.toml
 
-.PHONY: help build run test bench clean
+.PHONY: help build run test sanitize fuzz bench clean
 .DEFAULT_GOAL := help
 
 help:            ## list the targets
@@ -33,6 +33,15 @@ test: $(VENV)/.tested   ## everything the tests need, then the tests
 	  && { apt-get install -y -qq redis-server || { apt-get update -qq && apt-get install -y -qq redis-server; } ; } >/dev/null 2>&1; } \
 	  || echo "redis-server is not installed: the tests that compare with it will be skipped, by name"
 	$(PY) -m pytest
+
+sanitize: $(VENV)/.tested  ## the tests of the native code under AddressSanitizer and UBSan, in build/sanitize
+	PY=$(PY) tests/sanitize.sh
+
+FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/.tested   ## fuzz the framing, FUZZ_SECONDS for each target
+	$(PY) -m pip install --quiet --group fuzz
+	$(PY) -m tests.fuzz.fuzz_requests -max_total_time=$(FUZZ_SECONDS)
+	$(PY) -m tests.fuzz.fuzz_replies -max_total_time=$(FUZZ_SECONDS)
 
 bench: build     ## targets side by side: requests/s, latency, CPU per request
 	$(PY) -m pip install --quiet --group bench

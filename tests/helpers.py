@@ -2,7 +2,7 @@
 
 import random
 
-SPLITS = 300     # boundaries tried one by one; of a longer stream a fixed sample, its ends and all of them at once
+SPLITS = 300  # boundaries tried one by one; of a longer stream a fixed sample, its ends and all of them at once
 
 
 def cuttings(data):
@@ -40,6 +40,14 @@ def feed_all_ways(frame, data, tail=b"", **options):
     if error is not None:
         assert results[data + tail][:2] == (items, error)
     return results[data]
+
+
+def agree_with_twin(frame, twin, data, **options):
+    """`data` in all cuttings gives what the naive `twin` finds in it."""
+    expected = twin(data, **options)
+    items, error, left = feed_all_ways(frame, data, **options)
+    assert (items, error) == (expected.items, expected.error)
+    assert error is not None or left == expected.left
 
 
 def request(*arguments):

@@ -42,10 +42,10 @@ class Connection:
 
 
 @contextmanager
-def redis_server(directory: Path) -> Iterator[str]:
+def redis_server(directory: Path, *options: str) -> Iterator[str]:
     """Run redis-server in ``directory``; gives the path of its socket once it accepts connections."""
     address = str(directory / "redis.sock")
-    command = ["redis-server", "--port", "0", "--unixsocket", address, "--save", "", "--dir", str(directory)]
+    command = ["redis-server", "--port", "0", "--unixsocket", address, "--save", "", "--dir", str(directory), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

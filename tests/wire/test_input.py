@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from proxy.wire import inspect
 from tests.helpers import bulk, feed_all_ways, request
 
-CHUNK = 16384 - 64       # bytes of a pooled chunk
-SCRATCH = 65536          # bytes of one recv
-MOVE_AT = 32768          # requests of this size are handed on as chunks
+CHUNK = 16384 - 64  # bytes of a pooled chunk
+SCRATCH = 65536  # bytes of one recv
+MOVE_AT = 32768  # requests of this size are handed on as chunks
 
 
 def in_pieces(data, size):
@@ -31,10 +31,15 @@ def test_sizes_around_every_threshold(size):
         assert got.copied < 8 * len(data)
 
 
-@given(st.lists(st.sampled_from([1, 100, 1000, *SIZES]), min_size=1, max_size=8), st.lists(st.integers(1, 100_000), max_size=12))
+@given(
+    st.lists(st.sampled_from([1, 100, 1000, *SIZES]), min_size=1, max_size=8),
+    st.lists(st.integers(1, 100_000), max_size=12),
+)
 @settings(deadline=None, max_examples=60)
 def test_any_mixture(sizes, cuts):
-    requests = [[b"SET", b"%d" % index, b"%d" % index * (size // len(b"%d" % index))] for index, size in enumerate(sizes)]
+    requests = [
+        [b"SET", b"%d" % index, b"%d" % index * (size // len(b"%d" % index))] for index, size in enumerate(sizes)
+    ]
     data = b"".join(request(*arguments) for arguments in requests)
     pieces, at = [], 0
     for cut in cuts:

@@ -10,7 +10,7 @@ from tests.oracle import resp as oracle
 
 CASES = [
     (b"PING\r\n", request(b"PING")),
-    (b'SET "a b" \'c d\'\n', request(b"SET", b"a b", b"c d")),
+    (b"SET \"a b\" 'c d'\n", request(b"SET", b"a b", b"c d")),
     (b'""\n', request(b"")),
     (b"\r\n", b""),
     (b" \n", b""),
@@ -33,13 +33,22 @@ def test_cases(data, canonical):
     assert inspect.rewrite(data) == canonical
 
 
-@pytest.mark.parametrize("line", [b'"\n', b"'\n", b'a "b"c\n', b"a 'b'c\n", b'"\\"\n', b"a" * 60_000 + b'"\n'], ids=lambda value: repr(value[:24]))
+@pytest.mark.parametrize(
+    "line",
+    [b'"\n', b"'\n", b'a "b"c\n', b"a 'b'c\n", b'"\\"\n', b"a" * 60_000 + b'"\n'],
+    ids=lambda value: repr(value[:24]),
+)
 def test_unbalanced_quotes(line):
     with pytest.raises(ValueError, match="unbalanced quotes in request"):
         inspect.rewrite(line)
 
 
-@given(st.lists(st.sampled_from([b"a", b" ", b'"', b"'", b"\\", b"x4", b"f", b"n", b"\v", b"\f", b"\t", b"\r", b"\xa0"]), max_size=30).map(b"".join))
+@given(
+    st.lists(
+        st.sampled_from([b"a", b" ", b'"', b"'", b"\\", b"x4", b"f", b"n", b"\v", b"\f", b"\t", b"\r", b"\xa0"]),
+        max_size=30,
+    ).map(b"".join)
+)
 @settings(max_examples=500)
 def test_line_twin(line):
     for end in (b"\n", b"\r\n"):
