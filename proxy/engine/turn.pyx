@@ -29,6 +29,8 @@ cdef enum:
     IDLE_MS = 500              # and otherwise the engine sleeps this long
     DEFER_TURNS = 3
     DEFER_BYTES = 8192
+    DEFER_REQUESTS = 16384     # bytes queued for a node that leave at once
+    BUSY_BYTES = 4096          # of unanswered requests: a node that has these is busy
     ROUNDS = 4                 # of flushing and resuming clients in one turn
     TRIM_US = 1000000
     TRIM_BYTES = 4194304       # freed since the last look: worth giving back to the kernel
@@ -86,14 +88,29 @@ cdef inline void conn_event(Core* core, Conn* conn, unsigned int events) noexcep
         conn_flush(core, conn)
 
 
+cdef inline bint busy_enough(Core* core, Conn* conn) noexcept nogil:
+    """Has the node so much to do that a few more requests may wait for others? Sooner would not be answered sooner."""
+    return (conn.deferred < DEFER_TURNS and core.poll.count > 0 and conn.output.length < DEFER_REQUESTS
+            and conn.queued - conn.output.length - conn.head_offset > BUSY_BYTES)
+
+
 cdef void flush_conns(Core* core) noexcept nogil:
-    cdef Conn* conn
-    while core.touched != NULL:
-        conn = core.touched
-        core.touched = conn.next_touched
-        conn.touched = 0
-        if not conn.stuck:
-            conn_flush(core, conn)
+    """Send what is queued for nodes."""
+    cdef Conn* conn = core.touched
+    cdef Conn* following
+    core.touched = NULL
+    while conn != NULL:
+        following = conn.next_touched
+        if busy_enough(core, conn):
+            conn.deferred += 1
+            conn.next_touched = core.touched
+            core.touched = conn
+        else:
+            conn.touched = 0
+            conn.deferred = 0
+            if not conn.stuck:
+                conn_flush(core, conn)
+        conn = following
 
 
 cdef inline bint waits(Core* core, Client* client) noexcept nogil:
@@ -134,7 +151,6 @@ cdef void turn_end(Core* core) noexcept nogil:
                 if client.handle.kind != DEAD and client.flags & CLIENT_PARKED:
                     client_resume(core, client)
             client = following
-        flush_conns(core)
     while waiting != NULL:
         client = waiting
         waiting = client.next_ready

@@ -289,6 +289,7 @@ cdef struct Conn:
     uint8_t refusing           # requests are refused until it is open again
     uint8_t touched            # in core.touched
     uint8_t stuck              # waits for EPOLLOUT
+    uint8_t deferred           # turns that its requests have waited for more of them
     Conn* next_touched
     Output output              # requests
     Output greeting

@@ -107,7 +107,7 @@ cdef Chunk* input_detach(Input* input, ChunkPool* pool, size_t length, size_t* m
     cdef Chunk* chunk = input.chunk
     cdef Chunk* rest
     cdef size_t behind
-    if chunk == NULL or length < MOVE_AT or length < (chunk.capacity - chunk.head) // 2:
+    if chunk == NULL or length < MOVE_AT or length < chunk.capacity // 2:
         return NULL
     behind = chunk.tail - chunk.head - length
     if behind > length:
