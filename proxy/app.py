@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
 import signal
 import sys
@@ -82,6 +83,7 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
                 engine.listen()
             for pool, address in zip(settings.pools, engines.ports, strict=True):
                 log.info("pool.listening pool=%s address=%s nodes=%d", pool.name, address, len(pool.servers))
+            log.info("ready pid=%d engines=%d", os.getpid(), settings.engines)
             if on_ready is not None:
                 on_ready(engines.ports)
             await anext(signals)
