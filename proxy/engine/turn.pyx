@@ -27,10 +27,11 @@ cdef extern from "<malloc.h>" nogil:
 cdef enum:
     TICK_US = 10000            # deadlines are looked at this often while anything is under way
     IDLE_MS = 500              # and otherwise the engine sleeps this long
-    DEFER_TURNS = 3
+    DEFER_TURNS = 16
+    DEFER_IDLE = 4
     DEFER_BYTES = 8192
     DEFER_REQUESTS = 16384     # bytes queued for a node that leave at once
-    BUSY_BYTES = 4096          # of unanswered requests: a node that has these is busy
+    BUSY_BYTES = 256          # of unanswered requests: a node that has these is busy
     ROUNDS = 4                 # of flushing and resuming clients in one turn
     TRIM_US = 1000000
     TRIM_BYTES = 4194304       # freed since the last look: worth giving back to the kernel
@@ -90,8 +91,11 @@ cdef inline void conn_event(Core* core, Conn* conn, unsigned int events) noexcep
 
 cdef inline bint busy_enough(Core* core, Conn* conn) noexcept nogil:
     """Has the node so much to do that a few more requests may wait for others? Sooner would not be answered sooner."""
-    return (conn.deferred < DEFER_TURNS and core.poll.count > 0 and conn.output.length < DEFER_REQUESTS
-            and conn.queued - conn.output.length - conn.head_offset > BUSY_BYTES)
+    if core.poll.count == 0 or conn.output.length >= DEFER_REQUESTS:
+        return False
+    if conn.queued - conn.output.length - conn.head_offset > BUSY_BYTES:
+        return conn.deferred < DEFER_TURNS
+    return conn.deferred < DEFER_IDLE
 
 
 cdef void flush_conns(Core* core) noexcept nogil:
