@@ -3,7 +3,6 @@
 
 from libc.errno cimport EINVAL, ERANGE, errno
 from libc.limits cimport LLONG_MAX
-from libc.math cimport HUGE_VALL, isnan
 from libc.stdint cimport int64_t
 from libc.stdio cimport snprintf
 from libc.string cimport memchr, memcpy
@@ -11,6 +10,10 @@ from libc.string cimport memchr, memcpy
 from proxy.wire.resp cimport read_number
 from storenode.answer cimport answer_error, answer_not_integer
 from storenode.types cimport Call, Slice
+
+cdef extern from "<math.h>" nogil:
+    bint isnan(long double value)
+    bint isinf(long double value)
 
 cdef extern from "<stdlib.h>" nogil:
     long double strtold(const char* text, char** end)
@@ -40,7 +43,7 @@ cdef bint take_integer(Call* call, const Slice* argument, long long* value) noex
 
 cdef bint take_float(const Slice* argument, long double* value) noexcept nogil:
     """Read a long double as Redis does: the C library's grammar, no leading blank, nothing behind it, not NaN."""
-    cdef char text[256]
+    cdef char text[5120]
     cdef char* end
     if argument.length == 0 or argument.length >= sizeof(text):
         return False
@@ -50,9 +53,9 @@ cdef bint take_float(const Slice* argument, long double* value) noexcept nogil:
         return False
     (&errno)[0] = 0
     value[0] = strtold(text, &end)
-    if end != text + argument.length or isnan(<double> value[0]) or errno == EINVAL:
+    if end != text + argument.length or isnan(value[0]) or errno == EINVAL:
         return False
-    if errno == ERANGE and (value[0] == HUGE_VALL or value[0] == -HUGE_VALL or value[0] == 0):
+    if errno == ERANGE and (isinf(value[0]) or value[0] == 0):
         return False
     return True
 

@@ -5,7 +5,7 @@ Fixed parameters exist because clients and tools read them; those that can be se
 """
 
 from libc.stdio cimport snprintf
-from libc.string cimport memset
+from libc.string cimport memset, strlen
 
 from proxy.wire.resp cimport read_number
 from storenode.answer cimport answer_arity, answer_bulk, answer_error, answer_map, answer_ok, answer_text
@@ -58,10 +58,11 @@ table[22] = Parameter(b"replica-read-only", FIXED, b"yes")
 table[23] = Parameter(b"slowlog-log-slower-than", FIXED, b"-1")
 
 
-cdef void answer_parameter(Call* call, const Parameter* row) noexcept nogil:
+cdef void answer_parameter(Call* call, const Parameter* row, const Slice* name) noexcept nogil:
+    """Name and value; the name as the client wrote it, if it wrote it out."""
     cdef Node* node = call.node
     cdef char digits[24]
-    answer_text(call, row.name)
+    answer_bulk(call, name.data, name.length)
     if row.kind == MAXMEMORY:
         answer_bulk(call, digits, snprintf(digits, sizeof(digits), b"%zu", node.maxmemory))
     elif row.kind == POLICY:
@@ -81,30 +82,32 @@ cdef void answer_parameter(Call* call, const Parameter* row) noexcept nogil:
         answer_text(call, row.value)
 
 
-cdef bint asked(Call* call, const char* name) noexcept nogil:
-    cdef Slice text
+cdef bint asked(Call* call, const char* name, Slice* shown) noexcept nogil:
+    """Does one of the patterns cover the parameter? `shown` is then the name to answer with."""
     cdef int index
-    text.data = name
-    text.length = 0
-    while name[text.length]:
-        text.length += 1
+    shown.data = name
+    shown.length = strlen(name)
     for index in range(2, call.argc):
-        if glob_match(&call.argv[index], &text, True):
+        if is_word(&call.argv[index], name):
+            shown[0] = call.argv[index]
+            return True
+        if glob_match(&call.argv[index], shown, True):
             return True
     return False
 
 
 cdef void command_config_get(Call* call) noexcept nogil:
     cdef bint[PARAMETERS] chosen
+    cdef Slice[PARAMETERS] names
     cdef int count = 0
     cdef int index
     for index in range(PARAMETERS):
-        chosen[index] = asked(call, table[index].name)
+        chosen[index] = asked(call, table[index].name, &names[index])
         count += chosen[index]
     answer_map(call, count)
     for index in range(PARAMETERS):
         if chosen[index]:
-            answer_parameter(call, &table[index])
+            answer_parameter(call, &table[index], &names[index])
 
 
 cdef bint read_size(const Slice* text, unsigned long long* size) noexcept nogil:

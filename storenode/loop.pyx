@@ -208,7 +208,9 @@ cdef class Loop:
         self.password = password
         node.bind = self.bind
         node.password = NULL if password is None else <char*> self.password
-        memcpy(node.run_id, <char*> run_id, min(len(run_id), sizeof(node.run_id) - 1))
+        if len(run_id) != 40:
+            raise ValueError("run_id: 40 hexadecimal digits are needed")
+        memcpy(node.run_id, <char*> run_id, 40)
         node.port = port
         node.maxmemory = maxmemory
         node.maxclients = maxclients

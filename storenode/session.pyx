@@ -122,7 +122,7 @@ cdef bint set_name(Call* call, const Slice* name) noexcept nogil:
 cdef void command_hello(Call* call) noexcept nogil:
     """HELLO [2|3 [AUTH user password] [SETNAME name]]."""
     cdef char option[96]
-    cdef char text[128]
+    cdef char text[192]
     cdef long long version = 0
     cdef int index = 2
     if call.argc >= 2:
@@ -250,7 +250,7 @@ cdef void describe(Node* node, Client* client, Text* text) noexcept nogil:
         <unsigned long long> client.id, client.peer, client.local, client.handle.fd, or_empty(client.name),
         <unsigned long long> ((node.now_us - client.created_us) // 1000000),
         <unsigned long long> ((node.now_us - client.used_us) // 1000000), flags, client.database.number,
-        input_length(&client.input), 1 if client.output.length else 0, client.output.length,
+        input_length(&client.input), <int> (client.output.length != 0), client.output.length,
         sizeof(Client) + input_length(&client.input) + client.output.length, events,
         command, client.resp, or_empty(client.library_name),
         or_empty(client.library_version))

@@ -6,7 +6,6 @@ sees when several apply.
 """
 
 from libc.limits cimport LLONG_MAX, LLONG_MIN
-from libc.math cimport isinf, isnan
 from libc.stdint cimport int64_t
 from libc.stdio cimport snprintf
 from libc.string cimport memcpy, memset
@@ -21,6 +20,10 @@ from storenode.keyspace cimport (
     entry_slice, entry_value, key_expire, key_read, key_remove, key_write, value_encoding, value_resize, value_set,
 )
 from storenode.types cimport EMBSTR, INTEGER, RAW, STRING, Call, Entry, Place, Slice
+
+cdef extern from "<math.h>" nogil:
+    bint isnan(long double value)
+    bint isinf(long double value)
 
 cdef enum:
     STRING_MOST = 512 << 20    # bytes of a string: Redis's proto-max-bulk-len
@@ -412,7 +415,7 @@ cdef void command_incrbyfloat(Call* call) noexcept nogil:
         answer_error(call, b"ERR value is not a valid float")
         return
     value += delta
-    if isnan(<double> value) or isinf(<double> value):
+    if isnan(value) or isinf(value):
         answer_error(call, b"ERR increment would produce NaN or Infinity")
         return
     length = snprintf(digits, sizeof(digits), b"%.17Lf", value)
