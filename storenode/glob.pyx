@@ -59,6 +59,9 @@ cdef bint glob_match(const Slice* pattern, const Slice* text, bint any_case) noe
     cdef bint stars = False
     cdef bint good
     cdef char byte
+    if text.length == 0:
+        # In Redis nothing but these two match the empty key: not even "**".
+        return pattern.length == 0 or (pattern.length == 1 and pattern.data[0] == c'*')
     while True:
         if at < pattern.length and pattern.data[at] == c'*':
             at += 1

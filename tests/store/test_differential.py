@@ -231,7 +231,7 @@ PLAIN = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(commands=st.lists(PLAIN, min_size=10, max_size=60), version=st.sampled_from([2, 3]))
 def test_generated_sequences(node: Server, reference: Server, commands: list[Command], version: int) -> None:
     with fresh(node, version) as ours, fresh(reference, version) as theirs:
@@ -249,7 +249,7 @@ def test_generated_sequences(node: Server, reference: Server, commands: list[Com
 PATTERNS = st.text(st.sampled_from("abc*?[]^-\\"), max_size=8)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.lists(st.text(st.sampled_from("abc*[]^-\\"), max_size=6), max_size=12), patterns=st.lists(PATTERNS, min_size=10, max_size=40))
 def test_glob(node: Server, reference: Server, names: list[str], patterns: list[str]) -> None:
     with fresh(node, 2) as ours, fresh(reference, 2) as theirs:
