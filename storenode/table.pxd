@@ -28,6 +28,8 @@ cdef void table_move(Database* database, uint64_t buckets) noexcept nogil
 cdef void table_fit(Database* database) noexcept nogil
 cdef uint64_t table_scan(Database* database, uint64_t cursor, Visitor visit, void* context) noexcept nogil
 cdef bint table_random(Database* database, Place* place) noexcept nogil
+cdef void table_prefetch(Database* database, uint64_t hashed) noexcept nogil
+cdef void table_prefetch_entry(Database* database, uint64_t hashed) noexcept nogil
 cdef int table_sample(Database* database, Entry** entries, int most) noexcept nogil
 cdef void table_clear(Database* database) noexcept nogil
 

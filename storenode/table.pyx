@@ -12,8 +12,10 @@ from storenode.types cimport CHAINED, SLOTS, Bucket, Database, Entry, Place, Tab
 cdef extern from *:
     """
     #define store_lowest_bit(x) __builtin_ctzll(x)
+    #define store_prefetch(p) __builtin_prefetch(p)
     """
     int store_lowest_bit(uint64_t x) noexcept nogil
+    void store_prefetch(const void* at) noexcept nogil
 
 cdef extern from "<malloc.h>" nogil:
     size_t malloc_usable_size(void* block)
@@ -145,6 +147,27 @@ cdef bint table_find(Database* database, const char* key, size_t length, uint64_
             bucket = chained(bucket)
     place.entry = NULL
     return False
+
+
+cdef void table_prefetch(Database* database, uint64_t hashed) noexcept nogil:
+    """Ask for the bucket of a key that will be looked up soon. A hint: of two arrays only the one that fills up."""
+    cdef Table* table = &database.tables[1 if table_moving(database) else 0]
+    if table.buckets != NULL:
+        store_prefetch(&table.buckets[hashed & table.mask])
+
+
+cdef void table_prefetch_entry(Database* database, uint64_t hashed) noexcept nogil:
+    """The second step, once the bucket has arrived: ask for the entry whose tag agrees, two cache lines of it."""
+    cdef Table* table = &database.tables[1 if table_moving(database) else 0]
+    cdef Bucket* bucket
+    cdef uint64_t found
+    if table.buckets == NULL:
+        return
+    bucket = &table.buckets[hashed & table.mask]
+    found = matches(bucket, ONES * tag_of(hashed))
+    if found:
+        store_prefetch(bucket.slots[store_lowest_bit(found) >> 3])
+        store_prefetch(<char*> bucket.slots[store_lowest_bit(found) >> 3] + 64)
 
 
 cdef bint table_find_hash(Database* database, uint64_t hashed, Place* place) noexcept nogil:
