@@ -4,9 +4,9 @@
 from libc.errno cimport ERANGE, errno
 from libc.limits cimport LLONG_MAX, LLONG_MIN
 from libc.stdint cimport int64_t, uint64_t
-from libc.stdio cimport snprintf
-from libc.stdlib cimport free, realloc, strtoul
-from libc.string cimport memcpy
+from libc.stdio cimport fprintf, snprintf, stderr
+from libc.stdlib cimport abort, free, realloc, strtoul
+from libc.string cimport memcmp
 
 from proxy.wire.resp cimport read_number
 from storenode.answer cimport (
@@ -16,7 +16,7 @@ from storenode.answer cimport (
 from storenode.arguments cimport copy_text, is_word, take_integer
 from storenode.glob cimport glob_match
 from storenode.keyspace cimport (
-    database_clear, entry_bytes, entry_expired, entry_key, entry_slice, key_expire, key_hash, key_peek, key_read,
+    database_clear, entry_bytes, entry_expired, entry_key, entry_slice, key_expire, key_peek, key_read,
     key_remove, key_rename, key_write, value_set,
 )
 from storenode.table cimport table_find, table_random, table_scan
@@ -202,13 +202,16 @@ cdef void command_persist(Call* call) noexcept nogil:
         answer_number(call, 0)
 
 
+cdef inline bint same_key(const Slice* one, const Slice* other) noexcept nogil:
+    return one.length == other.length and memcmp(one.data, other.data, one.length) == 0
+
+
 cdef void rename(Call* call, bint only_new) noexcept nogil:
     cdef Place source, target
     if not key_write(call, &call.argv[1], &source):
         answer_error(call, b"ERR no such key")
         return
-    if (call.argv[1].length == call.argv[2].length
-            and key_hash(call.database, &call.argv[1]) == key_hash(call.database, &call.argv[2])):
+    if same_key(&call.argv[1], &call.argv[2]):
         if only_new:
             answer_number(call, 0)
         else:
@@ -263,8 +266,7 @@ cdef void command_copy(Call* call) noexcept nogil:
             answer_syntax(call)
             return
         index += 1
-    if target_home == home and call.argv[1].length == call.argv[2].length \
-            and key_hash(home, &call.argv[1]) == key_hash(home, &call.argv[2]):
+    if target_home == home and same_key(&call.argv[1], &call.argv[2]):
         answer_error(call, b"ERR source and destination objects are the same")
         return
     if not key_read(call, &call.argv[1], &source):
@@ -340,7 +342,8 @@ cdef void collect(void* context, Entry* entry) noexcept nogil:
     if found.count == found.room:
         entries = <Entry**> realloc(found.entries, (found.room * 2 + 64) * sizeof(Entry*))
         if entries == NULL:
-            return
+            fprintf(stderr, "quench: out of memory collecting %zu keys\n", found.room)
+            abort()
         found.entries = entries
         found.room = found.room * 2 + 64
     found.entries[found.count] = entry
@@ -363,7 +366,6 @@ cdef void command_keys(Call* call) noexcept nogil:
         cursor = table_scan(call.database, cursor, collect, &found)
         if cursor == 0:
             break
-    # A table in the middle of a move may show an entry once only: KEYS scans without a change in between.
     answer_found(call, &found)
 
 
@@ -437,7 +439,7 @@ cdef void command_object_encoding(Call* call) noexcept nogil:
 cdef void command_object_idletime(Call* call) noexcept nogil:
     cdef Place place
     if find_object(call, &place):
-        answer_number(call, (<long long> (call.node.ticks - place.entry.clock) << 6) // 1000)
+        answer_number(call, (<long long> (call.node.ticks - place.entry.clock) << 16) // 1000000)
 
 
 cdef void command_object_refcount(Call* call) noexcept nogil:

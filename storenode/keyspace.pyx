@@ -12,6 +12,7 @@ from storenode.types cimport EMBSTR, INTEGER, RAW, SLOTS, STRING, Bucket, Call, 
 
 cdef extern from "<malloc.h>" nogil:
     size_t malloc_usable_size(void* block)
+    int malloc_trim(size_t pad)
 
 cdef enum:
     AHEAD_MOST = 1 << 20       # bytes reserved beyond a growing string; below that its own length again
@@ -161,10 +162,12 @@ cdef void key_rename(Database* database, Place* place, Database* target, const S
 
 
 cdef void database_clear(Database* database) noexcept nogil:
-    """Remove every key: what FLUSHDB does, in one go."""
+    """Remove every key, in one go, and give the memory back to the kernel: what FLUSHDB does."""
     cdef Bucket* bucket
     cdef uint64_t index
     cdef int which, slot
+    if database.tables[0].buckets == NULL:
+        return
     for which in range(2):
         if database.tables[which].buckets == NULL:
             continue
@@ -176,3 +179,4 @@ cdef void database_clear(Database* database) noexcept nogil:
                         entry_free(database, <Entry*> bucket.slots[slot])
                 bucket = <Bucket*> bucket.slots[SLOTS - 1] if bucket.marks & CHAINED else NULL
     table_clear(database)
+    malloc_trim(0)

@@ -17,7 +17,7 @@ from storenode.answer cimport (
 )
 from storenode.arguments cimport is_word, take_expiry, take_float, take_integer
 from storenode.keyspace cimport (
-    entry_slice, entry_value, key_expire, key_read, key_remove, key_write, value_encoding, value_resize, value_set,
+    EMBSTR_MOST, entry_slice, entry_value, key_expire, key_read, key_remove, key_write, value_encoding, value_resize, value_set,
 )
 from storenode.types cimport EMBSTR, INTEGER, RAW, STRING, Call, Entry, Place, Slice
 
@@ -330,9 +330,7 @@ cdef void command_setrange(Call* call) noexcept nogil:
     if value.length == 0:
         answer_number(call, <long long> length)
         return
-    if offset > STRING_MOST or not fits(call, offset + <long long> value.length):
-        if offset > STRING_MOST:
-            fits(call, offset)
+    if not fits(call, offset if offset > STRING_MOST else offset + <long long> value.length):
         return
     if not found:
         empty.data = b""
@@ -428,5 +426,5 @@ cdef void command_incrbyfloat(Call* call) noexcept nogil:
         length = 1
     text.data = digits
     text.length = length
-    value_set(call.database, key, &place, &text, EMBSTR if length <= 44 else RAW)
+    value_set(call.database, key, &place, &text, EMBSTR if length <= EMBSTR_MOST else RAW)
     answer_bulk(call, digits, length)

@@ -94,7 +94,7 @@ cdef struct Place:             # where a key is, valid until the table changes
 
 cdef struct Candidate:         # evict.pyx
     uint64_t hash              # of the key; found again by it, so that no pointer can dangle
-    uint32_t idle              # ticks since its last use when sampled
+    uint32_t idle              # ticks since its last use, when sampled
     int database
 
 
@@ -210,7 +210,7 @@ cdef struct Node:              # node.pyx
     uint64_t start_us
     uint64_t tick_us           # of the last housekeeping
     int64_t now_ms             # Unix time, of the client being served
-    uint32_t ticks             # monotonic time in units of 64 ms: the LRU clock
+    uint32_t ticks             # monotonic time in units of 2^16 us (65.5 ms): the LRU clock
     uint64_t random
     uint64_t seed              # of the hash
     char* password             # malloc; NULL: none

@@ -131,7 +131,7 @@ def test_quit_answers_and_closes(node: Server) -> None:
 
 def test_clients_are_told_apart_and_killed(node: Server) -> None:
     with node.connect() as one, node.connect() as two, node.connect() as three:
-        name = "%s:%d" % two.socket.getsockname()
+        name = ":".join(str(part) for part in two.socket.getsockname())
         number = int(three("client", "id")[1:])
         assert one("client", "setname", "me") == b"+OK\r\n"
         assert one("client", "setinfo", "lib-name", "lib") == b"+OK\r\n"
@@ -140,7 +140,8 @@ def test_clients_are_told_apart_and_killed(node: Server) -> None:
         assert one("client", "setinfo", "bogus", "1") == b"-ERR Unrecognized option 'bogus'\r\n"
         lines = one("client", "list").decode().splitlines()[1:-1]
         assert len(lines) == 3
-        assert re.search(r"^id=\d+ addr=127.0.0.1:\d+ laddr=\S+ fd=\d+ name=me age=\d+ .* db=0 .*lib-name=lib lib-ver=1.0", lines[0])
+        assert re.match(r"id=\d+ addr=127\.0\.0\.1:\d+ laddr=\S+ fd=\d+ name=me age=\d+ idle=0 ", lines[0])
+        assert " db=0 " in lines[0] and lines[0].endswith(" resp=2 lib-name=lib lib-ver=1.0")
         assert lines[1].split()[1] == f"addr={name}"
         assert one("client", "list", "id", number).count(b"\n") == 1 + 1 + 1
         assert one("client", "kill", name) == b"+OK\r\n"
