@@ -60,7 +60,8 @@ cdef bint take_float(const Slice* argument, long double* value) noexcept nogil:
     return True
 
 
-cdef bint take_expiry(Call* call, const Slice* argument, bint seconds, bint absolute, int64_t* expire_ms) noexcept nogil:
+cdef bint take_expiry(Call* call, const Slice* argument, bint seconds, bint absolute,
+                      int64_t* expire_ms) noexcept nogil:
     """Read the expiry of SET, SETEX and GETEX: positive, as Unix time in ms. Answers an error and returns False."""
     cdef char text[128]
     cdef long long value

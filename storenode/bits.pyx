@@ -18,7 +18,6 @@ cdef extern from *:
     int store_ones(uint64_t x) noexcept nogil
 
 
-
 cdef bint take_offset(Call* call, const Slice* argument, long long* offset) noexcept nogil:
     if (read_number(argument.data, argument.length, offset) and 0 <= offset[0]
             and offset[0] >> 3 < <long long> 512 << 20):

@@ -251,8 +251,7 @@ cdef void answer_row(Call* call, const Row* row) noexcept nogil:
     answer_number(call, row.first)
     answer_number(call, row.last)
     answer_number(call, row.step)
-    for count in range(4):
-        answer_array(call, 0)
+    answer_raw(call, b"*0\r\n*0\r\n*0\r\n*0\r\n", 16)
 
 
 cdef long long count_commands(Node* node) noexcept nogil:

@@ -66,7 +66,7 @@ cdef void build_server(Node* node, Text* text) noexcept nogil:
     text_number(text, b"tcp_port", node.port)
     text_number(text, b"server_time_usec", <long long> realtime_us())
     text_number(text, b"uptime_in_seconds", <long long> ((node.now_us - node.start_us) // 1000000))
-    text_number(text, b"uptime_in_days", <long long> ((node.now_us - node.start_us) // (<unsigned long long> 86400000000ULL)))
+    text_number(text, b"uptime_in_days", <long long> ((node.now_us - node.start_us) // 1000000 // 86400))
     text_number(text, b"hz", 10)
     text_number(text, b"configured_hz", 10)
     text_number(text, b"lru_clock", node.ticks)

@@ -21,7 +21,7 @@ from storenode.keyspace cimport (
 )
 from storenode.table cimport table_find, table_random, table_scan
 from storenode.types cimport (
-    DATABASES, EMBSTR, INTEGER, NOEVICTION, STRING, Call, Database, Entry, Place, Slice,
+    DATABASES, EMBSTR, INTEGER, NOEVICTION, Call, Database, Entry, Place, Slice,
 )
 
 cdef enum:

@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Keyspace: looking keys up (expiring them on the way), setting, resizing, moving and removing them. See keyspace.pxd."""
+"""Keyspace: looking keys up (expiring them on the way), setting, resizing, renaming, removing. See keyspace.pxd."""
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdio cimport fprintf, stderr
-from libc.stdlib cimport abort, free, malloc, realloc
+from libc.stdlib cimport abort, free, realloc
 from libc.string cimport memcpy
 
 from proxy.wire.resp cimport read_number
@@ -96,11 +96,12 @@ cdef int value_encoding(const Slice* value) noexcept nogil:
     return EMBSTR if value.length <= EMBSTR_MOST else RAW
 
 
-cdef void value_set(Database* database, const Slice* key, Place* place, const Slice* value, int encoding) noexcept nogil:
+cdef void value_set(Database* database, const Slice* key, Place* place, const Slice* value,
+                    int encoding) noexcept nogil:
     """Give the key a string value. `place` comes from a lookup of this key just made; an expiry is left as it is.
 
     The block is reused where the value fits and would not leave most of a large one empty. `value` must not lie in
-    the entry itself.
+    the entry itself. (A value of another type will have to be freed here first; there is none yet.)
     """
     cdef Entry* entry = place.entry
     cdef size_t size = sizeof(Entry) + key.length + value.length

@@ -10,14 +10,15 @@ from libc.stdint cimport int64_t
 from libc.stdio cimport snprintf
 from libc.string cimport memcpy, memset
 
-from proxy.wire.resp cimport read_number, write_number
+from proxy.wire.resp cimport write_number
 from storenode.answer cimport (
     answer_arity, answer_array, answer_bulk, answer_error, answer_nil, answer_number, answer_ok, answer_raw,
     answer_syntax,
 )
 from storenode.arguments cimport is_word, take_expiry, take_float, take_integer
 from storenode.keyspace cimport (
-    EMBSTR_MOST, entry_slice, entry_value, key_expire, key_read, key_remove, key_write, value_encoding, value_resize, value_set,
+    EMBSTR_MOST, entry_slice, entry_value, key_expire, key_read, key_remove, key_write, value_encoding, value_resize,
+    value_set,
 )
 from storenode.types cimport EMBSTR, INTEGER, RAW, STRING, Call, Entry, Place, Slice
 

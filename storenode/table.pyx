@@ -121,7 +121,8 @@ cdef void put(Database* database, Table* table, Entry* entry, uint64_t hashed, P
     place.hash = hashed
 
 
-cdef bint table_find(Database* database, const char* key, size_t length, uint64_t hashed, Place* place) noexcept nogil:
+cdef bint table_find(Database* database, const char* key, size_t length, uint64_t hashed,
+                     Place* place) noexcept nogil:
     """Find `key`, whose hash is `hashed`; fills in `place` either way."""
     cdef uint64_t pattern = ONES * tag_of(hashed)
     cdef uint64_t found

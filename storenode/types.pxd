@@ -4,7 +4,7 @@
     Node ── databases[16] ── Table ── Bucket (7 slots, 64 bytes) ── Entry (header, key, value in one block)
       └──── clients (a list) ── Client ── Input, Frame, Output of proxy.wire
 
-Everything belongs to one Node and one thread; there is no lock. Types only: each is owned by the module named beside it.
+Everything belongs to one Node and one thread; there is no lock. Types only: the module named beside each owns it.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
