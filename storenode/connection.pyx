@@ -39,7 +39,7 @@ cdef void address_text(const sockaddr_storage* address, char* text) noexcept nog
     cdef char host[46]
     if address.ss_family == AF_INET6:
         inet_ntop(AF_INET6, &(<const sockaddr_in6*> address).sin6_addr, host, sizeof(host))
-        snprintf(text, NAME_MOST, b"[%.38s]:%d", host, ntohs((<const sockaddr_in6*> address).sin6_port))
+        snprintf(text, NAME_MOST, b"[%s]:%d", host, ntohs((<const sockaddr_in6*> address).sin6_port))
     elif address.ss_family == AF_INET:
         inet_ntop(AF_INET, &(<const sockaddr_in*> address).sin_addr, host, sizeof(host))
         snprintf(text, NAME_MOST, b"%s:%d", host, ntohs((<const sockaddr_in*> address).sin_port))

@@ -246,6 +246,9 @@ cdef size_t execute_requests(Node* node, Client* client, const char* data, size_
             client.closing = True
         elif status != FRAMED:
             need[0] = client.frame.need
+    if node.maxmemory and node.memory > node.maxmemory:
+        # A SETRANGE or a growing table took more than its request let expect.
+        evict_for(node, 0)
     if node.argv_room > ARGV_KEPT:
         free(node.argv)
         node.argv = NULL

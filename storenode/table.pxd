@@ -3,11 +3,11 @@
 
 A bucket is one cache line: seven tags (8 bits of the hash), seven pointers, a byte of marks. A lookup compares all
 tags of a bucket at once and touches an entry only where the tag agrees, so a hit costs two cache misses and a miss
-about one. A full bucket grows a chain. An entry always lives in the chain of bucket `hash & mask`, never in a neighbour's:
-that is what makes SCAN's promise possible.
+about one. A full bucket grows a chain. An entry always lives in the chain of bucket `hash & mask`, never in a
+neighbour's: that is what makes SCAN's promise possible.
 
-Growing and shrinking are incremental: a second array appears and every change moves one more bucket to it. A mark per slot
-tells which entries have an expiry, so expiry and the volatile policies find their keys without reading the others.
+Growing and shrinking are incremental: a second array appears and every change moves one more bucket to it. A mark per
+slot tells which entries have an expiry, so expiry and the volatile policies find their keys without reading the others.
 """
 
 from libc.stdint cimport uint64_t

@@ -22,7 +22,7 @@ cdef enum:
     ROWS_MOST = 160            # rows of the command table, subcommands included
     ROW_INDEX = 512            # places of the index over the names; a power of two, well above ROWS_MOST
     POOL_SIZE = 16             # candidates kept between evictions
-    NAME_MOST = 48             # bytes of an address as text, with its port and the final NUL
+    NAME_MOST = 64             # bytes of an address as text, with its port and the final NUL
 
 cdef enum ValueType:
     STRING = 0                 # Redis's numbering, as in its dump format: list 1, set 2, zset 3, hash 4

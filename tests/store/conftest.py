@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -46,13 +47,19 @@ class Server:
                 self.process.stdout.close()
 
 
-def start_node(*options: str) -> Server:
-    """Start a storage node on a free port; returns once it has said that it is ready."""
+def start_node(*options: str, files: int | None = None) -> Server:
+    """Start a storage node on a free port; returns once it has said that it is ready. `files`: its RLIMIT_NOFILE."""
+
+    def limit() -> None:
+        if files is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
     process = subprocess.Popen(
         [sys.executable, "-m", "storenode", "--listen", "127.0.0.1:0", *options],
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[2],
+        preexec_fn=limit,
     )
     assert process.stdout is not None
     line = process.stdout.readline()

@@ -35,6 +35,17 @@ def test_values_of_many_sizes_stay_below_the_limit(new_node: Callable[..., Serve
             assert info(connection, "memory", "used_memory") <= 8 * MIB
 
 
+def test_a_value_that_grows_behind_a_small_request(new_node: Callable[..., Server]) -> None:
+    with new_node("--maxmemory", "4mb").connect() as connection:
+        pipeline(connection, [("set", f"key:{n}", b"x" * 1000) for n in range(3000)])
+        time.sleep(0.2)  # two ticks of the LRU clock: among keys of one age any may go
+        assert connection("setrange", "long", 3 * MIB, "x") == b":%d\r\n" % (3 * MIB + 1)
+        assert info(connection, "memory", "used_memory") <= 4 * MIB
+        assert connection("strlen", "long") == b":%d\r\n" % (3 * MIB + 1)
+        connection("setrange", "longer", 5 * MIB, "x")
+        assert info(connection, "memory", "used_memory") <= 4 * MIB
+
+
 def test_the_longest_unused_keys_go_first(new_node: Callable[..., Server]) -> None:
     with new_node("--maxmemory", "4mb").connect() as connection:
         hot = [f"hot:{n}" for n in range(500)]

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.store.conftest import Server
+from storenode.server import SPARE_FILES
+from tests.store.conftest import Server, start_node
 from tests.store.raw import Connection, request
 from tests.store.test_memory import info
 from tests.store.test_table import pipeline
@@ -184,6 +185,10 @@ def test_password(new_node: Callable[..., Server]) -> None:
         assert connection("auth", "default", "secret") == b"+OK\r\n"
         assert connection("get", "k") == b"$-1\r\n"
     with server.connect() as connection:
+        # In one piece with its AUTH a long argument is fine.
+        connection.send(request("auth", "secret") + request("set", "k", b"x" * 20_000) + request("strlen", "k"))
+        assert [connection.reply() for _ in range(3)] == [b"+OK\r\n", b"+OK\r\n", b":20000\r\n"]
+    with server.connect() as connection:
         connection.send(b"*2\r\n$3\r\nget\r\n$20000\r\n")
         assert connection.reply() == b"-ERR Protocol error: unauthenticated bulk length\r\n"
         assert connection.closed()
@@ -284,6 +289,21 @@ def test_out_of_descriptors_does_not_spin(new_node: Callable[..., Server]) -> No
 def cpu_seconds(process: int) -> float:
     tasks = Path(f"/proc/{process}/task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def test_one_client_too_many_is_told_so() -> None:
+    server = start_node("--maxmemory", "0", files=SPARE_FILES + 3)
+    try:
+        connections = [server.connect() for _ in range(3)]
+        assert {connection("ping") for connection in connections} == {b"+PONG\r\n"}
+        with server.connect() as late:
+            assert late.reply() == b"-ERR max number of clients reached\r\n"
+            assert late.closed()
+        assert info(connections[0], "stats", "rejected_connections") == 1
+        for connection in connections:
+            connection.close()
+    finally:
+        assert server.stop() == 0
 
 
 def test_a_port_in_use_is_reported(node: Server) -> None:
