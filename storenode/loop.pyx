@@ -25,6 +25,10 @@ from storenode.keyspace cimport database_clear
 from storenode.table cimport table_fit, table_move, table_moving
 from storenode.types cimport ALLKEYS_LRU, CLIENT, DATABASES, LISTENER, WAKER, Client, Database, Node
 
+cdef extern from "<malloc.h>" nogil:
+    int M_MXFAST
+    int mallopt(int parameter, int value)
+
 cdef enum:
     ACCEPT_MOST = 64           # connections taken in one turn
     ROUNDS_MOST = 8            # times a parked client goes on within one turn
@@ -201,6 +205,9 @@ cdef class Loop:
         cdef int number
         if node == NULL:
             raise MemoryError
+        # Without this, freed keys gather in malloc's fast bins until some large free merges them all at once:
+        # 75 ms for 400,000 keys (measured). Merged one by one they also leave fewer holes.
+        mallopt(M_MXFAST, 0)
         self.node = node
         node.poll.epoll = -1
         node.waker.fd = -1

@@ -83,3 +83,20 @@ class Connection:
                 self._skip()
         else:
             assert kind in b"+-:_,#($=", line
+
+
+def pipeline(connection: Connection, commands: list[tuple[Argument, ...]]) -> list[bytes]:
+    """Send all commands at once; their replies."""
+    connection.send(b"".join(request(*command) for command in commands))
+    return [connection.reply() for _ in commands]
+
+
+def words(reply: bytes) -> list[bytes]:
+    """The strings of an array of bulk strings that have no CR or LF in them."""
+    return reply.split(b"\r\n")[2::2]
+
+
+def info(connection: Connection, section: str, field: str) -> int:
+    """A number of INFO."""
+    text = connection("info", section).decode()
+    return int(text.split(f"\r\n{field}:")[1].split("\r\n")[0])

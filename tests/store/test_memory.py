@@ -4,15 +4,9 @@ import time
 from collections.abc import Callable
 
 from tests.store.conftest import Server
-from tests.store.raw import Connection
-from tests.store.test_table import pipeline
+from tests.store.raw import info, pipeline
 
 MIB = 1 << 20
-
-
-def info(connection: Connection, section: str, field: str) -> int:
-    text = connection("info", section).decode()
-    return int(text.split(f"\r\n{field}:")[1].split("\r\n")[0])
 
 
 def test_writing_ten_times_maxmemory(new_node: Callable[..., Server]) -> None:

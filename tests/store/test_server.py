@@ -16,9 +16,7 @@ import redis
 
 from storenode.server import SPARE_FILES
 from tests.store.conftest import Server, start_node
-from tests.store.raw import Connection, request
-from tests.store.test_memory import info
-from tests.store.test_table import pipeline
+from tests.store.raw import Connection, info, pipeline, request
 
 MIB = 1 << 20
 
