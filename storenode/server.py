@@ -16,7 +16,7 @@ from storenode.loop import Loop
 
 MAXCLIENTS = 10_000
 SPARE_FILES = 64  # descriptors beside the clients': listener, epoll, eventfd, those of Python
-BACKLOG = 511
+BACKLOG = 4096  # a burst beyond it waits a second for its SYN to be sent again; the kernel caps it at somaxconn
 
 
 def raise_file_limit() -> int:
