@@ -1,0 +1,53 @@
+"""`python -m storenode`: a storage node without the `quench` command."""
+
+import argparse
+import sys
+
+from storenode.server import run
+
+UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1 << 10, "m": 1000**2, "mb": 1 << 20, "g": 1000**3, "gb": 1 << 30}
+
+
+def parse_size(text: str) -> int:
+    """`256mb` -> bytes, with the units of redis.conf. Raises ValueError."""
+    number = text.rstrip("bBkKmMgG")
+    unit = text[len(number) :].lower()
+    if not (number.isascii() and number.isdigit()) or unit not in UNITS:
+        raise ValueError(f"not a size: {text!r}; write bytes or a number with a unit such as 256mb or 1gb")
+    return int(number) * UNITS[unit]
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """`host:port`, `[::1]:port` or `:port` -> (host, port). Raises ValueError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ValueError(f"not an address: {text!r}; write HOST:PORT")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="storenode", description="A storage node of Quench.")
+    parser.add_argument("--listen", default="127.0.0.1:6379", metavar="HOST:PORT", help="port 0 takes a free one")
+    parser.add_argument("--maxmemory", default="256mb", metavar="SIZE", help="of keys and values; 0 for no limit")
+    parser.add_argument("--password", help="clients must AUTH with it")
+    arguments = parser.parse_args(argv)
+    try:
+        host, port = parse_address(arguments.listen)
+        maxmemory = parse_size(arguments.maxmemory)
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        return run(
+            host,
+            port,
+            maxmemory,
+            arguments.password,
+            on_ready=lambda host, port: print(f"storenode: ready on {host}:{port}", flush=True),
+        )
+    except OSError as error:
+        print(f"storenode: {error.strerror or error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Answers: errors and the replies that differ between RESP2 and RESP3. See answer.pxd."""
+
+from libc.stdio cimport snprintf
+from libc.string cimport strlen
+
+from proxy.wire.output cimport output_append, output_number
+from storenode.types cimport Call
+
+
+cdef void answer_error(Call* call, const char* text) noexcept nogil:
+    """An error reply; `text` begins with its code ("ERR …") and has no line end. CR and LF in it become blanks."""
+    cdef size_t length = strlen(text)
+    cdef size_t index
+    cdef char* at
+    output_append(call.output, call.pool, b"-", 1)
+    at = output_room(call.output, call.pool, length + 2)
+    for index in range(length):
+        at[index] = text[index] if text[index] != c'\r' and text[index] != c'\n' else c' '
+    at[length] = c'\r'
+    at[length + 1] = c'\n'
+    output_commit(call.output, length + 2)
+    call.failed = True
+    call.node.stats.errors += 1
+
+
+cdef void answer_nil(Call* call) noexcept nogil:
+    if call.client.resp == 3:
+        output_append(call.output, call.pool, b"_\r\n", 3)
+    else:
+        output_append(call.output, call.pool, b"$-1\r\n", 5)
+
+
+cdef void answer_map(Call* call, long long pairs) noexcept nogil:
+    if call.client.resp == 3:
+        output_number(call.output, call.pool, c'%', pairs)
+    else:
+        output_number(call.output, call.pool, c'*', pairs * 2)
+
+
+cdef void answer_text(Call* call, const char* text) noexcept nogil:
+    """A bulk string from a C string."""
+    answer_bulk(call, text, strlen(text))
+
+
+cdef void answer_verbatim(Call* call, const char* text, size_t length) noexcept nogil:
+    """Text for people: a verbatim string in RESP3, a bulk string in RESP2."""
+    if call.client.resp == 3:
+        output_number(call.output, call.pool, c'=', <long long> length + 4)
+        output_append(call.output, call.pool, b"txt:", 4)
+        output_append(call.output, call.pool, text, length)
+        output_append(call.output, call.pool, b"\r\n", 2)
+    else:
+        answer_bulk(call, text, length)
+
+
+cdef void answer_syntax(Call* call) noexcept nogil:
+    answer_error(call, b"ERR syntax error")
+
+
+cdef void answer_not_integer(Call* call) noexcept nogil:
+    answer_error(call, b"ERR value is not an integer or out of range")
+
+
+cdef void answer_arity(Call* call) noexcept nogil:
+    cdef char text[128]
+    snprintf(text, sizeof(text), b"ERR wrong number of arguments for '%s' command", call.row.name)
+    answer_error(call, text)

@@ -1,0 +1,294 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Commands: one row each, with its arity, flags, key positions and handler; lookup by name; COMMAND itself.
+
+Arity counts the name; negative means "at least". A container's rows follow it, named as INFO commandstats shows them.
+"""
+
+from libc.stdint cimport uint64_t
+from libc.stdio cimport fprintf, stderr
+from libc.stdlib cimport abort
+from libc.string cimport memcpy, memset, strchr, strlen
+
+from storenode.answer cimport answer_array, answer_map, answer_nil, answer_number, answer_raw, answer_text
+from storenode.bits cimport command_bitcount, command_getbit, command_setbit
+from storenode.config cimport command_config_get, command_config_resetstat, command_config_set
+from storenode.info cimport command_info
+from storenode.keys cimport (
+    command_copy, command_dbsize, command_del, command_exists, command_expire, command_expireat, command_expiretime,
+    command_flushall, command_flushdb, command_keys, command_memory_usage, command_object_encoding,
+    command_object_freq, command_object_idletime, command_object_refcount, command_persist, command_pexpire,
+    command_pexpireat, command_pexpiretime, command_pttl, command_randomkey, command_rename, command_renamenx,
+    command_scan, command_touch, command_ttl, command_type,
+)
+from storenode.session cimport (
+    command_auth, command_client_getname, command_client_id, command_client_info, command_client_kill,
+    command_client_list, command_client_no_evict, command_client_no_touch, command_client_setinfo,
+    command_client_setname, command_echo, command_hello, command_ping, command_quit, command_reset, command_select,
+    command_time,
+)
+from storenode.strings cimport (
+    command_append, command_decr, command_decrby, command_get, command_getdel, command_getex, command_getrange,
+    command_getset, command_incr, command_incrby, command_incrbyfloat, command_mget, command_mset, command_msetnx,
+    command_psetex, command_set, command_setex, command_setnx, command_setrange, command_strlen,
+)
+from storenode.types cimport (
+    ADMIN, CONTAINER, DENYOOM, FAST, NO_AUTH, READONLY, ROW_INDEX, ROWS_MOST, WRITE, Call, Handler, Node, Row, Slice,
+)
+
+cdef enum:
+    NAME_ROOM = 16             # bytes of the longest command name that is looked up
+    WDF = WRITE | DENYOOM | FAST
+    WF = WRITE | FAST
+    RF = READONLY | FAST
+    NF = NO_AUTH | FAST
+
+
+cdef void add(Node* node, const char* name, int arity, int flags, int first, int last, int step,
+              Handler handler) noexcept nogil:
+    cdef Row* row = &node.rows[node.row_count]
+    if node.row_count == ROWS_MOST:
+        fprintf(stderr, "quench: ROWS_MOST in storenode/types.pxd is too small for the command table\n")
+        abort()
+    row.name = name
+    row.name_length = <int> strlen(name)
+    row.arity = arity
+    row.flags = flags
+    row.first = first
+    row.last = last
+    row.step = step
+    row.handler = handler
+    row.parent = -1
+    node.row_count += 1
+
+
+cdef void commands_open(Node* node) noexcept nogil:
+    node.row_count = 0
+    #         name               arity flags       keys       handler
+    add(node, b"get",               2, RF,         1, 1, 1,   command_get)
+    add(node, b"set",              -3, WDF,        1, 1, 1,   command_set)
+    add(node, b"setnx",             3, WDF,        1, 1, 1,   command_setnx)
+    add(node, b"setex",             4, WDF,        1, 1, 1,   command_setex)
+    add(node, b"psetex",            4, WDF,        1, 1, 1,   command_psetex)
+    add(node, b"getset",            3, WDF,        1, 1, 1,   command_getset)
+    add(node, b"getdel",            2, WF,         1, 1, 1,   command_getdel)
+    add(node, b"getex",            -2, WF,         1, 1, 1,   command_getex)
+    add(node, b"mget",             -2, READONLY,   1, -1, 1,  command_mget)
+    add(node, b"mset",             -3, WRITE | DENYOOM, 1, -1, 2,  command_mset)
+    add(node, b"msetnx",           -3, WRITE | DENYOOM, 1, -1, 2,  command_msetnx)
+    add(node, b"append",            3, WDF,        1, 1, 1,   command_append)
+    add(node, b"strlen",            2, RF,         1, 1, 1,   command_strlen)
+    add(node, b"getrange",          4, READONLY,   1, 1, 1,   command_getrange)
+    add(node, b"substr",            4, READONLY,   1, 1, 1,   command_getrange)
+    add(node, b"setrange",          4, WRITE | DENYOOM, 1, 1, 1,   command_setrange)
+    add(node, b"incr",              2, WDF,        1, 1, 1,   command_incr)
+    add(node, b"decr",              2, WDF,        1, 1, 1,   command_decr)
+    add(node, b"incrby",            3, WDF,        1, 1, 1,   command_incrby)
+    add(node, b"decrby",            3, WDF,        1, 1, 1,   command_decrby)
+    add(node, b"incrbyfloat",       3, WDF,        1, 1, 1,   command_incrbyfloat)
+    add(node, b"setbit",            4, WRITE | DENYOOM, 1, 1, 1,   command_setbit)
+    add(node, b"getbit",            3, RF,         1, 1, 1,   command_getbit)
+    add(node, b"bitcount",         -2, READONLY,   1, 1, 1,   command_bitcount)
+
+    add(node, b"del",              -2, WRITE,      1, -1, 1,  command_del)
+    add(node, b"unlink",           -2, WF,         1, -1, 1,  command_del)
+    add(node, b"exists",           -2, RF,         1, -1, 1,  command_exists)
+    add(node, b"touch",            -2, RF,         1, -1, 1,  command_touch)
+    add(node, b"type",              2, RF,         1, 1, 1,   command_type)
+    add(node, b"expire",           -3, WF,         1, 1, 1,   command_expire)
+    add(node, b"pexpire",          -3, WF,         1, 1, 1,   command_pexpire)
+    add(node, b"expireat",         -3, WF,         1, 1, 1,   command_expireat)
+    add(node, b"pexpireat",        -3, WF,         1, 1, 1,   command_pexpireat)
+    add(node, b"ttl",               2, RF,         1, 1, 1,   command_ttl)
+    add(node, b"pttl",              2, RF,         1, 1, 1,   command_pttl)
+    add(node, b"expiretime",        2, RF,         1, 1, 1,   command_expiretime)
+    add(node, b"pexpiretime",       2, RF,         1, 1, 1,   command_pexpiretime)
+    add(node, b"persist",           2, WF,         1, 1, 1,   command_persist)
+    add(node, b"rename",            3, WRITE,      1, 2, 1,   command_rename)
+    add(node, b"renamenx",          3, WF,         1, 2, 1,   command_renamenx)
+    add(node, b"copy",             -3, WRITE | DENYOOM, 1, 2, 1,   command_copy)
+    add(node, b"randomkey",         1, READONLY,   0, 0, 0,   command_randomkey)
+    add(node, b"dbsize",            1, RF,         0, 0, 0,   command_dbsize)
+    add(node, b"flushdb",          -1, WRITE,      0, 0, 0,   command_flushdb)
+    add(node, b"flushall",         -1, WRITE,      0, 0, 0,   command_flushall)
+    add(node, b"keys",              2, READONLY,   0, 0, 0,   command_keys)
+    add(node, b"scan",             -2, READONLY,   0, 0, 0,   command_scan)
+    add(node, b"object",           -2, CONTAINER,  0, 0, 0,   NULL)
+    add(node, b"object|encoding",   3, READONLY,   2, 2, 1,   command_object_encoding)
+    add(node, b"object|idletime",   3, READONLY,   2, 2, 1,   command_object_idletime)
+    add(node, b"object|refcount",   3, READONLY,   2, 2, 1,   command_object_refcount)
+    add(node, b"object|freq",       3, READONLY,   2, 2, 1,   command_object_freq)
+    add(node, b"memory",           -2, CONTAINER,  0, 0, 0,   NULL)
+    add(node, b"memory|usage",     -3, READONLY,   2, 2, 1,   command_memory_usage)
+
+    add(node, b"ping",             -1, FAST,       0, 0, 0,   command_ping)
+    add(node, b"echo",              2, FAST,       0, 0, 0,   command_echo)
+    add(node, b"quit",             -1, NF,         0, 0, 0,   command_quit)
+    add(node, b"reset",             1, NF,         0, 0, 0,   command_reset)
+    add(node, b"select",            2, FAST,       0, 0, 0,   command_select)
+    add(node, b"time",              1, FAST,       0, 0, 0,   command_time)
+    add(node, b"hello",            -1, NF,         0, 0, 0,   command_hello)
+    add(node, b"auth",             -2, NF,         0, 0, 0,   command_auth)
+    add(node, b"client",           -2, CONTAINER,  0, 0, 0,   NULL)
+    add(node, b"client|id",         2, 0,          0, 0, 0,   command_client_id)
+    add(node, b"client|setname",    3, 0,          0, 0, 0,   command_client_setname)
+    add(node, b"client|getname",    2, 0,          0, 0, 0,   command_client_getname)
+    add(node, b"client|setinfo",    4, 0,          0, 0, 0,   command_client_setinfo)
+    add(node, b"client|info",       2, 0,          0, 0, 0,   command_client_info)
+    add(node, b"client|list",      -2, ADMIN,      0, 0, 0,   command_client_list)
+    add(node, b"client|kill",      -3, ADMIN,      0, 0, 0,   command_client_kill)
+    add(node, b"client|no-evict",   3, ADMIN,      0, 0, 0,   command_client_no_evict)
+    add(node, b"client|no-touch",   3, 0,          0, 0, 0,   command_client_no_touch)
+    add(node, b"info",             -1, 0,          0, 0, 0,   command_info)
+    add(node, b"config",           -2, CONTAINER,  0, 0, 0,   NULL)
+    add(node, b"config|get",       -3, ADMIN,      0, 0, 0,   command_config_get)
+    add(node, b"config|set",       -4, ADMIN,      0, 0, 0,   command_config_set)
+    add(node, b"config|resetstat",  2, ADMIN,      0, 0, 0,   command_config_resetstat)
+    add(node, b"command",          -1, CONTAINER,  0, 0, 0,   command_command)
+    add(node, b"command|count",     2, 0,          0, 0, 0,   command_command_count)
+    add(node, b"command|info",     -2, 0,          0, 0, 0,   command_command_info)
+    add(node, b"command|docs",     -2, 0,          0, 0, 0,   command_command_docs)
+    index_rows(node)
+
+
+cdef inline uint64_t name_place(const uint64_t* words) noexcept nogil:
+    cdef uint64_t mixed = (words[0] ^ (words[1] * <uint64_t> 0x9E3779B97F4A7C15)) * <uint64_t> 0xD6E8FEB86659FD93
+    return (mixed >> 32) & (ROW_INDEX - 1)
+
+
+cdef inline void fold_name(const char* name, size_t length, uint64_t* words) noexcept nogil:
+    """The name in lower case, padded with zeros, as two words. Only letters become letters, so nothing else matches."""
+    words[0] = 0
+    words[1] = 0
+    memcpy(words, name, length)
+    words[0] |= <uint64_t> 0x2020202020202020
+    words[1] |= <uint64_t> 0x2020202020202020
+
+
+cdef void index_rows(Node* node) noexcept nogil:
+    cdef uint64_t words[2]
+    cdef uint64_t at
+    cdef int index, parent
+    parent = -1
+    memset(node.row_index, 0, sizeof(node.row_index))
+    for index in range(node.row_count):
+        if strchr(node.rows[index].name, c'|') != NULL:
+            node.rows[index].parent = parent
+            continue
+        parent = index
+        fold_name(node.rows[index].name, node.rows[index].name_length, words)
+        at = name_place(words)
+        while node.row_index[at]:
+            at = (at + 1) & (ROW_INDEX - 1)
+        node.row_index[at] = index + 1
+
+
+cdef Row* command_find(Node* node, const Slice* name) noexcept nogil:
+    """The row of a command, in whatever case; NULL: unknown."""
+    cdef uint64_t words[2]
+    cdef uint64_t own[2]
+    cdef uint64_t at
+    cdef Row* row
+    if name.length > NAME_ROOM:
+        return NULL
+    fold_name(name.data, name.length, words)
+    at = name_place(words)
+    while node.row_index[at]:
+        row = &node.rows[node.row_index[at] - 1]
+        if <size_t> row.name_length == name.length:
+            fold_name(row.name, row.name_length, own)
+            if words[0] == own[0] and words[1] == own[1]:
+                return row
+        at = (at + 1) & (ROW_INDEX - 1)
+    return NULL
+
+
+cdef Row* command_find_under(Node* node, const Row* container, const Slice* name) noexcept nogil:
+    """The row of a subcommand; the few of a container are simply tried."""
+    cdef const char* own
+    cdef size_t at
+    cdef char byte
+    cdef Row* row = <Row*> container + 1
+    while row < &node.rows[node.row_count] and row.parent >= 0:
+        own = row.name + container.name_length + 1
+        if <size_t> (row.name_length - container.name_length - 1) == name.length:
+            at = 0
+            while at < name.length:
+                byte = name.data[at]
+                if (byte + 32 if c'A' <= byte <= c'Z' else byte) != own[at]:
+                    break
+                at += 1
+            if at == name.length:
+                return row
+        row += 1
+    return NULL
+
+
+cdef void answer_flag(Call* call, const Row* row, int flag, const char* name) noexcept nogil:
+    if row.flags & flag:
+        answer_raw(call, b"+", 1)
+        answer_raw(call, name, strlen(name))
+        answer_raw(call, b"\r\n", 2)
+
+
+cdef void answer_row(Call* call, const Row* row) noexcept nogil:
+    """The first six of COMMAND's ten fields are filled in: what clients route and check by."""
+    cdef int count = 0
+    cdef int bit = 1
+    cdef int shown = row.flags & (WRITE | READONLY | DENYOOM | FAST | NO_AUTH | ADMIN)
+    while bit <= ADMIN:
+        count += (shown & bit) != 0
+        bit <<= 1
+    answer_array(call, 10)
+    answer_text(call, row.name)
+    answer_number(call, row.arity)
+    answer_array(call, count)
+    answer_flag(call, row, WRITE, b"write")
+    answer_flag(call, row, READONLY, b"readonly")
+    answer_flag(call, row, DENYOOM, b"denyoom")
+    answer_flag(call, row, FAST, b"fast")
+    answer_flag(call, row, NO_AUTH, b"no_auth")
+    answer_flag(call, row, ADMIN, b"admin")
+    answer_number(call, row.first)
+    answer_number(call, row.last)
+    answer_number(call, row.step)
+    answer_raw(call, b"*0\r\n*0\r\n*0\r\n*0\r\n", 16)
+
+
+cdef long long count_commands(Node* node) noexcept nogil:
+    cdef long long count = 0
+    cdef int index
+    for index in range(node.row_count):
+        count += node.rows[index].parent < 0
+    return count
+
+
+cdef void command_command(Call* call) noexcept nogil:
+    cdef int index
+    answer_array(call, count_commands(call.node))
+    for index in range(call.node.row_count):
+        if call.node.rows[index].parent < 0:
+            answer_row(call, &call.node.rows[index])
+
+
+cdef void command_command_count(Call* call) noexcept nogil:
+    answer_number(call, count_commands(call.node))
+
+
+cdef void command_command_info(Call* call) noexcept nogil:
+    cdef Row* row
+    cdef int index
+    if call.argc == 2:
+        command_command(call)
+        return
+    answer_array(call, call.argc - 2)
+    for index in range(2, call.argc):
+        row = command_find(call.node, &call.argv[index])
+        if row == NULL:
+            answer_nil(call)
+        else:
+            answer_row(call, row)
+
+
+cdef void command_command_docs(Call* call) noexcept nogil:
+    """No documentation is kept here: an empty map, which command-line clients take as "no hints"."""
+    answer_map(call, 0)

@@ -1,0 +1,127 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Connection: making, resetting and ending a client. See connection.pxd.
+
+A closed client stays in memory until the turn ends, marked as dead, because the batch of events that is being worked
+through may still name it.
+"""
+
+from libc.stdint cimport uint32_t
+from libc.stdio cimport snprintf
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from proxy.wire.input cimport input_clear
+from proxy.wire.output cimport output_clear
+from proxy.wire.system cimport (
+    AF_INET, AF_INET6, EPOLLIN, IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY, close, getpeername, getsockname,
+    setsockopt, sockaddr, sockaddr_storage, socklen_t,
+)
+from proxy.wire.poll cimport poll_add
+from storenode.types cimport CLIENT, DEAD, NAME_MOST, Client, Node
+
+cdef extern from "<arpa/inet.h>" nogil:
+    cdef struct in_addr:
+        uint32_t s_addr
+    cdef struct in6_addr:
+        unsigned char s6_addr[16]
+    cdef struct sockaddr_in:
+        unsigned short sin_port
+        in_addr sin_addr
+    cdef struct sockaddr_in6:
+        unsigned short sin6_port
+        in6_addr sin6_addr
+    const char* inet_ntop(int family, const void* address, char* text, socklen_t room)
+    unsigned short ntohs(unsigned short value)
+
+
+cdef void address_text(const sockaddr_storage* address, char* text) noexcept nogil:
+    """`1.2.3.4:5` or `[::1]:5`, at most NAME_MOST bytes with the final NUL."""
+    cdef char host[46]
+    if address.ss_family == AF_INET6:
+        inet_ntop(AF_INET6, &(<const sockaddr_in6*> address).sin6_addr, host, sizeof(host))
+        snprintf(text, NAME_MOST, b"[%s]:%d", host, ntohs((<const sockaddr_in6*> address).sin6_port))
+    elif address.ss_family == AF_INET:
+        inet_ntop(AF_INET, &(<const sockaddr_in*> address).sin_addr, host, sizeof(host))
+        snprintf(text, NAME_MOST, b"%s:%d", host, ntohs((<const sockaddr_in*> address).sin_port))
+    else:
+        snprintf(text, NAME_MOST, b"?:0")
+
+
+cdef Client* client_open(Node* node, int fd) noexcept nogil:
+    """A client for an accepted socket; NULL (and the socket closed) when memory or epoll says no."""
+    cdef Client* client = <Client*> calloc(1, sizeof(Client))
+    cdef sockaddr_storage address
+    cdef socklen_t size = sizeof(address)
+    cdef int one = 1
+    if client == NULL:
+        close(fd)
+        return NULL
+    client.handle.kind = CLIENT
+    client.handle.fd = fd
+    if poll_add(&node.poll, &client.handle, EPOLLIN) < 0:
+        close(fd)
+        free(client)
+        return NULL
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one))
+    memset(&address, 0, sizeof(address))
+    getpeername(fd, <sockaddr*> &address, &size)
+    address_text(&address, client.peer)
+    size = sizeof(address)
+    getsockname(fd, <sockaddr*> &address, &size)
+    address_text(&address, client.local)
+    node.client_next += 1
+    client.id = node.client_next
+    client.created_us = node.now_us
+    client.used_us = node.now_us
+    client.next = node.clients
+    if node.clients != NULL:
+        node.clients.previous = client
+    node.clients = client
+    node.client_count += 1
+    client_reset(node, client)
+    return client
+
+
+cdef void client_reset(Node* node, Client* client) noexcept nogil:
+    """The state of a fresh connection: what RESET goes back to."""
+    client.database = &node.databases[0]
+    client.resp = 2
+    client.authenticated = node.password == NULL
+    client.no_evict = False
+    client.no_touch = False
+    free(client.name)
+    client.name = NULL
+
+
+cdef void client_close(Node* node, Client* client) noexcept nogil:
+    """Close the socket now and the record at the end of the turn. Safe to call twice."""
+    if client.handle.kind == DEAD:
+        return
+    client.handle.kind = DEAD
+    close(client.handle.fd)
+    client.handle.fd = -1
+    client.closing = True
+    if client.previous != NULL:
+        client.previous.next = client.next
+    else:
+        node.clients = client.next
+    if client.next != NULL:
+        client.next.previous = client.previous
+    node.client_count -= 1
+    client.previous = NULL
+    client.next = node.dead
+    node.dead = client
+
+
+cdef void clients_bury(Node* node) noexcept nogil:
+    cdef Client* client
+    while node.dead != NULL:
+        client = node.dead
+        node.dead = client.next
+        input_clear(&client.input, &node.chunks)
+        output_clear(&client.output, &node.chunks)
+        free(client.name)
+        free(client.library_name)
+        free(client.library_version)
+        free(client)

@@ -1,0 +1,256 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Execute: frame, look the command up, check it, run its handler. See execute.pxd.
+
+Arguments are slices of the receive buffer: nothing is copied on the way to a handler, and nothing is allocated (the
+array of slices belongs to the node and grows to the longest request seen).
+"""
+
+from libc.stdint cimport uint64_t
+from libc.stdio cimport fprintf, snprintf, stderr
+from libc.stdlib cimport abort, free, malloc
+from libc.string cimport memset
+
+from proxy.wire.output cimport output_append, output_clear
+from proxy.wire.resp cimport (
+    ARGS_KEPT, BROKEN, FRAMED, Frame, FrameLimits, args_begin, args_next, frame_request, frame_reset, protocol_error,
+)
+from proxy.wire.rewrite cimport rewrite_request
+from proxy.wire.system cimport monotonic_us, realtime_us
+from storenode.answer cimport answer_arity, answer_error
+from storenode.arguments cimport copy_text
+from storenode.commands cimport command_find, command_find_under
+from storenode.evict cimport evict_for
+from storenode.keyspace cimport key_hash
+from storenode.table cimport table_prefetch, table_prefetch_entry
+from storenode.types cimport CONTAINER, DENYOOM, FAST, NO_AUTH, Call, Client, Node, Row, Slice
+
+cdef enum:
+    ARGV_KEPT = 4096           # slices kept between requests; a longer array is given back
+    TIMED_EVERY = 64           # FAST commands whose time is taken; a power of two
+    KEY_COST = 128             # bytes a key may take beyond those of its request: header, malloc, bucket
+    AHEAD_MOST = 16            # requests framed ahead of the one being executed
+    SHOWN = 128                # bytes of a command and its arguments repeated in an error
+
+
+cdef struct Ahead:             # a request that is framed and not executed yet
+    Frame frame
+    Row* row                   # NULL: not known, or not canonical
+    uint64_t hash              # of its first key; 0: it has none
+
+
+cdef inline Slice argument(const Frame* frame, int index) noexcept nogil:
+    """One of the first ARGS_KEPT arguments of a canonical request."""
+    cdef Slice text
+    text.data = frame.data + frame.args[index].offset
+    text.length = frame.args[index].length
+    return text
+
+
+cdef void read_arguments(Node* node, const Frame* frame) noexcept nogil:
+    cdef unsigned int index
+    cdef const char* at
+    if frame.argc > node.argv_room:
+        free(node.argv)
+        node.argv_room = frame.argc if frame.argc > ARGV_KEPT else ARGV_KEPT
+        node.argv = <Slice*> malloc(node.argv_room * sizeof(Slice))
+        if node.argv == NULL:
+            fprintf(stderr, "quench: out of memory for a request of %u arguments\n", frame.argc)
+            abort()
+    if frame.argc <= ARGS_KEPT:
+        for index in range(frame.argc):
+            node.argv[index].data = frame.data + frame.args[index].offset
+            node.argv[index].length = frame.args[index].length
+    else:
+        at = args_begin(frame)
+        for index in range(frame.argc):
+            at = args_next(at, &node.argv[index].data, &node.argv[index].length)
+    node.call.argv = node.argv
+    node.call.argc = <int> frame.argc
+
+
+cdef void answer_unknown(Call* call) noexcept nogil:
+    """Redis's text: the name and as many of the arguments as fit into 128 bytes."""
+    cdef char shown[SHOWN + 1]
+    cdef char text[512]
+    cdef int used, start
+    cdef int index = 1
+    copy_text(shown, sizeof(shown), &call.argv[0])
+    used = snprintf(text, sizeof(text), b"ERR unknown command '%s', with args beginning with: ", shown)
+    start = used
+    while index < call.argc and used - start < SHOWN:
+        copy_text(shown, SHOWN - (used - start) + 1, &call.argv[index])
+        used += snprintf(text + used, sizeof(text) - used, b"'%s' ", shown)
+        index += 1
+    answer_error(call, text)
+
+
+cdef void answer_unknown_under(Call* call, const Row* row) noexcept nogil:
+    cdef char shown[SHOWN + 1]
+    cdef char container[24]
+    cdef char text[256]
+    cdef int index
+    memset(container, 0, sizeof(container))
+    for index in range(row.name_length):
+        container[index] = row.name[index] - 32
+    copy_text(shown, sizeof(shown), &call.argv[1])
+    snprintf(text, sizeof(text), b"ERR unknown subcommand '%s'. Try %s HELP.", shown, container)
+    answer_error(call, text)
+
+
+cdef void execute(Node* node, Client* client, const Frame* frame, Row* row) noexcept nogil:
+    """Run one framed, canonical request; `row` is what command_find() says of its name."""
+    cdef Call* call = &node.call
+    cdef uint64_t started
+    cdef bint timed
+    read_arguments(node, frame)
+    call.failed = False
+    if row != NULL and row.flags & CONTAINER and call.argc > 1:
+        call.row = command_find_under(node, row, &call.argv[1])
+        if call.row == NULL:
+            row.rejected += 1
+            answer_unknown_under(call, row)
+            return
+        row = call.row
+    if row == NULL:
+        answer_unknown(call)
+        return
+    call.row = row
+    if (row.arity > 0 and call.argc != row.arity) or call.argc < -row.arity:
+        row.rejected += 1
+        answer_arity(call)
+        return
+    if not client.authenticated and not row.flags & NO_AUTH:
+        row.rejected += 1
+        answer_error(call, b"NOAUTH Authentication required.")
+        return
+    if (row.flags & DENYOOM and node.maxmemory and node.memory + frame.length + KEY_COST > node.maxmemory
+            and not evict_for(node, frame.length + KEY_COST)):
+        row.rejected += 1
+        answer_error(call, b"OOM command not allowed when used memory > 'maxmemory'.")
+        return
+    client.row = row
+    timed = not row.flags & FAST or node.stats.commands & (TIMED_EVERY - 1) == 0
+    started = monotonic_us() if timed else 0
+    row.handler(call)
+    if timed:
+        row.usec += (monotonic_us() - started) * (TIMED_EVERY if row.flags & FAST else 1)
+    row.calls += 1
+    node.stats.commands += 1
+    if call.failed:
+        row.failed += 1
+
+
+cdef bint execute_rewritten(Node* node, Client* client, Frame* frame) noexcept nogil:
+    """Run a request that is an inline command or uses Redis's slack, by way of its canonical form."""
+    cdef FrameLimits limits = FrameLimits(max_bulk=QUERY_BUFFER, trusted=True)
+    cdef Frame canonical
+    cdef Slice name
+    if rewrite_request(frame, &node.rewritten, &node.chunks) == BROKEN:
+        return False
+    if node.rewritten.length:
+        frame_reset(&canonical)
+        frame_request(&canonical, node.rewritten.first.data + node.rewritten.first.head, node.rewritten.length, &limits)
+        name = argument(&canonical, 0)
+        execute(node, client, &canonical, command_find(node, &name))
+        output_clear(&node.rewritten, &node.chunks)
+    return True
+
+
+cdef void look_ahead(Node* node, Client* client, Ahead* batch, int count) noexcept nogil:
+    """Find the rows of a batch and have the memory of its first keys fetched while the earlier ones are executed.
+
+    The keys of independent requests lie anywhere, and waiting for memory is half of what a GET costs otherwise.
+    """
+    cdef Ahead* next
+    cdef Slice name, key
+    cdef int index
+    for index in range(count):
+        next = &batch[index]
+        next.row = NULL
+        next.hash = 0
+        if next.frame.canonical and next.frame.argc:
+            name = argument(&next.frame, 0)
+            next.row = command_find(node, &name)
+            if next.row != NULL and next.row.first == 1 and next.frame.argc > 1:
+                key = argument(&next.frame, 1)
+                next.hash = key_hash(client.database, &key)
+                table_prefetch(client.database, next.hash)
+    for index in range(count):
+        if batch[index].hash:
+            table_prefetch_entry(client.database, batch[index].hash)
+
+
+cdef bint execute_batch(Node* node, Client* client, Ahead* batch, int count, size_t* used) noexcept nogil:
+    """Run framed requests in order; adds the bytes that are done with to `used`. False: the last one was broken."""
+    cdef Frame* frame
+    cdef int index
+    look_ahead(node, client, batch, count)
+    for index in range(count):
+        if client.closing:
+            break
+        if client.output.length > OUTPUT_SOFT:
+            client.parked = True
+            break
+        frame = &batch[index].frame
+        used[0] += frame.length
+        if frame.canonical and frame.argc:
+            execute(node, client, frame, batch[index].row)
+        elif not execute_rewritten(node, client, frame):
+            client.frame.error = frame.error
+            return False
+    return True
+
+
+cdef size_t execute_requests(Node* node, Client* client, const char* data, size_t length, size_t* need) noexcept nogil:
+    """Run what is complete of the `length` bytes at `data`; returns how many bytes are done with.
+
+    Stops early when too much output is unread (client.parked) or the client is closing. need[0]: bytes that the next
+    request will take, as far as known.
+    """
+    cdef Ahead[AHEAD_MOST] batch
+    cdef FrameLimits limits = FrameLimits(max_bulk=512 << 20, trusted=client.authenticated)
+    cdef char text[128]
+    cdef size_t used = 0
+    cdef size_t framed
+    cdef int status = FRAMED
+    cdef int count
+    node.call.client = client
+    node.call.database = client.database
+    node.call.output = &client.output
+    node.now_ms = <long long> (realtime_us() // 1000)
+    client.parked = client.output.length > OUTPUT_SOFT
+    need[0] = 0
+    while used < length and status == FRAMED and not client.closing and not client.parked:
+        framed = used
+        count = 0
+        batch[0].frame = client.frame
+        # What may be framed depends on whether an AUTH ahead of it succeeds, so before that one at a time.
+        while count < (AHEAD_MOST if client.authenticated else 1) and framed < length:
+            status = frame_request(&batch[count].frame, data + framed, length - framed, &limits)
+            if status != FRAMED:
+                client.frame = batch[count].frame
+                break
+            framed += batch[count].frame.length
+            count += 1
+            frame_reset(&client.frame)
+            if count < AHEAD_MOST:
+                frame_reset(&batch[count].frame)
+        if not execute_batch(node, client, batch, count, &used):
+            status = BROKEN
+        limits.trusted = client.authenticated
+        if client.parked:
+            frame_reset(&client.frame)
+        elif status == BROKEN and not client.closing:
+            output_append(&client.output, &node.chunks, text, protocol_error(&client.frame, text))
+            node.stats.errors += 1
+            client.closing = True
+        elif status != FRAMED:
+            need[0] = client.frame.need
+    if node.maxmemory and node.memory > node.maxmemory:
+        # A SETRANGE or a growing table took more than its request let expect.
+        evict_for(node, 0)
+    if node.argv_room > ARGV_KEPT:
+        free(node.argv)
+        node.argv = NULL
+        node.argv_room = 0
+    return length if client.closing else used
