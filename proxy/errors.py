@@ -139,7 +139,8 @@ _ROWS = (
     ErrorRow("draining", "ERR the proxy is shutting down; '{command}' was not sent", "draining"),
     ErrorRow("busy", "ERR the proxy has too many requests of its own to answer; '{command}' was dropped", "busy"),
     # nodes
-    ErrorRow("node_down", "ERR node {node} ({address}) of pool {pool} is down; '{command}' was not sent", "node_down"),
+    ErrorRow("node_down", "ERR node {node} ({address}) of pool {pool} is down: {reason}; '{command}' was not sent",
+             "node_down"),
     ErrorRow("pool_down", "ERR pool {pool} has no live node; '{command}' was not sent", "node_down"),
     ErrorRow("timeout_not_sent",
              "ERR '{command}' was not sent: node {node} ({address}) of pool {pool} took no request for {elapsed} ms",

@@ -13,7 +13,7 @@ successor first has the node kill it by its id, so that no old write lands after
 
 from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport abort, calloc, free, malloc
-from libc.string cimport memcpy, memset, strlen
+from libc.string cimport memcpy, memset, strncpy
 
 from proxy.engine.greeting cimport greeting_start
 from proxy.engine.mail cimport event_node
@@ -289,6 +289,7 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
         output_cut(&conn.output, &core.chunks, 0, <size_t> (offset - sent))
     conn.head_offset = offset
     conn.expired = 0
+    strncpy(conn.why, reason, sizeof(conn.why) - 1)
     event_node(core, EVENT_NODE, conn, reason)
 
 

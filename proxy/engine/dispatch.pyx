@@ -21,7 +21,7 @@ from proxy.engine.texts cimport error_field, error_local, error_words
 from proxy.engine.types cimport (
     CLIENT_BARRIER, CLIENT_TRUSTED, DATABASES, ERROR_ARITY, ERROR_BACKLOG, ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH,
     ERROR_NODE_DOWN, ERROR_NO_NODE, ERROR_RESERVED, ERROR_UNKNOWN_COMMAND, ERROR_UNKNOWN_SUBCOMMAND, EVENT_REQUEST,
-    FIELD_ADDRESS, FIELD_ARGUMENTS, FIELD_COMMAND, FIELD_LIMIT, FIELD_NODE, FIELD_POOL, LANE_CONTROL, LANE_ENGINE,
+    FIELD_ADDRESS, FIELD_ARGUMENTS, FIELD_COMMAND, FIELD_LIMIT, FIELD_NODE, FIELD_POOL, FIELD_REASON, LANE_CONTROL, LANE_ENGINE,
     LANE_FAST, LANE_MGET, LANE_MSET, LANE_SUM, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_CONTAINER, SLOT_MERGING, Client, Conn,
     Core, ErrorArgs, KeyRef, Merge, Node, Pool, Row,
 )
@@ -72,7 +72,7 @@ cdef inline int home(Core* core, Pool* pool, const char* key, size_t length) noe
 
 # -- errors before anything is sent -----------------------------------------------------------------------------------
 
-cdef int refuse(Core* core, Client* client, Row* row, int kind, Node* node) noexcept nogil:
+cdef int refuse(Core* core, Client* client, Row* row, int kind, Conn* conn) noexcept nogil:
     """Answer with an error of the proxy's own; the connection stays."""
     cdef ErrorArgs args
     cdef char number[32]
@@ -81,9 +81,13 @@ cdef int refuse(Core* core, Client* client, Row* row, int kind, Node* node) noex
         core.row_stats[row.index].rejected += 1
         error_words(&args, FIELD_COMMAND, row.full_name)
     error_words(&args, FIELD_POOL, client.pool.name)
-    if node != NULL:
-        error_words(&args, FIELD_NODE, node.name)
-        error_words(&args, FIELD_ADDRESS, node.address)
+    if conn != NULL:
+        error_words(&args, FIELD_NODE, conn.node.name)
+        error_words(&args, FIELD_ADDRESS, conn.node.address)
+        if conn.why[0]:
+            error_words(&args, FIELD_REASON, conn.why)
+        else:
+            error_words(&args, FIELD_REASON, b"it was ejected")
     if kind == ERROR_BACKLOG:
         error_field(&args, FIELD_LIMIT, number, write_number(number, <long long> client.pool.limits.backlog) - 2)
     error_local(core, client, kind, &args)
@@ -141,10 +145,10 @@ cdef Conn* usable(Core* core, Client* client, Row* row, Node* node, int bulk) no
     if conn == NULL or conn.state == 0:  # CONN_IDLE
         conn = conn_for(core, node, client.protocol, client.database, bulk)
     if conn.refusing:
-        refuse(core, client, row, ERROR_NODE_DOWN, node)
+        refuse(core, client, row, ERROR_NODE_DOWN, conn)
         return NULL
     if conn.output.length > client.pool.limits.backlog:
-        refuse(core, client, row, ERROR_BACKLOG, node)
+        refuse(core, client, row, ERROR_BACKLOG, conn)
         return NULL
     return conn
 

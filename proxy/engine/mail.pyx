@@ -9,8 +9,12 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport abort, calloc, free, malloc
 from libc.string cimport memcpy, memset, strlen
 
-from proxy.engine.types cimport Client, Conn, Core, Event, Order
+from proxy.engine.types cimport EVENT_OPEN, Client, Conn, Core, Event, Order
 from proxy.wire.mailbox cimport mailbox_post
+
+
+cdef enum:
+    TELL_US = 50000
 
 
 cdef bint event_post(Core* core, int kind, int pool, int node, int code, Client* client, uint32_t slot, uint64_t tag,
@@ -40,7 +44,14 @@ cdef bint event_post(Core* core, int kind, int pool, int node, int code, Client*
 
 
 cdef void event_node(Core* core, int kind, Conn* conn, const char* reason) noexcept nogil:
-    """Post what happened to a node connection; `code` is its failures in a row, `tag` whether it is unusable now."""
+    """Post what happened to a node connection; `code` is its failures in a row, `tag` whether it is unusable now.
+
+    What does not end the connection is told at most once in TELL_US: a node may fail a million requests a second.
+    """
+    if kind != EVENT_OPEN and conn.handle.fd >= 0:
+        if core.now_us - conn.told_us < TELL_US:
+            return
+        conn.told_us = core.now_us
     event_post(core, kind, conn.node.pool.index, conn.node.index, <int> conn.failures, NULL, 0,
                1 if conn.handle.fd < 0 else 0, reason, 0 if reason == NULL else strlen(reason))
 

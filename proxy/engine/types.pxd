@@ -311,6 +311,8 @@ cdef struct Conn:
     uint8_t kill               # the predecessor died with requests on their way
     int64_t id                 # CLIENT ID at the node; 0: unknown
     int64_t old_id
+    uint64_t told_us           # last EVENT_SICK or report of timeouts
+    char why[96]               # why it is down, for the errors of refused requests
     char run[41]               # run_id of the node; empty: unknown
     char old_run[41]
 
