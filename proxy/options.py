@@ -160,6 +160,10 @@ OPTIONS: tuple[Option, ...] = (
         least=1024,
     ),
     Option("limits.output_hard", "size", "unread replies of a client, from where it is closed", least=1024),
+    Option(
+        "limits.output_total", "size",
+        "replies of all clients together, beyond which a client gets one reply at a time", least=1024,
+    ),
     Option("limits.query_buffer", "size", "waiting requests of a client, from where it is not read from", least=1024),
     Option(
         "limits.input_total", "size",

@@ -53,6 +53,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     window: int = 1024
     output_soft: int = 1 << 20
     output_hard: int = 1 << 30
+    output_total: int = 1 << 30
     query_buffer: int = 1 << 30
     input_total: int = 384 << 20
     backlog: int = 256 << 20

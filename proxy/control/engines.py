@@ -140,9 +140,10 @@ class Engines:
                 # A unix socket has one listener: its clients are shared out by hand-over alone.
                 listeners[index].append(-1 if pool.listen.path else self._another(pool, name))
         self._group = EngineGroup(count)
-        limit = min(pool.limits.input_total for pool in settings.pools) // count
+        input_limit = min(pool.limits.input_total for pool in settings.pools) // count
+        output_limit = min(pool.limits.output_total for pool in settings.pools) // count
         self.engines = [
-            Engine(self._group, index, b"quench:%d:%d" % (os.getpid(), index), limit) for index in range(count)
+            Engine(self._group, index, b"quench:%d:%d" % (os.getpid(), index), input_limit, output_limit) for index in range(count)
         ]
         for index, engine in enumerate(self.engines):
             engine.add_pools([

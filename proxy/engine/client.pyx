@@ -42,6 +42,11 @@ cdef extern from *:
     unsigned long long quench_next_id(unsigned long long* at) nogil
 
 
+cdef enum:
+    FIRST_WINDOW = 64          # requests at nodes before anything is known of a client's replies
+    MEAN_SLACK = 4             # times output_soft that expected replies may amount to
+
+
 # -- coming and going -------------------------------------------------------------------------------------------------
 
 cdef Client* client_open(Core* core, Pool* pool, int fd) noexcept nogil:
@@ -120,15 +125,25 @@ cdef void interest(Core* core, Client* client) noexcept nogil:
     poll_want(&core.poll, &client.handle, wanted)
 
 
-cdef inline bint blocked(Client* client) noexcept nogil:
-    """May the next request not start now?"""
+cdef inline bint blocked(Core* core, Client* client) noexcept nogil:
+    """May the next request not start now?
+
+    What replies on their way will probably add is counted by their mean size, so that a pipeline of large reads is
+    dispatched a few at a time; before a client's first reply, FIRST_WINDOW requests are let go.
+    """
+    cdef uint32_t in_flight = client.tail - client.head
+    cdef size_t unread = client_unread(client)
     if client.flags & (CLIENT_BARRIER | CLIENT_CLOSING):
         if client.flags & CLIENT_CLOSING or client.head != client.tail:
             return True
         client.flags &= ~(<uint32_t> CLIENT_BARRIER)
-    if client.tail - client.head >= client.pool.limits.window:
+    if in_flight >= (client.pool.limits.window if client.reply_mean else FIRST_WINDOW):
         return True
-    return client_unread(client) > client.pool.limits.output_soft
+    if unread > client.pool.limits.output_soft:
+        return True
+    if <size_t> in_flight * client.reply_mean > MEAN_SLACK * client.pool.limits.output_soft:
+        return True
+    return core.chunks.total > core.output_limit and (unread or in_flight)
 
 
 cdef void client_readable(Core* core, Client* client) noexcept nogil:
@@ -174,7 +189,7 @@ cdef void client_take(Core* core, Client* client, const char* data, size_t lengt
     limits.max_bulk = client.pool.limits.max_bulk
     client.flags &= ~(<uint32_t> CLIENT_PARKED)
     while used < length:
-        if blocked(client):
+        if blocked(core, client):
             client.flags |= CLIENT_PARKED
             break
         limits.trusted = (client.flags & CLIENT_TRUSTED) != 0
@@ -266,7 +281,7 @@ cdef void keep(Core* core, Client* client, const char* data, size_t length, size
 
 cdef void client_resume(Core* core, Client* client) noexcept nogil:
     """Go on with parked input, if something changed."""
-    if client.flags & CLIENT_PARKED and not blocked(client) and client.input.chunk != NULL:
+    if client.flags & CLIENT_PARKED and not blocked(core, client) and client.input.chunk != NULL:
         client_take(core, client, client.input.chunk.data + client.input.chunk.head, input_length(&client.input))
 
 

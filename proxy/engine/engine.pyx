@@ -106,7 +106,7 @@ cdef class EngineGroup:
 cdef class Engine:
     """One data-plane thread: build with add_pool(), then run() it in a thread of its own."""
 
-    def __cinit__(self, EngineGroup group, int index, bytes agent, size_t input_limit):
+    def __cinit__(self, EngineGroup group, int index, bytes agent, size_t input_limit, size_t output_limit):
         cdef Core* core
         self.group = group
         self.index = index
@@ -119,6 +119,7 @@ cdef class Engine:
         core.peers = &group.peers
         core.agent = PyBytes_AS_STRING(agent)
         core.input_limit = input_limit
+        core.output_limit = output_limit
         core.random_state = <uint64_t> int.from_bytes(os.urandom(8), "little") | 1
         core.scratch = <char*> malloc(SCRATCH + 64)
         core.now_us = monotonic_us()

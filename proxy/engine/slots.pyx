@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Slots: growing the ring, holding early replies, draining what became due. See slots.pxd."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport abort, free, malloc
 from libc.string cimport memcpy
 
@@ -33,8 +33,16 @@ cdef void slots_grow(Core* core, Client* client) noexcept nogil:
     client.mask = size - 1
 
 
+cdef inline void learn(Client* client, size_t length) noexcept nogil:
+    """Move the mean size of replies an eighth of the way to this one; never back to zero."""
+    cdef int64_t mean = client.reply_mean
+    mean += (<int64_t> length - mean) // 8 if mean else <int64_t> length
+    client.reply_mean = <uint32_t> (mean if mean > 0 else 1)
+
+
 cdef void slot_fill(Core* core, Client* client, uint32_t number, const char* data, size_t length) noexcept nogil:
     """The reply of slot `number` is here."""
+    learn(client, length)
     if number == client.head:
         output_append(&client.output, &core.chunks, data, length)
         client.head += 1
@@ -79,6 +87,7 @@ cdef void slot_hold(Core* core, Client* client, Slot* slot, const char* data, si
 cdef void slot_fill_chunk(Core* core, Client* client, uint32_t number, Chunk* chunk) noexcept nogil:
     """The reply of slot `number` is all of `chunk`, which is taken over."""
     cdef Slot* slot
+    learn(client, chunk.tail - chunk.head)
     if number == client.head:
         output_move(&client.output, &core.chunks, chunk)
         client.head += 1

@@ -225,6 +225,7 @@ cdef struct Client:
     Chunk* held                # replies that came before their turn
     uint32_t held_count
     size_t held_bytes
+    uint32_t reply_mean        # bytes of a reply, smoothed over the last few; 0: none came yet
     Output output
     Input input
     size_t need                # bytes of the incomplete request, as far as known
@@ -433,6 +434,7 @@ cdef struct Core:
     uint8_t moved              # the request being dispatched was taken over as a chunk
     size_t input_reserved      # bytes: the meter of all client inputs
     size_t input_limit
+    size_t output_limit        # bytes of chunks beyond which a client gets one reply at a time
     Pool* pools
     int pool_count
     Row* rows
