@@ -35,26 +35,25 @@ from proxy.wire.input cimport READ_SOME, SCRATCH, Input, input_length, input_rea
 from proxy.wire.output cimport Output, output_consume
 from proxy.wire.poll cimport wake_open
 from proxy.wire.resp cimport FRAMED, Frame, FrameLimits, frame_request, frame_reset
-from proxy.wire.system cimport CLOCK_MONOTONIC, clock_gettime, timespec
+from proxy.wire.system cimport CLOCK_MONOTONIC, clock_gettime, close, timespec
 
 STATES = ("idle", "lost", "down", "connecting", "greeting", "open")
 
 
 cdef class Probe(Engine):
     """An Engine, built and given its pools as any, that is fed by hand instead of being run."""
-    cdef int reader
-    cdef object writer
-    cdef object ends
+    cdef int reader            # the ends of the socket pair
+    cdef int writer
 
-    def __init__(self, *args):
-        self.ends = socket.socketpair()
-        self.writer = self.ends[0]
-        self.reader = self.ends[1].fileno()
-        self.ends[1].setblocking(False)
+    def __cinit__(self, *args):
+        reader, writer = socket.socketpair()
+        reader.setblocking(False)
+        self.reader = reader.detach()
+        self.writer = writer.detach()
 
     def __dealloc__(self):
-        for end in self.ends or ():
-            end.close()
+        close(self.reader)
+        close(self.writer)
 
     cdef Client* client(self, uint64_t number) except NULL:
         cdef Client* client = self.core.clients
@@ -87,10 +86,10 @@ cdef class Probe(Engine):
 
     # -- clients ----------------------------------------------------------------------------------------------------
 
-    def open(self, int pool=0):
-        """A new client; its id."""
+    def open(self, int pool=0, int fd=-1):
+        """A new client; its id. With a socket `fd`, which the engine then owns, run_once() serves it as usual."""
         self.core.peers.clients[self.core.index] += 1
-        return client_open(self.core, &self.core.pools[pool], -1).id
+        return client_open(self.core, &self.core.pools[pool], fd).id
 
     def feed(self, uint64_t number, bytes data):
         """The client sends; how many bytes the engine was willing to read. Stops where it leaves the socket unread."""
@@ -113,13 +112,15 @@ cdef class Probe(Engine):
                     and client.input.chunk.tail == client.input.chunk.capacity):
                 starve(core, client)
                 return done
-            self.writer.send(data[done:done + room_of(&client.input)])
+            os.write(self.writer, data[done:done + room_of(&client.input)])
             if input_read(&client.input, &core.chunks, core.scratch, self.reader, &core.input_reserved,
                           &at, &length) != READ_SOME:
                 raise AssertionError("what was fed cannot be read")
             client.received += length - before
             core.counters.bytes_in += length - before
             client.active_us = core.now_us
+            if core.privileged == client:
+                core.privileged_us = core.now_us
             done += length - before
             client_take(core, client, at, length)
         return done
@@ -167,6 +168,7 @@ cdef class Probe(Engine):
             conn.refusing = 0
             conn.kill = 0
             conn.failures = 0
+            conn.why[0] = 0
             conn.since_us = core.now_us
             conn.used_us = core.now_us
             conn.stuck = 1
@@ -191,7 +193,7 @@ cdef class Probe(Engine):
         cdef size_t length, before, done = 0
         while done < <size_t> len(data) and conn.handle.fd >= 0:
             before = input_length(&conn.input)
-            self.writer.send(data[done:done + room_of(&conn.input)])
+            os.write(self.writer, data[done:done + room_of(&conn.input)])
             if input_read(&conn.input, &core.chunks, core.scratch, self.reader, NULL, &at, &length) != READ_SOME:
                 raise AssertionError("what was fed cannot be read")
             done += length - before

@@ -144,7 +144,7 @@ def test_a_node_that_is_down_sends_nothing_anywhere():
     engine.turn()
     assert engine.conn_state(conn(2))["state"] == "down"
     client = ask(engine, [b"MSET", key_on(0, 3), b"1", key_on(1, 3), b"2", key_on(2, 3), b"3"])
-    assert engine.take(client) == b"-ERR node n2 (10.0.0.2:6379) of pool p is down; 'mset' was not sent\r\n"
+    assert engine.take(client) == b"-ERR node n2 (10.0.0.2:6379) of pool p is down: no address; 'mset' was not sent\r\n"
     assert engine.sent(conn(0)) == engine.sent(conn(1)) == b""
     settle(engine)
 
