@@ -12,3 +12,4 @@ cdef void client_resume(Core* core, Client* client) noexcept nogil
 cdef void client_flush(Core* core, Client* client) noexcept nogil
 cdef void client_close(Core* core, Client* client) noexcept nogil
 cdef void clients_admit(Core* core) noexcept nogil
+cdef void starve(Core* core, Client* client) noexcept nogil

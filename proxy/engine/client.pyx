@@ -7,7 +7,8 @@ are still received and wait in its input (it is *parked*) up to `query_buffer`; 
 
 Input memory is bounded for all clients together (`input_limit`): what an announced argument needs is reserved when
 its length is read. Where that does not fit, the client waits in `core.starved`; the longest waiting one is admitted
-in any case, one at a time, so that there is always one that can finish.
+in any case, one at a time, so that there is always one that can finish; if it sends nothing for PATIENCE_US, the next
+one has its turn.
 """
 
 from libc.stdint cimport uint32_t
@@ -45,6 +46,7 @@ cdef extern from *:
 cdef enum:
     FIRST_WINDOW = 64          # requests at nodes before anything is known of a client's replies
     MEAN_SLACK = 4             # times output_soft that expected replies may amount to
+    PATIENCE_US = 1000000
 
 
 # -- coming and going -------------------------------------------------------------------------------------------------
@@ -174,6 +176,8 @@ cdef void client_readable(Core* core, Client* client) noexcept nogil:
     client.received += length - before
     core.counters.bytes_in += length - before
     client.active_us = core.now_us
+    if core.privileged == client:
+        core.privileged_us = core.now_us
     client_take(core, client, data, length)
 
 
@@ -283,6 +287,9 @@ cdef void client_resume(Core* core, Client* client) noexcept nogil:
     """Go on with parked input, if something changed."""
     if client.flags & CLIENT_PARKED and not blocked(core, client) and client.input.chunk != NULL:
         client_take(core, client, client.input.chunk.data + client.input.chunk.head, input_length(&client.input))
+        # Nothing else would look again at a client that shut its side, if what it left is not worth an answer.
+        if client.flags & CLIENT_ENDED and not client.flags & CLIENT_PARKED:
+            client_ready(core, client)
 
 
 # -- input memory -----------------------------------------------------------------------------------------------------
@@ -308,12 +315,13 @@ cdef void clients_admit(Core* core) noexcept nogil:
     cdef size_t have
     while core.starved_first != NULL:
         client = core.starved_first
-        if client.handle.kind != DEAD:
-            have = 0 if client.input.chunk == NULL else client.input.chunk.capacity
+        if client.handle.kind != DEAD and client.input.chunk != NULL:
+            have = client.input.chunk.capacity
             if core.input_reserved + (client.need - have if client.need > have else 0) > core.input_limit:
-                if core.privileged != NULL:
+                if core.privileged != NULL and core.now_us - core.privileged_us < PATIENCE_US:
                     return
                 core.privileged = client
+                core.privileged_us = core.now_us
         core.starved_first = client.next_starved
         if core.starved_first == NULL:
             core.starved_last = NULL

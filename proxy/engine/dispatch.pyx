@@ -232,70 +232,71 @@ cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept 
     return split(core, client, row, frame, count)
 
 
+cdef struct Part:              # of a split command: what one node gets
+    Conn* conn
+    size_t start               # bytes in its output before
+    uint32_t keys
+
+
 cdef int split(Core* core, Client* client, Row* row, Frame* frame, int count) noexcept nogil:
-    """One sub-request a node, in the order in which the nodes first occur."""
+    """One sub-request a node, in the order in which the nodes first occur. Costs one pass over nodes and keys."""
     cdef Pool* pool = client.pool
-    cdef uint32_t* part_of_node
-    cdef uint32_t* sizes
-    cdef int* nodes
-    cdef Conn* conn
+    cdef Part* parts = <Part*> malloc(pool.node_count * sizeof(Part))
+    cdef uint32_t* numbers = <uint32_t*> calloc(pool.node_count, sizeof(uint32_t))  # by node: its part's, from 1
+    cdef Part* part
     cdef Merge* merge
-    cdef uint32_t slot, part, parts = 0
+    cdef uint32_t slot, number, used = 0
     cdef int index
-    cdef size_t start
     cdef const char* value
     cdef size_t value_length
     cdef KeyRef* key
-    # Every connection must take its part before anything is sent: a split that fails at once leaves no half behind.
-    part_of_node = <uint32_t*> calloc(pool.node_count, sizeof(uint32_t))
-    sizes = <uint32_t*> calloc(pool.node_count, sizeof(uint32_t))
-    nodes = <int*> malloc(pool.node_count * sizeof(int))
-    if part_of_node == NULL or sizes == NULL or nodes == NULL:
+    if parts == NULL or numbers == NULL:
         abort()
+    # Every connection must take its part before anything is sent: a split that fails at once leaves no half behind.
     for index in range(count):
         key = &core.keys[index]
-        if part_of_node[key.node] == 0:
-            if usable(core, client, row, &pool.nodes[key.node], 0) == NULL:
-                free(part_of_node)
-                free(sizes)
-                free(nodes)
+        if numbers[key.node] == 0:
+            parts[used].conn = usable(core, client, row, &pool.nodes[key.node], 0)
+            if parts[used].conn == NULL:
+                free(parts)
+                free(numbers)
                 return DONE
-            nodes[parts] = key.node
-            parts += 1
-            part_of_node[key.node] = parts
-        sizes[part_of_node[key.node] - 1] += 1
+            parts[used].keys = 0
+            used += 1
+            numbers[key.node] = used
+        parts[numbers[key.node] - 1].keys += 1
     merge = merge_new(core, row.lane, pool.nil_on_error, <uint32_t> count)
-    merge.parts = parts
-    merge.waiting = parts
-    for index in range(count):
-        merge.part_of[index] = <uint16_t> (part_of_node[core.keys[index].node] - 1)
+    merge.parts = used
+    merge.waiting = used
     slot = slot_push(core, client, row.index)
     client.slots[slot & client.mask].state = SLOT_MERGING
     client.slots[slot & client.mask].at = <size_t> merge
     core.row_stats[row.index].calls += 1
     core.counters.split += 1
-    for part in range(parts):
-        conn = conn_for(core, &pool.nodes[nodes[part]], client.protocol, client.database, 0)
-        pool.nodes[nodes[part]].requests += 1
-        start = conn.output.length
-        output_number(&conn.output, &core.chunks, c'*',
-                      1 + <long long> sizes[part] * (2 if row.lane == LANE_MSET else 1))
-        output_bulk(&conn.output, &core.chunks, frame.data + frame.args[0].offset, frame.args[0].length)
-        for index in range(count):
-            key = &core.keys[index]
-            if key.node != nodes[part]:
-                continue
-            output_bulk(&conn.output, &core.chunks, key.data, key.length)
-            if row.lane == LANE_MSET:
-                # The value is the next argument: behind the key's CRLF.
-                args_next(key.data + key.length + 2, &value, &value_length)
-                output_bulk(&conn.output, &core.chunks, value, value_length)
+    for number in range(used):
+        part = &parts[number]
+        part.start = part.conn.output.length
+        output_number(&part.conn.output, &core.chunks, c'*',
+                      1 + <long long> part.keys * (2 if row.lane == LANE_MSET else 1))
+        output_bulk(&part.conn.output, &core.chunks, frame.data + frame.args[0].offset, frame.args[0].length)
+    for index in range(count):
+        key = &core.keys[index]
+        number = numbers[key.node] - 1
+        part = &parts[number]
+        merge.part_of[index] = <uint16_t> number
+        output_bulk(&part.conn.output, &core.chunks, key.data, key.length)
+        if row.lane == LANE_MSET:
+            # The value is the next argument: behind the key's CRLF.
+            args_next(key.data + key.length + 2, &value, &value_length)
+            output_bulk(&part.conn.output, &core.chunks, value, value_length)
+    for number in range(used):
+        part = &parts[number]
+        part.conn.node.requests += 1
         # Nothing of its own is appended: the bytes are in place already.
-        conn_expect(core, conn, client, slot, part, row.index, conn.output.length - start)
-        conn_touch(core, conn)
-    free(part_of_node)
-    free(sizes)
-    free(nodes)
+        conn_expect(core, part.conn, client, slot, number, row.index, part.conn.output.length - part.start)
+        conn_touch(core, part.conn)
+    free(parts)
+    free(numbers)
     return DONE
 
 

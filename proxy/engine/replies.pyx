@@ -204,6 +204,7 @@ cdef void greeted(Core* core, Conn* conn, const char* data, size_t size) noexcep
         conn.refusing = 0
         conn.kill = 0
         conn.failures = 0
+        conn.why[0] = 0
         conn.since_us = core.now_us
         conn.used_us = core.now_us
         core.counters.reconnects += 1

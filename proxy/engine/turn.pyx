@@ -14,7 +14,7 @@ from proxy.engine.orders cimport drain_step, orders_take
 from proxy.engine.replies cimport conn_readable
 from proxy.engine.slots cimport client_ready
 from proxy.engine.types cimport (
-    CLIENT, CLIENT_ENDED, CLIENT_PARKED, CLIENT_READY, CONN, CONN_CONNECTING, CONNS, DEAD, INBOX, LISTENER, WAKE, Client, Conn, Core,
+    CLIENT, CLIENT_PARKED, CLIENT_READY, CONN, CONN_CONNECTING, CONNS, DEAD, INBOX, LISTENER, WAKE, Client, Conn, Core,
     Node, Pool,
 )
 from proxy.wire.chunk cimport pool_trim
@@ -154,8 +154,6 @@ cdef void turn_end(Core* core) noexcept nogil:
                 client_flush(core, client)
                 if client.handle.kind != DEAD and client.flags & CLIENT_PARKED:
                     client_resume(core, client)
-                    if client.flags & CLIENT_ENDED:
-                        client_ready(core, client)  # its last request may have been the one resumed: look again
             client = following
     while waiting != NULL:
         client = waiting

@@ -448,6 +448,7 @@ cdef struct Core:
     Client* starved_first
     Client* starved_last
     Client* privileged         # the one that may exceed input_limit
+    uint64_t privileged_us     # when it was admitted, or last sent something
     Conn* touched
     Client* graveyard          # closed in this turn: freed at its end, when no list or event can name them
     KeyRef* keys

@@ -1,0 +1,99 @@
+"""The micro-benchmark: what one request costs the engine, without sockets, kernel or Python in the measured loops.
+
+One client asks 64 single-key requests at a time of two nodes; the same recorded bytes go through a `Probe` over and
+over, the loops and the clock being C. Each figure is the minimum of 20 repetitions, in nanoseconds per request.
+
+    python -m bench.micro [--json]
+
+`framing`, `lookup` and `routing` are parts of `take`, timed alone. `take` is everything from received bytes to queued
+request, `reply` from a node's bytes to the client's output, `end` the end of the turn, `empty` the release of the sent
+buffers; `turn` is the sum of these four.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from proxy.engine.engine import EngineGroup
+from proxy.engine.probe import Probe
+from proxy.engine.ring import Placement
+
+DEPTH = 64
+NODES = 2
+VALUE = b"v" * 64
+ROUNDS = 1000
+REPETITIONS = 20
+PARTS = ("framing", "lookup", "routing", "take", "reply", "end", "empty", "turn")
+HUGE = 1 << 31
+
+
+def words(*arguments: bytes) -> bytes:
+    return b"*%d\r\n" % len(arguments) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in arguments)
+
+
+def operations() -> dict[str, tuple[list[list[bytes]], bytes]]:
+    """The requests of one pass by operation, and the reply to each of them."""
+    keys = [b"key:%012d" % (index * 7919) for index in range(DEPTH)]
+    return {
+        "GET": ([[b"GET", key] for key in keys], b"$%d\r\n%s\r\n" % (len(VALUE), VALUE)),
+        "SET": ([[b"SET", key, VALUE] for key in keys], b"+OK\r\n"),
+    }
+
+
+def prepare() -> tuple[Probe, Placement]:
+    """An engine whose one pool has two open nodes."""
+    placement = Placement([b"n%d" % node for node in range(NODES)], [1] * NODES)
+    engine = Probe(EngineGroup(1), 0, b"quench:0:0", HUGE)
+    limits = dict.fromkeys(
+        ("window", "output_soft", "output_hard", "query_buffer", "backlog", "bulk", "max_bulk", "most_tombstones"),
+        1 << 30)
+    limits |= dict.fromkeys(("most_clients", "timeout_us", "connect_timeout_us", "tombstone_us"), 0)
+    engine.add_pools([{
+        "name": b"micro", "listener": -1, "unix_socket": False, "placement": placement, "auto_eject": False,
+        "nil_on_error": False, "database": 0, "password": None, "node_auth": [],
+        "nodes": [(b"n%d" % node, b"n%d" % node) for node in range(NODES)], "limits": limits,
+    }])
+    for node in range(NODES):
+        engine.connect(node)
+    return engine, placement
+
+
+def measure(rounds: int = ROUNDS, repetitions: int = REPETITIONS) -> dict[str, dict[str, float]]:
+    """By operation and part: nanoseconds per request, the minimum of `repetitions` of `rounds` passes each."""
+    engine, placement = prepare()
+    found = {}
+    for operation, (requests, reply) in operations().items():
+        data = b"".join(words(*request) for request in requests)
+        nodes = [placement.node(request[1]) for request in requests]
+        replies = [reply * nodes.count(node) for node in range(NODES)]
+        client = engine.open()
+        best = dict.fromkeys(PARTS, float("inf"))
+        for _ in range(repetitions):
+            spent = [*engine.time_parts(data, DEPTH, rounds), *engine.time_turns(client, data, replies, rounds)]
+            spent.append(sum(spent[3:]))
+            for part, total in zip(PARTS, spent, strict=True):
+                best[part] = min(best[part], total / (rounds * DEPTH))
+        found[operation] = {part: round(value, 1) for part, value in best.items()}
+        engine.close(client)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.micro", description=__doc__.partition("\n")[0])
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="passes of 64 requests in a repetition")
+    options = parser.parse_args()
+    found = measure(options.rounds)
+    if options.json:
+        print(json.dumps({"unit": "ns per request", "depth": DEPTH, "nodes": NODES, "value_bytes": len(VALUE),
+                          "repetitions": REPETITIONS, "operations": found}, indent=2))
+        return
+    print(f"ns per request: {DEPTH} deep, {NODES} nodes, {len(VALUE)}-byte values, minimum of {REPETITIONS}")
+    print("".join(f"{name:>9}" for name in ("", *PARTS)))
+    for operation, figures in found.items():
+        print(f"{operation:>9}" + "".join(f"{figures[part]:9.1f}" for part in PARTS))
+
+
+if __name__ == "__main__":
+    main()

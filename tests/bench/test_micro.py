@@ -1,0 +1,31 @@
+"""The micro-benchmark runs, and its parts add up."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from bench import micro
+
+
+def test_it_runs_and_prints_json():
+    done = subprocess.run([sys.executable, "-m", "bench.micro", "--json", "--rounds", "2"], capture_output=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["unit"] == "ns per request"
+    for figures in found["operations"].values():
+        assert tuple(figures) == micro.PARTS and all(figures[part] > 0 for part in micro.PARTS)
+
+
+def test_the_table(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["micro", "--rounds", "2"])
+    micro.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == list(micro.PARTS) and [line.split()[0] for line in lines[2:]] == ["GET", "SET"]
+
+
+def test_replies_that_do_not_fit_are_noticed():
+    engine, _ = micro.prepare()
+    client = engine.open()
+    with pytest.raises(ValueError, match="do not fit"):
+        engine.time_turns(client, micro.words(b"GET", b"a"), [b"", b""], 1)
