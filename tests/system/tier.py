@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,14 +20,17 @@ from pathlib import Path
 from typing import Any
 
 import hiredis
-import pytest
 
 from proxy.wire import inspect
+from tests.redis_server import needs_redis_server
+
+__all__ = [
+    "PATIENCE", "Link", "Process", "Proxy", "RedisNode", "free_port", "needs_redis_server", "redis_nodes",
+    "running_proxy", "until",
+]  # fmt: skip
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0  # seconds that anything may take on a busy machine before a test fails
-
-needs_redis_server = pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
 
 
 def free_port() -> int:
@@ -90,6 +92,16 @@ class Link:
         items = [bytes(item) for item in framed.items[:count]]
         del self._raw[: sum(map(len, items))]
         return items
+
+    def exactly(self, size: int) -> bytearray:
+        """The next ``size`` bytes, past the reader."""
+        data = bytearray(size)
+        view = memoryview(data)
+        while view:
+            if not (count := self.socket.recv_into(view)):
+                raise ConnectionError("the connection was closed")
+            view = view[count:]
+        return data
 
     def ended(self) -> bool:
         """Wait for the peer to close; True when it did and had nothing more to say."""
