@@ -1,11 +1,12 @@
 """A storage node that misbehaves on order, and remembers what it was asked.
 
 It speaks enough of Redis to be greeted by the proxy (HELLO, AUTH, SELECT, INFO, CLIENT …) and to keep strings. Tests
-tell it how to treat a command instead: `node.treat("GET", hang)`. A treatment gets the link, the words and the honest
-answer, and writes what it likes, or nothing. One thread a connection; the log is in the order of arrival.
+tell it how to treat a command instead: `node.treat("GET", hang)`. A treatment gets the connection, the words and a
+function that does what was asked and gives the honest answer; it writes what it likes, or nothing. One thread a
+connection; the log is in the order of arrival.
 
     say(b"…")         this instead of the honest answer        half       half of the answer, then close
-    hang              no answer at all                         garbage    bytes that are not RESP
+    hang              nothing any more on this connection      garbage    bytes that are not RESP
     close             close at once                            twice      the answer, and one that nobody asked for
     Gate()            answers that wait until it is opened
 
@@ -22,7 +23,8 @@ from typing import Any, NamedTuple
 
 import hiredis
 
-Treatment = Callable[["Connection", list[bytes], bytes], None]
+Answer = Callable[[], bytes]  # does what was asked, and gives the honest answer
+Treatment = Callable[["Connection", list[bytes], Answer], None]
 
 
 class Entry(NamedTuple):
@@ -41,12 +43,15 @@ class Connection:
         self.link = link
         self.number = number
         self.name = b""
+        self.dead = False
+        self.deaf = False
 
     def write(self, data: bytes) -> None:
         with suppress(OSError):
             self.link.sendall(data)
 
     def close(self) -> None:
+        self.dead = True
         with suppress(OSError):
             self.link.shutdown(socket.SHUT_RDWR)
 
@@ -175,13 +180,12 @@ class ChaosNode:
         with self._lock:
             self.log.append(Entry(connection.number, connection.name, words))
             treatment = self._treatments.get(name)
-        answer = self._do(connection, name, words)
-        if self.mute:
+        if self.mute or connection.deaf:
             return
         if treatment is None:
-            connection.write(answer)
+            connection.write(self._do(connection, name, words))
         else:
-            treatment(connection, words, answer)
+            treatment(connection, words, lambda: self._do(connection, name, words))
 
     def _do(self, connection: Connection, name: bytes, words: Sequence[bytes]) -> bytes:
         sub = words[1].upper() if len(words) > 1 else b""
@@ -222,44 +226,58 @@ def say(data: bytes) -> Treatment:
     return lambda connection, words, answer: connection.write(data)
 
 
-def hang(connection: Connection, words: list[bytes], answer: bytes) -> None:
-    """Never answer."""
+def hang(connection: Connection, words: list[bytes], answer: Answer) -> None:
+    """Never answer, nor anything that follows on this connection."""
+    connection.deaf = True
 
 
-def close(connection: Connection, words: list[bytes], answer: bytes) -> None:
+def close(connection: Connection, words: list[bytes], answer: Answer) -> None:
     connection.close()
 
 
-def half(connection: Connection, words: list[bytes], answer: bytes) -> None:
-    connection.write(answer[: len(answer) // 2])
+def half(connection: Connection, words: list[bytes], answer: Answer) -> None:
+    whole = answer()
+    connection.write(whole[: len(whole) // 2])
     connection.close()
 
 
-def garbage(connection: Connection, words: list[bytes], answer: bytes) -> None:
+def garbage(connection: Connection, words: list[bytes], answer: Answer) -> None:
     connection.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
-def twice(connection: Connection, words: list[bytes], answer: bytes) -> None:
-    connection.write(answer + b"+nobody asked\r\n")
+def twice(connection: Connection, words: list[bytes], answer: Answer) -> None:
+    connection.write(answer() + b"+nobody asked\r\n")
 
 
 class Gate:
-    """Answers, those of `key` only if one is given, wait at the gate, and so does all that follows on the connection."""
+    """What was asked, with `word` in it if one is given, is done only when the gate opens.
 
-    def __init__(self, key: bytes | None = None) -> None:
-        self._key = key
+    Like Redis, the node does nothing any more for a connection that was killed meanwhile.
+    """
+
+    def __init__(self, word: bytes | None = None) -> None:
+        self._word = word
         self._open = threading.Event()
         self._here = threading.Event()
+        self._passed = threading.Event()
 
-    def __call__(self, connection: Connection, words: list[bytes], answer: bytes) -> None:
-        if self._key is None or self._key in words:
+    def __call__(self, connection: Connection, words: list[bytes], answer: Answer) -> None:
+        held = self._word is None or self._word in words
+        if held:
             self._here.set()
             self._open.wait(60)
-        connection.write(answer)
-
-    def open(self) -> None:
-        self._open.set()
+        if not connection.dead:
+            connection.write(answer())
+        if held:
+            self._passed.set()
 
     def wait_for_one(self) -> None:
         """Until a request stands at the gate."""
         assert self._here.wait(10)
+
+    def open(self) -> None:
+        self._open.set()
+
+    def wait_until_passed(self) -> None:
+        """Until the request that stood at the gate is done, or dropped with its connection."""
+        assert self._passed.wait(10)

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from tests.helpers import request
-from tests.system.tier import needs_redis_server, redis_nodes, running_proxy, until
+from tests.redis_server import needs_redis_server
+from tests.system.tier import running_nodes, running_proxy, until
 
 pytestmark = needs_redis_server
 
@@ -22,7 +23,7 @@ def value(number):
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory):
-    with redis_nodes(tmp_path_factory.mktemp("nodes"), 2) as nodes:
+    with running_nodes(tmp_path_factory.mktemp("nodes"), 2) as nodes:
         yield nodes
 
 

@@ -7,14 +7,15 @@ import subprocess
 import pytest
 import redis
 
-from tests.system.tier import needs_redis_server, redis_nodes, running_proxy
+from tests.redis_server import needs_redis_server
+from tests.system.tier import running_nodes, running_proxy
 
 pytestmark = needs_redis_server
 
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory):
-    with redis_nodes(tmp_path_factory.mktemp("nodes"), 3) as nodes:
+    with running_nodes(tmp_path_factory.mktemp("nodes"), 3) as nodes:
         yield nodes
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.system.tier import needs_redis_server, redis_nodes, running_proxy
+from tests.redis_server import needs_redis_server
+from tests.system.tier import running_nodes, running_proxy
 
 pytestmark = needs_redis_server
 
@@ -98,7 +99,7 @@ def requests(draw):
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory):
     """Three nodes for the proxy, and one more that is the reference."""
-    with redis_nodes(tmp_path_factory.mktemp("nodes"), 4) as nodes:
+    with running_nodes(tmp_path_factory.mktemp("nodes"), 4) as nodes:
         yield nodes
 
 

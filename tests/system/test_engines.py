@@ -4,8 +4,9 @@ from collections import Counter
 
 import pytest
 
+from tests.redis_server import needs_redis_server
 from tests.system.chaos_node import ChaosNode
-from tests.system.tier import needs_redis_server, redis_nodes, running_proxy
+from tests.system.tier import running_nodes, running_proxy
 
 
 @pytest.mark.parametrize("engines", [2, 3])
@@ -33,7 +34,7 @@ def test_clients_are_shared_out_evenly(tmp_path, engines):
 @needs_redis_server
 def test_traffic(tmp_path):
     """Every client sees what every other one wrote, on all nodes, with replies in order."""
-    with redis_nodes(tmp_path, 2) as nodes, running_proxy(tmp_path, nodes, engines=2) as proxy:
+    with running_nodes(tmp_path, 2) as nodes, running_proxy(tmp_path, nodes, engines=2) as proxy:
         links = [proxy.link(2 + number % 2) for number in range(20)]
         for number, link in enumerate(links):
             link.send(*(["SET", f"{number}:{key}", f"{number}={key}"] for key in range(200)))

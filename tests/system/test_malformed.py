@@ -7,8 +7,8 @@ import pytest
 
 from proxy.wire import inspect
 from tests.helpers import request
-from tests.redis_server import redis_server
-from tests.system.tier import Link, needs_redis_server, redis_nodes, running_proxy
+from tests.redis_server import needs_redis_server, redis_server
+from tests.system.tier import Link, running_nodes, running_proxy
 from tests.wire.test_against_redis import BROKEN, LINE_LIMIT, MARK, ODD, converse
 from tests.wire.test_resp import MALFORMED
 
@@ -25,7 +25,7 @@ def reference(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory):
-    with redis_nodes(tmp_path_factory.mktemp("nodes"), 2) as nodes:
+    with running_nodes(tmp_path_factory.mktemp("nodes"), 2) as nodes:
         yield nodes
 
 

@@ -1,18 +1,13 @@
-"""A whole tier of real processes for system tests: redis-servers, a proxy before them, and a plain client.
+"""A whole tier of real processes: redis-servers to torment, a proxy before them, and a plain client.
 
-Nothing here sleeps to wait for a port: redis-server and the proxy both say on their output when they accept clients,
-and that line is waited for.
+On top of the fixtures of `conftest.py`, for tests that share a tier among many, or that kill and restart its parts.
 """
 
 from __future__ import annotations
 
-import os
-import re
 import signal
 import socket
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,22 +17,9 @@ from typing import Any
 import hiredis
 
 from proxy.wire import inspect
-from tests.redis_server import needs_redis_server
+from tests.system.conftest import start, start_redis
 
-__all__ = [
-    "PATIENCE", "Link", "Process", "Proxy", "RedisNode", "free_port", "needs_redis_server", "redis_nodes",
-    "running_proxy", "until",
-]  # fmt: skip
-
-ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0  # seconds that anything may take on a busy machine before a test fails
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(condition: Callable[[], Any], what: str, within: float = PATIENCE, every: float = 0.005) -> Any:
@@ -120,66 +102,15 @@ class Link:
         self.close()
 
 
-class Process:
-    """A child process whose output is collected line by line."""
-
-    def __init__(self, command: Sequence[str], ready: str, environment: dict[str, str] | None = None) -> None:
-        self.lines: list[str] = []
-        self._ready = threading.Event()
-        self._pattern = re.compile(ready)
-        self.match: re.Match[str] | None = None
-        self.popen = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
-            env=environment,
-        )  # fmt: skip
-        self._thread = threading.Thread(target=self._collect, daemon=True)
-        self._thread.start()
-        if not self._ready.wait(PATIENCE) or self.match is None:
-            self.stop()
-            raise RuntimeError(f"{command[0]} did not start:\n{self.log}")
-
-    def _collect(self) -> None:
-        assert self.popen.stdout is not None
-        with self.popen.stdout as output:
-            for line in output:
-                self.lines.append(line)
-                if self.match is None and (found := self._pattern.search(line)):
-                    self.match = found
-                    self._ready.set()
-        self._ready.set()
-
-    @property
-    def pid(self) -> int:
-        return self.popen.pid
-
-    @property
-    def log(self) -> str:
-        return "".join(self.lines)
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        """End the process and wait for it; its exit status."""
-        if self.popen.poll() is None:
-            self.popen.send_signal(signal.SIGCONT)
-            self.popen.send_signal(number)
-            try:
-                self.popen.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                self.popen.kill()
-                self.popen.wait()
-        self._thread.join(PATIENCE)
-        return self.popen.returncode
-
-
-class RedisNode:
-    """A redis-server that can be killed, stopped, continued and started again on its port."""
+class Node:
+    """A redis-server that can be killed, frozen, thawed and started again on its port."""
 
     def __init__(self, directory: Path, name: str, *options: str) -> None:
         self.name = name
-        self.port = free_port()
-        self._command = [
-            "redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory),
-            "--maxclients", "4000", *options,
-        ]  # fmt: skip
+        self.port = 0
+        self._stack = ExitStack()
+        self._directory = directory
+        self._options = ("--maxclients", "4000", *options)
         self.start()
 
     @property
@@ -188,20 +119,23 @@ class RedisNode:
         return f"127.0.0.1:{self.port}:1 {self.name}"
 
     def start(self) -> None:
-        self.process = Process(self._command, "(?i)ready to accept connections")
+        started = start_redis(self._stack, self._directory, *self._options, port=self.port)
+        self.process, self.port = started.process, started.port
 
     def stop(self) -> None:
-        self.process.stop()
+        self.thaw()
+        self._stack.close()
 
     def kill(self) -> None:
-        self.process.stop(signal.SIGKILL)
+        self.process.kill()
+        self._stack.close()
 
     def freeze(self) -> None:
         """SIGSTOP: the kernel goes on accepting and acknowledging, nobody answers."""
-        self.process.popen.send_signal(signal.SIGSTOP)
+        self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        self.process.popen.send_signal(signal.SIGCONT)
+        self.process.send_signal(signal.SIGCONT)
 
     def link(self, protocol: int = 2) -> Link:
         """A connection to the node itself, not through the proxy."""
@@ -213,23 +147,22 @@ class RedisNode:
             return link(*words)
 
 
-class Proxy(Process):
-    """A running `python -m proxy run` with one pool."""
+class Proxy:
+    """A running `python -m proxy run` with one pool, called test. ``options`` are lines of the pool."""
 
     def __init__(self, directory: Path, servers: Sequence[str], options: str = "", engines: int = 1,
-                 listen: str = "127.0.0.1:0", verbose: int = 5) -> None:  # fmt: skip
-        file = directory / f"pool-{free_port()}.yml"
+                 listen: str = "127.0.0.1:0") -> None:  # fmt: skip
         lines = [f"engines: {engines}", "pools:", "  test:", f"    listen: {listen}", "    servers:"]
         lines += [f"      - {server}" for server in servers]
         lines += ["    " + line for line in options.splitlines()]
+        file = directory / "quench.yml"
         file.write_text("\n".join(lines) + "\n")
-        super().__init__(
-            [sys.executable, "-m", "proxy", "run", "-v", str(verbose), "-c", str(file)],
-            r"pool\.listening pool=test address=(\S+)",
-            os.environ | {"MALLOC_ARENA_MAX": "2"},
-        )
-        assert self.match is not None
-        address = self.match[1]
+        self._stack = ExitStack()
+        self.started = start(self._stack, sys.executable, "-m", "proxy", "run", "-c", str(file))
+        self.log = self.started.log
+        self.pid = self.started.process.pid
+        self.log.wait_for(" ready ")
+        address = self.log.wait_for(r"pool\.listening pool=test address=(\S+)")[1]
         self.address: int | str = address if "/" in address else int(address.rpartition(":")[2])
 
     def link(self, protocol: int = 2, timeout: float = PATIENCE) -> Link:
@@ -251,32 +184,31 @@ class Proxy(Process):
         """Have VmHWM begin again at what is resident now."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
+    def stop(self) -> None:
+        """It has to be running still, to end when it is told to, and to have had no surprise."""
+        running = self.started.process.poll() is None
+        self._stack.close()
+        assert running, f"the proxy ended by itself with {self.started.process.returncode}:\n{self.log.text}"
+        assert "Traceback" not in self.log.text, self.log.text
+
 
 @contextmanager
-def redis_nodes(directory: Path, count: int, *options: str) -> Iterator[list[RedisNode]]:
+def running_nodes(directory: Path, count: int, *options: str) -> Iterator[list[Node]]:
     """``count`` redis-servers, named n0, n1, …"""
     with ExitStack() as stack:
         nodes = []
         for number in range(count):
-            nodes.append(RedisNode(directory, f"n{number}", *options))
+            (directory / f"n{number}").mkdir()
+            nodes.append(Node(directory / f"n{number}", f"n{number}", *options))
             stack.callback(nodes[-1].stop)
         yield nodes
 
 
 @contextmanager
 def running_proxy(directory: Path, servers: Sequence[Any], options: str = "", **more: Any) -> Iterator[Proxy]:
-    """A proxy before ``servers``: nodes, or lines as a configuration has them. ``options``: YAML of the pool.
-
-    It has to end cleanly when it is told to stop.
-    """
-    lines = [server if isinstance(server, str) else server.server for server in servers]
-    proxy = Proxy(directory, lines, options, **more)
+    """A proxy before ``servers``: whatever has a ``server``, its line of a pool's servers."""
+    proxy = Proxy(directory, [server.server for server in servers], options, **more)
     try:
         yield proxy
-    except BaseException:
-        proxy.stop(signal.SIGKILL)
-        raise
-    else:
-        assert proxy.popen.poll() is None, f"the proxy ended by itself with {proxy.popen.returncode}:\n{proxy.log}"
     finally:
         proxy.stop()
