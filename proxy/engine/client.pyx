@@ -287,8 +287,8 @@ cdef void client_resume(Core* core, Client* client) noexcept nogil:
     """Go on with parked input, if something changed."""
     if client.flags & CLIENT_PARKED and not blocked(core, client) and client.input.chunk != NULL:
         client_take(core, client, client.input.chunk.data + client.input.chunk.head, input_length(&client.input))
-        # Nothing else would look again at a client that shut its side, if what it left is not worth an answer.
-        if client.flags & CLIENT_ENDED and not client.flags & CLIENT_PARKED:
+        if client.flags & CLIENT_ENDED and client.handle.kind != DEAD:
+            # What is left may be no whole request: no reply will come by to close this client.
             client_ready(core, client)
 
 

@@ -261,7 +261,7 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
     sent = conn.queued - conn.output.length
     on_its_way = sent > conn.head_offset
     conn_close(core, conn)
-    conn.state = CONN_LOST if was_open and not conn.refusing else CONN_DOWN
+    conn.state = CONN_LOST if was_open and not conn.node.ejected else CONN_DOWN
     conn.since_us = core.now_us
     conn.refusing = conn.state == CONN_DOWN
     conn.failures += 1

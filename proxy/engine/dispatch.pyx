@@ -141,7 +141,11 @@ cdef int unknown_child(Core* core, Client* client, Frame* frame) noexcept nogil:
 
 cdef Conn* usable(Core* core, Client* client, Row* row, Node* node, int bulk) noexcept nogil:
     """The connection that takes this request now; NULL after the client was told why not."""
-    cdef Conn* conn = node.conns[((client.protocol - 2) * DATABASES + client.database) * 2 + bulk]
+    cdef Conn* conn
+    if node.ejected:
+        refuse(core, client, row, ERROR_NODE_DOWN, node)
+        return NULL
+    conn = node.conns[((client.protocol - 2) * DATABASES + client.database) * 2 + bulk]
     if conn == NULL or conn.state == 0:  # CONN_IDLE
         conn = conn_for(core, node, client.protocol, client.database, bulk)
     if conn.refusing:

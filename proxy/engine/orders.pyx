@@ -107,14 +107,20 @@ cdef void give_up(Core* core, Node* node, const char* reason) noexcept nogil:
 
 
 cdef void set_ejected(Core* core, Pool* pool, int index, bint ejected) noexcept nogil:
-    """An ejected node keeps its points; its keys go to the next node (auto_eject) or are refused at once."""
+    """An ejected node keeps its points; its keys go to the next node (auto_eject) or are refused at once.
+
+    A connection that owes late replies is given up now: were it kept, a node that serves again would be reached
+    through the one connection that may hang.
+    """
     cdef Node* node = &pool.nodes[index]
+    cdef Conn* conn
     cdef int place
     node.ejected = ejected
     pool.live[index] = not ejected
     for place in range(CONNS):
-        if node.conns[place] != NULL and node.conns[place].state == CONN_OPEN:
-            node.conns[place].refusing = ejected
+        conn = node.conns[place]
+        if ejected and conn != NULL and conn.state == CONN_OPEN and conn.expired:
+            conn_fail(core, conn, b"the node was ejected")
 
 
 cdef void drain_step(Core* core) noexcept nogil:

@@ -1,0 +1,214 @@
+"""A whole tier of real processes: redis-servers to torment, a proxy before them, and a plain client.
+
+On top of the fixtures of `conftest.py`, for tests that share a tier among many, or that kill and restart its parts.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import hiredis
+
+from proxy.wire import inspect
+from tests.system.conftest import start, start_redis
+
+PATIENCE = 20.0  # seconds that anything may take on a busy machine before a test fails
+
+
+def until(condition: Callable[[], Any], what: str, within: float = PATIENCE, every: float = 0.005) -> Any:
+    """Look at ``condition`` again and again until it holds; returns what it returned."""
+    deadline = time.monotonic() + within
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {within} s: {what}"
+        time.sleep(every)
+    return value
+
+
+class Link:
+    """One blocking connection with a reader; error replies come back as `hiredis.ReplyError` values."""
+
+    def __init__(self, address: int | str, protocol: int = 2, timeout: float = PATIENCE) -> None:
+        self.socket = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
+        self.socket.settimeout(timeout)
+        self.socket.connect(address if isinstance(address, str) else ("127.0.0.1", address))
+        self.reader = hiredis.Reader()
+        self._raw = bytearray()
+        if protocol == 3:
+            assert not isinstance(self("HELLO", "3"), hiredis.ReplyError)
+
+    def __call__(self, *words: str | bytes | int) -> Any:
+        """Send one request, return its reply."""
+        self.send(words)
+        return self.reply()
+
+    def send(self, *requests: Sequence[str | bytes | int]) -> None:
+        """Send requests in one write, without waiting for their replies."""
+        self.socket.sendall(b"".join(hiredis.pack_command(tuple(words)) for words in requests))
+
+    def reply(self) -> Any:
+        """The next reply. Raises ConnectionError when the peer closed."""
+        while (reply := self.reader.gets()) is False:
+            if not (data := self.socket.recv(1 << 18)):
+                raise ConnectionError("the connection was closed")
+            self.reader.feed(data)
+        return reply
+
+    def replies(self, count: int) -> list[Any]:
+        """The next ``count`` replies."""
+        return [self.reply() for _ in range(count)]
+
+    def raw(self, count: int) -> list[bytes]:
+        """The bytes of the next ``count`` replies; not to be mixed with `reply` on one connection."""
+        while len((framed := inspect.frame_replies([bytes(self._raw)])).items) < count:
+            assert framed.error is None, framed
+            if not (data := self.socket.recv(1 << 18)):
+                raise ConnectionError(f"closed after {bytes(self._raw)!r}")
+            self._raw += data
+        items = [bytes(item) for item in framed.items[:count]]
+        del self._raw[: sum(map(len, items))]
+        return items
+
+    def exactly(self, size: int) -> bytearray:
+        """The next ``size`` bytes, past the reader."""
+        data = bytearray(size)
+        view = memoryview(data)
+        while view:
+            if not (count := self.socket.recv_into(view)):
+                raise ConnectionError("the connection was closed")
+            view = view[count:]
+        return data
+
+    def ended(self) -> bool:
+        """Wait for the peer to close; True when it did and had nothing more to say."""
+        try:
+            return self.socket.recv(65536) == b""
+        except ConnectionResetError:
+            return True
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def __enter__(self) -> Link:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Node:
+    """A redis-server that can be killed, frozen, thawed and started again on its port."""
+
+    def __init__(self, directory: Path, name: str, *options: str) -> None:
+        self.name = name
+        self.port = 0
+        self._stack = ExitStack()
+        self._directory = directory
+        self._options = ("--maxclients", "4000", *options)
+        self.start()
+
+    @property
+    def server(self) -> str:
+        """Its line in a pool's servers."""
+        return f"127.0.0.1:{self.port}:1 {self.name}"
+
+    def start(self) -> None:
+        started = start_redis(self._stack, self._directory, *self._options, port=self.port)
+        self.process, self.port = started.process, started.port
+
+    def stop(self) -> None:
+        self.thaw()
+        self._stack.close()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self._stack.close()
+
+    def freeze(self) -> None:
+        """SIGSTOP: the kernel goes on accepting and acknowledging, nobody answers."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def link(self, protocol: int = 2) -> Link:
+        """A connection to the node itself, not through the proxy."""
+        return Link(self.port, protocol)
+
+    def __call__(self, *words: str | bytes | int) -> Any:
+        """Ask the node itself."""
+        with self.link() as link:
+            return link(*words)
+
+
+class Proxy:
+    """A running `python -m proxy run` with one pool, called test. ``options`` are lines of the pool."""
+
+    def __init__(self, directory: Path, servers: Sequence[str], options: str = "", engines: int = 1,
+                 listen: str = "127.0.0.1:0") -> None:  # fmt: skip
+        lines = [f"engines: {engines}", "pools:", "  test:", f"    listen: {listen}", "    servers:"]
+        lines += [f"      - {server}" for server in servers]
+        lines += ["    " + line for line in options.splitlines()]
+        file = directory / "quench.yml"
+        file.write_text("\n".join(lines) + "\n")
+        self._stack = ExitStack()
+        self.started = start(self._stack, sys.executable, "-m", "proxy", "run", "-c", str(file))
+        self.log = self.started.log
+        self.pid = self.started.process.pid
+        self.log.wait_for(" ready ")
+        address = self.log.wait_for(r"pool\.listening pool=test address=(\S+)")[1]
+        self.address: int | str = address if "/" in address else int(address.rpartition(":")[2])
+
+    def link(self, protocol: int = 2, timeout: float = PATIENCE) -> Link:
+        return Link(self.address, protocol, timeout)
+
+    def __call__(self, *words: str | bytes | int) -> Any:
+        """One request on a connection of its own."""
+        with self.link() as link:
+            return link(*words)
+
+    def memory(self, field: str = "VmRSS") -> int:
+        """Bytes resident now, or at most so far (``VmHWM``)."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith(field + ":"):
+                return int(line.split()[1]) << 10
+        raise AssertionError(f"no {field}")
+
+    def forget_peak(self) -> None:
+        """Have VmHWM begin again at what is resident now."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def stop(self) -> None:
+        """It has to be running still, to end when it is told to, and to have had no surprise."""
+        running = self.started.process.poll() is None
+        self._stack.close()
+        assert running, f"the proxy ended by itself with {self.started.process.returncode}:\n{self.log.text}"
+        assert "Traceback" not in self.log.text, self.log.text
+
+
+@contextmanager
+def running_nodes(directory: Path, count: int, *options: str) -> Iterator[list[Node]]:
+    """``count`` redis-servers, named n0, n1, …"""
+    with ExitStack() as stack:
+        nodes = []
+        for number in range(count):
+            (directory / f"n{number}").mkdir()
+            nodes.append(Node(directory / f"n{number}", f"n{number}", *options))
+            stack.callback(nodes[-1].stop)
+        yield nodes
+
+
+@contextmanager
+def running_proxy(directory: Path, servers: Sequence[Any], options: str = "", **more: Any) -> Iterator[Proxy]:
+    """A proxy before ``servers``: whatever has a ``server``, its line of a pool's servers."""
+    proxy = Proxy(directory, [server.server for server in servers], options, **more)
+    try:
+        yield proxy
+    finally:
+        proxy.stop()
