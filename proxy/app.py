@@ -13,9 +13,11 @@ from contextlib import suppress
 
 import trio
 
+from proxy.control.clients import Clients
 from proxy.control.engines import Engines, Event, EventKind
 from proxy.control.nodes import Nodes
 from proxy.control.requests import Requests
+from proxy.control.snapshot import Snapshot
 from proxy.settings import Settings
 
 log = logging.getLogger("quench")
@@ -61,14 +63,16 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
     status = 0
     async with trio.open_nursery() as nursery:
         nodes = Nodes(settings, engines.engines, nursery)
-        requests = Requests(settings, engines, nodes)
+        clients = Clients(settings, engines)
+        snapshot = Snapshot(settings, engines, nodes)
+        requests = Requests(engines, snapshot, clients)
 
         def on_event(engine: int, event: Event) -> None:
             kind, pool, node, code, _, _, tag, data = event
             if kind == EventKind.REQUEST:
                 requests.asked(engine, event)
             elif kind == EventKind.LISTED:
-                requests.listed(tag, code, data)
+                clients.listed(tag, code == 1, data)
             elif kind in (EventKind.NODE, EventKind.SICK):
                 nodes.failed(engine, pool, node, code, kind == EventKind.NODE and tag == 1, data.decode("latin-1"))
             elif kind == EventKind.OPEN:
@@ -78,6 +82,8 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
 
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             nursery.start_soon(engines.run, on_event)
+            nursery.start_soon(snapshot.sample)
+            nursery.start_soon(requests.run)
             await nodes.start()
             for engine in engines.engines:
                 engine.listen()

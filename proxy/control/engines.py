@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import trio
@@ -166,7 +167,7 @@ class Engines:
         limiter = trio.CapacityLimiter(len(self.engines))
         async with trio.open_nursery() as nursery:
             for index, engine in enumerate(self.engines):
-                nursery.start_soon(lambda run=engine.run: trio.to_thread.run_sync(run, limiter=limiter))
+                nursery.start_soon(partial(trio.to_thread.run_sync, engine.run, limiter=limiter))
                 nursery.start_soon(self._read_events, index, engine, on_event)
             try:
                 await trio.sleep_forever()

@@ -64,7 +64,7 @@ class Nodes:
                     for engine in range(len(self._engines)):
                         nursery.start_soon(self._connect, index, place, engine, pool.preconnect)
 
-    # -- what the engines report ----------------------------------------------------------------------------------------
+    # -- what the engines report --------------------------------------------------------------------------------
 
     def failed(self, engine: int, pool: int, node: int, failures: int, lost: bool, reason: str) -> None:
         """A node connection failed."""
@@ -79,7 +79,7 @@ class Nodes:
         self._health[pool][node].opened(engine)
         log.info("node.open %s engine=%d", self._name(pool, node), engine)
 
-    # -- effects ----------------------------------------------------------------------------------------------------------
+    # -- effects --------------------------------------------------------------------------------------------------
 
     def _act(self, pool: int, node: int, actions: list[Action]) -> None:
         for action in actions:
@@ -109,8 +109,8 @@ class Nodes:
     async def _connect(self, pool: int, node: int, engine: int, open_now: bool) -> None:
         try:
             address = await socket_address(self._settings.pools[pool].servers[node])
-        except OSError as error:
-            reason = f"its address cannot be looked up: {error.strerror or error}"
+        except (OSError, UnicodeError) as error:  # UnicodeError: a label that IDNA does not allow
+            reason = f"its address cannot be looked up: {getattr(error, 'strerror', None) or error}"
             self._engines[engine].node_down(pool, node, reason.encode())
             health = self._health[pool][node]
             attempts = health.attempts.get(engine, 0) + 1
