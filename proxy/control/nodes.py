@@ -89,16 +89,16 @@ class Nodes:
                 case Eject(probe_at):
                     reason = self._health[pool][node].reason
                     log.warning("node.ejected %s reason=%r", self._name(pool, node), reason)
-                    for engine in self._engines:
-                        engine.eject(pool, node, True)
-                        engine.node_down(pool, node, reason.encode())
+                    for each in self._engines:
+                        each.eject(pool, node, True)
+                        each.node_down(pool, node, reason.encode())
                     self._nursery.start_soon(self._probe_at, pool, node, probe_at)
                 case Probe(at):
                     self._nursery.start_soon(self._probe_at, pool, node, at)
                 case Admit():
                     log.warning("node.admitted %s", self._name(pool, node))
-                    for index, engine in enumerate(self._engines):
-                        engine.eject(pool, node, False)
+                    for index, each in enumerate(self._engines):
+                        each.eject(pool, node, False)
                         self._nursery.start_soon(self._connect, pool, node, index, False)
 
     async def _connect_at(self, pool: int, node: int, engine: int, at: float) -> None:
