@@ -8,14 +8,16 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import trio
 
+from proxy.control.clients import Clients
 from proxy.control.engines import Engines, Event, EventKind
 from proxy.control.nodes import Nodes
 from proxy.control.requests import Requests
+from proxy.control.snapshot import Snapshot
 from proxy.settings import Settings
 
 log = logging.getLogger("quench")
@@ -56,59 +58,85 @@ def raise_descriptor_limit() -> None:
 
 async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | None) -> int:
     """Run the engines and everything that looks after them; `on_ready` gets the addresses listened on."""
-    engines = Engines(settings)
-    drained = [trio.Event() for _ in engines.engines]
-    status = 0
-    async with trio.open_nursery() as nursery:
-        nodes = Nodes(settings, engines.engines, nursery)
-        requests = Requests(settings, engines, nodes)
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        engines = Engines(settings)
+        drained = [trio.Event() for _ in engines.engines]
+        stop, stop_now = trio.Event(), trio.Event()
+        async with trio.open_nursery() as nursery:
+            nodes = Nodes(settings, engines.engines, nursery)
+            clients = Clients(settings, engines)
+            snapshot = Snapshot(settings, engines, nodes)
+            requests = Requests(engines, snapshot, clients)
 
-        def on_event(engine: int, event: Event) -> None:
-            kind, pool, node, code, _, _, tag, data = event
-            if kind == EventKind.REQUEST:
-                requests.asked(engine, event)
-            elif kind == EventKind.LISTED:
-                requests.listed(tag, code, data)
-            elif kind in (EventKind.NODE, EventKind.SICK):
-                nodes.failed(engine, pool, node, code, kind == EventKind.NODE and tag == 1, data.decode("latin-1"))
-            elif kind == EventKind.OPEN:
-                nodes.opened(engine, pool, node)
-            elif kind == EventKind.DRAINED:
-                drained[engine].set()
+            def on_event(engine: int, event: Event) -> None:
+                kind, pool, node, code, _, _, tag, data = event
+                if kind == EventKind.REQUEST:
+                    requests.asked(engine, event)
+                elif kind == EventKind.LISTED:
+                    clients.listed(tag, code == 1, data)
+                elif kind in (EventKind.NODE, EventKind.SICK):
+                    lost = kind == EventKind.NODE and tag == 1
+                    nodes.failed(engine, pool, node, code, lost, data.decode("latin-1"))
+                elif kind == EventKind.OPEN:
+                    nodes.opened(engine, pool, node)
+                elif kind == EventKind.DRAINED:
+                    drained[engine].set()
 
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            nursery.start_soon(_watch, signals, stop, stop_now)
             nursery.start_soon(engines.run, on_event)
-            await nodes.start()
-            for engine in engines.engines:
-                engine.listen()
-            for pool, address in zip(settings.pools, engines.ports, strict=True):
-                log.info("pool.listening pool=%s address=%s nodes=%d", pool.name, address, len(pool.servers))
-            log.info("ready pid=%d engines=%d", os.getpid(), settings.engines)
-            if on_ready is not None:
-                on_ready(engines.ports)
-            await anext(signals)
-            log.info("drain.started timeout=%.0f", DRAIN_TIMEOUT)
-            status = await _drain(engines, drained, signals)
+            nursery.start_soon(snapshot.sample)
+            nursery.start_soon(requests.run)
+            # Names that take long to look up must not keep a signal waiting.
+            await _until(stop, nodes.start)
+            if not stop.is_set():
+                for engine in engines.engines:
+                    engine.listen()
+                for pool, address in zip(settings.pools, engines.ports, strict=True):
+                    log.info("pool.listening pool=%s address=%s nodes=%d", pool.name, address, len(pool.servers))
+                log.info("ready pid=%d engines=%d", os.getpid(), settings.engines)
+                if on_ready is not None:
+                    on_ready(engines.ports)
+                await stop.wait()
+            status = await _drain(engines, drained, stop_now)
             log.info("stopped status=%d", status)
-        nursery.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()
     return status
 
 
-async def _drain(engines: Engines, drained: list[trio.Event], signals: object) -> int:
-    """Let clients receive what they are owed, within a deadline; a second signal ends it at once."""
-    for engine in engines.engines:
-        engine.drain()
-    status = 3
+async def _watch(signals: AsyncIterator[int], stop: trio.Event, stop_now: trio.Event) -> None:
+    """The first signal asks for an orderly end, the second for an end at once."""
+    async for _ in signals:
+        if stop.is_set():
+            stop_now.set()
+        stop.set()
+
+
+async def _until(event: trio.Event, work: Callable[[], Awaitable[object]]) -> bool:
+    """Do `work`, but not longer than until `event`; True when it was done."""
+    done = False
     async with trio.open_nursery() as nursery:
 
-        async def second_signal() -> None:
-            await anext(signals)  # type: ignore[call-overload]
+        async def give_up() -> None:
+            await event.wait()
             nursery.cancel_scope.cancel()
 
-        nursery.cancel_scope.deadline = trio.current_time() + DRAIN_TIMEOUT
-        nursery.start_soon(second_signal)
+        nursery.start_soon(give_up)
+        await work()
+        done = True
+        nursery.cancel_scope.cancel()
+    return done
+
+
+async def _drain(engines: Engines, drained: Sequence[trio.Event], stop_now: trio.Event) -> int:
+    """Let clients receive what they are owed, until a deadline or a second signal. Returns the exit status."""
+    log.info("drain.started timeout=%.0f", DRAIN_TIMEOUT)
+    engines.drain()
+
+    async def all_drained() -> None:
         for event in drained:
             await event.wait()
-        status = 0
-        nursery.cancel_scope.cancel()
-    return status
+
+    with trio.move_on_after(DRAIN_TIMEOUT):
+        if await _until(stop_now, all_drained):
+            return 0
+    return 3

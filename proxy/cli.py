@@ -266,7 +266,7 @@ def node(listen: tuple[str, int], maxmemory: int) -> None:
 def demo(listen: tuple[str, int]) -> None:
     """Run three embedded nodes and a proxy in front of them."""
     host, port = listen
-    _start("proxy.app", "demo", host, port)
+    _start("proxy.demo", "demo", host, port)
 
 
 @cli.command(

@@ -138,6 +138,10 @@ _ROWS = (
              "backlog_full"),
     ErrorRow("draining", "ERR the proxy is shutting down; '{command}' was not sent", "draining"),
     ErrorRow("busy", "ERR the proxy has too many requests of its own to answer; '{command}' was dropped", "busy"),
+    ErrorRow("clients_unknown", "ERR engine {engine} did not describe its clients within {limit} ms; try again",
+             "busy"),
+    ErrorRow("internal", "ERR the proxy failed to answer '{command}': a mistake in it that its log describes",
+             "internal"),
     # nodes
     ErrorRow("node_down", "ERR node {node} ({address}) of pool {pool} is down: {reason}; '{command}' was not sent",
              "node_down"),

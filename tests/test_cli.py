@@ -57,7 +57,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
         return call
 
-    for name, functions in (("proxy.app", ("run", "demo")), ("storenode.server", ("run",))):
+    for name, functions in (("proxy.app", ("run",)), ("proxy.demo", ("demo",)), ("storenode.server", ("run",))):
         module = ModuleType(name)
         for function in functions:
             setattr(module, function, recorder(f"{name}.{function}"))
@@ -257,8 +257,8 @@ def test_node_and_demo(calls: Calls) -> None:
     assert list(calls) == [
         ("storenode.server.run", ("::1", 0, 64 << 20), {}),
         ("storenode.server.run", ("127.0.0.1", 6379, 256 << 20), {}),
-        ("proxy.app.demo", ("127.0.0.1", 6380), {}),
-        ("proxy.app.demo", ("127.0.0.1", 7000), {}),
+        ("proxy.demo.demo", ("127.0.0.1", 6380), {}),
+        ("proxy.demo.demo", ("127.0.0.1", 7000), {}),
     ]
 
 

@@ -1,1 +1,1 @@
-"""The control plane: trio decides, the engines act. Pure deciders take `now`; the tasks beside them have the effects."""
+"""The control plane: trio decides, the engines act. Pure deciders take `now`; the tasks beside them act."""

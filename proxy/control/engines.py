@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import trio
@@ -50,6 +51,7 @@ def open_listener(pool: Pool, shared: bool) -> socket.socket:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if shared:
+                _refuse_taken(family, (listen.host, listen.port))
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             listener.bind((listen.host, listen.port))
             listener.listen(pool.backlog)
@@ -119,6 +121,20 @@ def pool_values(pool: Pool, listener: int) -> dict[str, Any]:
     }
 
 
+def _written(name: Any) -> str:
+    """A socket's own address as people write it."""
+    if isinstance(name, str):
+        return name
+    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+
+
+def _refuse_taken(family: int, address: tuple[str, int]) -> None:
+    """With SO_REUSEPORT a second proxy of the same user would bind without complaint and take half the clients."""
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+
+
 class Engines:
     """The engine threads of one process."""
 
@@ -129,12 +145,13 @@ class Engines:
             OSError: a listener cannot be opened.
         """
         count = settings.engines
+        self._settings = settings
         self.ports: list[str] = []
         listeners: list[list[int]] = [[] for _ in range(count)]
         for pool in settings.pools:
             first = open_listener(pool, count > 1)
             name = first.getsockname()
-            self.ports.append(name if isinstance(name, str) else f"{name[0]}:{name[1]}")
+            self.ports.append(_written(name))
             listeners[0].append(first.detach())
             for index in range(1, count):
                 # A unix socket has one listener: its clients are shared out by hand-over alone.
@@ -161,12 +178,21 @@ class Engines:
         listener.setblocking(False)
         return listener.detach()
 
+    def drain(self) -> None:
+        """Accept no more and let every client go that is owed nothing; the paths of unix sockets are removed."""
+        for pool in self._settings.pools:
+            if pool.listen.path:
+                with suppress(FileNotFoundError):
+                    os.unlink(pool.listen.path)
+        for engine in self.engines:
+            engine.drain()
+
     async def run(self, on_event: Callable[[int, Event], None]) -> None:
         """Run all engine threads and hand every event to `on_event(engine, event)`, until cancelled."""
         limiter = trio.CapacityLimiter(len(self.engines))
         async with trio.open_nursery() as nursery:
             for index, engine in enumerate(self.engines):
-                nursery.start_soon(lambda run=engine.run: trio.to_thread.run_sync(run, limiter=limiter))
+                nursery.start_soon(partial(trio.to_thread.run_sync, engine.run, limiter=limiter))
                 nursery.start_soon(self._read_events, index, engine, on_event)
             try:
                 await trio.sleep_forever()

@@ -73,7 +73,7 @@ class NodeHealth:
     def failed(self, engine: int, failures: int, lost: bool, reason: str, now: float, chance: float) -> list[Action]:
         """A node connection of `engine` failed for the `failures`-th time in a row; `lost`: it is closed.
 
-        `chance` in [0, 1) jitters the pause to 50–100 % of itself, so that proxies do not return in step.
+        `chance` in [0, 1) jitters the pause to 50 to 100 % of itself, so that proxies do not return in step.
         """
         self.reason = reason
         if self.state is State.EJECTED:

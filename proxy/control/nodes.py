@@ -64,7 +64,7 @@ class Nodes:
                     for engine in range(len(self._engines)):
                         nursery.start_soon(self._connect, index, place, engine, pool.preconnect)
 
-    # -- what the engines report ----------------------------------------------------------------------------------------
+    # -- what the engines report --------------------------------------------------------------------------------
 
     def failed(self, engine: int, pool: int, node: int, failures: int, lost: bool, reason: str) -> None:
         """A node connection failed."""
@@ -79,7 +79,7 @@ class Nodes:
         self._health[pool][node].opened(engine)
         log.info("node.open %s engine=%d", self._name(pool, node), engine)
 
-    # -- effects ----------------------------------------------------------------------------------------------------------
+    # -- effects --------------------------------------------------------------------------------------------------
 
     def _act(self, pool: int, node: int, actions: list[Action]) -> None:
         for action in actions:
@@ -89,16 +89,16 @@ class Nodes:
                 case Eject(probe_at):
                     reason = self._health[pool][node].reason
                     log.warning("node.ejected %s reason=%r", self._name(pool, node), reason)
-                    for engine in self._engines:
-                        engine.eject(pool, node, True)
-                        engine.node_down(pool, node, reason.encode())
+                    for each in self._engines:
+                        each.eject(pool, node, True)
+                        each.node_down(pool, node, reason.encode())
                     self._nursery.start_soon(self._probe_at, pool, node, probe_at)
                 case Probe(at):
                     self._nursery.start_soon(self._probe_at, pool, node, at)
                 case Admit():
                     log.warning("node.admitted %s", self._name(pool, node))
-                    for index, engine in enumerate(self._engines):
-                        engine.eject(pool, node, False)
+                    for index, each in enumerate(self._engines):
+                        each.eject(pool, node, False)
                         self._nursery.start_soon(self._connect, pool, node, index, False)
 
     async def _connect_at(self, pool: int, node: int, engine: int, at: float) -> None:
@@ -109,8 +109,8 @@ class Nodes:
     async def _connect(self, pool: int, node: int, engine: int, open_now: bool) -> None:
         try:
             address = await socket_address(self._settings.pools[pool].servers[node])
-        except OSError as error:
-            reason = f"its address cannot be looked up: {error.strerror or error}"
+        except (OSError, UnicodeError) as error:  # UnicodeError: a label that IDNA does not allow
+            reason = f"its address cannot be looked up: {getattr(error, 'strerror', None) or error}"
             self._engines[engine].node_down(pool, node, reason.encode())
             health = self._health[pool][node]
             attempts = health.attempts.get(engine, 0) + 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import hiredis
 import trio
 
@@ -23,13 +25,13 @@ async def probe(pool: Pool, server: Server) -> str:
                 stream = await trio.open_tcp_stream(server.host, server.port)
             async with stream:
                 return await _ask(stream, pool)
-        except (OSError, trio.BrokenResourceError, hiredis.ProtocolError) as error:
+        except (OSError, UnicodeError, trio.BrokenResourceError, hiredis.ProtocolError) as error:
             return str(error) or type(error).__name__
     return "it does not answer"
 
 
 async def _ask(stream: trio.abc.Stream, pool: Pool) -> str:
-    commands: list[tuple[str, ...]] = [("PING",)]
+    commands: list[tuple[Any, ...]] = [("PING",)]
     if pool.node_password is not None:
         user = (pool.node_username,) if pool.node_username else ()
         commands.insert(0, ("AUTH", *user, pool.node_password.reveal()))
@@ -40,7 +42,7 @@ async def _ask(stream: trio.abc.Stream, pool: Pool) -> str:
             received = await stream.receive_some(4096)
             if not received:
                 return "it closed the connection"
-            reader.feed(received)
+            reader.feed(bytes(received))
         if isinstance(reply, hiredis.ReplyError):
             return str(reply)
     return ""

@@ -27,7 +27,7 @@ async def socket_address(server: Server) -> bytes:
     found = await trio.socket.getaddrinfo(server.host, server.port, type=trio.socket.SOCK_STREAM)
     family, _, _, _, address = found[0]
     if family == trio.socket.AF_INET:
-        host, port = address[:2]
+        host, port = str(address[0]), address[1]
         return struct.pack("=H", family) + struct.pack("!H", port) + trio.socket.inet_pton(family, host) + bytes(8)
     host, port, flow, scope = address  # type: ignore[misc]
     return (

@@ -409,9 +409,10 @@ cdef class Engine:
         order.node = node
         self.post(order)
 
-    def list_clients(self, unsigned long long tag):
-        """Ask for a description of every client: `clients` events with this tag follow."""
+    def list_clients(self, unsigned long long tag, size_t client=0):
+        """Ask for a description of every client, or of one that has a request waiting: EVENT_LISTED with this tag."""
         cdef Order* order = order_new(ORDER_LIST, NULL, 0)
+        order.client = <Client*> client
         order.tag = tag
         self.post(order)
 

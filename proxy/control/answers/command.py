@@ -12,7 +12,7 @@ from proxy.control.answers.glob import glob
 from proxy.control.reply import Set, Simple, encode
 from proxy.errors import ReplyError
 
-__all__ = ["all_rows", "count", "docs", "getkeys", "getkeysandflags", "info", "list_"]
+__all__ = ["all_rows", "count", "docs", "getkeys", "getkeysandflags", "info", "list_", "prepare"]
 
 
 def all_rows(_args: list[bytes], protocol: int, _context: AnswerContext) -> bytes:
@@ -155,6 +155,13 @@ def _docs(row: Command) -> dict[str, Any]:
     if row.subcommands:
         entry["subcommands"] = {child.name: _docs(child) for child in row.subcommands.values()}
     return entry
+
+
+def prepare() -> None:
+    """Build the longest replies, about 12 ms each: all of COMMAND and of COMMAND DOCS in both protocols."""
+    for protocol in (2, 3):
+        _all_rows(protocol)
+        _all_docs(protocol)
 
 
 @cache

@@ -1,0 +1,155 @@
+"""Clients: who is connected, asked of the engines when somebody wants to know. For CLIENT LIST and CLIENT INFO.
+
+The engines own the clients and keep no Python object of them: a list is one order to every engine and comes back as
+events, text cut anywhere, put together here. While one list is on its way those who ask wait for the next and share
+it, so a thousand callers cost two lists; a list that began earlier would miss clients that came since.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import count
+
+import trio
+
+from proxy.control.engines import Engines
+from proxy.control.statistics import ClientRecord
+from proxy.errors import ReplyError
+from proxy.settings import Settings
+
+#: Seconds that an engine may take to describe its clients: it does so within one turn.
+LIST_TIMEOUT = 1.0
+
+#: Lines of which more are parsed in a worker thread: about 5 µs each.
+LONG = 200
+
+
+@dataclass(slots=True)
+class _Part:
+    """What one engine has said so far."""
+
+    pieces: list[bytes] = field(default_factory=list)
+    whole: trio.Event = field(default_factory=trio.Event)
+
+
+class Clients:
+    """The clients of all engines."""
+
+    def __init__(self, settings: Settings, engines: Engines) -> None:
+        self._settings = settings
+        self._engines = engines
+        self._parts: dict[int, _Part] = {}
+        self._tags = count(1)
+        self._turn = trio.Lock()
+        self._begun = 0  # lists, ever
+        self._latest = 0  # the number of the list that ended last, and what came of it
+        self._outcome: list[ClientRecord] | ReplyError = []
+
+    def listed(self, tag: int, last: bool, data: bytes) -> None:
+        """Part of one engine's description; one that nobody waits for (any more) is dropped."""
+        part = self._parts.get(tag)
+        if part is None:
+            return
+        part.pieces.append(data)
+        if last:
+            part.whole.set()
+
+    async def describe(self, engine: int, client: int) -> ClientRecord | None:
+        """One client by its pointer, which a request that is not answered yet keeps valid; None when it has left.
+
+        Raises:
+            ReplyError: the engine did not say within `LIST_TIMEOUT`.
+        """
+        records = self._records([await self._ask(engine, client)])
+        return records[0] if records else None
+
+    async def everyone(self) -> list[ClientRecord]:
+        """All clients connected now, by id.
+
+        Raises:
+            ReplyError: an engine did not describe its clients within `LIST_TIMEOUT`.
+        """
+        begun = self._begun
+        async with self._turn:
+            if self._latest <= begun:
+                self._begun += 1
+                try:
+                    self._outcome = await self._gather()
+                except ReplyError as error:
+                    self._outcome = error
+                self._latest = self._begun
+            if isinstance(self._outcome, ReplyError):
+                raise self._outcome
+            return self._outcome
+
+    async def _gather(self) -> list[ClientRecord]:
+        texts: list[bytes] = []
+        failures: list[ReplyError] = []
+
+        async def ask(engine: int) -> None:
+            try:
+                texts.append(await self._ask(engine, 0))
+            except ReplyError as error:
+                failures.append(error)
+
+        async with trio.open_nursery() as nursery:
+            for engine in range(len(self._engines.engines)):
+                nursery.start_soon(ask, engine)
+        if failures:
+            raise failures[0]
+        if sum(map(len, texts)) > LONG * 100:
+            return await trio.to_thread.run_sync(self._records, texts)
+        return self._records(texts)
+
+    async def _ask(self, engine: int, client: int) -> bytes:
+        tag = next(self._tags)
+        part = self._parts[tag] = _Part()
+        try:
+            with trio.move_on_after(LIST_TIMEOUT):
+                self._engines.engines[engine].list_clients(tag, client)
+                await part.whole.wait()
+                return b"".join(part.pieces)
+        finally:
+            del self._parts[tag]
+        raise ReplyError("clients_unknown", engine=engine, limit=int(LIST_TIMEOUT * 1000))
+
+    def _records(self, texts: list[bytes]) -> list[ClientRecord]:
+        """By id; a client that moved from one engine to another in between is there once."""
+        found = {}
+        for text in texts:
+            for line in text.decode("ascii", "replace").splitlines():
+                record = self._record(line.split("\t"))
+                found[record.id] = record
+        return [found[number] for number in sorted(found)]
+
+    def _record(self, words: list[str]) -> ClientRecord:
+        """One line of `list_clients` in proxy/engine/orders.pyx, whose order this is."""
+        (
+            id_, address, port, fd, name, age, idle, database, protocol, library, version, unread, unsent, commands,
+            owed, command, _received, _sent, pool, no_evict, no_touch, closing,
+        ) = words  # fmt: skip
+        local = self._engines.ports[int(pool)]
+        unix = bool(self._settings.pools[int(pool)].listen.path)
+        host = f"[{address}]" if ":" in address else address
+        return ClientRecord(
+            id=int(id_),
+            address=f"{local}:0" if unix else f"{host}:{port}",
+            local_address=f"{local}:0" if unix else local,
+            fd=int(fd),
+            name=name,
+            age=float(age),
+            idle=float(idle),
+            database=int(database),
+            protocol=int(protocol),
+            no_evict=no_evict == "1",
+            no_touch=no_touch == "1",
+            closing=closing == "1",
+            unix=unix,
+            input_bytes=int(unread),
+            output_bytes=int(unsent),
+            output_replies=int(owed),
+            memory=int(unread) + int(unsent),
+            command=command if int(commands) else "NULL",
+            library_name=library,
+            library_version=version,
+        )
