@@ -139,7 +139,7 @@ cdef inline bint blocked(Core* core, Client* client) noexcept nogil:
         if client.flags & CLIENT_CLOSING or client.head != client.tail:
             return True
         client.flags &= ~(<uint32_t> CLIENT_BARRIER)
-    if in_flight >= (client.pool.limits.window if client.reply_mean else FIRST_WINDOW):
+    if in_flight >= client.pool.limits.window or (in_flight >= FIRST_WINDOW and not client.reply_mean):
         return True
     if unread > client.pool.limits.output_soft:
         return True

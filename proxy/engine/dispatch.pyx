@@ -41,9 +41,9 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
         if row == NULL:
             return unknown_child(core, client, frame)
     if (<int> frame.argc != row.arity) if row.arity >= 0 else (<int> frame.argc < -row.arity):
-        return refuse(core, client, row, ERROR_ARITY, NULL)
+        return refuse(core, client, row, ERROR_ARITY, NULL, NULL)
     if not client.flags & CLIENT_TRUSTED and not row.flags & ROW_BEFORE_AUTH:
-        return refuse(core, client, row, ERROR_NOAUTH, NULL)
+        return refuse(core, client, row, ERROR_NOAUTH, NULL, NULL)
     client.last_row = row.index
     if row.key:
         return send_to(core, client, row, frame, client.pool,
@@ -72,7 +72,7 @@ cdef inline int home(Core* core, Pool* pool, const char* key, size_t length) noe
 
 # -- errors before anything is sent -----------------------------------------------------------------------------------
 
-cdef int refuse(Core* core, Client* client, Row* row, int kind, Conn* conn) noexcept nogil:
+cdef int refuse(Core* core, Client* client, Row* row, int kind, Node* node, const char* why) noexcept nogil:
     """Answer with an error of the proxy's own; the connection stays."""
     cdef ErrorArgs args
     cdef char number[32]
@@ -81,13 +81,10 @@ cdef int refuse(Core* core, Client* client, Row* row, int kind, Conn* conn) noex
         core.row_stats[row.index].rejected += 1
         error_words(&args, FIELD_COMMAND, row.full_name)
     error_words(&args, FIELD_POOL, client.pool.name)
-    if conn != NULL:
-        error_words(&args, FIELD_NODE, conn.node.name)
-        error_words(&args, FIELD_ADDRESS, conn.node.address)
-        if conn.why[0]:
-            error_words(&args, FIELD_REASON, conn.why)
-        else:
-            error_words(&args, FIELD_REASON, b"it was ejected")
+    if node != NULL:
+        error_words(&args, FIELD_NODE, node.name)
+        error_words(&args, FIELD_ADDRESS, node.address)
+        error_words(&args, FIELD_REASON, why)
     if kind == ERROR_BACKLOG:
         error_field(&args, FIELD_LIMIT, number, write_number(number, <long long> client.pool.limits.backlog) - 2)
     error_local(core, client, kind, &args)
@@ -143,16 +140,16 @@ cdef Conn* usable(Core* core, Client* client, Row* row, Node* node, int bulk) no
     """The connection that takes this request now; NULL after the client was told why not."""
     cdef Conn* conn
     if node.ejected:
-        refuse(core, client, row, ERROR_NODE_DOWN, node)
+        refuse(core, client, row, ERROR_NODE_DOWN, node, b"it was ejected")
         return NULL
     conn = node.conns[((client.protocol - 2) * DATABASES + client.database) * 2 + bulk]
     if conn == NULL or conn.state == 0:  # CONN_IDLE
         conn = conn_for(core, node, client.protocol, client.database, bulk)
     if conn.refusing:
-        refuse(core, client, row, ERROR_NODE_DOWN, conn)
+        refuse(core, client, row, ERROR_NODE_DOWN, node, conn.why)
         return NULL
     if conn.output.length > client.pool.limits.backlog:
-        refuse(core, client, row, ERROR_BACKLOG, conn)
+        refuse(core, client, row, ERROR_BACKLOG, node, conn.why)
         return NULL
     return conn
 
@@ -163,7 +160,7 @@ cdef inline int send_to(Core* core, Client* client, Row* row, Frame* frame, Pool
     cdef Conn* conn
     cdef uint32_t slot
     if index < 0:
-        return refuse(core, client, row, ERROR_NO_NODE, NULL)
+        return refuse(core, client, row, ERROR_NO_NODE, NULL, NULL)
     node = &pool.nodes[index]
     if frame.length >= MOVE_AT:
         return send_large(core, client, row, frame, node)
@@ -216,7 +213,7 @@ cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept 
     cdef int count, index, first
     cdef bint together = True
     if row.blocks_with[0] and blocks(core, row, frame):
-        return refuse(core, client, row, ERROR_RESERVED, NULL)
+        return refuse(core, client, row, ERROR_RESERVED, NULL, NULL)
     count = keys_find(core, row, frame)
     if count <= 0:
         # Malformed, or no key at all: whichever node gets it says what is wrong in the right words.
@@ -224,15 +221,15 @@ cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept 
     for index in range(count):
         core.keys[index].node = home(core, pool, core.keys[index].data, core.keys[index].length)
         if core.keys[index].node < 0:
-            return refuse(core, client, row, ERROR_NO_NODE, NULL)
+            return refuse(core, client, row, ERROR_NO_NODE, NULL, NULL)
         if core.keys[index].node != core.keys[0].node:
             together = False
     if row.lane == LANE_MSET and frame.argc % 2 == 0:
-        return refuse(core, client, row, ERROR_ARITY, NULL)
+        return refuse(core, client, row, ERROR_ARITY, NULL, NULL)
     if together:
         return send_to(core, client, row, frame, pool, core.keys[0].node)
     if row.lane == LANE_FAST:
-        return refuse(core, client, row, ERROR_CROSSSLOT, NULL)
+        return refuse(core, client, row, ERROR_CROSSSLOT, NULL, NULL)
     return split(core, client, row, frame, count)
 
 
@@ -315,4 +312,4 @@ cdef void ask_control(Core* core, Client* client, Row* row, Frame* frame) noexce
         client.flags |= CLIENT_BARRIER
         return
     client.tail -= 1
-    refuse(core, client, row, ERROR_BUSY, NULL)
+    refuse(core, client, row, ERROR_BUSY, NULL, NULL)

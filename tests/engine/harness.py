@@ -27,10 +27,10 @@ def ring(nodes: int) -> Placement:
 
 def build(
     nodes: int = 2, *, password: bytes | None = None, nil_on_error: bool = False, auto_eject: bool = False,
-    input_limit: int = 1 << 30, connect: bool = True, **limits: int,
+    input_limit: int = 1 << 30, output_limit: int = 1 << 40, connect: bool = True, **limits: int,
 ) -> Probe:
     """A probe of one pool `p` with nodes n0, n1, …; `connect`: their connections of RESP2 and RESP3 are open."""
-    engine = Probe(EngineGroup(1), 0, b"quench:0:0", input_limit)
+    engine = Probe(EngineGroup(1), 0, b"quench:0:0", input_limit, output_limit)
     engine.add_pools([{
         "name": b"p", "listener": -1, "unix_socket": False, "placement": ring(nodes), "auto_eject": auto_eject,
         "nil_on_error": nil_on_error, "database": 0, "password": password, "node_auth": [],
