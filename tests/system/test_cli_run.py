@@ -112,10 +112,13 @@ def test_redis_benchmark_warns_of_nothing(proxy):
 @needs_redis_cli
 def test_redis_cli_at_a_terminal(proxy):
     """There it asks COMMAND DOCS for its hints; an unusable answer shows."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execlp("redis-cli", "redis-cli", "-p", str(proxy.port))
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 200, 0, 0))
+    terminal, side = pty.openpty()
+    # A terminal of unknown width would be asked for it, and this one does not answer.
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 200, 0, 0))
+    process = subprocess.Popen(
+        ["redis-cli", "-p", str(proxy.port)], stdin=side, stdout=side, stderr=side, env={**os.environ, "TERM": "xterm"}
+    )
+    os.close(side)
     said = b""
 
     def read_until(text):
@@ -133,8 +136,8 @@ def test_redis_cli_at_a_terminal(proxy):
         read_until(b"summary:")
         assert b"rror" not in said and b"WARN" not in said.upper()
     finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        process.kill()
+        process.wait()
         os.close(terminal)
 
 
