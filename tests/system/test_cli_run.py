@@ -119,19 +119,21 @@ def test_redis_cli_at_a_terminal(proxy):
         ["redis-cli", "-p", str(proxy.port)], stdin=side, stdout=side, stderr=side, env={**os.environ, "TERM": "xterm"}
     )
     os.close(side)
-    said = b""
+    said, read_to = b"", 0
 
     def read_until(text):
-        nonlocal said
+        nonlocal said, read_to
         deadline = time.monotonic() + WITHIN
-        while text not in said:
+        while text not in said[read_to:]:
             assert select.select([terminal], [], [], deadline - time.monotonic())[0], said
             said += os.read(terminal, 65536)
+        read_to = said.index(text, read_to) + len(text)
 
     try:
         read_until(b"> ")
         os.write(terminal, b"set greeting hello\r")
-        read_until(b"OK")
+        read_until(b"OK\r")
+        read_until(b"> ")  # what is typed before the prompt is thrown away
         os.write(terminal, b"help get\r")
         read_until(b"summary:")
         assert b"rror" not in said and b"WARN" not in said.upper()
