@@ -160,7 +160,8 @@ class Engines:
         input_limit = min(pool.limits.input_total for pool in settings.pools) // count
         output_limit = min(pool.limits.output_total for pool in settings.pools) // count
         self.engines = [
-            Engine(self._group, index, b"quench:%d:%d" % (os.getpid(), index), input_limit, output_limit) for index in range(count)
+            Engine(self._group, index, b"quench:%d:%d" % (os.getpid(), index), input_limit, output_limit)
+            for index in range(count)
         ]
         for index, engine in enumerate(self.engines):
             engine.add_pools([
