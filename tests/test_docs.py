@@ -97,7 +97,7 @@ def test_make_targets_exist() -> None:
 
 def test_the_session_routes_as_it_says() -> None:
     """The lines of `quench route` in the session are what the command prints."""
-    (session,) = [text for language, text in BLOCKS if language == "console"]
+    session = "".join(text for language, text in BLOCKS if language == "console")
     command, printed = "", ""
     checked = 0
     for line in [*session.splitlines(), "$ end"]:
