@@ -4,7 +4,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 SOURCES := $(wildcard proxy/*/*.pyx proxy/*/*.pxd storenode/*.pyx storenode/*.pxd) pyproject.toml
 
-.PHONY: help build run test sanitize fuzz bench clean
+.PHONY: help build run test lint sanitize fuzz bench clean
 .DEFAULT_GOAL := help
 
 help:            ## list the targets
@@ -34,6 +34,11 @@ test: $(VENV)/.tested   ## everything the tests need, then the tests
 	  || echo "redis-server is not installed: the tests that compare with it will be skipped, by name"
 	$(PY) -m pytest
 
+lint: $(VENV)/.tested   ## ruff, and mypy --strict on proxy and storenode
+	$(PY) -m pip install --quiet --group lint
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
 sanitize: $(VENV)/.tested  ## the tests of the native code under AddressSanitizer and UBSan, in build/sanitize
 	PY=$(PY) tests/sanitize.sh
 
@@ -46,6 +51,7 @@ fuzz: $(VENV)/.tested   ## fuzz the framing, FUZZ_SECONDS for each target
 bench: build     ## targets side by side: requests/s, latency, CPU per request
 	$(PY) -m pip install --quiet --group bench
 	$(PY) -m bench.run
+	$(PY) -m bench.report
 
 clean:           ## forget everything built
 	rm -rf $(VENV) build *.egg-info

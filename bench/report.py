@@ -1,9 +1,13 @@
-"""What the samples say: medians, bars, the Markdown table and the plot."""
+"""What the samples say: medians, bars, the Markdown tables and the plot.
+
+    python -m bench.report      puts the table of results/latest.json into the README
+"""
 
 from __future__ import annotations
 
 import json
 import statistics
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +42,32 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
 }
 UNITS = {"front_us": "CPU µs/request", "p50": "p50 µs", "idle_bytes": "bytes/connection", "peak_mb": "peak MB",
          "rss_after_mb": "MB 5 s after", "left_ratio": "RSS 5 s after / before"}  # fmt: skip
+
+# The README's table: a row is (what it says, scenario, metric, format), a column (heading, target).
+README_ROWS = (
+    *(
+        (f"CPU µs/request, {op.upper()}, depth {depth}", f"{op}-{depth}", "front_us", ".2f")
+        for op in ("get", "set")
+        for depth in (64, 16, 1)
+    ),
+    ("requests/s, GET, depth 64", "get-64", "rate", ",.0f"),
+    ("requests/s, GET, depth 1", "get-1", "rate", ",.0f"),
+    ("p50 µs, one client, depth 1", "one-client", "p50", ",.0f"),
+    ("p99 µs at 40,000 GET/s", "rate-40k", "p99", ",.0f"),
+    ("bytes per idle connection", "idle", "idle_bytes", ",.0f"),
+    ("peak RSS MB, 2,000 clients send 1 MB", "burst", "peak_mb", ",.0f"),
+)
+README_COLUMNS = (
+    ("Quench", "quench"),
+    ("twemproxy", "nutcracker"),
+    ("Envoy", "envoy"),
+    ("HAProxy (TCP pipe)", "haproxy"),
+    ("Redis, no proxy", "redis"),
+)
+README = Path(__file__).parents[1] / "README.md"
+LATEST = Path(__file__).parent / "results" / "latest.json"
+FIGURES_BEGIN = "<!-- figures: python -m bench.report -->\n"
+FIGURES_END = "<!-- end of figures -->\n"
 
 
 def one_line(sample: Row) -> str:
@@ -118,6 +148,34 @@ def markdown(results: Row, scenarios: Sequence[Scenario]) -> str:
     return "\n".join(lines)
 
 
+def readme_table(results: Row) -> str:
+    """The README's table: a row a figure, a column a target, medians; "-" where nothing was measured."""
+    machine = results["machine"]
+    lines = [
+        "| median | " + " | ".join(heading for heading, _ in README_COLUMNS) + " |",
+        "|---|" + "---:|" * len(README_COLUMNS),
+    ]
+    for title, scenario, metric, form in README_ROWS:
+        values = (median_of(results["rows"], scenario, target, metric) for _, target in README_COLUMNS)
+        lines.append(f"| {title} | " + " | ".join("-" if v is None else format(v, form) for v in values) + " |")
+    lines += [
+        "",
+        f"`make bench`, {results['taken'][:10]}: {machine['cpu']}, {machine['cores']} cores shared by the generator, "
+        f"the proxy and two nodes; {results['rounds']} rounds of {results['seconds']:g} s; 50 clients and values of 64 "
+        "bytes unless a row says otherwise; one worker for each proxy. CPU is that of the process clients talk to.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def with_figures(readme: str, results: Row) -> str:
+    """The README's text with the table between its markers. Raises ValueError when they are missing."""
+    before, begin, rest = readme.partition(FIGURES_BEGIN)
+    _, end, after = rest.partition(FIGURES_END)
+    if not begin or not end:
+        raise ValueError(f"the README has no lines {FIGURES_BEGIN.strip()} and {FIGURES_END.strip()}")
+    return before + begin + readme_table(results) + end + after
+
+
 def cell(stat: dict[str, float] | None, form: str, metric: str) -> str:
     if stat is None:
         return "-"
@@ -176,3 +234,13 @@ def grouped(axes: Any, rows: Sequence[Row], scenarios: Sequence[Scenario], metri
     axes.set_xticks(middles, [s.name for s in scenarios], rotation=30)
     if targets:
         axes.legend(fontsize=8)
+
+
+def main() -> int:
+    README.write_text(with_figures(README.read_text(), json.loads(LATEST.read_text())))
+    print(f"{README.name}: the figures are those of {LATEST.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

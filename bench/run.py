@@ -143,7 +143,8 @@ def main(argv: list[str] | None = None) -> int:
         "skipped": skipped,
     }
     print(report.markdown(results, scenarios))
-    report.save(results, scenarios, RESULTS, plot=not args.no_plot)
+    whole = not (args.only or args.targets or args.quick)
+    report.save(results, scenarios, RESULTS if whole else RESULTS / "local", plot=not args.no_plot)
     return 0
 
 

@@ -3,8 +3,9 @@
 Owns the verbs, their options, what they print and the exit status; everything they do is elsewhere. `run`, `node` and
 `demo` import what they start only when they start it, so that `quench check` stays quick and needs no engine.
 
-    exit 0  clean                  2  wrong usage
+    exit 0  clean                  3  clients had to be cut off
          1  crashed, or no port   78  the configuration is wrong (sysexits.h: EX_CONFIG)
+         2  wrong usage
 
 A user's mistake is one line on stderr, without a traceback.
 """
@@ -160,7 +161,7 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
 @click.group(
     cls=Verbs, context_settings=CONTEXT, no_args_is_help=True, subcommand_metavar="[VERB] [OPTIONS] [FILE]",
     epilog="\b\nVariables: QUENCH_CONF_FILE QUENCH_VERBOSE QUENCH_POOL QUENCH_LISTEN QUENCH_MAXMEMORY\n"
-    "Exit: 0 clean, 1 crashed, 2 wrong usage, 78 wrong configuration\n\n"
+    "Exit: 0 clean, 1 crashed, 2 wrong usage, 3 clients cut off, 78 wrong configuration\n\n"
     "Example:  quench demo & redis-cli -p 6380 set hello world",
 )  # fmt: skip
 @click.option("-V", "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version,
@@ -254,7 +255,7 @@ def route(file: str | None, name: str | None, json_: bool, keys: tuple[str, ...]
 def node(listen: tuple[str, int], maxmemory: int) -> None:
     """Run one embedded storage node."""
     host, port = listen
-    _start("storenode.server", "run", host, port, maxmemory)
+    _start("storenode.server", "run", host, port, maxmemory, on_ready=_node_ready)
 
 
 @cli.command(
@@ -277,7 +278,8 @@ def demo(listen: tuple[str, int]) -> None:
 def commands(json_: bool) -> None:
     """List every Redis command: served by one node, split over several, answered here, or refused and why.
 
-    "copied" is a read that may be answered from a copy of a hot key, "merged" an increment that may be combined.
+    "copied" marks a read that a copy of a hot key could answer, "merged" an increment that could be combined;
+    neither is done yet.
     """
     from proxy.commands import CAPABILITIES, COMMANDS  # 100 kB of JSON that no other verb reads
 
@@ -330,6 +332,10 @@ def _start(module: str, function: str, *args: Any, **options: Any) -> NoReturn:
     for failure in failures:
         click.echo(f"quench: {failure}", err=True)
     sys.exit(1 if failures else status)
+
+
+def _node_ready(host: str, port: int) -> None:
+    click.echo(f"storage node ready on {host}:{port}", err=True)
 
 
 def _leaves(group: ExceptionGroup[OSError]) -> list[OSError]:

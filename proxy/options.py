@@ -167,7 +167,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("limits.query_buffer", "size", "waiting requests of a client, from where it is not read from", least=1024),
     Option(
         "limits.input_total", "size",
-        "requests of all clients of an engine; the oldest incomplete request always gets in", least=1024,
+        "requests of all clients together that wait or are incomplete; the oldest always gets in", least=1024,
     ),
     Option(
         "limits.backlog", "size",

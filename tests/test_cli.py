@@ -12,7 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from proxy.cli import LANES, cli
+from proxy.cli import LANES, _node_ready, cli
 from proxy.commands import Lane
 from proxy.config_text import defaults
 from proxy.options import OPTIONS
@@ -255,8 +255,8 @@ def test_node_and_demo(calls: Calls) -> None:
     assert quench("demo").exit_code == 0
     assert quench("demo", QUENCH_LISTEN="127.0.0.1:7000").exit_code == 0
     assert list(calls) == [
-        ("storenode.server.run", ("::1", 0, 64 << 20), {}),
-        ("storenode.server.run", ("127.0.0.1", 6379, 256 << 20), {}),
+        ("storenode.server.run", ("::1", 0, 64 << 20), {"on_ready": _node_ready}),
+        ("storenode.server.run", ("127.0.0.1", 6379, 256 << 20), {"on_ready": _node_ready}),
         ("proxy.demo.demo", ("127.0.0.1", 6380), {}),
         ("proxy.demo.demo", ("127.0.0.1", 7000), {}),
     ]

@@ -37,7 +37,7 @@ cdef unsigned int MD5_SINES[64]
 cdef unsigned int* MD5_TURNS = [7, 12, 17, 22, 5, 9, 14, 20, 4, 11, 16, 23, 6, 10, 15, 21]  # four a round, repeated
 
 
-cdef void fill_crc_tables() noexcept:
+cdef void fill_crc_tables() noexcept nogil:
     cdef unsigned int byte, forward, reflected
     cdef int bit
     for byte in range(256):

@@ -88,7 +88,7 @@ def test_a_whole_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     argv = ["--only", "get-64", "--targets", "redis", "--rounds", "2", "--seconds", "0.1", "--no-plot"]
     assert run.main(argv) == 0
     assert "| redis |" in capsys.readouterr().out
-    results = json.loads((tmp_path / "latest.json").read_text())
+    results = json.loads((tmp_path / "local" / "latest.json").read_text())
     (row,) = results["rows"]
     assert len(row["samples"]) == 2
     rate = row["stats"]["rate"]
@@ -96,7 +96,7 @@ def test_a_whole_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert all(sample["errors"] == 0 for sample in row["samples"])
     assert 0 < row["stats"]["front_us"]["median"] < 1000
     assert [bar["met"] for bar in results["bars"]] == [True, False]
-    assert "**no**" in (tmp_path / "latest.md").read_text()
+    assert "**no**" in (tmp_path / "local" / "latest.md").read_text()
 
 
 def test_a_bar_is_a_ratio_of_medians():
