@@ -25,12 +25,11 @@ class Everything(RuleBasedStateMachine):
         output_soft=st.sampled_from([0, 1000, 1 << 20]), input_limit=st.sampled_from([60_000, 1 << 30]),
         backlog=st.sampled_from([1000, 1 << 26]), bulk=st.sampled_from([50_000, 256 << 10]),
         tombstones=st.sampled_from([2, 1000]), nil_on_error=st.booleans(), auto_eject=st.booleans())
-    def start(self, nodes, window, timeout, output_soft, input_limit, backlog, bulk, tombstones, nil_on_error, auto_eject):
+    def start(self, nodes, timeout, tombstones, nil_on_error, auto_eject, **limits):
         self.count = nodes
         self.nil_on_error, self.auto_eject = nil_on_error, auto_eject
-        self.engine = build(nodes, window=window, timeout_us=timeout, output_soft=output_soft, backlog=backlog, bulk=bulk,
-                            most_tombstones=tombstones, input_limit=input_limit, nil_on_error=nil_on_error,
-                            auto_eject=auto_eject)
+        self.engine = build(nodes, timeout_us=timeout, most_tombstones=tombstones, nil_on_error=nil_on_error,
+                            auto_eject=auto_eject, **limits)
         self.names = [conn(node, protocol, database, heavy) for node in range(nodes) for protocol in PROTOCOLS
                       for database in DATABASES for heavy in (0, 1)]
         for name in self.names:
@@ -51,7 +50,7 @@ class Everything(RuleBasedStateMachine):
         busy = [name for name in self.names if self.coming[name] or self.engine.conn_state(name)["pending"]]
         return busy or self.names
 
-    # -- clients --------------------------------------------------------------------------------------------------------
+    # -- clients ------------------------------------------------------------------------------------------------------
 
     @rule()
     def arrive(self):
@@ -96,7 +95,7 @@ class Everything(RuleBasedStateMachine):
         client = self.some(pick, self.clients)
         self.got[client] += self.engine.take(client, size)
 
-    # -- nodes ------------------------------------------------------------------------------------------------------------
+    # -- nodes --------------------------------------------------------------------------------------------------------
 
     @rule(pick=st.integers(0, 99), size=PIECES)
     def send(self, pick, size):
@@ -139,7 +138,7 @@ class Everything(RuleBasedStateMachine):
             if self.engine.conn_state(name)["state"] != "open":
                 self.coming[name], self.served[name].inbox = b"", b""
 
-    # -- time and the control plane -------------------------------------------------------------------------------------------
+    # -- time and the control plane -----------------------------------------------------------------------------------
 
     @rule(us=TIMES, busy=st.booleans())
     def later(self, us, busy):
@@ -154,7 +153,7 @@ class Everything(RuleBasedStateMachine):
                 self.engine.reply(pointer, slot, b"+" + data.split(b"\r\n")[4] + b"\r\n")
         self.engine.turn()
 
-    # -- what has to hold -----------------------------------------------------------------------------------------------------
+    # -- what has to hold ---------------------------------------------------------------------------------------------
 
     @invariant()
     def audited(self):
