@@ -6,6 +6,7 @@ few other characters of command names distinct enough (the full name is compared
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from proxy.engine.types cimport Core, Row
 
@@ -40,7 +41,7 @@ cdef inline Row* lookup(Core* core, const char* name, size_t length) noexcept no
     cdef Entry* entry
     if length > 8 or length == 0:
         return lookup_long(core, name, length)
-    word = (<uint64_t*> name)[0]
+    memcpy(&word, name, 8)
     word = (word | 0x2020202020202020ULL) & (0xFFFFFFFFFFFFFFFFULL >> (8 * (8 - length)))
     place = lookup_place(word, length)
     while True:

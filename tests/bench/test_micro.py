@@ -10,7 +10,8 @@ from bench import micro
 
 
 def test_it_runs_and_prints_json():
-    done = subprocess.run([sys.executable, "-m", "bench.micro", "--json", "--rounds", "2"], capture_output=True, check=True)
+    command = [sys.executable, "-m", "bench.micro", "--json", "--rounds", "2"]
+    done = subprocess.run(command, capture_output=True, check=True)
     found = json.loads(done.stdout)
     assert found["unit"] == "ns per request"
     for figures in found["operations"].values():

@@ -17,7 +17,9 @@ ROWS = [
     for command in (row, *row.subcommands.values())
     if command.routes and command.lane <= Lane.SUM
 ]
-WORDS = sorted({word.encode() for row in ROWS for word in (*row.options, *(spec.keyword for spec in row.routes)) if word})
+WORDS = sorted({
+    word.encode() for row in ROWS for word in (*row.options, *(spec.keyword for spec in row.routes)) if word
+})
 NUMBERS = [b"0", b"1", b"2", b"3", b"10", b"-1", b"+1", b"1.5", b" 1", b"1 ", b"", b"99999999999999999999",
            b"9223372036854775807", b"4294967297", b"2147483648"]
 ARGUMENT = st.one_of(
@@ -74,7 +76,11 @@ def test_key_counts(command, keys, stated, behind):
         assert not (stated == keys > 0) or fits
 
 
-@given(st.lists(st.sampled_from([b"BLOCK", b"0", b"COUNT", b"streams", b"STREAMS", b"NOACK", b"s1", b"s2", b"$"]), max_size=9))
+STREAM_WORDS = [b"BLOCK", b"0", b"COUNT", b"streams", b"STREAMS", b"NOACK", b"s1", b"s2", b"$"]
+SORT_WORDS = [b"BY", b"GET", b"LIMIT", b"STORE", b"store", b"0", b"1", b"ASC", b"ALPHA", b"#"]
+
+
+@given(st.lists(st.sampled_from(STREAM_WORDS), max_size=9))
 @settings(max_examples=300, deadline=None)
 def test_xread(args):
     for command in (COMMANDS["xread"], COMMANDS["xreadgroup"]):
@@ -84,7 +90,7 @@ def test_xread(args):
             check(command, whole)
 
 
-@given(st.lists(st.sampled_from([b"BY", b"GET", b"LIMIT", b"STORE", b"store", b"0", b"1", b"ASC", b"ALPHA", b"#"]), max_size=9))
+@given(st.lists(st.sampled_from(SORT_WORDS), max_size=9))
 @settings(max_examples=300, deadline=None)
 def test_sort(args):
     for name in ("sort", "sort_ro"):

@@ -21,7 +21,7 @@ def at_rest(engine):
     assert counters["chunk_bytes"] <= IDLE_BYTES
 
 
-# -- one client ---------------------------------------------------------------------------------------------------------
+# -- one client -------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("window", [1, 2, 16, 100])
 def test_at_most_window_requests_are_at_nodes(window):
@@ -154,7 +154,7 @@ def test_arguments_may_not_exceed_max_bulk():
     assert engine.state(client)["closing"]
 
 
-# -- with a socket: what the kernel does not take ------------------------------------------------------------------------
+# -- with a socket: what the kernel does not take ---------------------------------------------------------------------
 
 def with_socket(**limits):
     engine = build(1, **limits)
@@ -185,7 +185,7 @@ def test_a_client_with_too_much_unread_output_is_closed():
 
 
 def test_a_client_that_reads_slowly_gets_everything():
-    engine, client, peer = with_socket(output_soft=100_000)
+    engine, _, peer = with_socket(output_soft=100_000)
     with peer:
         peer.sendall(GET * 200)
         got = b""
@@ -236,7 +236,7 @@ def test_a_client_that_shut_its_side_is_not_looked_at_again_and_again():
 
 
 def test_quit_answers_what_came_before_and_nothing_behind():
-    engine, client, peer = with_socket()
+    engine, _, peer = with_socket()
     with peer:
         peer.sendall(GET + request(b"QUIT") + GET)
         engine.run_once()
@@ -250,7 +250,7 @@ def test_quit_answers_what_came_before_and_nothing_behind():
         at_rest(engine)
 
 
-# -- memory of all clients together -----------------------------------------------------------------------------------------
+# -- memory of all clients together -----------------------------------------------------------------------------------
 
 LARGE = request(b"SET", b"a", b"v" * 900_000)
 
@@ -390,12 +390,12 @@ def test_starved_clients_may_leave():
     settle(engine)
 
 
-# -- parked and woken ---------------------------------------------------------------------------------------------------------
+# -- parked and woken -------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("busy", [False, True])
 def test_replies_that_wait_for_more_are_sent_in_the_end(busy):
     """While other sockets are busy a client's replies wait for those of the other nodes, but not for ever."""
-    engine, client, peer = with_socket(timeout_us=0)
+    engine, _, peer = with_socket()
     with peer:
         peer.setblocking(False)
         peer.sendall(GET * 2)

@@ -126,8 +126,8 @@ def test_any_interleaving(data):
 
 SCRIPT = [
     [b"GET", b"a:10"], [b"GET", b"b:40000"], [b"PING"], [b"MGET", b"a:5", b"b:3", b"c:7", b"nil", b"d:33000"],
-    [b"SET", b"a", b"v" * 33_000], [b"GET", b"c:0"], [b"DEL", b"a", b"b", b"c", b"nil"], [b"MSET", b"a", b"1", b"b", b"2"],
-    [b"GET", b"err1"], [b"GET", b"b:16320"], [b"ECHO", b"x"],
+    [b"SET", b"a", b"v" * 33_000], [b"GET", b"c:0"], [b"DEL", b"a", b"b", b"c", b"nil"],
+    [b"MSET", b"a", b"1", b"b", b"2"], [b"GET", b"err1"], [b"GET", b"b:16320"], [b"ECHO", b"x"],
 ]
 
 
@@ -259,7 +259,7 @@ def test_large_requests_take_the_bulk_connection_between_their_neighbours():
     assert engine.counters()["input_reserved"] == 0
 
 
-# -- clients that leave -------------------------------------------------------------------------------------------------
+# -- clients that leave -----------------------------------------------------------------------------------------------
 
 def test_a_client_that_leaves_is_kept_only_as_long_as_requests_name_it():
     engine = build(2)
