@@ -13,7 +13,7 @@ successor first has the node kill it by its id, so that no old write lands after
 
 from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport abort, calloc, free, malloc
-from libc.string cimport memcpy, memset, strncpy
+from libc.string cimport memcmp, memcpy, memset, strncpy
 
 from proxy.engine.greeting cimport greeting_start
 from proxy.engine.mail cimport event_node
@@ -21,14 +21,14 @@ from proxy.engine.merge cimport merge_free, merge_part, merge_result
 from proxy.engine.slots cimport slot_fill
 from proxy.engine.texts cimport error_field, error_words, error_write
 from proxy.engine.types cimport (
-    CONN, CONN_CONNECTING, CONN_DOWN, CONN_GREETING, CONN_IDLE, CONN_LOST, CONN_OPEN, DATABASES, DEAD, EVENT_NODE,
+    CONN, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_GREETING, CONN_IDLE, CONN_LOST, CONN_OPEN, DATABASES, DEAD, EVENT_NODE,
     ERROR_LOST_NOT_SENT, ERROR_LOST_READ, ERROR_LOST_WRITE, ERROR_TIMEOUT_NOT_SENT, ERROR_TIMEOUT_READ,
-    ERROR_TIMEOUT_WRITE, FIELD_ADDRESS, FIELD_COMMAND, FIELD_ELAPSED, FIELD_NODE, FIELD_POOL, FIELD_REASON, ROW_WRITE,
+    ERROR_TIMEOUT_WRITE, FIELD_ADDRESS, FIELD_COMMAND, FIELD_ELAPSED, FIELD_NODE, FIELD_POOL, FIELD_REASON, GHOSTS, ROW_WRITE,
     SLOT_MERGING, SLOT_WAITING, Client, Conn, Core, ErrorArgs, Merge, Node, Pending, Slot,
 )
 from proxy.wire.input cimport input_clear
 from proxy.wire.output cimport (
-    WRITE_FAILED, WROTE_SOME, Output, output_clear, output_cut, output_write,
+    WRITE_FAILED, WROTE_SOME, Output, output_append, output_bulk, output_clear, output_cut, output_write,
 )
 from proxy.wire.poll cimport poll_add, poll_want
 from proxy.wire.reply cimport reply_reset
@@ -245,6 +245,33 @@ cdef void conn_close(Core* core, Conn* conn) noexcept nogil:
     reply_reset(&conn.frame)
 
 
+cdef void haunt(Core* core, Conn* conn) noexcept nogil:
+    """The node may still execute what this lost connection sent: have it killed there before any newer request.
+
+    Connections that are open are told at once, in their stream; those that open later say it in their greeting.
+    """
+    cdef Node* node = conn.node
+    cdef Conn* other
+    cdef char number[32]
+    cdef size_t start
+    cdef int digits, index
+    if memcmp(node.ghost_run, conn.run, sizeof(conn.run)) != 0 or node.ghost_count == GHOSTS:
+        node.ghost_count = 0
+    memcpy(node.ghost_run, conn.run, sizeof(conn.run))
+    node.ghosts[node.ghost_count] = conn.id
+    node.ghost_count += 1
+    digits = write_number(number, conn.id) - 2
+    for index in range(CONNS):
+        other = node.conns[index]
+        if other == NULL or other == conn or other.state != CONN_OPEN:
+            continue
+        start = other.output.length
+        output_append(&other.output, &core.chunks, b"*4\r\n$6\r\nCLIENT\r\n$4\r\nKILL\r\n$2\r\nID\r\n", 34)
+        output_bulk(&other.output, &core.chunks, number, digits)
+        conn_expect(core, other, NULL, 0, 0, 0, other.output.length - start)
+        conn_touch(core, other)
+
+
 cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
     """The connection is of no use any more. Answer what was on it, tell the control plane, refuse or wait.
 
@@ -266,10 +293,8 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
     conn.refusing = conn.state == CONN_DOWN
     conn.failures += 1
     conn.node.losses += 1
-    if was_open:
-        conn.old_id = conn.id
-        memcpy(conn.old_run, conn.run, sizeof(conn.run))
-        conn.kill = on_its_way
+    if was_open and on_its_way and conn.id:
+        haunt(core, conn)
     conn.id = 0
     # Requests that the kernel never got stay queued while LOST: nothing was promised and nothing happened.
     offset = conn.head_offset
@@ -379,6 +404,10 @@ cdef void conn_tick(Core* core, Conn* conn) noexcept nogil:
     if first != conn.tail and overdue(core, conn.pending[first & conn.mask].start, limit):
         if not conn.bulk or core.now_us - conn.progress_us > limit:
             expire(core, conn, limit)
+            if conn.bulk and conn.expired:
+                # Newer requests go by another connection: this one must not be executed behind their back.
+                conn_fail(core, conn, b"a large request took too long")
+                return
     if conn.expired and conn.state == CONN_OPEN and (
             conn.expired > conn.node.pool.limits.most_tombstones
             or overdue(core, conn.pending[conn.head & conn.mask].start, conn.node.pool.limits.tombstone_us)):

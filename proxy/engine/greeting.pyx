@@ -1,16 +1,16 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Greeting: AUTH or HELLO, SELECT, our name, the connection's id, the node's run_id. See greeting.pxd.
 
-Only authentication, protocol and database must succeed. If the predecessor died with requests on their way and the
-node is still the same process (same run_id; ids start again with every process), it is told to kill it, and the first
-request waits for that answer: after it, nothing of the old connection can be executed any more.
+Only authentication, protocol and database must succeed. If connections of this engine died with requests on their
+way and the node is still the same process (same run_id; ids start again with every process), it is told to kill them,
+and the first request waits for the answers: after them, nothing of the old connections can be executed any more.
 """
 
 from libc.stdint cimport int64_t
 from libc.string cimport memchr, memcmp, memcpy, memset, strlen
 
 from proxy.engine.types cimport (
-    STEP_ANY, STEP_AUTH, STEP_END, STEP_ID, STEP_KILL, STEP_RUN, STEP_SELECT, Conn, Core, Pool,
+    STEP_ANY, STEP_AUTH, STEP_END, STEP_ID, STEP_KILL, STEP_RUN, STEP_SELECT, Conn, Core, Node, Pool,
 )
 from proxy.wire.output cimport Output, output_append, output_bulk, output_number
 from proxy.wire.resp cimport read_number, write_number
@@ -79,6 +79,24 @@ cdef void greeting_start(Core* core, Conn* conn) noexcept nogil:
     say(core, conn, STEP_RUN, b"INFO server")
 
 
+cdef int count_steps(const Conn* conn) noexcept nogil:
+    """Answers still to come."""
+    cdef int place = conn.step
+    while conn.steps[place] != STEP_END:
+        place += 1
+    return place - conn.step
+
+
+cdef void exorcise(Node* node, int64_t ghost) noexcept nogil:
+    """The node has killed this lost connection, or knows it no more."""
+    cdef int place
+    for place in range(node.ghost_count):
+        if node.ghosts[place] == ghost:
+            node.ghost_count -= 1
+            node.ghosts[place] = node.ghosts[node.ghost_count]
+            return
+
+
 cdef int greeting_reply(Core* core, Conn* conn, const char* data, size_t length) noexcept nogil:
     """Take one answer. 0: go on; 1: the connection is ready; 2: queue grew, flush; -1: the node will not have us."""
     cdef int step = conn.steps[conn.step]
@@ -99,9 +117,14 @@ cdef int greeting_reply(Core* core, Conn* conn, const char* data, size_t length)
         if at != NULL and length - (at - data) >= 47:
             memcpy(conn.run, at + 7, 40)
             conn.run[40] = 0
-        if conn.kill and conn.old_id and (conn.old_run[0] == 0 or memcmp(conn.run, conn.old_run, 41) == 0):
-            memcpy(words, b"CLIENT KILL ID ", 15)
-            words[15 + write_number(words + 15, conn.old_id) - 2] = 0
-            say(core, conn, STEP_KILL, words)
+        if conn.node.ghost_count and (conn.run[0] == 0 or memcmp(conn.run, conn.node.ghost_run, 41) == 0):
+            for place in range(conn.node.ghost_count):
+                memcpy(words, b"CLIENT KILL ID ", 15)
+                words[15 + write_number(words + 15, conn.node.ghosts[place]) - 2] = 0
+                conn.killing[place] = conn.node.ghosts[place]
+                say(core, conn, STEP_KILL, words)
+            conn.kills = conn.node.ghost_count
             return 2
+    elif step == STEP_KILL:
+        exorcise(conn.node, conn.killing[conn.kills - count_steps(conn) - 1])
     return 1 if conn.steps[conn.step] == STEP_END else 0

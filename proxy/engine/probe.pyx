@@ -166,7 +166,6 @@ cdef class Probe(Engine):
             conn.handle.fd = wake_open()
             conn.state = CONN_OPEN
             conn.refusing = 0
-            conn.kill = 0
             conn.failures = 0
             conn.why[0] = 0
             conn.since_us = core.now_us
@@ -210,7 +209,7 @@ cdef class Probe(Engine):
         cdef Conn* conn = self.conn(name)
         return {
             "state": STATES[conn.state], "refusing": bool(conn.refusing), "pending": conn.tail - conn.head,
-            "expired": conn.expired, "output": conn.output.length, "failures": conn.failures, "kill": bool(conn.kill),
+            "expired": conn.expired, "output": conn.output.length, "failures": conn.failures, "kill": conn.node.ghost_count > 0,
             "touched": bool(conn.touched), "stuck": bool(conn.stuck),
         }
 

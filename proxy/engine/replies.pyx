@@ -202,7 +202,6 @@ cdef void greeted(Core* core, Conn* conn, const char* data, size_t size) noexcep
     if status == 1:
         conn.state = CONN_OPEN
         conn.refusing = 0
-        conn.kill = 0
         conn.failures = 0
         conn.why[0] = 0
         conn.since_us = core.now_us

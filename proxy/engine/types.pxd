@@ -38,6 +38,7 @@ cdef enum:
     NAME_ROOM = 32             # bytes of a command or subcommand name, zero padded
     SPECS = 3                  # key specs of one command
     OPTIONS = 6                # options with operands of one command
+    GHOSTS = 8                 # lost connections of one node to be killed there
     FLUSH_AT = 65536           # bytes queued on a node connection that are sent before the turn ends
 
 
@@ -307,15 +308,14 @@ cdef struct Conn:
     uint64_t progress_us       # last time the kernel took or brought bytes
     uint64_t used_us           # last request
     uint64_t since_us          # state entered
-    uint8_t steps[8]           # greeting answers to come
+    uint8_t steps[24]          # greeting answers to come
     uint8_t step
-    uint8_t kill               # the predecessor died with requests on their way
+    uint8_t kills              # ghosts that its greeting asked the node to kill
+    int64_t killing[GHOSTS]    # their ids
     int64_t id                 # CLIENT ID at the node; 0: unknown
-    int64_t old_id
     uint64_t told_us           # last EVENT_SICK or report of timeouts
     char why[96]               # why it is down, for the errors of refused requests
     char run[41]               # run_id of the node; empty: unknown
-    char old_run[41]
 
 cdef struct Node:
     Pool* pool
@@ -325,6 +325,9 @@ cdef struct Node:
     uint8_t socket_address[128]
     uint32_t socket_length     # 0: not resolved yet
     uint8_t ejected
+    uint8_t ghost_count
+    int64_t ghosts[GHOSTS]     # ids of lost connections whose requests may still be executed; killed before new ones
+    char ghost_run[41]         # run_id of the node that knew them
     Conn* conns[CONNS]
     uint64_t requests
     uint64_t errors            # error replies

@@ -510,7 +510,6 @@ def test_no_ghost_write_in_a_frozen_redis(start, tmp_path, size):
         assert "cmdstat_client|kill" in node("INFO", "commandstats").decode()
 
 
-@pytest.mark.xfail(strict=True, reason="the large write travels on a connection of its own, which nobody waits for")
 def test_no_ghost_of_a_large_write(start, chaos):
     """A large write timed out on the bulk connection; a newer small one goes by the shared connection."""
     proxy = start([chaos], f"timeout: 100ms\nlimits: {{bulk: 50kb}}\n{PATIENT}")
