@@ -16,7 +16,6 @@ import argparse
 import json
 
 from proxy.engine.engine import EngineGroup
-
 from proxy.engine.probe import Probe
 from proxy.engine.ring import Placement
 
