@@ -16,7 +16,6 @@ import argparse
 import json
 
 from proxy.engine.engine import EngineGroup
-
 from proxy.engine.probe import Probe
 from proxy.engine.ring import Placement
 
@@ -45,7 +44,7 @@ def operations() -> dict[str, tuple[list[list[bytes]], bytes]]:
 def prepare() -> tuple[Probe, Placement]:
     """An engine whose one pool has two open nodes."""
     placement = Placement([b"n%d" % node for node in range(NODES)], [1] * NODES)
-    engine = Probe(EngineGroup(1), 0, b"quench:0:0", HUGE)
+    engine = Probe(EngineGroup(1), 0, b"quench:0:0", HUGE, HUGE)
     limits = dict.fromkeys(
         ("window", "output_soft", "output_hard", "query_buffer", "backlog", "bulk", "max_bulk", "most_tombstones"),
         1 << 30)

@@ -287,7 +287,7 @@ cdef void client_resume(Core* core, Client* client) noexcept nogil:
     """Go on with parked input, if something changed."""
     if client.flags & CLIENT_PARKED and not blocked(core, client) and client.input.chunk != NULL:
         client_take(core, client, client.input.chunk.data + client.input.chunk.head, input_length(&client.input))
-        if client.flags & CLIENT_ENDED and client.handle.kind != DEAD:
+        if client.flags & CLIENT_ENDED and not client.flags & CLIENT_PARKED and client.handle.kind != DEAD:
             # What is left may be no whole request: no reply will come by to close this client.
             client_ready(core, client)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 
 from proxy.engine.engine import EngineGroup
-
 from proxy.engine.probe import Probe
 from proxy.engine.ring import Placement
 from tests.helpers import bulk
