@@ -18,7 +18,8 @@ $(VENV)/.tools:
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.tools $(SOURCES)
-	$(PY) -m pip install --quiet --no-build-isolation -e .
+	@echo "compiling; the first time takes a minute or two"
+	@PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.tested: $(VENV)/.built
