@@ -37,7 +37,7 @@ cdef inline void conn_touch(Core* core, Conn* conn) noexcept nogil:
 
 cdef inline void conn_expect(Core* core, Conn* conn, Client* client, uint32_t slot, uint32_t part, uint16_t row,
                              size_t size) noexcept nogil:
-    """A request of `size` bytes follows in the output, to be answered to this client's slot."""
+    """A request of `size` bytes follows in the output, to be answered to this client's slot; NULL: to nobody."""
     cdef Pending* pending
     if conn.pending == NULL or conn.tail - conn.head > conn.mask:
         conn_grow(conn)
@@ -49,7 +49,8 @@ cdef inline void conn_expect(Core* core, Conn* conn, Client* client, uint32_t sl
     pending.start = <uint32_t> core.now_us
     pending.size = <uint32_t> size
     pending.row = row
-    client.references += 1
+    if client != NULL:
+        client.references += 1
     conn.queued += size
     conn.used_us = core.now_us
 

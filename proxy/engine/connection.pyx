@@ -13,7 +13,7 @@ successor first has the node kill it by its id, so that no old write lands after
 
 from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport abort, calloc, free, malloc
-from libc.string cimport memcpy, memset, strncpy
+from libc.string cimport memcmp, memcpy, memset, strncpy
 
 from proxy.engine.greeting cimport greeting_start
 from proxy.engine.mail cimport event_node
@@ -28,7 +28,7 @@ from proxy.engine.types cimport (
 )
 from proxy.wire.input cimport input_clear
 from proxy.wire.output cimport (
-    WRITE_FAILED, WROTE_SOME, Output, output_clear, output_cut, output_write,
+    WRITE_FAILED, WROTE_SOME, Output, output_append, output_bulk, output_clear, output_cut, output_write,
 )
 from proxy.wire.poll cimport poll_add, poll_want
 from proxy.wire.reply cimport reply_reset
@@ -64,6 +64,9 @@ cdef Conn* conn_for(Core* core, Node* node, int protocol, int database, int bulk
         conn.database = <unsigned char> database
         conn.bulk = <unsigned char> bulk
         node.conns[place] = conn
+        conn.twin = node.conns[place ^ 1]
+        if conn.twin != NULL:
+            conn.twin.twin = conn
     if conn.state == CONN_IDLE:
         conn_connect(core, conn)
     return conn
@@ -245,6 +248,24 @@ cdef void conn_close(Core* core, Conn* conn) noexcept nogil:
     reply_reset(&conn.frame)
 
 
+cdef void kill_through_twin(Core* core, Conn* conn) noexcept nogil:
+    """Have the node drop a lost connection before anything that its twin carries from now on.
+
+    A newer write of the same key, of another size, travels on the twin, and does not wait for the successor's greeting.
+    If the twin is not open either, its own greeting does this (greeting.pyx).
+    """
+    cdef Conn* twin = conn.twin
+    cdef char number[32]
+    cdef size_t start
+    if twin == NULL or twin.state != CONN_OPEN or conn.old_id == 0 or memcmp(twin.run, conn.old_run, 41) != 0:
+        return
+    start = twin.output.length
+    output_append(&twin.output, &core.chunks, b"*4\r\n$6\r\nCLIENT\r\n$4\r\nKILL\r\n$2\r\nID\r\n", 34)
+    output_bulk(&twin.output, &core.chunks, number, write_number(number, conn.old_id) - 2)
+    conn_expect(core, twin, NULL, 0, 0, 0, twin.output.length - start)
+    conn_touch(core, twin)
+
+
 cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
     """The connection is of no use any more. Answer what was on it, tell the control plane, refuse or wait.
 
@@ -270,6 +291,8 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
         conn.old_id = conn.id
         memcpy(conn.old_run, conn.run, sizeof(conn.run))
         conn.kill = on_its_way
+        if conn.kill:
+            kill_through_twin(core, conn)
     conn.id = 0
     # Requests that the kernel never got stay queued while LOST: nothing was promised and nothing happened.
     offset = conn.head_offset
@@ -379,7 +402,10 @@ cdef void conn_tick(Core* core, Conn* conn) noexcept nogil:
     if first != conn.tail and overdue(core, conn.pending[first & conn.mask].start, limit):
         if not conn.bulk or core.now_us - conn.progress_us > limit:
             expire(core, conn, limit)
+    # A late write on the bulk connection must not land after a newer small one on the shared connection, so a bulk
+    # connection keeps no tombstones: it is killed. (The other way round dispatch.pyx keeps the order.)
     if conn.expired and conn.state == CONN_OPEN and (
-            conn.expired > conn.node.pool.limits.most_tombstones
+            conn.bulk
+            or conn.expired > conn.node.pool.limits.most_tombstones
             or overdue(core, conn.pending[conn.head & conn.mask].start, conn.node.pool.limits.tombstone_us)):
         conn_fail(core, conn, b"its replies are too late")

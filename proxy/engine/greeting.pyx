@@ -79,6 +79,19 @@ cdef void greeting_start(Core* core, Conn* conn) noexcept nogil:
     say(core, conn, STEP_RUN, b"INFO server")
 
 
+cdef bint kill(Core* core, Conn* conn, Conn* lost) noexcept nogil:
+    """Have the predecessor of `lost` killed, if it died with requests on their way to this very process."""
+    cdef char words[64]
+    if lost == NULL or not lost.kill or lost.old_id == 0:
+        return False
+    if lost.old_run[0] and memcmp(conn.run, lost.old_run, 41) != 0:
+        return False
+    memcpy(words, b"CLIENT KILL ID ", 15)
+    words[15 + write_number(words + 15, lost.old_id) - 2] = 0
+    say(core, conn, STEP_KILL, words)
+    return True
+
+
 cdef int greeting_reply(Core* core, Conn* conn, const char* data, size_t length) noexcept nogil:
     """Take one answer. 0: go on; 1: the connection is ready; 2: queue grew, flush; -1: the node will not have us."""
     cdef int step = conn.steps[conn.step]
@@ -99,9 +112,6 @@ cdef int greeting_reply(Core* core, Conn* conn, const char* data, size_t length)
         if at != NULL and length - (at - data) >= 47:
             memcpy(conn.run, at + 7, 40)
             conn.run[40] = 0
-        if conn.kill and conn.old_id and (conn.old_run[0] == 0 or memcmp(conn.run, conn.old_run, 41) == 0):
-            memcpy(words, b"CLIENT KILL ID ", 15)
-            words[15 + write_number(words + 15, conn.old_id) - 2] = 0
-            say(core, conn, STEP_KILL, words)
+        if kill(core, conn, conn) + kill(core, conn, conn.twin):
             return 2
     return 1 if conn.steps[conn.step] == STEP_END else 0

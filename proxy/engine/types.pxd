@@ -273,7 +273,7 @@ cdef enum GreetingStep:
     STEP_KILL = 6
 
 cdef struct Pending:           # one request on its way; 32 bytes
-    Client* client             # NULL: a tombstone
+    Client* client             # NULL: a tombstone, or a command of our own
     uint32_t slot
     uint32_t part              # of a Merge
     uint32_t start             # low 32 bits of the clock (us) when it was queued
@@ -292,6 +292,7 @@ cdef struct Conn:
     uint8_t stuck              # waits for EPOLLOUT
     uint8_t deferred           # turns that its requests have waited for more of them
     Conn* next_touched
+    Conn* twin                 # same protocol and database, the other one of shared and bulk; NULL: not used yet
     Output output              # requests
     Output greeting
     Input input
@@ -307,7 +308,7 @@ cdef struct Conn:
     uint64_t progress_us       # last time the kernel took or brought bytes
     uint64_t used_us           # last request
     uint64_t since_us          # state entered
-    uint8_t steps[8]           # greeting answers to come
+    uint8_t steps[10]          # greeting answers to come
     uint8_t step
     uint8_t kill               # the predecessor died with requests on their way
     int64_t id                 # CLIENT ID at the node; 0: unknown

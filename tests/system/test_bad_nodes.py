@@ -510,9 +510,8 @@ def test_no_ghost_write_in_a_frozen_redis(start, tmp_path, size):
         assert "cmdstat_client|kill" in node("INFO", "commandstats").decode()
 
 
-@pytest.mark.xfail(strict=True, reason="the large write travels on a connection of its own, which nobody waits for")
 def test_no_ghost_of_a_large_write(start, chaos):
-    """A large write timed out on the bulk connection; a newer small one goes by the shared connection."""
+    """A large write times out on the bulk connection; a newer small one travels on the shared connection."""
     proxy = start([chaos], f"timeout: 100ms\nlimits: {{bulk: 50kb}}\n{PATIENT}")
     with proxy.link() as link:
         assert link("SET", "k", "first") == b"OK"
@@ -523,6 +522,41 @@ def test_no_ghost_of_a_large_write(start, chaos):
         gate.open()
         gate.wait_until_passed()
         assert link("GET", "k") == b"newer"
+        assert len({entry.connection for entry in chaos.asked("SET")}) == 2
+        chaos.honest()
+        large = b"x" * 100_000
+        until(lambda: link("SET", "k", large) == b"OK", "large ones are taken again")
+        assert link("GET", "k") == large
+
+
+def test_no_ghost_of_a_small_write(start, chaos):
+    """A small write times out on the shared connection; a newer large one must not overtake it."""
+    proxy = start([chaos], f"timeout: 100ms\nlimits: {{bulk: 50kb}}\n{PATIENT}")
+    large = b"x" * 100_000
+    with proxy.link() as link:
+        assert link("SET", "other", large) == b"OK"  # the bulk connection is open
+        gate = Gate(b"ghost")
+        chaos.treat("SET", gate)
+        error(link("SET", "k", "ghost"), "fate of 'set' is unknown")
+        link("SET", "k", large)
+        gate.open()
+        gate.wait_until_passed()
+        until(lambda: link("GET", "k") == large, "the newer one stays", within=2)
+
+
+def test_no_ghost_of_a_lost_connection(start, chaos):
+    """The bulk connection breaks with a write on its way; the shared one has the node kill it before it goes on."""
+    proxy = start([chaos], f"timeout: 5s\nlimits: {{bulk: 50kb}}\n{PATIENT}")
+    with proxy.link() as link:
+        assert link("SET", "k", "first") == b"OK"
+        chaos.treat("SET", half)
+        error(link("SET", "k", b"x" * 100_000), "fate of 'set' is unknown")
+        chaos.honest()
+        assert link("SET", "k", "newer") == b"OK"
+    first, ghost, newer = chaos.asked("SET")
+    assert first.connection == newer.connection != ghost.connection
+    words = [entry.words for entry in chaos.log if entry.connection == first.connection]
+    assert words[-2:] == [[b"CLIENT", b"KILL", b"ID", b"%d" % ghost.connection], newer.words]
 
 
 # -- everything at once -------------------------------------------------------------------------------------------------
