@@ -177,9 +177,11 @@ cdef inline int send_to(Core* core, Client* client, Row* row, Frame* frame, Pool
 cdef int send_large(Core* core, Client* client, Row* row, Frame* frame, Node* node) noexcept nogil:
     """A large request is moved, not copied; a very large one takes the bulk connection, behind a barrier.
 
-    The barrier keeps the order of this client's commands although two connections are involved.
+    The barrier keeps the order of this client's commands although two connections are involved. While the shared
+    connection owes late replies it takes large requests, too: none may overtake a write whose fate is unknown.
     """
-    cdef bint bulk = frame.length >= client.pool.limits.bulk
+    cdef Conn* shared = node.conns[((client.protocol - 2) * DATABASES + client.database) * 2]
+    cdef bint bulk = frame.length >= client.pool.limits.bulk and (shared == NULL or shared.expired == 0)
     cdef Conn* conn
     cdef Chunk* chunk
     cdef uint32_t slot

@@ -127,6 +127,8 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data) noexcept no
         conn.expired -= 1
         core.counters.late_replies += 1
         return NULL
+    if pending.client == NULL:
+        return NULL
     latency = <uint32_t> core.now_us - pending.start
     row = &core.rows[pending.row]
     core.row_stats[pending.row].usec += latency

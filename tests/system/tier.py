@@ -161,7 +161,11 @@ class Proxy:
         self.started = start(self._stack, sys.executable, "-m", "proxy", "run", "-c", str(file))
         self.log = self.started.log
         self.pid = self.started.process.pid
-        self.log.wait_for(" ready ")
+        try:
+            self.log.wait_for(" ready ")
+        except BaseException:
+            self._stack.close()
+            raise
         address = self.log.wait_for(r"pool\.listening pool=test address=(\S+)")[1]
         self.address: int | str = address if "/" in address else int(address.rpartition(":")[2])
 
@@ -199,8 +203,9 @@ def running_nodes(directory: Path, count: int, *options: str) -> Iterator[list[N
         nodes = []
         for number in range(count):
             (directory / f"n{number}").mkdir()
-            nodes.append(Node(directory / f"n{number}", f"n{number}", *options))
-            stack.callback(nodes[-1].stop)
+            node = Node(directory / f"n{number}", f"n{number}", *options)
+            stack.callback(node.stop)
+            nodes.append(node)
         yield nodes
 
 
