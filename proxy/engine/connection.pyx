@@ -173,7 +173,9 @@ cdef bint pending_answer(Core* core, Conn* conn, Pending* pending, const char* d
         slot_fill(core, client, pending.slot, data, length)
         return True
     merge = <Merge*> slot.at
+    client.held_bytes += length
     if merge_part(core, merge, pending.part, data, length):
+        client.held_bytes -= merge.bytes
         memset(&merged, 0, sizeof(merged))
         merge_result(core, merge, client.protocol, &merged)
         slot.state = SLOT_WAITING
@@ -387,6 +389,8 @@ cdef void conn_tick(Core* core, Conn* conn) noexcept nogil:
     """Once a tick: deadlines, a connection attempt that hangs, too many or too old tombstones, idleness."""
     cdef uint32_t limit = conn.node.pool.limits.timeout_us
     cdef uint32_t first
+    if conn.untold and conn.handle.fd < 0:
+        event_node(core, EVENT_NODE, conn, conn.why)
     if conn.state == CONN_CONNECTING or conn.state == CONN_GREETING:
         if core.now_us - conn.since_us > conn.node.pool.limits.connect_timeout_us:
             conn_fail(core, conn, b"connecting took too long")

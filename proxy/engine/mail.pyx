@@ -52,8 +52,9 @@ cdef void event_node(Core* core, int kind, Conn* conn, const char* reason) noexc
         if core.now_us - conn.told_us < TELL_US:
             return
         conn.told_us = core.now_us
-    event_post(core, kind, conn.node.pool.index, conn.node.index, <int> conn.failures, NULL, 0,
-               1 if conn.handle.fd < 0 else 0, reason, 0 if reason == NULL else strlen(reason))
+    conn.untold = not event_post(
+        core, kind, conn.node.pool.index, conn.node.index, <int> conn.failures, NULL, 0,
+        1 if conn.handle.fd < 0 else 0, reason, 0 if reason == NULL else strlen(reason))
 
 
 cdef Order* order_new(int kind, const char* data, size_t length) noexcept nogil:

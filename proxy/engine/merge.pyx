@@ -11,7 +11,7 @@ from libc.stdlib cimport abort, calloc, free
 from libc.string cimport memchr, memcpy
 
 from proxy.engine.types cimport LANE_MGET, LANE_SUM, Core, Merge
-from proxy.wire.chunk cimport Chunk, chunk_free, chunk_new
+from proxy.wire.chunk cimport Chunk, chunk_exact, chunk_free
 from proxy.wire.output cimport Output, output_append, output_number
 from proxy.wire.reply cimport ReplyFrame, frame_reply, reply_reset
 from proxy.wire.resp cimport read_number
@@ -45,7 +45,7 @@ cdef void merge_free(Core* core, Merge* merge) noexcept nogil:
 
 
 cdef Chunk* copy_of(Core* core, const char* data, size_t length) noexcept nogil:
-    cdef Chunk* chunk = chunk_new(&core.chunks, length)
+    cdef Chunk* chunk = chunk_exact(&core.chunks, length)
     memcpy(chunk.data, data, length)
     chunk.tail = length
     return chunk
@@ -56,6 +56,7 @@ cdef bint merge_part(Core* core, Merge* merge, uint32_t part, const char* data, 
     cdef const char* end
     cdef long long count = 0
     merge.waiting -= 1
+    merge.bytes += length
     if data[0] == c'-':
         if merge.error == NULL:
             merge.error = copy_of(core, data, length)

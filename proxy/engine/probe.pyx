@@ -28,7 +28,7 @@ from proxy.engine.slots cimport client_ready, client_unread
 from proxy.engine.turn cimport turn_end
 from proxy.engine.types cimport (
     CLIENT_BARRIER, CLIENT_CLOSING, CLIENT_ENDED, CLIENT_PARKED, CLIENT_READY, CLIENT_STARVED, CONN_OPEN, CONNS,
-    DATABASES, DEAD, SLOT_CHUNK, SLOT_HELD, SLOT_WAITING, Client, Conn, Core, Node, Pending, Pool, Row, Slot,
+    DATABASES, DEAD, SLOT_CHUNK, SLOT_HELD, SLOT_MERGING, SLOT_WAITING, Client, Conn, Core, Merge, Node, Pending, Pool, Row, Slot,
 )
 from proxy.wire.chunk cimport CHUNK_SIZE, Chunk
 from proxy.wire.input cimport READ_SOME, SCRATCH, Input, input_length, input_read
@@ -171,6 +171,7 @@ cdef class Probe(Engine):
             conn.since_us = core.now_us
             conn.used_us = core.now_us
             conn.stuck = 1
+            conn.id = 1
         return (node, protocol, database, bulk)
 
     def sent(self, tuple name, size_t most=1 << 60):
@@ -287,6 +288,8 @@ cdef class Probe(Engine):
                 elif slot.state == SLOT_CHUNK:
                     size += (<Chunk*> slot.at).tail - (<Chunk*> slot.at).head
                     held += 1
+                elif slot.state == SLOT_MERGING:
+                    size += (<Merge*> slot.at).bytes
                 number += 1
             if held != client.held_count or size != client.held_bytes:
                 wrong.append(f"client {client.id}: {held} replies of {size} bytes are held, not {client.held_count} "

@@ -249,6 +249,7 @@ cdef struct Merge:             # a split command: one part a node
     uint32_t waiting           # parts not answered
     uint32_t keys
     int64_t sum
+    size_t bytes               # of the parts that are here; they count as held by the client
     Chunk** replies            # by part; NULL: not here, or not needed
     Chunk* error               # the first error reply
     uint16_t* part_of          # by key
@@ -288,6 +289,7 @@ cdef struct Conn:
     uint8_t database
     uint8_t bulk               # carries large requests only
     uint8_t state              # ConnState
+    uint8_t untold             # the control plane does not know yet that it is lost: its mailbox was full
     uint8_t refusing           # requests are refused until it is open again
     uint8_t touched            # in core.touched
     uint8_t stuck              # waits for EPOLLOUT

@@ -32,6 +32,7 @@ cdef struct ChunkPool:
 
 
 cdef Chunk* chunk_new(ChunkPool* pool, size_t capacity) noexcept nogil
+cdef Chunk* chunk_exact(ChunkPool* pool, size_t capacity) noexcept nogil
 cdef Chunk* chunk_metered(ChunkPool* pool, size_t capacity, size_t* meter) noexcept nogil
 cdef void chunk_free(ChunkPool* pool, Chunk* chunk) noexcept nogil
 cdef void pool_trim(ChunkPool* pool) noexcept nogil

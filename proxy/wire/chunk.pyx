@@ -22,7 +22,12 @@ cdef Chunk* chunk_new(ChunkPool* pool, size_t capacity) noexcept nogil:
             chunk.head = 0
             chunk.tail = 0
             return chunk
-    chunk = <Chunk*> malloc(sizeof(Chunk) + capacity + SLACK)
+    return chunk_exact(pool, capacity)
+
+
+cdef Chunk* chunk_exact(ChunkPool* pool, size_t capacity) noexcept nogil:
+    """An empty chunk of just this capacity, for bytes that wait and will not grow."""
+    cdef Chunk* chunk = <Chunk*> malloc(sizeof(Chunk) + capacity + SLACK)
     if chunk == NULL:
         fprintf(stderr, "quench: out of memory allocating %zu bytes\n", capacity)
         abort()
