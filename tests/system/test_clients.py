@@ -38,7 +38,7 @@ def protocol(client):
     return client.connection_pool.connection_kwargs.get("protocol")
 
 
-# -- redis-py ---------------------------------------------------------------------------------------------------------
+# -- redis-py ------------------------------------------------------------------------------------------------------
 
 
 def test_strings(client):
@@ -282,7 +282,7 @@ def test_client_names(client):
         client.connection_pool.release(connection)
 
 
-# -- redis-cli and redis-benchmark --------------------------------------------------------------------------------------
+# -- redis-cli and redis-benchmark ---------------------------------------------------------------------------------
 
 
 def cli(proxy, *words, **more):
@@ -331,7 +331,7 @@ def test_redis_benchmark(proxy, options):
     assert done.stdout.count("requests per second") >= 18
 
 
-# -- clients of Node.js -------------------------------------------------------------------------------------------------
+# -- clients of Node.js --------------------------------------------------------------------------------------------
 
 CONVERSATION = """
 const keys = [...Array(50).keys()].map(n => 'js:' + n)
