@@ -97,7 +97,8 @@ def test_the_fate_of_a_write_is_unknown(start, chaos, protocol):
     proxy = start([chaos], f"timeout: 100ms\n{PATIENT}")
     chaos.treat("SET", hang)
     with proxy.link(protocol) as link:
-        error(link("SET", "k", "v"), r"^ERR the fate of 'set' is unknown: node chaos .*within \d+ ms; it was not retried$")
+        reply = link("SET", "k", "v")
+        error(reply, r"^ERR the fate of 'set' is unknown: node chaos .*within \d+ ms; it was not retried$")
         assert len(chaos.asked("SET")) == 1
         chaos.treat("MSET", hang)
         error(link("MSET", "k", "v"), "^ERR the fate of 'mset' is unknown")
@@ -209,7 +210,8 @@ def test_mget_with_partial_mget_nil(start, chaos, redis):
 def test_a_node_that_accepts_without_answering(start, chaos, redis):
     """Requests wait for the greeting no longer than connect_timeout, then are refused at once."""
     chaos.mute = True
-    proxy = start([chaos, redis], f"connect_timeout: 200ms\ntimeout: 5s\n{PATIENT}\nreconnect: {{first: 10ms, most: 50ms}}")
+    options = f"connect_timeout: 200ms\ntimeout: 5s\n{PATIENT}\nreconnect: {{first: 10ms, most: 50ms}}"
+    proxy = start([chaos, redis], options)
     with proxy.link() as link, proxy.link() as other:
         keys = [f"key:{number}" for number in range(40)]
         replies = [link("GET", key) for key in keys]
