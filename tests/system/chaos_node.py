@@ -89,7 +89,7 @@ class ChaosNode:
         """Its line in a pool's servers."""
         return f"127.0.0.1:{self.port}:1 {self.name}"
 
-    # -- orders of the test -------------------------------------------------------------------------------------------
+    # -- orders of the test ------------------------------------------------------------------------------------------
 
     def treat(self, command: str, treatment: Treatment | None) -> None:
         """Treat this command so from now on; None: honestly."""
@@ -145,7 +145,7 @@ class ChaosNode:
         with self._lock:
             return [entry for entry in self.log if entry.words[0].upper() in wanted]
 
-    # -- serving --------------------------------------------------------------------------------------------------------
+    # -- serving -----------------------------------------------------------------------------------------------------
 
     def _start(self, function: Callable[..., None], *arguments: Any) -> None:
         thread = threading.Thread(target=function, args=arguments, daemon=True)
@@ -218,7 +218,7 @@ def bulk(text: bytes) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(text), text)
 
 
-# -- treatments -----------------------------------------------------------------------------------------------------------
+# -- treatments ----------------------------------------------------------------------------------------------------
 
 
 def say(data: bytes) -> Treatment:

@@ -1,12 +1,10 @@
 """Nodes that hang, lie, die and come back.
 
 Whatever a node does, each request gets one answer within its deadline, its own or an error that says what is known;
-other clients and other nodes go on; and a write whose fate was unknown never lands after a newer one.
+other clients and other nodes go on. Ghost writes and random mischief have files of their own.
 """
 
 import random
-import re
-import threading
 import time
 from contextlib import ExitStack
 
@@ -15,7 +13,7 @@ import pytest
 
 from tests.redis_server import needs_redis_server
 from tests.system.chaos_node import ChaosNode, Gate, close, garbage, half, hang, say, twice
-from tests.system.tier import running_nodes, running_proxy, until
+from tests.system.tier import error, running_nodes, running_proxy, until
 
 pytestmark = needs_redis_server
 
@@ -65,13 +63,7 @@ def homes(proxy, chaos, count=3):
     raise AssertionError("one node has no keys")
 
 
-def error(reply, pattern):
-    assert isinstance(reply, hiredis.ReplyError), reply
-    assert re.search(pattern, str(reply)), reply
-    return True
-
-
-# -- one request ------------------------------------------------------------------------------------------------------
+# -- one request ---------------------------------------------------------------------------------------------------
 
 
 def test_deadline(start, chaos, redis):
@@ -105,7 +97,8 @@ def test_the_fate_of_a_write_is_unknown(start, chaos, protocol):
     proxy = start([chaos], f"timeout: 100ms\n{PATIENT}")
     chaos.treat("SET", hang)
     with proxy.link(protocol) as link:
-        error(link("SET", "k", "v"), r"^ERR the fate of 'set' is unknown: node chaos .*within \d+ ms; it was not retried$")
+        reply = link("SET", "k", "v")
+        error(reply, r"^ERR the fate of 'set' is unknown: node chaos .*within \d+ ms; it was not retried$")
         assert len(chaos.asked("SET")) == 1
         chaos.treat("MSET", hang)
         error(link("MSET", "k", "v"), "^ERR the fate of 'mset' is unknown")
@@ -211,13 +204,14 @@ def test_mget_with_partial_mget_nil(start, chaos, redis):
         assert link("MGET", one, other, two) == [None, b"2", None]
 
 
-# -- connecting -------------------------------------------------------------------------------------------------------
+# -- connecting ----------------------------------------------------------------------------------------------------
 
 
 def test_a_node_that_accepts_without_answering(start, chaos, redis):
     """Requests wait for the greeting no longer than connect_timeout, then are refused at once."""
     chaos.mute = True
-    proxy = start([chaos, redis], f"connect_timeout: 200ms\ntimeout: 5s\n{PATIENT}\nreconnect: {{first: 10ms, most: 50ms}}")
+    options = f"connect_timeout: 200ms\ntimeout: 5s\n{PATIENT}\nreconnect: {{first: 10ms, most: 50ms}}"
+    proxy = start([chaos, redis], options)
     with proxy.link() as link, proxy.link() as other:
         keys = [f"key:{number}" for number in range(40)]
         replies = [link("GET", key) for key in keys]
@@ -280,7 +274,7 @@ def test_a_node_that_will_not_have_us(start, chaos, redis):
         proxy.log.wait_for("WRONGPASS")
 
 
-# -- real nodes that stop, die and come back ----------------------------------------------------------------------------
+# -- real nodes that stop, die and come back -----------------------------------------------------------------------
 
 
 def test_restart(start, tmp_path):
@@ -326,7 +320,7 @@ def test_a_frozen_node(start, tmp_path):
             assert [link("GET", key) for key in keys] == [key.encode() for key in keys]
 
 
-# -- ejection -----------------------------------------------------------------------------------------------------------
+# -- ejection ------------------------------------------------------------------------------------------------------
 
 
 def test_ejection_without_auto_eject(start, chaos, redis):
@@ -451,211 +445,3 @@ def test_a_new_connection_to_an_ejected_node_is_refused_too(start, chaos, redis)
         error(three("GET", one), "is down: .*; 'get' was not sent")
         assert link("SELECT", 3) == b"OK"
         error(link("GET", one), "is down: .*; 'get' was not sent")
-
-
-# -- ghost writes -------------------------------------------------------------------------------------------------------
-
-
-def test_the_predecessor_is_killed_first(start, chaos):
-    """A connection that broke with requests on their way: its successor's first command after the greeting."""
-    proxy = start([chaos], f"timeout: 100ms\nlimits: {{tombstone_age: 200ms}}\n{PATIENT}")
-    with proxy.link() as link:
-        assert link("SET", "k", "first") == b"OK"
-        chaos.treat("SET", hang)
-        error(link("SET", "k", "ghost"), "fate of 'set' is unknown")
-        chaos.honest()
-        until(lambda: link("SET", "k", "newer") == b"OK", "a new connection")
-    [first, ghost, *_, newer] = chaos.asked("SET")
-    assert first.connection == ghost.connection != newer.connection
-    on_successor = [entry.words for entry in chaos.log if entry.connection == newer.connection]
-    kill = [b"CLIENT", b"KILL", b"ID", b"%d" % ghost.connection]
-    assert on_successor.index(kill) < on_successor.index(newer.words)
-    assert all(words[0] in (b"CLIENT", b"INFO") for words in on_successor[: on_successor.index(kill)])
-
-
-def test_nothing_is_killed_in_a_new_process(start, chaos):
-    """Ids start again with every process: the same number would be somebody else."""
-    proxy = start([chaos], f"timeout: 100ms\nlimits: {{tombstone_age: 200ms}}\n{PATIENT}")
-    with proxy.link() as link:
-        chaos.treat("SET", hang)
-        error(link("SET", "k", "v"), "fate of 'set' is unknown")
-        chaos.run_id = b"d" * 40
-        chaos.honest()
-        until(lambda: link("SET", "k", "newer") == b"OK", "a new connection")
-    assert not [entry for entry in chaos.asked("CLIENT") if entry.words[1] == b"KILL"]
-
-
-@pytest.mark.parametrize("size", [10, 100_000, 1_000_000])
-def test_no_ghost_write_in_a_frozen_redis(start, tmp_path, size):
-    """The old write lies in the frozen node's socket; the newer one is acknowledged after the thaw and stays."""
-    with running_nodes(tmp_path, 1) as [node]:
-        proxy = start(
-            [node], f"timeout: 50ms\nconnect_timeout: 100ms\nlimits: {{tombstone_age: 60ms}}\n{PATIENT}\n"
-            "reconnect: {first: 5ms, most: 20ms}",
-        )  # fmt: skip
-        for round_ in range(12):
-            with proxy.link() as link:
-                until(lambda: link("SET", "k", b"start".ljust(size)) == b"OK", "up")  # noqa: B023
-                node.freeze()
-                error(link("SET", "k", b"ghost".ljust(size)), "fate of 'set' is unknown")
-                if round_ % 3:
-                    # wait until the connection was given up, so that the thaw finds it reset
-                    until(lambda: "is down" in str(link("GET", "k")), "given up")  # noqa: B023
-                node.thaw()
-                newer = b"newer %d" % round_
-                until(lambda: link("SET", "k", newer) == b"OK", "written")  # noqa: B023
-                for _ in range(3):
-                    assert link("GET", "k") == newer
-                    assert node("GET", "k") == newer
-        assert "cmdstat_client|kill" in node("INFO", "commandstats").decode()
-
-
-def test_no_ghost_of_a_large_write(start, chaos):
-    """A large write times out on the bulk connection; a newer small one travels on the shared connection."""
-    proxy = start([chaos], f"timeout: 100ms\nlimits: {{bulk: 50kb}}\n{PATIENT}")
-    with proxy.link() as link:
-        assert link("SET", "k", "first") == b"OK"
-        gate = Gate(b"ghost" * 20_000)
-        chaos.treat("SET", gate)
-        error(link("SET", "k", "ghost" * 20_000), "fate of 'set' is unknown")
-        until(lambda: link("SET", "k", "newer") == b"OK", "written")
-        gate.open()
-        gate.wait_until_passed()
-        assert link("GET", "k") == b"newer"
-        assert len({entry.connection for entry in chaos.asked("SET")}) == 2
-        chaos.honest()
-        large = b"x" * 100_000
-        until(lambda: link("SET", "k", large) == b"OK", "large ones are taken again")
-        assert link("GET", "k") == large
-
-
-def test_no_ghost_of_a_small_write(start, chaos):
-    """A small write times out on the shared connection; a newer large one must not overtake it."""
-    proxy = start([chaos], f"timeout: 100ms\nlimits: {{bulk: 50kb}}\n{PATIENT}")
-    large = b"x" * 100_000
-    with proxy.link() as link:
-        assert link("SET", "other", large) == b"OK"  # the bulk connection is open
-        gate = Gate(b"ghost")
-        chaos.treat("SET", gate)
-        error(link("SET", "k", "ghost"), "fate of 'set' is unknown")
-        link("SET", "k", large)
-        gate.open()
-        gate.wait_until_passed()
-        until(lambda: link("GET", "k") == large, "the newer one stays", within=2)
-
-
-def test_no_ghost_of_a_lost_connection(start, chaos):
-    """The bulk connection breaks with a write on its way; the shared one has the node kill it before it goes on."""
-    proxy = start([chaos], f"timeout: 5s\nlimits: {{bulk: 50kb}}\n{PATIENT}")
-    with proxy.link() as link:
-        assert link("SET", "k", "first") == b"OK"
-        chaos.treat("SET", half)
-        error(link("SET", "k", b"x" * 100_000), "fate of 'set' is unknown")
-        chaos.honest()
-        assert link("SET", "k", "newer") == b"OK"
-    first, ghost, newer = chaos.asked("SET")
-    assert first.connection == newer.connection != ghost.connection
-    words = [entry.words for entry in chaos.log if entry.connection == first.connection]
-    assert words[-2:] == [[b"CLIENT", b"KILL", b"ID", b"%d" % ghost.connection], newer.words]
-
-
-# -- everything at once -------------------------------------------------------------------------------------------------
-
-
-def test_no_reply_reaches_the_wrong_request(start, tmp_path):
-    """Ten seconds of kills, freezes and cut connections: each reply carries its key, or is an error that we know."""
-    known = re.compile(
-        "was not sent|did not answer '|fate of '|was lost |^LOADING |^ERR pool test has no live node"
-    )
-    with running_nodes(tmp_path, 3) as nodes:
-        proxy = start(
-            nodes, "timeout: 100ms\nconnect_timeout: 200ms\nserver_failure_limit: 20\nserver_retry_timeout: 50ms\n"
-            "limits: {tombstone_age: 200ms, max_tombstones: 50}\nreconnect: {first: 5ms, most: 50ms}", engines=2,
-        )  # fmt: skip
-        ending = threading.Event()
-        wrong, right, refused = [], [0], [0]
-
-        def check(words, reply):
-            if isinstance(reply, hiredis.ReplyError):
-                if not known.search(str(reply)):
-                    wrong.append((words, reply))
-                refused[0] += 1
-                return
-            fine = True
-            if words[0] == "GET":
-                fine = reply is None or reply.startswith(words[1].encode() + b"=")
-            elif words[0] == "SET":
-                fine = reply == b"OK"
-            elif words[0] == "MGET":
-                fine = len(reply) == len(words) - 1 and all(
-                    item is None or item.startswith(key.encode() + b"=")
-                    for key, item in zip(words[1:], reply, strict=True)
-                )
-            elif words[0] == "ECHO":
-                fine = reply == words[1].encode()
-            if not fine:
-                wrong.append((words, reply))
-            right[0] += 1
-
-        def client(seed):
-            chance = random.Random(seed)
-
-            def key():
-                return f"k:{chance.randrange(500)}"
-
-            with proxy.link(2 + seed % 2) as link:
-                while not ending.is_set():
-                    batch = []
-                    for _ in range(chance.choice([1, 1, 5, 40])):
-                        kind = chance.random()
-                        one = key()
-                        if kind < 0.45:
-                            batch.append(["GET", one])
-                        elif kind < 0.8:
-                            batch.append(["SET", one, f"{one}=" + "x" * chance.choice([1, 100, 9000])])
-                        elif kind < 0.95:
-                            batch.append(["MGET", *(key() for _ in range(6))])
-                        else:
-                            batch.append(["ECHO", f"{seed}:{chance.random()}"])
-                    link.send(*batch)
-                    for words in batch:
-                        check(words, link.reply())
-
-        failures = []
-
-        def guarded(seed):
-            try:
-                client(seed)
-            except BaseException as failure:
-                failures.append(failure)
-
-        threads = [threading.Thread(target=guarded, args=(seed,)) for seed in range(8)]
-        for thread in threads:
-            thread.start()
-        chance = random.Random(11)
-        deadline = time.monotonic() + 8
-        while time.monotonic() < deadline:
-            node = chance.choice(nodes)
-            trick = chance.random()
-            if trick < 0.5:
-                node("CLIENT", "KILL", "TYPE", "normal")
-            elif trick < 0.8:
-                node.freeze()
-                time.sleep(chance.choice([0.02, 0.15, 0.4]))
-                node.thaw()
-            else:
-                node.kill()
-                node.start()
-            time.sleep(chance.random() * 0.2)  # some time of peace
-        ending.set()
-        for thread in threads:
-            thread.join(30)
-            assert not thread.is_alive(), "a client waits for a reply that never comes"
-        assert not failures
-        assert not wrong
-        assert right[0] > 1000
-        assert refused[0] > 10
-        with proxy.link() as link:
-            keys = [f"k:{number}" for number in range(100)]
-            until(lambda: all(link("SET", key, f"{key}=") == b"OK" for key in keys), "all is well again")
-            assert [link("GET", key) for key in keys] == [f"{key}=".encode() for key in keys]

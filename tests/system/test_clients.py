@@ -38,7 +38,7 @@ def protocol(client):
     return client.connection_pool.connection_kwargs.get("protocol")
 
 
-# -- redis-py ---------------------------------------------------------------------------------------------------------
+# -- redis-py ------------------------------------------------------------------------------------------------------
 
 
 def test_strings(client):
@@ -205,7 +205,7 @@ def test_mget_of_another_type_is_nil(client):
 
 def test_keys_on_several_nodes(client):
     keys = [f"cross:{number}" for number in range(20)]
-    with pytest.raises(redis.RedisError, match="(?i)hash to the same slot|CROSSSLOT"):
+    with pytest.raises(redis.RedisError, match=r"(?i)hash to the same slot|CROSSSLOT"):
         client.sinter(keys)
     assert client.sadd("{same}a", 1, 2) == 2
     assert client.sadd("{same}b", 2, 3) == 2
@@ -230,7 +230,7 @@ def test_unknown_command_keeps_the_connection(client):
     try:
         for _ in range(3):
             connection.send_command("NOSUCH", "a", "b")
-            with pytest.raises(redis.ResponseError, match="unknown command 'NOSUCH', with args beginning with: 'a' 'b'"):
+            with pytest.raises(redis.ResponseError, match="unknown command 'NOSUCH', with args beginning with: 'a'"):
                 connection.read_response()
         connection.send_command("PING")
         assert connection.read_response() in (b"PONG", "PONG")
@@ -282,7 +282,7 @@ def test_client_names(client):
         client.connection_pool.release(connection)
 
 
-# -- redis-cli and redis-benchmark --------------------------------------------------------------------------------------
+# -- redis-cli and redis-benchmark ---------------------------------------------------------------------------------
 
 
 def cli(proxy, *words, **more):
@@ -331,7 +331,7 @@ def test_redis_benchmark(proxy, options):
     assert done.stdout.count("requests per second") >= 18
 
 
-# -- clients of Node.js -------------------------------------------------------------------------------------------------
+# -- clients of Node.js --------------------------------------------------------------------------------------------
 
 CONVERSATION = """
 const keys = [...Array(50).keys()].map(n => 'js:' + n)

@@ -67,7 +67,8 @@ SHAPES = [
 ]
 
 values = st.sampled_from([
-    b"", b"a", b"10", b"-7", b"3.5", b"a\r\nb", b"$5\r\nhello\r\n", b"\0\xff\x80", b"nan", b"9223372036854775807", b"x" * 300,
+    b"", b"a", b"10", b"-7", b"3.5", b"a\r\nb", b"$5\r\nhello\r\n", b"\0\xff\x80", b"nan", b"9223372036854775807",
+    b"x" * 300,
 ]) | st.binary(max_size=12)  # fmt: skip
 marks = {
     KEY: st.sampled_from([b"k0", b"k1", b"k2", b"k\r\n3", b"{t}4", b""]),

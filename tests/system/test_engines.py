@@ -1,4 +1,4 @@
-"""Several engines in one process: clients are shared out evenly, and it makes no difference to them which one they get."""
+"""Several engines in one process: clients are shared out evenly, and it does not matter which one they get."""
 
 from collections import Counter
 

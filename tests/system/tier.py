@@ -5,6 +5,7 @@ On top of the fixtures of `conftest.py`, for tests that share a tier among many,
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import sys
@@ -29,6 +30,13 @@ def until(condition: Callable[[], Any], what: str, within: float = PATIENCE, eve
         assert time.monotonic() < deadline, f"not within {within} s: {what}"
         time.sleep(every)
     return value
+
+
+def error(reply: Any, pattern: str) -> bool:
+    """The reply has to be an error that says this."""
+    assert isinstance(reply, hiredis.ReplyError), reply
+    assert re.search(pattern, str(reply)), reply
+    return True
 
 
 class Link:
