@@ -6,6 +6,8 @@ somebody has to take the two files apart.
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 import subprocess
 import tomllib
@@ -198,6 +200,21 @@ def test_below_the_facades_nothing_needs_the_gil(path: Path) -> None:
     assert functions or "hashes" in path.name
     for function in functions:
         assert function.endswith("noexcept nogil"), function
+
+
+@pytest.mark.parametrize("path", sorted([*ROOT.glob("proxy/**/*.pyi"), *ROOT.glob("storenode/*.pyi")]), ids=module_of)
+def test_a_stub_tells_what_the_compiled_module_has(path: Path) -> None:
+    """Public names of classes, both ways; functions of a stub have to exist."""
+    module = importlib.import_module(module_of(path))
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ClassDef) and isinstance(vars(module).get(node.name), type):
+            told = {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
+            told |= {item.target.id for item in node.body
+                     if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)}  # fmt: skip
+            own = {name for name in vars(getattr(module, node.name)) if not name.startswith("_")}
+            assert own == {name for name in told if not name.startswith("_")}, node.name
+        elif isinstance(node, ast.FunctionDef):
+            assert callable(getattr(module, node.name)), node.name
 
 
 # -- numbers that two languages share ---------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ class EngineGroup:
     def clients(self) -> list[int]: ...
 
 class Engine:
+    index: int
+    names: list[str]
     event_fd: int
     def __init__(
         self, group: EngineGroup, index: int, agent: bytes, input_limit: int, output_limit: int
