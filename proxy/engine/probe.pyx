@@ -171,7 +171,6 @@ cdef class Probe(Engine):
             conn.since_us = core.now_us
             conn.used_us = core.now_us
             conn.stuck = 1
-            conn.id = 1
         return (node, protocol, database, bulk)
 
     def sent(self, tuple name, size_t most=1 << 60):
@@ -210,7 +209,7 @@ cdef class Probe(Engine):
         cdef Conn* conn = self.conn(name)
         return {
             "state": STATES[conn.state], "refusing": bool(conn.refusing), "pending": conn.tail - conn.head,
-            "expired": conn.expired, "output": conn.output.length, "failures": conn.failures, "kill": conn.node.ghost_count > 0,
+            "expired": conn.expired, "output": conn.output.length, "failures": conn.failures,
             "touched": bool(conn.touched), "stuck": bool(conn.stuck),
         }
 

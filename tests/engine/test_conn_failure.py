@@ -32,7 +32,7 @@ def test_the_error_says_what_is_known(partly):
     assert engine.take(client) == lost
     # What had not been sent waits for the next connection; the rest of what had been begun does not lead its stream.
     state = engine.conn_state(conn(0))
-    assert state["state"] == "lost" and state["kill"] and state["pending"] == (1 if partly else 2)
+    assert state["state"] == "lost" and state["pending"] == (1 if partly else 2)
     [event] = engine.events()
     assert event[0] == NODE and event[6] == 1 and event[7] == b"gone"
     engine.feed(client, request(b"GET", b"b"))
@@ -43,10 +43,10 @@ def test_the_error_says_what_is_known(partly):
     settle(engine)
 
 
-def test_an_idle_connection_that_breaks_needs_no_kill():
+def test_an_idle_connection_that_breaks_is_lost():
     engine = build(1)
     engine.fail(conn(0))
-    assert engine.conn_state(conn(0)) | {"state": "lost", "kill": False} == engine.conn_state(conn(0))
+    assert engine.conn_state(conn(0)) | {"state": "lost"} == engine.conn_state(conn(0))
 
 
 def test_half_a_reply_is_forgotten():
