@@ -315,6 +315,7 @@ cdef struct Conn:
     uint8_t kills              # ghosts that its greeting asked the node to kill
     int64_t killing[GHOSTS]    # their ids
     int64_t id                 # CLIENT ID at the node; 0: unknown
+    uint64_t failed_us         # when requests timing out last counted as a failure
     uint64_t told_us           # last EVENT_SICK or report of timeouts
     char why[96]               # why it is down, for the errors of refused requests
     char run[41]               # run_id of the node; empty: unknown
