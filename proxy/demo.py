@@ -25,13 +25,16 @@ STOP_TIMEOUT = 5.0  # seconds until a node that was asked to end is killed
 
 
 def demo(host: str, port: int) -> int:
-    """Serve on host:port until SIGINT or SIGTERM; returns the exit status.
+    """Serve on host:port until SIGINT, SIGTERM or SIGHUP; returns the exit status.
 
     Raises:
         OSError: the port is taken, or a node does not start.
     """
     start_logging("warning")
     raise_descriptor_limit()
+    # A terminal that closes sends SIGHUP: the nodes, being out of its reach, would outlive a proxy that died of it.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     return trio.run(_demo, host, port)
 
 

@@ -304,7 +304,8 @@ def test_several_pools_and_a_unix_socket(redis_nodes, proxy_process, tmp_path):
 
 
 @needs_storenode
-def test_demo_starts_serves_tells_of_a_dead_node_and_stops():
+@pytest.mark.parametrize("last", [signal.SIGINT, signal.SIGHUP])
+def test_demo_starts_serves_tells_of_a_dead_node_and_stops(last):
     with ExitStack() as stack:
         port = free_port()
         demo = start(stack, sys.executable, "-m", "proxy", "demo", "--listen", f"127.0.0.1:{port}", pipe="stdout")
@@ -320,7 +321,7 @@ def test_demo_starts_serves_tells_of_a_dead_node_and_stops():
         assert len(nodes) == 3
         os.kill(nodes[0], signal.SIGKILL)
         demo.log.wait_for("node-1 has ended")
-        demo.process.send_signal(signal.SIGINT)
+        demo.process.send_signal(last)
         assert demo.wait() == 0
         assert not any(os.path.exists(f"/proc/{pid}") for pid in nodes)
 
