@@ -31,7 +31,7 @@ MOST_LINES = 600
 
 #: Modules that turn Python objects into structs and back. Everything else of proxy.engine and proxy.wire, and all of
 #: storenode but its loop, runs without the GIL.
-FACADES = {"proxy.engine.engine", "proxy.engine.probe", "proxy.engine.ring", "proxy.wire.inspect", "storenode.loop"}
+FACADES = {"proxy.engine.engine", "proxy.engine.probe", "proxy.engine.ring", "proxy.engine.tables", "proxy.wire.inspect", "storenode.loop"}
 
 #: Layers of the proxy, highest first: a file imports from its own layer and from lower ones.
 LAYERS = (
@@ -55,8 +55,8 @@ LAYERS = (
 #: The engine, from the loop down: a file imports only from files further down. The `.pxd` of a file may name those that
 #: its inline functions need, and obeys the same order.
 SPINE = (
-    "probe", "engine", "turn", "orders", "accept", "client", "dispatch", "answers", "keys", "lookup", "replies",
-    "connection", "greeting", "mail", "texts", "slots", "merge", "types", "ring", "hashes",
+    "probe", "engine", "tables", "turn", "orders", "accept", "client", "dispatch", "answers", "keys", "lookup",
+    "replies", "connection", "greeting", "mail", "texts", "slots", "merge", "types", "rows", "ring", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.
@@ -99,8 +99,8 @@ def code_of(path: Path) -> str:
 
 
 def enum_of(name: str) -> list[tuple[str, int]]:
-    """The members of an enum of the engine's types.pxd, in order."""
-    text = (ROOT / "proxy/engine/types.pxd").read_text()
+    """The members of an enum of the engine's types.pxd or rows.pxd, in order."""
+    text = "".join((ROOT / f"proxy/engine/{stem}.pxd").read_text() for stem in ("types", "rows"))
     body = re.search(rf"^cdef enum {name}:[^\n]*\n((?:    [^\n]*\n|\n)+)", text, re.MULTILINE)
     assert body, name
     return [(key, int(value)) for key, value in re.findall(r"^    (\w+) = (\d+)", body[1], re.MULTILINE)]

@@ -5,8 +5,10 @@
     EJECTED ── a probe is answered ──► UP, every engine reconnects
     EJECTED ── a probe fails ──► EJECTED, probed again after `retry`
 
-A failure is a connection that cannot be opened or breaks, a request that times out, or an error reply that speaks of
-the node (-LOADING, -OOM, -BUSY, -MASTERDOWN, -READONLY). Any other reply ends the row. Readmission only ever follows
+A failure is a connection that cannot be opened or breaks, requests that time out (a hang counts once a timeout, however
+many requests it held up), or an error reply that says that the node serves nobody: -LOADING, -BUSY, -MASTERDOWN. (-OOM
+and -READONLY are about writes: taking the node out of service for them would refuse its reads as well.) Any other reply
+ends the row. Readmission only ever follows
 a probe: blind readmission, as twemproxy does it, sends clients to a node that is still dead.
 """
 

@@ -345,6 +345,7 @@ cdef void expire(Core* core, Conn* conn, uint32_t limit) noexcept nogil:
     cdef uint64_t offset = conn.head_offset
     cdef uint32_t number = conn.head
     cdef uint32_t withdrawn = 0
+    cdef bint late = False
     cdef uint64_t from_offset = 0
     cdef size_t bytes = 0
     cdef uint32_t index
@@ -365,13 +366,17 @@ cdef void expire(Core* core, Conn* conn, uint32_t limit) noexcept nogil:
                 kind = ERROR_TIMEOUT_NOT_SENT
             else:
                 conn.expired += 1
-                conn.failures += 1
+                late = True
                 kind = ERROR_TIMEOUT_READ
                 if core.rows[pending.row].flags & ROW_WRITE:
                     kind = ERROR_TIMEOUT_WRITE
             pending_error(core, conn, pending, kind, NULL)
         offset += pending.size
         number += 1
+    if late and core.now_us - conn.failed_us >= limit:
+        # One hang is one failure, however many requests it held up.
+        conn.failures += 1
+        conn.failed_us = core.now_us
     if withdrawn:
         core.counters.withdrawn += withdrawn
         output_cut(&conn.output, &core.chunks, <size_t> (from_offset - sent), bytes)

@@ -30,6 +30,9 @@ from proxy.wire.input cimport MOVE_AT, input_detach
 from proxy.wire.output cimport output_bulk, output_number
 from proxy.wire.resp cimport Frame, args_begin, args_next, write_number
 
+cdef extern from "<string.h>" nogil:
+    size_t strnlen(const char* text, size_t most)
+
 
 cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
     """Start one canonical request. Returns a Verdict."""
@@ -92,7 +95,7 @@ cdef int refuse(Core* core, Client* client, Row* row, int kind, Node* node, cons
 
 
 cdef int unknown(Core* core, Client* client, Frame* frame) noexcept nogil:
-    """Redis's words, with the first arguments quoted as Redis quotes them."""
+    """Redis's words, with the first arguments quoted as Redis quotes them: a NUL ends what is shown of one."""
     cdef ErrorArgs args
     cdef char quoted[256]
     cdef size_t used = 0
@@ -102,12 +105,12 @@ cdef int unknown(Core* core, Client* client, Frame* frame) noexcept nogil:
     cdef unsigned int index
     memset(&args, 0, sizeof(args))
     at = args_next(at, &text, &length)
-    error_field(&args, FIELD_COMMAND, text, length if length < 128 else 128)
+    error_field(&args, FIELD_COMMAND, text, strnlen(text, length if length < 128 else 128))
     for index in range(1, frame.argc):
         if used >= 128:
             break
         at = args_next(at, &text, &length)
-        shown = length if length < 128 - used else 128 - used
+        shown = strnlen(text, length if length < 128 - used else 128 - used)
         quoted[used] = c'\''
         memcpy(quoted + used + 1, text, shown)
         quoted[used + 1 + shown] = c'\''

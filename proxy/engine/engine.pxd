@@ -1,7 +1,7 @@
 # cython: language_level=3
 """Engine: the Python face of one data-plane thread."""
 
-from proxy.engine.types cimport Core, Order, Peers, Row
+from proxy.engine.types cimport Core, Order, Peers
 
 cdef class EngineGroup:
     """What the engines of one process share: client counts, pipes for handing sockets over, client ids."""
@@ -19,7 +19,4 @@ cdef class Engine:
     cdef bint built
 
     cdef char* keep(self, bytes text)
-    cdef build_rows(self)
-    cdef fill_row(self, Row* row, command)
-    cdef build_errors(self)
     cdef post(self, Order* order)

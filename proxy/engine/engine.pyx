@@ -7,26 +7,19 @@ else is either called before it starts, or posts to a mailbox, or reads counters
 
 import os
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset, strlen
 
 from proxy.engine.connection cimport conn_free
 from proxy.engine.client cimport client_close
-from proxy.engine.lookup cimport Table, lookup_add, lookup_new
 from proxy.engine.mail cimport order_new
 from proxy.engine.ring cimport Placement
+from proxy.engine.tables cimport build_errors, build_rows
 from proxy.engine.turn cimport engine_loop, turn, turn_end
 from proxy.engine.types cimport (
-    ANSWER_AUTH, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK, ANSWER_CLIENT_SETINFO,
-    ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_HELLO, ANSWER_NOT_CLUSTER, ANSWER_PING, ANSWER_QUIT, ANSWER_RESET,
-    ANSWER_SELECT, ANSWER_TIME, BEGIN_INDEX, BEGIN_KEYWORD, BEGIN_OPTION, BUCKETS, CLASS_LOCAL, CLASS_READ,
-    CLASS_SPLIT, CLASS_WRITE, CLASSES, CONNS, DEAD, ERROR_KINDS, FIELDS, INBOX, LANE_CONTROL, LANE_ENGINE, LANE_FAST,
-    LANE_LATER, LANE_MGET, LANE_SUM, NAME_ROOM, OPTIONS, ORDER_ADMIT, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN,
-    ORDER_EJECT, ORDER_LIST, ORDER_LISTEN, ORDER_REPLY, ORDER_STOP, PIECES, ROW_BARRIER, ROW_BEFORE_AUTH,
-    ROW_CONTAINER, ROW_WRITE, SPECS, WAKE, Client, Conn, Core, Event, KeySpec, Node, Order, Peers, Pool, Row,
-    RowStats, Template,
+    BUCKETS, CONNS, DEAD, INBOX, ORDER_ADMIT, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_LIST,
+    ORDER_LISTEN, ORDER_REPLY, WAKE, Client, Conn, Core, Event, Node, Order, Peers, Pool, RowStats,
 )
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.input cimport SCRATCH
@@ -35,8 +28,7 @@ from proxy.wire.output cimport output_clear
 from proxy.wire.poll cimport poll_add, poll_close, poll_open, wake, wake_open
 from proxy.wire.system cimport EPOLLIN, close, monotonic_us
 
-from proxy.commands import COMMANDS, Lane, refusal
-from proxy.errors import ENGINE_ERRORS, ENGINE_FIELDS
+from proxy.errors import ENGINE_ERRORS
 
 cdef extern from "<signal.h>" nogil:
     ctypedef struct sigset_t:
@@ -52,19 +44,6 @@ cdef extern from "<malloc.h>" nogil:
 cdef enum:
     ORDERS = 16384             # orders waiting for one engine
     EVENTS = 16384             # events waiting for the control plane
-
-# LANE_ENGINE rows and the code that answers them.
-ANSWERS = {
-    "ping": ANSWER_PING, "echo": ANSWER_ECHO, "quit": ANSWER_QUIT, "reset": ANSWER_RESET, "hello": ANSWER_HELLO,
-    "auth": ANSWER_AUTH, "select": ANSWER_SELECT, "time": ANSWER_TIME, "client|id": ANSWER_CLIENT_ID,
-    "client|setname": ANSWER_CLIENT_SETNAME, "client|getname": ANSWER_CLIENT_GETNAME,
-    "client|setinfo": ANSWER_CLIENT_SETINFO, "client|no-evict": ANSWER_CLIENT_FLAG,
-    "client|no-touch": ANSWER_CLIENT_FLAG, "client|maint_notifications": ANSWER_CLIENT_OK,
-    "readonly": ANSWER_NOT_CLUSTER, "readwrite": ANSWER_NOT_CLUSTER, "asking": ANSWER_NOT_CLUSTER,
-}
-BARRIERS = {"reset", "hello", "auth", "select"}
-BEFORE_AUTH = {"auth", "hello", "quit", "reset"}
-BEGINS = {"index": BEGIN_INDEX, "keyword": BEGIN_KEYWORD, "option": BEGIN_OPTION}
 
 COUNTERS = (
     "turns", "requests", "replies", "accepted", "handed_over", "rejected_clients", "closed", "protocol_errors",
@@ -134,8 +113,8 @@ cdef class Engine:
             raise OSError("the engine could not get its event descriptors: raise the limit of open files")
         poll_add(&core.poll, &core.wake, EPOLLIN)
         poll_add(&core.poll, &core.inbox, EPOLLIN)
-        self.build_rows()
-        self.build_errors()
+        self.names = build_rows(core, self.kept)
+        build_errors(core, self.kept)
 
     def __dealloc__(self):
         cdef Core* core = self.core
@@ -187,109 +166,9 @@ cdef class Engine:
     # -- building -----------------------------------------------------------------------------------------------------
 
     cdef char* keep(self, bytes text):
+        """The bytes of `text`, alive as long as this engine."""
         self.kept.append(text)
         return PyBytes_AS_STRING(text)
-
-    cdef build_rows(self):
-        """Compile the command table: top-level rows first, then the subcommands of each container together."""
-        cdef Row* row
-        commands = list(COMMANDS.values())
-        order = list(commands)
-        children = {}
-        for command in commands:
-            if command.subcommands:
-                children[command.name] = (len(order), len(command.subcommands))
-                order.extend(command.subcommands.values())
-        self.names = [command.name for command in order]
-        self.core.row_count = len(order)
-        self.core.rows = <Row*> calloc(len(order), sizeof(Row))
-        self.core.row_stats = <RowStats*> calloc(len(order), sizeof(RowStats))
-        self.core.lookup = lookup_new()
-        if self.core.rows == NULL or self.core.row_stats == NULL or self.core.lookup == NULL:
-            raise MemoryError
-        for index, command in enumerate(order):
-            row = &self.core.rows[index]
-            row.index = index
-            self.fill_row(row, command)
-            if command.name in children:
-                row.flags |= ROW_CONTAINER
-                row.children, row.child_count = children[command.name]
-            if index < len(commands):
-                name = command.name.encode()
-                if not lookup_add(<Table*> self.core.lookup, name, len(name), index):
-                    raise ValueError(f"the command name {command.name!r} is too long for the engine")
-
-    cdef fill_row(self, Row* row, command):
-        cdef KeySpec* spec
-        copy_name(row.name, command.name.rpartition("|")[2], NAME_ROOM)
-        copy_name(row.full_name, command.name, 2 * NAME_ROOM)
-        row.arity = command.arity
-        row.lane = command.lane
-        if command.may_write:
-            row.flags |= ROW_WRITE
-        if command.name in BEFORE_AUTH:
-            row.flags |= ROW_BEFORE_AUTH
-        if command.name in BARRIERS or command.lane == Lane.CONTROL:
-            row.flags |= ROW_BARRIER
-        row.kind = CLASS_WRITE if row.flags & ROW_WRITE else CLASS_READ
-        if command.lane in (Lane.MGET, Lane.MSET, Lane.SUM):
-            row.kind = CLASS_SPLIT
-        elif command.lane not in (Lane.FAST,):
-            row.kind = CLASS_LOCAL
-        copy_name(row.blocks_with, command.blocks_with.lower(), NAME_ROOM)
-        if len(command.options) > OPTIONS or len(command.routes) > SPECS:
-            raise ValueError(f"the row of {command.name!r} has more options or key specs than the engine has room for")
-        for place, (name, operands) in enumerate(command.options.items()):
-            copy_name(row.options[place], name.lower(), NAME_ROOM)
-            row.operands[place] = operands
-        row.option_count = len(command.options)
-        row.spec_count = len(command.routes)
-        for place, source in enumerate(command.routes):
-            spec = &row.specs[place]
-            spec.begin = BEGINS[source.begin]
-            spec.by_number = source.find == "keynum"
-            spec.index = source.index if source.begin == "index" else source.start_from
-            spec.last = source.last_key
-            spec.step = source.key_step
-            spec.limit = source.limit
-            spec.number_index = source.keynum_index
-            spec.first = source.first_key
-            copy_name(spec.keyword, source.keyword.lower(), NAME_ROOM)
-        # One key at a fixed place, the command's arity granting that it is there: the straight road of dispatch.
-        if command.lane == Lane.FAST and len(command.routes) == 1 and not command.blocks_with:
-            spec = &row.specs[0]
-            least = command.arity if command.arity > 0 else -command.arity
-            if (spec.begin == BEGIN_INDEX and not spec.by_number and spec.last == 0
-                    and 0 < spec.index < min(least, 4)):
-                row.key = spec.index
-        if command.lane == Lane.ENGINE:
-            if command.name not in ANSWERS:
-                raise ValueError(f"the engine has no answer for {command.name!r}; give its row another lane")
-            row.answer = ANSWERS[command.name]
-        if command.lane in (Lane.LATER, Lane.REFUSED):
-            text = refusal(command).reply
-            row.refusal = self.keep(text)
-            row.refusal_length = len(text)
-
-    cdef build_errors(self):
-        """Split the templates of proxy/errors.py at their placeholders."""
-        cdef Template* template
-        if len(ENGINE_ERRORS) != ERROR_KINDS or len(ENGINE_FIELDS) != FIELDS - 1:
-            raise ValueError("the error table and the engine disagree about the errors there are")
-        for kind, error in enumerate(ENGINE_ERRORS):
-            template = &self.core.errors[kind]
-            rest = error.text
-            while rest:
-                if template.count == PIECES:
-                    raise ValueError(f"the text of error {error.code!r} has too many placeholders")
-                literal, brace, rest = rest.partition("{")
-                text = literal.encode()
-                template.literal[template.count] = self.keep(text)
-                template.length[template.count] = len(text)
-                if brace:
-                    name, _, rest = rest.partition("}")
-                    template.field[template.count] = 1 + ENGINE_FIELDS.index(name)
-                template.count += 1
 
     def add_pools(self, list pools):
         """Build the pools, once, before run(). See proxy.control.engines.pool_values for the mapping expected."""
@@ -496,11 +375,3 @@ cdef class Engine:
                 })
             found.append({"clients": self.core.pools[index].clients, "nodes": nodes})
         return found
-
-
-cdef copy_name(char* room, str text, int size):
-    """Copy a name into a zero-padded field."""
-    encoded = text.encode()
-    if len(encoded) >= size:
-        raise ValueError(f"the name {text!r} is too long for the engine")
-    memcpy(room, PyBytes_AS_STRING(encoded), len(encoded))

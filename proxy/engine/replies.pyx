@@ -148,10 +148,9 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data) noexcept no
 
 
 cdef bint sick(const char* data) noexcept nogil:
-    """An error that speaks of the node, not of the request."""
+    """An error that says that the node serves nobody now. -OOM and -READONLY are not: they leave reads alone."""
     return (memcmp(data, b"-LOADING ", 9) == 0 or memcmp(data, b"-MASTERDOWN ", 12) == 0
-            or memcmp(data, b"-BUSY ", 6) == 0 or memcmp(data, b"-OOM ", 5) == 0
-            or memcmp(data, b"-READONLY ", 10) == 0)
+            or memcmp(data, b"-BUSY ", 6) == 0)
 
 
 cdef void reply(Core* core, Conn* conn, const char* data, size_t size) noexcept nogil:

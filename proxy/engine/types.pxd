@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Every struct and enum that the engine's modules share. Read this first.
+"""Every struct and enum that the engine's modules share; those of the compiled tables are in rows.pxd. Read this first.
 
 Who owns what:
   Core owns everything of one engine: pools, clients, the chunk pool, the scratch area. One thread, no locks.
@@ -14,6 +14,7 @@ Who owns what:
 from libc.stdint cimport int8_t, int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from proxy.engine.ring cimport Ring
+from proxy.engine.rows cimport *
 from proxy.wire.chunk cimport Chunk, ChunkPool
 from proxy.wire.input cimport Input
 from proxy.wire.mailbox cimport Mailbox
@@ -35,146 +36,8 @@ cdef enum:
     DATABASES = 16
     CONNS = 2 * DATABASES * 2  # connections of one node: protocol x database x (shared | bulk)
     BUCKETS = 32               # log2 buckets of microseconds: bucket b counts [2^(b-1), 2^b)
-    NAME_ROOM = 32             # bytes of a command or subcommand name, zero padded
-    SPECS = 3                  # key specs of one command
-    OPTIONS = 6                # options with operands of one command
     GHOSTS = 8                 # lost connections of one node to be killed there
     FLUSH_AT = 65536           # bytes queued on a node connection that are sent before the turn ends
-
-
-# -- commands -----------------------------------------------------------------------------------------------------
-
-cdef enum Lane:                # commands.Lane
-    LANE_FAST = 0
-    LANE_MGET = 1
-    LANE_MSET = 2
-    LANE_SUM = 3
-    LANE_ENGINE = 4
-    LANE_CONTROL = 5
-    LANE_LATER = 6
-    LANE_REFUSED = 7
-
-cdef enum RowFlag:
-    ROW_WRITE = 1
-    ROW_BEFORE_AUTH = 2        # may run before AUTH
-    ROW_CONTAINER = 4          # has subcommands
-    ROW_BARRIER = 8            # starts when all earlier slots are answered
-
-cdef enum Begin:               # how a key spec says where to begin
-    BEGIN_INDEX = 0            # at a position
-    BEGIN_KEYWORD = 1          # behind the first argument that is this word
-    BEGIN_OPTION = 2           # behind the last option of this name, options being read with their operands
-
-cdef struct KeySpec:
-    uint8_t begin              # Begin
-    uint8_t by_number          # find: keys counted by an argument; else a range
-    int index                  # begin: position, or where the search starts (negative: from the end)
-    int last                   # range: relative to the first key; negative: from the end
-    int step
-    int limit
-    int number_index           # keynum: where the count is, relative to the begin
-    int first                  # keynum: where the first key is, relative to the begin
-    char keyword[NAME_ROOM]    # lower case
-
-cdef struct Row:
-    char name[NAME_ROOM]       # lower case, of a subcommand without its container
-    char full_name[2 * NAME_ROOM]  # as errors show it: "client|id"
-    uint16_t index             # position in core.rows
-    int16_t arity              # negative: at least
-    uint8_t lane
-    uint8_t flags
-    uint8_t key                # position of the only key, when it is fixed; else 0
-    uint8_t answer             # LANE_ENGINE: Answer
-    uint8_t kind               # latency class: LatencyClass
-    uint8_t spec_count
-    uint16_t children          # first subcommand row; 0: none
-    uint16_t child_count
-    char blocks_with[NAME_ROOM]    # option that makes the command blocking; empty: none
-    uint8_t option_count
-    int8_t operands[OPTIONS]   # arguments of an option; negative: all the rest
-    char options[OPTIONS][NAME_ROOM]
-    const char* refusal        # LANE_LATER, LANE_REFUSED: the whole error reply
-    uint32_t refusal_length
-    KeySpec specs[SPECS]
-
-cdef enum Answer:              # LANE_ENGINE rows; the names are in answers.ANSWERS
-    ANSWER_PING = 1
-    ANSWER_ECHO = 2
-    ANSWER_QUIT = 3
-    ANSWER_RESET = 4
-    ANSWER_HELLO = 5
-    ANSWER_AUTH = 6
-    ANSWER_SELECT = 7
-    ANSWER_TIME = 8
-    ANSWER_CLIENT_ID = 9
-    ANSWER_CLIENT_SETNAME = 10
-    ANSWER_CLIENT_GETNAME = 11
-    ANSWER_CLIENT_SETINFO = 12
-    ANSWER_CLIENT_FLAG = 13    # NO-EVICT, NO-TOUCH
-    ANSWER_CLIENT_OK = 14      # MAINT_NOTIFICATIONS
-    ANSWER_NOT_CLUSTER = 15    # READONLY, READWRITE, ASKING
-
-cdef enum LatencyClass:
-    CLASS_READ = 0
-    CLASS_WRITE = 1
-    CLASS_SPLIT = 2
-    CLASS_LOCAL = 3
-    CLASSES = 4
-
-cdef struct KeyRef:
-    const char* data
-    size_t length
-    uint32_t argument          # its position in the request
-    int node
-
-
-# -- errors -------------------------------------------------------------------------------------------------------
-
-cdef enum ErrorKind:           # rows of errors.ENGINE_ERRORS, in this order
-    ERROR_UNKNOWN_COMMAND = 0
-    ERROR_UNKNOWN_SUBCOMMAND = 1
-    ERROR_ARITY = 2
-    ERROR_NOAUTH = 3
-    ERROR_CROSSSLOT = 4
-    ERROR_NODE_DOWN = 5
-    ERROR_NO_NODE = 6
-    ERROR_TIMEOUT_NOT_SENT = 7
-    ERROR_TIMEOUT_READ = 8
-    ERROR_TIMEOUT_WRITE = 9
-    ERROR_LOST_NOT_SENT = 10
-    ERROR_LOST_READ = 11
-    ERROR_LOST_WRITE = 12
-    ERROR_BACKLOG = 13
-    ERROR_MAX_CLIENTS = 14
-    ERROR_BUSY = 15
-    ERROR_RESERVED = 16        # a blocking form of a command: later
-    ERROR_KINDS = 17
-
-cdef enum ErrorField:
-    FIELD_NONE = 0
-    FIELD_COMMAND = 1
-    FIELD_ARGUMENTS = 2
-    FIELD_POOL = 3
-    FIELD_NODE = 4
-    FIELD_ADDRESS = 5
-    FIELD_REASON = 6
-    FIELD_ELAPSED = 7
-    FIELD_LIMIT = 8
-    FIELDS = 9
-
-cdef enum:
-    PIECES = 12
-
-cdef struct Template:          # literal, field, literal, field … of one error text
-    int count
-    const char* literal[PIECES]
-    uint32_t length[PIECES]
-    uint8_t field[PIECES]      # what follows the literal; FIELD_NONE: nothing
-    uint64_t made              # how often (statistics)
-
-cdef struct ErrorArgs:
-    const char* text[FIELDS]
-    uint32_t length[FIELDS]
 
 
 # -- clients ------------------------------------------------------------------------------------------------------
@@ -315,6 +178,7 @@ cdef struct Conn:
     uint8_t kills              # ghosts that its greeting asked the node to kill
     int64_t killing[GHOSTS]    # their ids
     int64_t id                 # CLIENT ID at the node; 0: unknown
+    uint64_t failed_us         # when requests timing out last counted as a failure
     uint64_t told_us           # last EVENT_SICK or report of timeouts
     char why[96]               # why it is down, for the errors of refused requests
     char run[41]               # run_id of the node; empty: unknown

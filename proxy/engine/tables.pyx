@@ -1,0 +1,156 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Tables: compiles proxy/commands.py and proxy/errors.py into the rows and templates that the engine reads.
+
+Runs once, when an engine is built, with the GIL. There is no second list of commands anywhere: what the fast lane
+knows of a command is what its row says.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING
+from libc.stdlib cimport calloc
+from libc.string cimport memcpy
+
+from proxy.engine.lookup cimport Table, lookup_add, lookup_new
+from proxy.engine.types cimport (
+    ANSWER_AUTH, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK,
+    ANSWER_CLIENT_SETINFO, ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_HELLO, ANSWER_NOT_CLUSTER, ANSWER_PING,
+    ANSWER_QUIT, ANSWER_RESET, ANSWER_SELECT, ANSWER_TIME, BEGIN_INDEX, BEGIN_KEYWORD, BEGIN_OPTION, CLASS_LOCAL,
+    CLASS_READ, CLASS_SPLIT, CLASS_WRITE, ERROR_KINDS, FIELDS, NAME_ROOM, OPTIONS, PIECES, ROW_BARRIER,
+    ROW_BEFORE_AUTH, ROW_CONTAINER, ROW_WRITE, SPECS, Core, KeySpec, Row, RowStats, Template,
+)
+
+from proxy.commands import COMMANDS, Lane, refusal
+from proxy.errors import ENGINE_ERRORS, ENGINE_FIELDS
+
+# LANE_ENGINE rows and the code that answers them.
+ANSWERS = {
+    "ping": ANSWER_PING, "echo": ANSWER_ECHO, "quit": ANSWER_QUIT, "reset": ANSWER_RESET, "hello": ANSWER_HELLO,
+    "auth": ANSWER_AUTH, "select": ANSWER_SELECT, "time": ANSWER_TIME, "client|id": ANSWER_CLIENT_ID,
+    "client|setname": ANSWER_CLIENT_SETNAME, "client|getname": ANSWER_CLIENT_GETNAME,
+    "client|setinfo": ANSWER_CLIENT_SETINFO, "client|no-evict": ANSWER_CLIENT_FLAG,
+    "client|no-touch": ANSWER_CLIENT_FLAG, "client|maint_notifications": ANSWER_CLIENT_OK,
+    "readonly": ANSWER_NOT_CLUSTER, "readwrite": ANSWER_NOT_CLUSTER, "asking": ANSWER_NOT_CLUSTER,
+}
+BARRIERS = {"reset", "hello", "auth", "select"}
+BEFORE_AUTH = {"auth", "hello", "quit", "reset"}
+BEGINS = {"index": BEGIN_INDEX, "keyword": BEGIN_KEYWORD, "option": BEGIN_OPTION}
+
+
+cdef char* keep(list kept, bytes text):
+    """The bytes of `text`, alive as long as `kept` is."""
+    kept.append(text)
+    return PyBytes_AS_STRING(text)
+
+
+cdef list build_rows(Core* core, list kept):
+    """Compile the command table: top-level rows first, then the subcommands of each container together.
+
+    Returns the names by row. What the rows point at is kept alive in `kept`.
+    """
+    cdef Row* row
+    commands = list(COMMANDS.values())
+    order = list(commands)
+    children = {}
+    for command in commands:
+        if command.subcommands:
+            children[command.name] = (len(order), len(command.subcommands))
+            order.extend(command.subcommands.values())
+    core.row_count = len(order)
+    core.rows = <Row*> calloc(len(order), sizeof(Row))
+    core.row_stats = <RowStats*> calloc(len(order), sizeof(RowStats))
+    core.lookup = lookup_new()
+    if core.rows == NULL or core.row_stats == NULL or core.lookup == NULL:
+        raise MemoryError
+    for index, command in enumerate(order):
+        row = &core.rows[index]
+        row.index = index
+        fill_row(kept, row, command)
+        if command.name in children:
+            row.flags |= ROW_CONTAINER
+            row.children, row.child_count = children[command.name]
+        if index < len(commands):
+            name = command.name.encode()
+            if not lookup_add(<Table*> core.lookup, name, len(name), index):
+                raise ValueError(f"the command name {command.name!r} is too long for the engine")
+    return [command.name for command in order]
+
+
+cdef fill_row(list kept, Row* row, command):
+    cdef KeySpec* spec
+    copy_name(row.name, command.name.rpartition("|")[2], NAME_ROOM)
+    copy_name(row.full_name, command.name, 2 * NAME_ROOM)
+    row.arity = command.arity
+    row.lane = command.lane
+    if command.may_write:
+        row.flags |= ROW_WRITE
+    if command.name in BEFORE_AUTH:
+        row.flags |= ROW_BEFORE_AUTH
+    if command.name in BARRIERS or command.lane == Lane.CONTROL:
+        row.flags |= ROW_BARRIER
+    row.kind = CLASS_WRITE if row.flags & ROW_WRITE else CLASS_READ
+    if command.lane in (Lane.MGET, Lane.MSET, Lane.SUM):
+        row.kind = CLASS_SPLIT
+    elif command.lane not in (Lane.FAST,):
+        row.kind = CLASS_LOCAL
+    copy_name(row.blocks_with, command.blocks_with.lower(), NAME_ROOM)
+    if len(command.options) > OPTIONS or len(command.routes) > SPECS:
+        raise ValueError(f"the row of {command.name!r} has more options or key specs than the engine has room for")
+    for place, (name, operands) in enumerate(command.options.items()):
+        copy_name(row.options[place], name.lower(), NAME_ROOM)
+        row.operands[place] = operands
+    row.option_count = len(command.options)
+    row.spec_count = len(command.routes)
+    for place, source in enumerate(command.routes):
+        spec = &row.specs[place]
+        spec.begin = BEGINS[source.begin]
+        spec.by_number = source.find == "keynum"
+        spec.index = source.index if source.begin == "index" else source.start_from
+        spec.last = source.last_key
+        spec.step = source.key_step
+        spec.limit = source.limit
+        spec.number_index = source.keynum_index
+        spec.first = source.first_key
+        copy_name(spec.keyword, source.keyword.lower(), NAME_ROOM)
+    # One key at a fixed place, the command's arity granting that it is there: the straight road of dispatch.
+    if command.lane == Lane.FAST and len(command.routes) == 1 and not command.blocks_with:
+        spec = &row.specs[0]
+        least = command.arity if command.arity > 0 else -command.arity
+        if (spec.begin == BEGIN_INDEX and not spec.by_number and spec.last == 0
+                and 0 < spec.index < min(least, 4)):
+            row.key = spec.index
+    if command.lane == Lane.ENGINE:
+        if command.name not in ANSWERS:
+            raise ValueError(f"the engine has no answer for {command.name!r}; give its row another lane")
+        row.answer = ANSWERS[command.name]
+    if command.lane in (Lane.LATER, Lane.REFUSED):
+        text = refusal(command).reply
+        row.refusal = keep(kept, text)
+        row.refusal_length = len(text)
+
+
+cdef build_errors(Core* core, list kept):
+    """Split the templates of proxy/errors.py at their placeholders."""
+    cdef Template* template
+    if len(ENGINE_ERRORS) != ERROR_KINDS or len(ENGINE_FIELDS) != FIELDS - 1:
+        raise ValueError("the error table and the engine disagree about the errors there are")
+    for kind, error in enumerate(ENGINE_ERRORS):
+        template = &core.errors[kind]
+        rest = error.text
+        while rest:
+            if template.count == PIECES:
+                raise ValueError(f"the text of error {error.code!r} has too many placeholders")
+            literal, brace, rest = rest.partition("{")
+            text = literal.encode()
+            template.literal[template.count] = keep(kept, text)
+            template.length[template.count] = len(text)
+            if brace:
+                name, _, rest = rest.partition("}")
+                template.field[template.count] = 1 + ENGINE_FIELDS.index(name)
+            template.count += 1
+
+
+cdef copy_name(char* room, str text, int size):
+    """Copy a name into a zero-padded field."""
+    encoded = text.encode()
+    if len(encoded) >= size:
+        raise ValueError(f"the name {text!r} is too long for the engine")
+    memcpy(room, PyBytes_AS_STRING(encoded), len(encoded))
