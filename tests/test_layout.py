@@ -31,7 +31,10 @@ MOST_LINES = 600
 
 #: Modules that turn Python objects into structs and back. Everything else of proxy.engine and proxy.wire, and all of
 #: storenode but its loop, runs without the GIL.
-FACADES = {"proxy.engine.engine", "proxy.engine.probe", "proxy.engine.ring", "proxy.engine.tables", "proxy.wire.inspect", "storenode.loop"}
+FACADES = {
+    "proxy.engine.engine", "proxy.engine.probe", "proxy.engine.ring", "proxy.engine.tables",
+    "proxy.wire.inspect", "storenode.loop",
+}  # fmt: skip
 
 #: Layers of the proxy, highest first: a file imports from its own layer and from lower ones.
 LAYERS = (
