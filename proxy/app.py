@@ -34,6 +34,8 @@ def run(settings: Settings, log_level: str = "info") -> int:
     """
     start_logging(log_level)
     raise_descriptor_limit()
+    # Asked to reload, a proxy that cannot must not die of it.
+    signal.signal(signal.SIGHUP, lambda *_: log.warning("reload.unsupported: restart to change the configuration"))
     return trio.run(serve, settings, None)
 
 

@@ -94,6 +94,9 @@ _ROWS = (
     ErrorRow("keys_arity", "ERR Invalid number of arguments specified for command", "syntax"),
     # what the proxy does not do
     ErrorRow("later", "ERR '{command}' is not supported yet: it needs {capability}", "later"),
+    ErrorRow("not_queued",
+             "ERR '{command}' was not executed: it is part of a transaction, and MULTI was refused; DISCARD ends this",
+             "later"),
     ErrorRow("later_option", "ERR '{command}' with this option is not supported yet: it needs blocking commands",
              "later"),
     ErrorRow("refused", "ERR '{command}' is refused by the proxy: {why}", "refused"),
@@ -199,6 +202,7 @@ ENGINE_ERRORS: tuple[ErrorRow, ...] = tuple(
         "max_clients",
         "busy",
         "later_option",
+        "not_queued",
     )
 )
 

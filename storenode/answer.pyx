@@ -48,10 +48,13 @@ cdef void answer_verbatim(Call* call, const char* text, size_t length) noexcept 
     if call.client.resp == 3:
         output_number(call.output, call.pool, c'=', <long long> length + 4)
         output_append(call.output, call.pool, b"txt:", 4)
-        output_append(call.output, call.pool, text, length)
+        if length:
+            output_append(call.output, call.pool, text, length)
         output_append(call.output, call.pool, b"\r\n", 2)
-    else:
+    elif length:
         answer_bulk(call, text, length)
+    else:
+        answer_bulk(call, b"", 0)
 
 
 cdef void answer_syntax(Call* call) noexcept nogil:

@@ -77,7 +77,7 @@ cdef void answer_parameter(Call* call, const Parameter* row, const Slice* name) 
         if node.password != NULL:
             answer_text(call, node.password)
         else:
-            answer_bulk(call, NULL, 0)
+            answer_bulk(call, b"", 0)
     else:
         answer_text(call, row.value)
 

@@ -20,13 +20,18 @@ cdef enum:
 
 
 cdef void sweep_chain(Node* node, Database* database, uint64_t index) noexcept nogil:
-    """Remove the expired entries of one chain. After a removal the chain is walked again, as it may be shorter."""
+    """Remove the expired entries of one chain.
+
+    After a removal the chain is looked up and walked again: it may be shorter, its buckets may be gone with the table's
+    last key, and the table may have begun to shrink.
+    """
     cdef Bucket* bucket
     cdef Entry* entry
     cdef Place place
     cdef int slot
     cdef bint again = True
-    while again and not table_moving(database) and database.tables[0].buckets != NULL:
+    while again and not table_moving(database) and database.tables[0].buckets != NULL \
+            and index <= database.tables[0].mask:
         again = False
         bucket = &database.tables[0].buckets[index]
         while bucket != NULL and not again:
@@ -41,12 +46,12 @@ cdef void sweep_chain(Node* node, Database* database, uint64_t index) noexcept n
                     place.bucket = bucket
                     place.slot = slot
                     place.hash = hash_bytes(<char*> (entry + 1), entry.key_length, node.seed)
-                    again = (database.tables[0].buckets[index].marks & CHAINED) != 0
                     key_remove(database, &place)
                     node.stats.expired += 1
-                    if again:
-                        break
-            bucket = <Bucket*> bucket.slots[SLOTS - 1] if bucket.marks & CHAINED and not again else NULL
+                    again = True
+                    break
+            if not again:
+                bucket = <Bucket*> bucket.slots[SLOTS - 1] if bucket.marks & CHAINED else NULL
 
 
 cdef bint expire_sweep(Node* node, uint64_t budget_us) noexcept nogil:

@@ -19,10 +19,10 @@ from proxy.engine.ring cimport ring_live_node, ring_node
 from proxy.engine.slots cimport slot_local, slot_push
 from proxy.engine.texts cimport error_field, error_local, error_words
 from proxy.engine.types cimport (
-    CLIENT_BARRIER, CLIENT_TRUSTED, DATABASES, ERROR_ARITY, ERROR_BACKLOG, ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH,
-    ERROR_NODE_DOWN, ERROR_NO_NODE, ERROR_RESERVED, ERROR_UNKNOWN_COMMAND, ERROR_UNKNOWN_SUBCOMMAND, EVENT_REQUEST,
+    CLIENT_BARRIER, CLIENT_REFUSED_MULTI, CLIENT_TRUSTED, DATABASES, ERROR_ARITY, ERROR_BACKLOG, ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH,
+    ERROR_NODE_DOWN, ERROR_NOT_QUEUED, ERROR_NO_NODE, ERROR_RESERVED, ERROR_UNKNOWN_COMMAND, ERROR_UNKNOWN_SUBCOMMAND, EVENT_REQUEST,
     FIELD_ADDRESS, FIELD_ARGUMENTS, FIELD_COMMAND, FIELD_LIMIT, FIELD_NODE, FIELD_POOL, FIELD_REASON, LANE_CONTROL, LANE_ENGINE,
-    LANE_FAST, LANE_MGET, LANE_MSET, LANE_SUM, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_CONTAINER, SLOT_MERGING, Client, Conn,
+    LANE_FAST, LANE_MGET, LANE_MSET, LANE_SUM, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_CONTAINER, ROW_DISCARD, ROW_EXEC, ROW_MULTI, SLOT_MERGING, Client, Conn,
     Core, ErrorArgs, KeyRef, Merge, Node, Pool, Row,
 )
 from proxy.wire.chunk cimport Chunk
@@ -48,6 +48,9 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
     if not client.flags & CLIENT_TRUSTED and not row.flags & ROW_BEFORE_AUTH:
         return refuse(core, client, row, ERROR_NOAUTH, NULL, NULL)
     client.last_row = row.index
+    if client.flags & CLIENT_REFUSED_MULTI or row.flags & ROW_MULTI:
+        if without_transaction(core, client, row):
+            return DONE
     if row.key:
         return send_to(core, client, row, frame, client.pool,
                        home(core, client.pool, frame.data + frame.args[row.key].offset, frame.args[row.key].length))
@@ -64,6 +67,26 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
         core.row_stats[row.index].rejected += 1
         slot_local(core, client, row.refusal, row.refusal_length)
     return DONE
+
+
+cdef bint without_transaction(Core* core, Client* client, Row* row) noexcept nogil:
+    """MULTI is refused, and so is everything up to its EXEC or DISCARD: a pipeline that was meant to run as one
+    transaction, and whose sender learns that it did not, must not run as something else. True: answered."""
+    if row.flags & ROW_MULTI:
+        client.flags |= CLIENT_REFUSED_MULTI
+        return False
+    if row.flags & ROW_EXEC:
+        client.flags &= ~(<uint32_t> CLIENT_REFUSED_MULTI)
+        slot_local(core, client, b"-EXECABORT Transaction discarded because of previous errors.\r\n", 62)
+        return True
+    if row.flags & ROW_DISCARD:
+        client.flags &= ~(<uint32_t> CLIENT_REFUSED_MULTI)
+        if row.lane == LANE_ENGINE:
+            return False
+        slot_local(core, client, b"+OK\r\n", 5)
+        return True
+    refuse(core, client, row, ERROR_NOT_QUEUED, NULL, NULL)
+    return True
 
 
 cdef inline int home(Core* core, Pool* pool, const char* key, size_t length) noexcept nogil:

@@ -27,6 +27,9 @@ cdef enum RowFlag:
     ROW_BEFORE_AUTH = 2        # may run before AUTH
     ROW_CONTAINER = 4          # has subcommands
     ROW_BARRIER = 8            # starts when all earlier slots are answered
+    ROW_MULTI = 16             # opens a transaction: refused, and what was to be in it with it
+    ROW_EXEC = 32              # ends one
+    ROW_DISCARD = 64           # abandons one; so do RESET and QUIT
 
 cdef enum Begin:               # how a key spec says where to begin
     BEGIN_INDEX = 0            # at a position
@@ -116,7 +119,8 @@ cdef enum ErrorKind:           # rows of errors.ENGINE_ERRORS, in this order
     ERROR_MAX_CLIENTS = 14
     ERROR_BUSY = 15
     ERROR_RESERVED = 16        # a blocking form of a command: later
-    ERROR_KINDS = 17
+    ERROR_NOT_QUEUED = 17      # behind a MULTI that was refused
+    ERROR_KINDS = 18
 
 cdef enum ErrorField:
     FIELD_NONE = 0

@@ -65,6 +65,7 @@ cdef enum ClientFlag:
     CLIENT_STUCK = 128         # the kernel takes no more bytes: waits for EPOLLOUT
     CLIENT_NO_EVICT = 256
     CLIENT_NO_TOUCH = 512
+    CLIENT_REFUSED_MULTI = 1024    # until EXEC or DISCARD nothing is executed
 
 cdef struct Client:
     Handle handle              # must be first

@@ -336,3 +336,12 @@ def test_demo_on_a_port_that_is_taken_is_one_line(proxy):
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1 and "cannot listen" in done.stderr
+
+
+def test_a_hangup_does_not_end_the_proxy(redis_nodes, proxy_process):
+    proxy = proxy_process(pool_config(redis_nodes(1)))
+    proxy.process.send_signal(signal.SIGHUP)
+    proxy.log.wait_for("reload.unsupported")
+    with redis.Redis(port=proxy.port) as client:
+        assert client.ping()
+    assert proxy.stop() == 0
