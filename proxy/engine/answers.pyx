@@ -16,7 +16,7 @@ from proxy.engine.types cimport (
     ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_HELLO, ANSWER_PING, ANSWER_QUIT, ANSWER_RESET, ANSWER_SELECT,
     ANSWER_TIME, CLIENT_CLOSING, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_TRUSTED, DATABASES, Client, Core, Row,
 )
-from proxy.wire.output cimport Output, output_append, output_bulk, output_clear, output_number
+from proxy.wire.output cimport Output, output_append, output_bulk, output_clear, output_flatten, output_number
 from proxy.wire.resp cimport Frame, args_begin, args_next, read_number, write_number
 from proxy.wire.system cimport realtime_us
 
@@ -35,22 +35,9 @@ cdef void say(Core* core, Client* client, const char* text) noexcept nogil:
 
 
 cdef void say_output(Core* core, Client* client, Output* output) noexcept nogil:
-    """Answer with what was composed; one chunk or, for a long ECHO, several."""
-    cdef char* whole
-    cdef size_t at = 0
-    if output.first.next == NULL:
-        slot_local(core, client, output.first.data, output.length)
-    else:
-        whole = <char*> malloc(output.length)
-        if whole == NULL:
-            abort()
-        chunk = output.first
-        while chunk != NULL:
-            memcpy(whole + at, chunk.data, chunk.tail)
-            at += chunk.tail
-            chunk = chunk.next
-        slot_local(core, client, whole, at)
-        free(whole)
+    """Answer with what was composed."""
+    output_flatten(output, &core.chunks)
+    slot_local(core, client, output.first.data, output.length)
     output_clear(output, &core.chunks)
 
 

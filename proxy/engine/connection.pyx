@@ -28,7 +28,8 @@ from proxy.engine.types cimport (
 )
 from proxy.wire.input cimport input_clear
 from proxy.wire.output cimport (
-    WRITE_FAILED, WROTE_SOME, Output, output_append, output_bulk, output_clear, output_cut, output_write,
+    WRITE_FAILED, WROTE_SOME, Output, output_append, output_bulk, output_clear, output_cut, output_flatten,
+    output_write,
 )
 from proxy.wire.poll cimport poll_add, poll_want
 from proxy.wire.reply cimport reply_reset
@@ -180,30 +181,10 @@ cdef bint pending_answer(Core* core, Conn* conn, Pending* pending, const char* d
         merge_result(core, merge, client.protocol, &merged)
         slot.state = SLOT_WAITING
         merge_free(core, merge)
-        fill_from(core, client, pending.slot, &merged)
+        output_flatten(&merged, &core.chunks)
+        slot_fill(core, client, pending.slot, merged.first.data, merged.length)
+        output_clear(&merged, &core.chunks)
     return True
-
-
-cdef void fill_from(Core* core, Client* client, uint32_t number, Output* merged) noexcept nogil:
-    """Fill a slot from an Output of one or more chunks."""
-    cdef size_t total = merged.length
-    cdef char* whole
-    cdef size_t at = 0
-    if merged.first.next == NULL:
-        slot_fill(core, client, number, merged.first.data, total)
-    else:
-        # A merged reply of many chunks: joined once more, which costs a copy of what is already an aggregate.
-        whole = <char*> malloc(total)
-        if whole == NULL:
-            abort()
-        chunk = merged.first
-        while chunk != NULL:
-            memcpy(whole + at, chunk.data + chunk.head, chunk.tail - chunk.head)
-            at += chunk.tail - chunk.head
-            chunk = chunk.next
-        slot_fill(core, client, number, whole, total)
-        free(whole)
-    output_clear(merged, &core.chunks)
 
 
 cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, const char* reason) noexcept nogil:

@@ -3,7 +3,7 @@
 
 from libc.string cimport memcpy, memmove, memset
 
-from proxy.wire.chunk cimport CHUNK_SIZE, chunk_free, chunk_new
+from proxy.wire.chunk cimport Chunk, ChunkPool, chunk_exact, chunk_free, chunk_new
 from proxy.wire.resp cimport write_number
 from proxy.wire.system cimport (
     EAGAIN, EINTR, EWOULDBLOCK, MSG_NOSIGNAL, errno, iovec, msghdr, send, sendmsg,
@@ -148,6 +148,24 @@ cdef void output_cut(Output* output, ChunkPool* pool, size_t start, size_t lengt
             else:
                 before = chunk
         chunk = following
+
+
+cdef void output_flatten(Output* output, ChunkPool* pool) noexcept nogil:
+    """Make all bytes contiguous, in one chunk; costs a copy where there are several."""
+    cdef Chunk* chunk = output.first
+    cdef Chunk* following
+    cdef Chunk* whole
+    if chunk == NULL or chunk.next == NULL:
+        return
+    whole = chunk_exact(pool, output.length)
+    while chunk != NULL:
+        memcpy(whole.data + whole.tail, chunk.data + chunk.head, chunk.tail - chunk.head)
+        whole.tail += chunk.tail - chunk.head
+        following = chunk.next
+        chunk_free(pool, chunk)
+        chunk = following
+    output.first = whole
+    output.last = whole
 
 
 cdef void output_bulk(Output* output, ChunkPool* pool, const char* data, size_t length) noexcept nogil:
