@@ -14,9 +14,9 @@ from proxy.engine.types cimport ERROR_MAX_CLIENTS, FIELD_POOL, Client, Core, Err
 from proxy.engine.texts cimport error_words
 from proxy.wire.output cimport Output, output_clear
 from proxy.wire.system cimport (
-    AF_INET, AF_INET6, AF_UNIX, EINTR, EMFILE, ENFILE, IPPROTO_TCP, MSG_NOSIGNAL, SO_KEEPALIVE, SOCK_CLOEXEC,
-    SOCK_NONBLOCK, SOL_SOCKET, TCP_NODELAY, accept4, close, errno, getpeername, read, send, setsockopt, sockaddr,
-    sockaddr_storage, socklen_t, write,
+    AF_INET, AF_INET6, EINTR, EMFILE, ENFILE, IPPROTO_TCP, MSG_NOSIGNAL, SO_KEEPALIVE, SOCK_CLOEXEC, SOCK_NONBLOCK,
+    SOL_SOCKET, TCP_NODELAY, accept4, close, errno, getpeername, read, send, setsockopt, sockaddr, sockaddr_storage,
+    socklen_t, write,
 )
 
 cdef extern from *:

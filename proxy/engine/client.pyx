@@ -13,24 +13,21 @@ one has its turn.
 
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport abort, calloc, free
-from libc.string cimport memcpy, memset
 
 from proxy.engine.connection cimport client_release
 from proxy.engine.dispatch cimport DONE, WAIT, dispatch
 from proxy.engine.slots cimport client_ready, client_unread, slot_local, slots_clear
 from proxy.engine.types cimport (
-    CLIENT, CLIENT_BARRIER, CLIENT_CLOSING, CLIENT_ENDED, CLIENT_PARKED, CLIENT_READY, CLIENT_STARVED, CLIENT_STUCK,
-    CLIENT_TRUSTED, DEAD, Client, Core, Peers, Pool,
+    CLIENT, CLIENT_BARRIER, CLIENT_CLOSING, CLIENT_ENDED, CLIENT_PARKED, CLIENT_STARVED, CLIENT_STUCK, CLIENT_TRUSTED,
+    DEAD, Client, Core, Pool,
 )
-from proxy.wire.chunk cimport CHUNK_SIZE, Chunk
+from proxy.wire.chunk cimport CHUNK_SIZE
 from proxy.wire.input cimport (
     MOVE_AT, READ_END, READ_NOTHING, READ_SOME, input_clear, input_keep, input_length, input_read,
 )
 from proxy.wire.output cimport WRITE_FAILED, WROTE_SOME, output_clear, output_write
 from proxy.wire.poll cimport poll_add, poll_want
-from proxy.wire.resp cimport (
-    BROKEN, FRAMED, MORE, FrameLimits, frame_request, frame_reset, protocol_error,
-)
+from proxy.wire.resp cimport BROKEN, MORE, FrameLimits, frame_request, frame_reset, protocol_error
 from proxy.wire.rewrite cimport rewrite_request
 from proxy.wire.system cimport EPOLLIN, EPOLLOUT, close
 
@@ -189,7 +186,6 @@ cdef void client_take(Core* core, Client* client, const char* data, size_t lengt
     cdef size_t need = 0
     cdef int status
     cdef int verdict
-    cdef char text[128]
     limits.max_bulk = client.pool.limits.max_bulk
     client.flags &= ~(<uint32_t> CLIENT_PARKED)
     while used < length:

@@ -11,7 +11,7 @@ withdrawn, and the error says so. The old socket is reset (SO_LINGER 0), and if 
 successor first has the node kill it by its id, so that no old write lands after a newer one.
 """
 
-from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport abort, calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset, strncpy
 
@@ -261,7 +261,6 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
     `reason` is copied into errors and the event; it may point into a local buffer of the caller.
     """
     cdef bint was_open = conn.state == CONN_OPEN
-    cdef uint32_t number
     cdef uint64_t offset, sent
     cdef Pending* pending
     cdef bint write

@@ -19,11 +19,12 @@ from proxy.engine.ring cimport ring_live_node, ring_node
 from proxy.engine.slots cimport slot_local, slot_push
 from proxy.engine.texts cimport error_field, error_local, error_words
 from proxy.engine.types cimport (
-    CLIENT_BARRIER, CLIENT_REFUSED_MULTI, CLIENT_TRUSTED, DATABASES, ERROR_ARITY, ERROR_BACKLOG, ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH,
-    ERROR_NODE_DOWN, ERROR_NOT_QUEUED, ERROR_NO_NODE, ERROR_RESERVED, ERROR_UNKNOWN_COMMAND, ERROR_UNKNOWN_SUBCOMMAND, EVENT_REQUEST,
-    FIELD_ADDRESS, FIELD_ARGUMENTS, FIELD_COMMAND, FIELD_LIMIT, FIELD_NODE, FIELD_POOL, FIELD_REASON, LANE_CONTROL, LANE_ENGINE,
-    LANE_FAST, LANE_MGET, LANE_MSET, LANE_SUM, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_CONTAINER, ROW_DISCARD, ROW_EXEC, ROW_MULTI, SLOT_MERGING, Client, Conn,
-    Core, ErrorArgs, KeyRef, Merge, Node, Pool, Row,
+    CLIENT_BARRIER, CLIENT_REFUSED_MULTI, CLIENT_TRUSTED, DATABASES, ERROR_ARITY, ERROR_BACKLOG, ERROR_BUSY,
+    ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NODE_DOWN, ERROR_NOT_QUEUED, ERROR_NO_NODE, ERROR_RESERVED,
+    ERROR_UNKNOWN_COMMAND, ERROR_UNKNOWN_SUBCOMMAND, EVENT_REQUEST, FIELD_ADDRESS, FIELD_ARGUMENTS, FIELD_COMMAND,
+    FIELD_LIMIT, FIELD_NODE, FIELD_POOL, FIELD_REASON, LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MSET, LANE_SUM,
+    ROW_BARRIER, ROW_BEFORE_AUTH, ROW_CONTAINER, ROW_DISCARD, ROW_EXEC, ROW_MULTI, SLOT_MERGING, Client, Conn, Core,
+    ErrorArgs, KeyRef, Merge, Node, Pool, Row,
 )
 from proxy.wire.chunk cimport Chunk
 from proxy.wire.input cimport MOVE_AT, input_detach
@@ -238,7 +239,7 @@ cdef int send_large(Core* core, Client* client, Row* row, Frame* frame, Node* no
 cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
     """A command whose keys have to be looked for: to one node, or split."""
     cdef Pool* pool = client.pool
-    cdef int count, index, first
+    cdef int count, index
     cdef bint together = True
     if row.blocks_with[0] and blocks(core, row, frame):
         return refuse(core, client, row, ERROR_RESERVED, NULL, NULL)

@@ -19,7 +19,7 @@ from proxy.engine.tables cimport build_errors, build_rows
 from proxy.engine.turn cimport engine_loop, turn, turn_end
 from proxy.engine.types cimport (
     BUCKETS, CONNS, DEAD, INBOX, ORDER_ADMIT, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_LIST,
-    ORDER_LISTEN, ORDER_REPLY, WAKE, Client, Conn, Core, Event, Node, Order, Peers, Pool, RowStats,
+    ORDER_LISTEN, ORDER_REPLY, WAKE, Client, Conn, Core, Event, Node, Order, Pool, RowStats,
 )
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.input cimport SCRATCH

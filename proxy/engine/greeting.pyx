@@ -12,7 +12,7 @@ from libc.string cimport memchr, memcmp, memcpy, memset, strlen
 from proxy.engine.types cimport (
     STEP_ANY, STEP_AUTH, STEP_END, STEP_ID, STEP_KILL, STEP_RUN, STEP_SELECT, Conn, Core, Node, Pool,
 )
-from proxy.wire.output cimport Output, output_append, output_bulk, output_number
+from proxy.wire.output cimport output_append, output_bulk, output_number
 from proxy.wire.resp cimport read_number, write_number
 
 cdef extern from "<string.h>" nogil:

@@ -6,7 +6,7 @@ caller answers the client with an error instead, so nobody waits for an answer t
 """
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.stdlib cimport abort, calloc, free, malloc
+from libc.stdlib cimport abort, free, malloc
 from libc.string cimport memcpy, memset, strlen
 
 from proxy.engine.types cimport EVENT_OPEN, Client, Conn, Core, Event, Order

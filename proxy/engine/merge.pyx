@@ -6,7 +6,7 @@ error of any part becomes the whole reply, because a client cannot see that a pa
 `partial_mget: nil` gives nil for the keys of a part that failed.
 """
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t
+from libc.stdint cimport uint16_t, uint32_t
 from libc.stdlib cimport abort, calloc, free
 from libc.string cimport memchr, memcpy
 

@@ -4,27 +4,26 @@
 An order is whole when it arrives and is freed here; nothing of it is kept.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from proxy.engine.accept cimport listen_stop
 from proxy.engine.client cimport client_close
-from proxy.engine.connection cimport client_release, conn_connect, conn_fail, conn_flush, conn_for
+from proxy.engine.connection cimport client_release, conn_connect, conn_fail, conn_for
 from proxy.engine.mail cimport event_post
-from proxy.engine.slots cimport client_ready, client_unread, slot_fill
+from proxy.engine.slots cimport client_unread, slot_fill
 from proxy.engine.types cimport (
-    CLIENT_CLOSING, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_PARKED, CONN_CONNECTING, CONN_DOWN, CONN_GREETING,
-    CONN_IDLE, CONN_LOST, CONN_OPEN, CONNS, DEAD, EVENT_DRAINED, EVENT_LISTED, LISTENER, ORDER_ADMIT, ORDER_CONNECT,
-    ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_LIST, ORDER_LISTEN, ORDER_REPLY, ORDER_STOP, Client, Conn, Core, Node,
-    Order, Pool,
+    CLIENT_CLOSING, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_PARKED, CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN,
+    CONNS, DEAD, EVENT_DRAINED, EVENT_LISTED, LISTENER, ORDER_ADMIT, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN,
+    ORDER_EJECT, ORDER_LIST, ORDER_LISTEN, ORDER_REPLY, ORDER_STOP, Client, Conn, Core, Node, Order, Pool,
 )
 from proxy.wire.input cimport input_length
 from proxy.wire.mailbox cimport mailbox_take
 from proxy.wire.output cimport Output, output_append, output_clear
 from proxy.wire.poll cimport poll_add
-from proxy.wire.system cimport AF_INET, AF_INET6, EPOLLIN, sockaddr, socklen_t
+from proxy.wire.system cimport AF_INET, AF_INET6, EPOLLIN, socklen_t
 
 cdef extern from "<arpa/inet.h>" nogil:
     const char* inet_ntop(int family, const void* address, char* text, socklen_t room)
@@ -185,7 +184,6 @@ cdef void list_client(Core* core, Client* client, Output* text) noexcept nogil:
 
 cdef void event_chunks(Core* core, uint64_t tag, Output* text) noexcept nogil:
     """One event per chunk, the last one marked: an event's data is contiguous, a long list is not."""
-    cdef int part = 0
     chunk = text.first
     while chunk != NULL:
         event_post(core, EVENT_LISTED, 0, 0, 1 if chunk.next == NULL else 0, NULL, 0, tag,

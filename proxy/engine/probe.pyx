@@ -13,11 +13,9 @@ import os
 import socket
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memcpy
 
 from proxy.engine.client cimport client_close, client_open, client_take, starve
 from proxy.engine.connection cimport conn_fail, conn_for
-from proxy.engine.dispatch cimport dispatch
 from proxy.engine.engine cimport Engine
 from proxy.engine.keys cimport keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
@@ -28,7 +26,7 @@ from proxy.engine.slots cimport client_ready, client_unread
 from proxy.engine.turn cimport turn_end
 from proxy.engine.types cimport (
     CLIENT_BARRIER, CLIENT_CLOSING, CLIENT_ENDED, CLIENT_PARKED, CLIENT_READY, CLIENT_STARVED, CONN_OPEN, CONNS,
-    DATABASES, DEAD, SLOT_CHUNK, SLOT_HELD, SLOT_MERGING, SLOT_WAITING, Client, Conn, Core, Merge, Node, Pending, Pool, Row, Slot,
+    DATABASES, SLOT_CHUNK, SLOT_HELD, SLOT_MERGING, Client, Conn, Core, Merge, Node, Pending, Row, Slot,
 )
 from proxy.wire.chunk cimport CHUNK_SIZE, Chunk
 from proxy.wire.input cimport READ_SOME, SCRATCH, Input, input_length, input_read

@@ -4,16 +4,15 @@
 A node is never trusted: bytes that are not RESP, or a reply that nobody asked for, end the connection.
 """
 
-from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-from proxy.engine.connection cimport client_release, conn_fail, conn_flush, pending_answer
+from proxy.engine.connection cimport conn_fail, conn_flush, pending_answer
 from proxy.engine.greeting cimport greeting_reply
 from proxy.engine.mail cimport event_node
-from proxy.engine.slots cimport client_unread, slot_fill, slot_fill_chunk
+from proxy.engine.slots cimport slot_fill_chunk
 from proxy.engine.types cimport (
-    BUCKETS, CONN_CONNECTING, CONN_GREETING, CONN_OPEN, DEAD, EVENT_OPEN, EVENT_SICK, SLOT_MERGING, Client, Conn,
-    Core, Pending, Row,
+    BUCKETS, CONN_OPEN, DEAD, EVENT_OPEN, EVENT_SICK, SLOT_MERGING, Client, Conn, Core, Pending, Row,
 )
 from proxy.wire.chunk cimport Chunk, chunk_free
 from proxy.wire.input cimport (
@@ -156,7 +155,6 @@ cdef bint sick(const char* data) noexcept nogil:
 cdef void reply(Core* core, Conn* conn, const char* data, size_t size) noexcept nogil:
     """One whole reply, to be copied to where it belongs."""
     cdef Pending* pending
-    cdef Client* client
     if conn.state != CONN_OPEN:
         greeted(core, conn, data, size)
         return

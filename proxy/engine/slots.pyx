@@ -6,9 +6,7 @@ from libc.stdlib cimport abort, free, malloc
 from libc.string cimport memcpy
 
 from proxy.engine.merge cimport merge_free
-from proxy.engine.types cimport (
-    SLOT_CHUNK, SLOT_HELD, SLOT_MERGING, SLOT_WAITING, Client, Core, Merge, Slot,
-)
+from proxy.engine.types cimport SLOT_CHUNK, SLOT_HELD, SLOT_MERGING, Client, Core, Merge, Slot
 from proxy.wire.chunk cimport Chunk, chunk_free, chunk_new
 from proxy.wire.output cimport output_append, output_move
 

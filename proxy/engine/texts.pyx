@@ -9,7 +9,6 @@ from libc.string cimport memset, strlen
 
 from proxy.engine.slots cimport slot_local
 from proxy.engine.types cimport FIELD_NONE, Client, Core, ErrorArgs, Template
-from proxy.wire.chunk cimport Chunk
 from proxy.wire.output cimport Output, output_append, output_clear
 
 cdef enum:

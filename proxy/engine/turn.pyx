@@ -5,7 +5,6 @@ Batching is what one turn collected: there is no flush timer. A turn is bounded 
 each, so its length is too.
 """
 
-from libc.stdint cimport uint64_t
 
 from proxy.engine.accept cimport accept_clients, inbox_take
 from proxy.engine.client cimport client_close, client_flush, client_readable, client_resume, clients_admit
@@ -15,7 +14,7 @@ from proxy.engine.replies cimport conn_readable
 from proxy.engine.slots cimport client_ready
 from proxy.engine.types cimport (
     CLIENT, CLIENT_PARKED, CLIENT_READY, CONN, CONN_CONNECTING, CONNS, DEAD, INBOX, LISTENER, WAKE, Client, Conn, Core,
-    Node, Pool,
+    Pool,
 )
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.poll cimport Handle, poll_wait, wake, wake_clear
