@@ -9,9 +9,8 @@ from libc.stdint cimport uint32_t
 from libc.string cimport memcpy, memset
 
 from proxy.engine.client cimport client_open
-from proxy.engine.texts cimport error_write
-from proxy.engine.types cimport ERROR_MAX_CLIENTS, FIELD_POOL, Client, Core, ErrorArgs, Pool
-from proxy.engine.texts cimport error_words
+from proxy.engine.texts cimport error_words, error_write
+from proxy.engine.types cimport DEAD, ERROR_MAX_CLIENTS, FIELD_POOL, Client, Core, ErrorArgs, Pool
 from proxy.wire.output cimport Output, output_clear
 from proxy.wire.system cimport (
     AF_INET, AF_INET6, EINTR, EMFILE, ENFILE, IPPROTO_TCP, MSG_NOSIGNAL, SO_KEEPALIVE, SOCK_CLOEXEC, SOCK_NONBLOCK,
@@ -146,4 +145,4 @@ cdef void listen_stop(Core* core) noexcept nogil:
         if core.pools[index].listener.fd >= 0:
             close(core.pools[index].listener.fd)
             core.pools[index].listener.fd = -1
-            core.pools[index].listener.kind = 0
+            core.pools[index].listener.kind = DEAD

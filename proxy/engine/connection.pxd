@@ -11,7 +11,7 @@ All requests of a pool have the same deadline, so deadlines expire from the head
 
 from libc.stdint cimport uint16_t, uint32_t
 
-from proxy.engine.types cimport Client, Conn, Core, Node, Pending
+from proxy.engine.types cimport DATABASES, FLUSH_AT, Client, Conn, Core, Node, Pending
 from proxy.wire.chunk cimport Chunk
 from proxy.wire.output cimport output_append, output_move
 
@@ -24,8 +24,13 @@ cdef void conn_connect(Core* core, Conn* conn) noexcept nogil
 cdef void conn_established(Core* core, Conn* conn) noexcept nogil
 cdef void conn_grow(Conn* conn) noexcept nogil
 cdef void conn_free(Core* core, Conn* conn) noexcept nogil
-cdef bint pending_answer(Core* core, Conn* conn, Pending* pending, const char* data, size_t length) noexcept nogil
+cdef void pending_answer(Core* core, Pending* pending, const char* data, size_t length) noexcept nogil
 cdef void client_release(Core* core, Client* client) noexcept nogil
+
+
+cdef inline int conn_place(int protocol, int database, int bulk) noexcept nogil:
+    """Where a node keeps the connection of this protocol, database and kind, in `Node.conns`."""
+    return ((protocol - 2) * DATABASES + database) * 2 + bulk
 
 
 cdef inline void conn_touch(Core* core, Conn* conn) noexcept nogil:
@@ -61,7 +66,7 @@ cdef inline void conn_send(Core* core, Conn* conn, Client* client, uint32_t slot
     conn_expect(core, conn, client, slot, part, row, size)
     output_append(&conn.output, &core.chunks, data, size)
     conn_touch(core, conn)
-    if conn.output.length >= 65536 and not conn.stuck:
+    if conn.output.length >= FLUSH_AT and not conn.stuck:
         conn_flush(core, conn)
 
 

@@ -21,7 +21,7 @@ from proxy.engine.merge cimport merge_free, merge_part, merge_result
 from proxy.engine.slots cimport slot_fill
 from proxy.engine.texts cimport error_field, error_words, error_write
 from proxy.engine.types cimport (
-    CONN, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_GREETING, CONN_IDLE, CONN_LOST, CONN_OPEN, DATABASES, DEAD, EVENT_NODE,
+    CONN, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_GREETING, CONN_IDLE, CONN_LOST, CONN_OPEN, DEAD, EVENT_NODE,
     ERROR_LOST_NOT_SENT, ERROR_LOST_READ, ERROR_LOST_WRITE, ERROR_TIMEOUT_NOT_SENT, ERROR_TIMEOUT_READ,
     ERROR_TIMEOUT_WRITE, FIELD_ADDRESS, FIELD_COMMAND, FIELD_ELAPSED, FIELD_NODE, FIELD_POOL, FIELD_REASON, GHOSTS, ROW_WRITE,
     SLOT_MERGING, SLOT_WAITING, Client, Conn, Core, ErrorArgs, Merge, Node, Pending, Slot,
@@ -37,11 +37,8 @@ from proxy.wire.resp cimport write_number
 from proxy.wire.system cimport (
     EINPROGRESS, EPOLLIN, EPOLLOUT, IPPROTO_TCP, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SOCK_CLOEXEC, SOCK_NONBLOCK,
     SOCK_STREAM, SOL_SOCKET, TCP_NODELAY, close, connect, errno, getsockopt, linger_t, setsockopt, sockaddr, socket,
-    socklen_t,
+    socklen_t, strerror_r,
 )
-
-cdef extern from "<string.h>" nogil:
-    char* strerror_r(int number, char* buffer, size_t length)
 
 cdef enum:
     FIRST_PENDING = 64
@@ -52,7 +49,7 @@ cdef enum:
 
 cdef Conn* conn_for(Core* core, Node* node, int protocol, int database, int bulk) noexcept nogil:
     """The connection for this protocol and database, opened if need be. Check `refusing` before using it."""
-    cdef int place = ((protocol - 2) * DATABASES + database) * 2 + bulk
+    cdef int place = conn_place(protocol, database, bulk)
     cdef Conn* conn = node.conns[place]
     if conn == NULL:
         conn = <Conn*> calloc(1, sizeof(Conn))
@@ -159,20 +156,20 @@ cdef void client_release(Core* core, Client* client) noexcept nogil:
         free(client)
 
 
-cdef bint pending_answer(Core* core, Conn* conn, Pending* pending, const char* data, size_t length) noexcept nogil:
-    """Hand a reply, or an error of our own, to the slot that waits for it. False: the client is gone."""
+cdef void pending_answer(Core* core, Pending* pending, const char* data, size_t length) noexcept nogil:
+    """Hand a reply, or an error of our own, to the slot that waits for it; nobody gets it when the client is gone."""
     cdef Client* client = pending.client
     cdef Slot* slot
     cdef Merge* merge
     cdef Output merged
     if client.handle.kind == DEAD:
         client_release(core, client)
-        return False
+        return
     client.references -= 1
     slot = &client.slots[pending.slot & client.mask]
     if slot.state != SLOT_MERGING:
         slot_fill(core, client, pending.slot, data, length)
-        return True
+        return
     merge = <Merge*> slot.at
     client.held_bytes += length
     if merge_part(core, merge, pending.part, data, length):
@@ -184,7 +181,6 @@ cdef bint pending_answer(Core* core, Conn* conn, Pending* pending, const char* d
         output_flatten(&merged, &core.chunks)
         slot_fill(core, client, pending.slot, merged.first.data, merged.length)
         output_clear(&merged, &core.chunks)
-    return True
 
 
 cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, const char* reason) noexcept nogil:
@@ -207,7 +203,7 @@ cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, cons
         error_words(&args, FIELD_REASON, reason)
     error_write(core, kind, &args, &text)
     core.row_stats[pending.row].failed += 1
-    pending_answer(core, conn, pending, text.first.data, text.length)
+    pending_answer(core, pending, text.first.data, text.length)
     output_clear(&text, &core.chunks)
     pending.client = NULL
 
@@ -264,7 +260,7 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
     cdef uint64_t offset, sent
     cdef Pending* pending
     cdef bint write
-    cdef bint on_its_way = False
+    cdef bint on_its_way
     if conn.state == CONN_IDLE or conn.state == CONN_LOST or conn.state == CONN_DOWN:
         return
     sent = conn.queued - conn.output.length

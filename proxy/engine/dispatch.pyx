@@ -10,7 +10,7 @@ from libc.stdlib cimport abort, calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from proxy.engine.answers cimport answer
-from proxy.engine.connection cimport conn_expect, conn_for, conn_send, conn_send_chunk, conn_touch
+from proxy.engine.connection cimport conn_expect, conn_for, conn_place, conn_send, conn_send_chunk, conn_touch
 from proxy.engine.keys cimport blocks, keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
 from proxy.engine.mail cimport event_post
@@ -19,7 +19,7 @@ from proxy.engine.ring cimport ring_live_node, ring_node
 from proxy.engine.slots cimport slot_local, slot_push
 from proxy.engine.texts cimport error_field, error_local, error_words
 from proxy.engine.types cimport (
-    CLIENT_BARRIER, CLIENT_REFUSED_MULTI, CLIENT_TRUSTED, DATABASES, ERROR_ARITY, ERROR_BACKLOG, ERROR_BUSY,
+    CLIENT_BARRIER, CLIENT_REFUSED_MULTI, CLIENT_TRUSTED, CONN_IDLE, ERROR_ARITY, ERROR_BACKLOG, ERROR_BUSY,
     ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NODE_DOWN, ERROR_NOT_QUEUED, ERROR_NO_NODE, ERROR_RESERVED,
     ERROR_UNKNOWN_COMMAND, ERROR_UNKNOWN_SUBCOMMAND, EVENT_REQUEST, FIELD_ADDRESS, FIELD_ARGUMENTS, FIELD_COMMAND,
     FIELD_LIMIT, FIELD_NODE, FIELD_POOL, FIELD_REASON, LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MSET, LANE_SUM,
@@ -169,8 +169,8 @@ cdef Conn* usable(Core* core, Client* client, Row* row, Node* node, int bulk) no
     if node.ejected:
         refuse(core, client, row, ERROR_NODE_DOWN, node, b"it was ejected")
         return NULL
-    conn = node.conns[((client.protocol - 2) * DATABASES + client.database) * 2 + bulk]
-    if conn == NULL or conn.state == 0:  # CONN_IDLE
+    conn = node.conns[conn_place(client.protocol, client.database, bulk)]
+    if conn == NULL or conn.state == CONN_IDLE:
         conn = conn_for(core, node, client.protocol, client.database, bulk)
     if conn.refusing:
         refuse(core, client, row, ERROR_NODE_DOWN, node, conn.why)
@@ -207,7 +207,7 @@ cdef int send_large(Core* core, Client* client, Row* row, Frame* frame, Node* no
     The barrier keeps the order of this client's commands although two connections are involved. While the shared
     connection owes late replies it takes large requests, too: none may overtake a write whose fate is unknown.
     """
-    cdef Conn* shared = node.conns[((client.protocol - 2) * DATABASES + client.database) * 2]
+    cdef Conn* shared = node.conns[conn_place(client.protocol, client.database, 0)]
     cdef bint bulk = frame.length >= client.pool.limits.bulk and (shared == NULL or shared.expired == 0)
     cdef Conn* conn
     cdef Chunk* chunk

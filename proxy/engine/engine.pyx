@@ -18,7 +18,7 @@ from proxy.engine.ring cimport Placement
 from proxy.engine.tables cimport build_errors, build_rows
 from proxy.engine.turn cimport engine_loop, turn, turn_end
 from proxy.engine.types cimport (
-    BUCKETS, CONNS, DEAD, INBOX, ORDER_ADMIT, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_LIST,
+    BUCKETS, CONN_OPEN, CONNS, DEAD, INBOX, ORDER_ADMIT, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_LIST,
     ORDER_LISTEN, ORDER_REPLY, WAKE, Client, Conn, Core, Event, Node, Order, Pool, RowStats,
 )
 from proxy.wire.chunk cimport pool_trim
@@ -364,7 +364,7 @@ cdef class Engine:
                 for which in range(CONNS):
                     conn = node.conns[which]
                     if conn != NULL:
-                        opened += conn.state == 5
+                        opened += conn.state == CONN_OPEN
                         in_flight += conn.tail - conn.head
                         backlog += conn.output.length
                 nodes.append({

@@ -63,12 +63,10 @@ cdef void deliver(Core* core, Order* order) noexcept nogil:
     """The control plane's answer to a request."""
     cdef Client* client = order.client
     if client.handle.kind != DEAD:
-        client.references -= 1
         slot_fill(core, client, order.slot, order.data, order.length)
         if order.flag:
             client.flags |= CLIENT_CLOSING
-    else:
-        client_release(core, client)
+    client_release(core, client)
 
 
 cdef void listen_start(Core* core) noexcept nogil:

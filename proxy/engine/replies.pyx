@@ -20,16 +20,13 @@ from proxy.wire.input cimport (
 )
 from proxy.wire.reply cimport frame_reply, reply_reset
 from proxy.wire.resp cimport BROKEN, MORE
-from proxy.wire.system cimport errno
+from proxy.wire.system cimport errno, strerror_r
 
 cdef extern from *:
     """
     #define quench_bucket(v) ((v) ? 64 - __builtin_clzll(v) : 0)
     """
     int quench_bucket(uint64_t value) nogil
-
-cdef extern from "<string.h>" nogil:
-    char* strerror_r(int number, char* buffer, size_t length)
 
 cdef enum:
     READS = 4                  # receives of one connection in a turn
@@ -161,7 +158,7 @@ cdef void reply(Core* core, Conn* conn, const char* data, size_t size) noexcept 
     pending = next_pending(core, conn, data)
     if pending == NULL or pending.client == NULL:
         return
-    pending_answer(core, conn, pending, data, size)
+    pending_answer(core, pending, data, size)
 
 
 cdef void reply_large(Core* core, Conn* conn, Chunk* chunk) noexcept nogil:
@@ -177,7 +174,7 @@ cdef void reply_large(Core* core, Conn* conn, Chunk* chunk) noexcept nogil:
     if client == NULL or client.handle.kind == DEAD or (
             client.slots[pending.slot & client.mask].state == SLOT_MERGING):
         if client != NULL:
-            pending_answer(core, conn, pending, chunk.data + chunk.head, chunk.tail - chunk.head)
+            pending_answer(core, pending, chunk.data + chunk.head, chunk.tail - chunk.head)
         chunk_free(&core.chunks, chunk)
         return
     client.references -= 1

@@ -10,7 +10,7 @@ client's `held` chunk (a large one is kept as the chunk it came in) and follows 
 
 from libc.stdint cimport uint32_t
 
-from proxy.engine.types cimport Client, Core, Slot
+from proxy.engine.types cimport CLIENT_READY, SLOT_WAITING, Client, Core, Slot
 from proxy.wire.chunk cimport Chunk
 
 cdef void slots_grow(Core* core, Client* client) noexcept nogil
@@ -24,8 +24,8 @@ cdef void slot_fill(Core* core, Client* client, uint32_t number, const char* dat
 
 cdef inline void client_ready(Core* core, Client* client) noexcept nogil:
     """The client has bytes to send or may go on: look at it before the turn ends."""
-    if not client.flags & 16:  # CLIENT_READY
-        client.flags |= 16
+    if not client.flags & CLIENT_READY:
+        client.flags |= CLIENT_READY
         client.next_ready = core.ready
         core.ready = client
 
@@ -37,7 +37,7 @@ cdef inline uint32_t slot_push(Core* core, Client* client, uint32_t row) noexcep
     if client.slots == NULL or number - client.head > client.mask:
         slots_grow(core, client)
     slot = &client.slots[number & client.mask]
-    slot.state = 0  # SLOT_WAITING
+    slot.state = SLOT_WAITING
     slot.row = row
     client.tail = number + 1
     return number

@@ -16,7 +16,7 @@ cdef enum:
 
 
 cdef void error_field(ErrorArgs* args, int field, const char* text, size_t length) noexcept nogil:
-    """Set one field; the first call for an ErrorArgs must have been error_clear or a zeroed struct."""
+    """Set one field of an ErrorArgs that was zeroed before the first."""
     args.text[field] = text
     args.length[field] = <unsigned int> (length if length < LONGEST_FIELD else LONGEST_FIELD)
 

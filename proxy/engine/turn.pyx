@@ -1,10 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Turn: wait, take what is ready, do all of it, flush every touched socket once. See turn.pxd.
 
-Batching is what one turn collected: there is no flush timer. A turn is bounded by READY_MOST events and one receive
-each, so its length is too.
+Batching is what one turn collected, and while other work is at hand what the next few collect: there is no flush timer.
+A turn is bounded by READY_MOST events and a few receives each, so its length is too.
 """
-
 
 from proxy.engine.accept cimport accept_clients, inbox_take
 from proxy.engine.client cimport client_close, client_flush, client_readable, client_resume, clients_admit
@@ -26,11 +25,11 @@ cdef extern from "<malloc.h>" nogil:
 cdef enum:
     TICK_US = 10000            # deadlines are looked at this often while anything is under way
     IDLE_MS = 500              # and otherwise the engine sleeps this long
-    DEFER_TURNS = 16
-    DEFER_IDLE = 4
-    DEFER_BYTES = 8192
+    DEFER_TURNS = 16           # that replies, and requests for a busy node, wait for more of them at most
+    DEFER_IDLE = 4             # that requests wait for a node with nothing to do
+    DEFER_BYTES = 8192         # of replies to a client that leave at once
     DEFER_REQUESTS = 16384     # bytes queued for a node that leave at once
-    BUSY_BYTES = 256          # of unanswered requests: a node that has these is busy
+    BUSY_BYTES = 256           # of unanswered requests: a node that has these is busy
     ROUNDS = 4                 # of flushing and resuming clients in one turn
     TRIM_US = 1000000
     TRIM_BYTES = 4194304       # freed since the last look: worth giving back to the kernel
@@ -88,8 +87,12 @@ cdef inline void conn_event(Core* core, Conn* conn, unsigned int events) noexcep
         conn_flush(core, conn)
 
 
-cdef inline bint busy_enough(Core* core, Conn* conn) noexcept nogil:
-    """Has the node so much to do that a few more requests may wait for others? Sooner would not be answered sooner."""
+cdef inline bint gathers(Core* core, Conn* conn) noexcept nogil:
+    """Is it better to send this node's requests together with the next ones?
+
+    As for replies (waits()): only while other work is at hand. To a node that is busy, sooner is not answered sooner; an
+    idle one is woken for several requests at the price of one.
+    """
     if core.poll.count == 0 or conn.output.length >= DEFER_REQUESTS:
         return False
     if conn.queued - conn.output.length - conn.head_offset > BUSY_BYTES:
@@ -104,7 +107,7 @@ cdef void flush_conns(Core* core) noexcept nogil:
     core.touched = NULL
     while conn != NULL:
         following = conn.next_touched
-        if busy_enough(core, conn):
+        if gathers(core, conn):
             conn.deferred += 1
             conn.next_touched = core.touched
             core.touched = conn

@@ -70,6 +70,9 @@ cdef extern from "<unistd.h>" nogil:
     ssize_t read(int fd, void* buffer, size_t length)
     ssize_t write(int fd, const void* buffer, size_t length)
 
+cdef extern from "<string.h>" nogil:
+    char* strerror_r(int number, char* buffer, size_t length)   # GNU's: the text may or may not be in `buffer`
+
 cdef extern from "<time.h>" nogil:
     cdef struct timespec:
         long tv_sec
