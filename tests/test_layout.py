@@ -42,6 +42,7 @@ LAYERS = (
     ("proxy.cli",),
     ("proxy.demo",),
     ("proxy.app",),
+    ("proxy.lanes",),
     ("proxy.control",),
     ("proxy.config_file", "proxy.config_text"),
     ("proxy.config_pool",),

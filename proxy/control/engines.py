@@ -34,6 +34,7 @@ class EventKind:
     SICK = 4
     LISTED = 5
     DRAINED = 6
+    GONE = 7
 
 
 def open_listener(pool: Pool, shared: bool) -> socket.socket:

@@ -10,6 +10,7 @@ Whatever has to be waited for (a description of clients) runs in a task of its o
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import hiredis
 import trio
@@ -18,6 +19,7 @@ from proxy.commands import find
 from proxy.control.answers import AnswerContext, answer, prepare
 from proxy.control.clients import Clients
 from proxy.control.engines import Engines, Event
+from proxy.control.request import Answer, Handler, Request
 from proxy.control.snapshot import Snapshot
 from proxy.control.statistics import ClientRecord
 from proxy.errors import ReplyError
@@ -31,10 +33,16 @@ POST_AGAIN = 0.001
 class Requests:
     """Answers control-lane commands for all engines."""
 
-    def __init__(self, engines: Engines, snapshot: Snapshot, clients: Clients) -> None:
+    def __init__(
+        self, engines: Engines, snapshot: Snapshot, clients: Clients, handlers: Mapping[str, Handler] | None = None
+    ) -> None:
+        """`handlers`, by full command name, answer in tasks of their own; every other command is answered at once."""
         self._engines = engines
         self._snapshot = snapshot
         self._clients = clients
+        self._handlers: dict[str, Handler] = {
+            "client|list": self._client_list, "client|info": self._client_info, **(handlers or {})
+        }
         self._queue, self._requests = trio.open_memory_channel[tuple[int, Event]](float("inf"))
 
     def asked(self, engine: int, event: Event) -> None:
@@ -46,71 +54,77 @@ class Requests:
         await trio.to_thread.run_sync(prepare)
         async with trio.open_nursery() as nursery:
             async for engine, event in self._requests:
-                _, pool, _, protocol, client, slot, tag, data = event
-                args = _arguments(data)
-                row = find(args) if args else None
-                if row is not None and row.name in ("client|list", "client|info"):
-                    nursery.start_soon(self._describe, engine, event, args)
+                request = _request(engine, event)
+                handler = None if request is None else self._handlers.get(request.command.name)
+                if request is None:
+                    self._post(nursery, engine, event[4], event[5], Answer(ReplyError("syntax").reply))
+                elif handler is not None:
+                    nursery.start_soon(self._handle, handler, request)
                 else:
-                    caller = ClientRecord(id=tag, address="", local_address="", protocol=protocol)
-                    reply = self._answer(args, protocol, pool, caller, [])
-                    self._post(nursery, engine, client, slot, reply)
+                    reply = self._answer(request, _caller(request), [])
+                    self._post(nursery, engine, request.client, request.slot, Answer(reply))
 
-    async def _describe(self, engine: int, event: Event, args: list[bytes]) -> None:
-        """CLIENT LIST and CLIENT INFO: the engines are asked first."""
-        _, pool, _, protocol, client, slot, tag, _ = event
-        caller = ClientRecord(id=tag, address="", local_address="", protocol=protocol)
-        everyone: list[ClientRecord] = []
+    async def _handle(self, handler: Handler, request: Request) -> None:
+        """Have a lane answer; whatever becomes of that, the client gets one reply."""
         try:
-            if args[1].lower() == b"info":
-                caller = await self._clients.describe(engine, client) or caller
-            else:
-                everyone = await self._clients.everyone()
+            made = await handler(request)
         except ReplyError as error:
-            reply = error.reply
+            made = error.reply
         except Exception:
-            reply = _failed(args)
-        else:
-            reply = self._answer(args, protocol, pool, caller, everyone)
-        await self._post_waiting(engine, client, slot, reply)
+            made = _failed(request.args)
+        answer = made if isinstance(made, Answer) else Answer(made)
+        await self._post_waiting(request.engine, request.client, request.slot, answer)
 
-    def _answer(
-        self, args: list[bytes], protocol: int, pool: int, caller: ClientRecord, everyone: list[ClientRecord]
-    ) -> bytes:
+    async def _client_list(self, request: Request) -> bytes:
+        return self._answer(request, _caller(request), await self._clients.everyone())
+
+    async def _client_info(self, request: Request) -> bytes:
+        caller = await self._clients.describe(request.engine, request.client)
+        return self._answer(request, caller or _caller(request), [])
+
+    def _answer(self, request: Request, caller: ClientRecord, everyone: list[ClientRecord]) -> bytes:
         """The reply; after an exception one that says so."""
         try:
             context = AnswerContext(
-                statistics=self._snapshot.take(pool),
+                statistics=self._snapshot.take(request.pool),
                 client=caller,
-                settings=self._snapshot.config(pool),
+                settings=self._snapshot.config(request.pool),
                 clients=everyone,
             )
-            return answer(args, protocol, context)
+            return answer(request.args, request.protocol, context)
         except Exception:
-            return _failed(args)
+            return _failed(request.args)
 
-    def _post(self, nursery: trio.Nursery, engine: int, client: int, slot: int, reply: bytes) -> None:
+    def _post(self, nursery: trio.Nursery, engine: int, client: int, slot: int, made: Answer) -> None:
         try:
-            self._engines.engines[engine].reply(client, slot, reply)
+            self._engines.engines[engine].reply(client, slot, made.reply, made.close, made.keep, made.subscriber)
         except BlockingIOError:
-            nursery.start_soon(self._post_waiting, engine, client, slot, reply)
+            nursery.start_soon(self._post_waiting, engine, client, slot, made)
 
-    async def _post_waiting(self, engine: int, client: int, slot: int, reply: bytes) -> None:
+    async def _post_waiting(self, engine: int, client: int, slot: int, made: Answer) -> None:
         """Post, again and again while the engine's box is full: a busy engine empties it every turn."""
         while True:
             try:
-                self._engines.engines[engine].reply(client, slot, reply)
+                self._engines.engines[engine].reply(client, slot, made.reply, made.close, made.keep, made.subscriber)
                 return
             except BlockingIOError:
                 await trio.sleep(POST_AGAIN)
 
 
-def _arguments(data: bytes) -> list[bytes]:
-    """The words of a request that the engine has framed."""
+def _request(engine: int, event: Event) -> Request | None:
+    """The event as a request; None when its words do not make one, which the engine's own framing rules out."""
+    _, pool, database, protocol, client, slot, tag, data = event
     reader = hiredis.Reader()
     reader.feed(data)
     args = reader.gets()
-    return args if isinstance(args, list) else []
+    row = find(args) if isinstance(args, list) and args else None
+    if row is None:
+        return None
+    return Request(engine, client, slot, tag, pool, protocol, database, args, row)
+
+
+def _caller(request: Request) -> ClientRecord:
+    return ClientRecord(id=request.client_id, address="", local_address="", protocol=request.protocol)
 
 
 def _failed(args: list[bytes]) -> bytes:

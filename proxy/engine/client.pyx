@@ -16,10 +16,11 @@ from libc.stdlib cimport abort, calloc, free
 
 from proxy.engine.connection cimport client_release
 from proxy.engine.dispatch cimport DONE, WAIT, dispatch
+from proxy.engine.mail cimport event_post
 from proxy.engine.slots cimport client_ready, client_unread, slot_local, slots_clear
 from proxy.engine.types cimport (
-    CLIENT, CLIENT_BARRIER, CLIENT_CLOSING, CLIENT_ENDED, CLIENT_PARKED, CLIENT_STARVED, CLIENT_STUCK, CLIENT_TRUSTED,
-    DEAD, Client, Core, Pool,
+    CLIENT, CLIENT_BARRIER, CLIENT_CLOSING, CLIENT_ENDED, CLIENT_KNOWN, CLIENT_PARKED, CLIENT_STARVED, CLIENT_STUCK,
+    CLIENT_TRUSTED, CLIENT_UNTOLD, DEAD, EVENT_GONE, Client, Core, Pool,
 )
 from proxy.wire.chunk cimport CHUNK_SIZE
 from proxy.wire.input cimport (
@@ -107,6 +108,15 @@ cdef void client_close(Core* core, Client* client) noexcept nogil:
     client.references += 1
     client.next_grave = core.graveyard
     core.graveyard = client
+    if client.flags & CLIENT_KNOWN:
+        client.flags |= CLIENT_UNTOLD
+        client_gone(core, client)
+
+
+cdef void client_gone(Core* core, Client* client) noexcept nogil:
+    """Tell the control plane that a client it knows has left; while its box is full, the graveyard keeps the husk."""
+    if event_post(core, EVENT_GONE, client.pool.index, 0, 0, client, 0, client.id, NULL, 0):
+        client.flags &= ~(<uint32_t> CLIENT_UNTOLD)
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------

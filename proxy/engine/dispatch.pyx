@@ -335,7 +335,7 @@ cdef int split(Core* core, Client* client, Row* row, Frame* frame, int count) no
 cdef void ask_control(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
     """Post the request; the answer comes as an order, and nothing else of this client starts before it."""
     cdef uint32_t slot = slot_push(core, client, row.index)
-    if event_post(core, EVENT_REQUEST, client.pool.index, client.protocol, client.protocol, client, slot, client.id,
+    if event_post(core, EVENT_REQUEST, client.pool.index, client.database, client.protocol, client, slot, client.id,
                   frame.data, frame.length):
         client.references += 1
         client.flags |= CLIENT_BARRIER

@@ -19,7 +19,8 @@ from proxy.engine.tables cimport build_errors, build_rows
 from proxy.engine.turn cimport engine_loop, turn, turn_end
 from proxy.engine.types cimport (
     BUCKETS, CONN_OPEN, CONNS, DEAD, INBOX, ORDER_ADMIT, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_LIST,
-    ORDER_LISTEN, ORDER_REPLY, WAKE, Client, Conn, Core, Event, Node, Order, Pool, RowStats,
+    ORDER_LISTEN, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER,
+    REPLY_SUBSCRIBER, WAKE, Client, Conn, Core, Event, Node, Order, Pool, RowStats,
 )
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.input cimport SCRATCH
@@ -295,12 +296,31 @@ cdef class Engine:
         order.tag = tag
         self.post(order)
 
-    def reply(self, size_t client, uint32_t slot, bytes data, bint close_after=False):
-        """Answer a `request` event; must be called exactly once for each."""
+    def reply(self, size_t client, uint32_t slot, bytes data, bint close_after=False, bint keep=False,
+              subscriber=None):
+        """Answer a `request` event; must be called exactly once for each.
+
+        `keep`: the pointer stays valid, EVENT_GONE says when the client leaves, and release() must follow that.
+        """
         cdef Order* order = order_new(ORDER_REPLY, data, len(data))
         order.client = <Client*> client
         order.slot = slot
-        order.flag = close_after
+        order.flag = (REPLY_CLOSE if close_after else 0) | (REPLY_KEEP if keep else 0)
+        if subscriber is not None:
+            order.flag |= REPLY_SUBSCRIBER if subscriber else REPLY_NO_SUBSCRIBER
+        self.post(order)
+
+    def release(self, size_t client):
+        """Name a kept client no more: once for each EVENT_GONE. Orders posted before may still name it."""
+        cdef Order* order = order_new(ORDER_RELEASE, NULL, 0)
+        order.client = <Client*> client
+        self.post(order)
+
+    def push(self, bytes clients, bytes data):
+        """Append `data`, whole messages, to the output of every client in `clients`: an array of their pointers, all
+        of them kept and not released. One that has too much unread output is closed."""
+        cdef Order* order = order_new(ORDER_PUSH, clients + data, len(clients) + len(data))
+        order.tag = len(clients) // sizeof(Client*)
         self.post(order)
 
     # -- events -----------------------------------------------------------------------------------------------------------

@@ -4,20 +4,22 @@
 An order is whole when it arrives and is freed here; nothing of it is kept.
 """
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from proxy.engine.accept cimport listen_stop
-from proxy.engine.client cimport client_close
+from proxy.engine.client cimport client_close, client_gone
 from proxy.engine.connection cimport client_release, conn_connect, conn_fail, conn_for
 from proxy.engine.mail cimport event_post
-from proxy.engine.slots cimport client_unread, slot_fill
+from proxy.engine.slots cimport client_ready, client_unread, slot_fill
 from proxy.engine.types cimport (
-    CLIENT_CLOSING, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_PARKED, CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN,
-    CONNS, DEAD, EVENT_DRAINED, EVENT_LISTED, LISTENER, ORDER_ADMIT, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN,
-    ORDER_EJECT, ORDER_LIST, ORDER_LISTEN, ORDER_REPLY, ORDER_STOP, Client, Conn, Core, Node, Order, Pool,
+    CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_PARKED, CLIENT_SUBSCRIBER, CLIENT_UNTOLD,
+    CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, CONNS, DEAD, EVENT_DRAINED, EVENT_LISTED, LISTENER, ORDER_ADMIT,
+    ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_LIST, ORDER_LISTEN, ORDER_PUSH, ORDER_RELEASE,
+    ORDER_REPLY, ORDER_STOP, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_SUBSCRIBER, Client, Conn, Core, Node,
+    Order, Pool,
 )
 from proxy.wire.input cimport input_length
 from proxy.wire.mailbox cimport mailbox_take
@@ -50,6 +52,10 @@ cdef void orders_take(Core* core) noexcept nogil:
             list_clients(core, order.tag, order.client)
         elif order.kind == ORDER_LISTEN:
             listen_start(core)
+        elif order.kind == ORDER_PUSH:
+            push(core, order)
+        elif order.kind == ORDER_RELEASE:
+            client_release(core, order.client)
         elif order.kind == ORDER_DRAIN:
             core.draining = 1
             core.busy = 1
@@ -64,9 +70,36 @@ cdef void deliver(Core* core, Order* order) noexcept nogil:
     cdef Client* client = order.client
     if client.handle.kind != DEAD:
         slot_fill(core, client, order.slot, order.data, order.length)
-        if order.flag:
+        if order.flag & REPLY_CLOSE:
             client.flags |= CLIENT_CLOSING
+        if order.flag & REPLY_SUBSCRIBER:
+            client.flags |= CLIENT_SUBSCRIBER
+        if order.flag & REPLY_NO_SUBSCRIBER:
+            client.flags &= ~(<uint32_t> CLIENT_SUBSCRIBER)
+    if order.flag & REPLY_KEEP and not client.flags & CLIENT_KNOWN:
+        # The request's reference becomes the control plane's.
+        client.flags |= CLIENT_KNOWN
+        if client.handle.kind == DEAD:
+            client.flags |= CLIENT_UNTOLD
+            client_gone(core, client)
+        return
     client_release(core, client)
+
+
+cdef void push(Core* core, Order* order) noexcept nogil:
+    """Messages for subscribers: the pointers come first, then the bytes.
+
+    A message never splits a reply: outputs hold whole ones. Each client is flushed at the end of the turn, so messages
+    that came together leave together; one that is past its limit is closed there, and delays nobody.
+    """
+    cdef Client** clients = <Client**> order.data
+    cdef const char* data = order.data + order.tag * sizeof(Client*)
+    cdef size_t length = order.length - order.tag * sizeof(Client*)
+    cdef uint64_t index
+    for index in range(order.tag):
+        if clients[index].handle.kind != DEAD:
+            output_append(&clients[index].output, &core.chunks, data, length)
+            client_ready(core, clients[index])
 
 
 cdef void listen_start(Core* core) noexcept nogil:

@@ -6,13 +6,13 @@ A turn is bounded by READY_MOST events and a few receives each, so its length is
 """
 
 from proxy.engine.accept cimport accept_clients, inbox_take
-from proxy.engine.client cimport client_close, client_flush, client_readable, client_resume, clients_admit
+from proxy.engine.client cimport client_close, client_flush, client_gone, client_readable, client_resume, clients_admit
 from proxy.engine.connection cimport client_release, conn_established, conn_flush, conn_tick
 from proxy.engine.orders cimport drain_step, orders_take
 from proxy.engine.replies cimport conn_readable
 from proxy.engine.slots cimport client_ready
 from proxy.engine.types cimport (
-    CLIENT, CLIENT_PARKED, CLIENT_READY, CONN, CONN_CONNECTING, CONNS, DEAD, INBOX, LISTENER, WAKE, Client, Conn, Core,
+    CLIENT, CLIENT_PARKED, CLIENT_READY, CLIENT_UNTOLD, CONN, CONN_CONNECTING, CONNS, DEAD, INBOX, LISTENER, WAKE, Client, Conn, Core,
     Pool,
 )
 from proxy.wire.chunk cimport pool_trim
@@ -171,13 +171,16 @@ cdef void turn_end(Core* core) noexcept nogil:
 
 
 cdef void bury(Core* core) noexcept nogil:
-    """Free the clients that closed in this turn; one that is still in the ready list stays for another turn."""
+    """Free the clients that closed in this turn. One that is still in the ready list, or of whose end the control plane
+    could not be told, stays for another turn."""
     cdef Client* client = core.graveyard
     cdef Client* following
     core.graveyard = NULL
     while client != NULL:
         following = client.next_grave
-        if client.flags & CLIENT_READY:
+        if client.flags & CLIENT_UNTOLD:
+            client_gone(core, client)
+        if client.flags & (CLIENT_READY | CLIENT_UNTOLD):
             client.next_grave = core.graveyard
             core.graveyard = client
         else:

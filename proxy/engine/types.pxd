@@ -66,6 +66,9 @@ cdef enum ClientFlag:
     CLIENT_NO_EVICT = 256
     CLIENT_NO_TOUCH = 512
     CLIENT_REFUSED_MULTI = 1024    # until EXEC or DISCARD nothing is executed
+    CLIENT_KNOWN = 2048        # the control plane names it: told with EVENT_GONE when it leaves, ends with ORDER_RELEASE
+    CLIENT_SUBSCRIBER = 4096   # in subscribe mode: with RESP2 few commands are allowed
+    CLIENT_UNTOLD = 8192       # left, and EVENT_GONE did not fit the box yet
 
 cdef struct Client:
     Handle handle              # must be first
@@ -340,6 +343,14 @@ cdef enum OrderKind:           # control plane -> engine
     ORDER_ADMIT = 7            # live[node] = 1
     ORDER_LIST = 8             # describe the clients
     ORDER_LISTEN = 9           # start accepting
+    ORDER_RELEASE = 10         # the control plane has forgotten a client that it knew
+    ORDER_PUSH = 11            # append these bytes to the output of these clients
+
+cdef enum ReplyFlag:           # ORDER_REPLY: Order.flag
+    REPLY_CLOSE = 1            # end the connection afterwards
+    REPLY_KEEP = 2             # the control plane goes on naming the client
+    REPLY_SUBSCRIBER = 4       # it is in subscribe mode from here on
+    REPLY_NO_SUBSCRIBER = 8    # it is not
 
 cdef struct Order:
     int kind
@@ -359,12 +370,13 @@ cdef enum EventKind:           # engine -> control plane
     EVENT_SICK = 4             # a node answers, but with -LOADING and the like
     EVENT_LISTED = 5           # the clients described
     EVENT_DRAINED = 6
+    EVENT_GONE = 7             # a client that the control plane knows has left
 
 cdef struct Event:
     int kind
     int pool
     int node
-    int code                   # EVENT_NODE: failures in a row; EVENT_REQUEST: protocol
+    int code                   # EVENT_NODE: failures in a row; EVENT_REQUEST: protocol (`node` is the database)
     Client* client
     uint32_t slot
     uint32_t length
