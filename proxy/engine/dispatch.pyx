@@ -19,7 +19,7 @@ from proxy.engine.ring cimport ring_live_node, ring_node
 from proxy.engine.slots cimport slot_local, slot_push
 from proxy.engine.texts cimport error_field, error_local, error_words
 from proxy.engine.types cimport (
-    CLIENT_BARRIER, CLIENT_REFUSED_MULTI, CLIENT_TRUSTED, CONN_IDLE, ERROR_ARITY, ERROR_BACKLOG, ERROR_BUSY,
+    CLIENT_BARRIER, CLIENT_REFUSED_MULTI, CLIENT_SPECIAL, CLIENT_TRUSTED, CONN_IDLE, ERROR_ARITY, ERROR_BACKLOG, ERROR_BUSY,
     ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NODE_DOWN, ERROR_NOT_QUEUED, ERROR_NO_NODE, ERROR_RESERVED,
     ERROR_UNKNOWN_COMMAND, ERROR_UNKNOWN_SUBCOMMAND, EVENT_REQUEST, FIELD_ADDRESS, FIELD_ARGUMENTS, FIELD_COMMAND,
     FIELD_LIMIT, FIELD_NODE, FIELD_POOL, FIELD_REASON, LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MSET, LANE_SUM,
@@ -49,8 +49,8 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
     if not client.flags & CLIENT_TRUSTED and not row.flags & ROW_BEFORE_AUTH:
         return refuse(core, client, row, ERROR_NOAUTH, NULL, NULL)
     client.last_row = row.index
-    if client.flags & CLIENT_REFUSED_MULTI or row.flags & ROW_MULTI:
-        if without_transaction(core, client, row):
+    if client.flags & CLIENT_SPECIAL or row.flags & ROW_MULTI:
+        if special(core, client, row):
             return DONE
     if row.key:
         return send_to(core, client, row, frame, client.pool,
@@ -70,22 +70,29 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
     return DONE
 
 
+cdef bint special(Core* core, Client* client, Row* row) noexcept nogil:
+    """What some clients may not do now, or do in another way. True: taken care of."""
+    return without_transaction(core, client, row)
+
+
 cdef bint without_transaction(Core* core, Client* client, Row* row) noexcept nogil:
     """MULTI is refused, and so is everything up to its EXEC or DISCARD: a pipeline that was meant to run as one
     transaction, and whose sender learns that it did not, must not run as something else. True: answered."""
     if row.flags & ROW_MULTI:
         client.flags |= CLIENT_REFUSED_MULTI
         return False
-    if row.flags & ROW_EXEC:
+    if row.flags & ROW_EXEC and client.flags & CLIENT_REFUSED_MULTI:
         client.flags &= ~(<uint32_t> CLIENT_REFUSED_MULTI)
         slot_local(core, client, b"-EXECABORT Transaction discarded because of previous errors.\r\n", 62)
         return True
-    if row.flags & ROW_DISCARD:
+    if row.flags & ROW_DISCARD and client.flags & CLIENT_REFUSED_MULTI:
         client.flags &= ~(<uint32_t> CLIENT_REFUSED_MULTI)
         if row.lane == LANE_ENGINE:
             return False
         slot_local(core, client, b"+OK\r\n", 5)
         return True
+    if not client.flags & CLIENT_REFUSED_MULTI:
+        return False
     refuse(core, client, row, ERROR_NOT_QUEUED, NULL, NULL)
     return True
 

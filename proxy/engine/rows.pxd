@@ -52,8 +52,8 @@ cdef struct Row:
     char full_name[2 * NAME_ROOM]  # as errors show it: "client|id"
     uint16_t index             # position in core.rows
     int16_t arity              # negative: at least
+    uint32_t flags             # RowFlag
     uint8_t lane
-    uint8_t flags
     uint8_t key                # position of the only key, when it is fixed; else 0
     uint8_t answer             # LANE_ENGINE: Answer
     uint8_t kind               # latency class: LatencyClass

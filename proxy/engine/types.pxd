@@ -69,6 +69,8 @@ cdef enum ClientFlag:
     CLIENT_KNOWN = 2048        # the control plane names it: told with EVENT_GONE when it leaves, ends with ORDER_RELEASE
     CLIENT_SUBSCRIBER = 4096   # in subscribe mode: with RESP2 few commands are allowed
     CLIENT_UNTOLD = 8192       # left, and EVENT_GONE did not fit the box yet
+    # Clients whose requests leave the straight road of dispatch: see special() there.
+    CLIENT_SPECIAL = CLIENT_REFUSED_MULTI | CLIENT_SUBSCRIBER
 
 cdef struct Client:
     Handle handle              # must be first
