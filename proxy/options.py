@@ -183,5 +183,13 @@ OPTIONS: tuple[Option, ...] = (
         "limits.tombstone_age", "duration", "a node connection is replaced, too, when a reply is this late",
         least=0.001,
     ),
+    Option(
+        "limits.max_blocked", "count",
+        "clients that may wait in blocking commands at one node, each on a connection of its own; 0 is none",
+    ),
+    Option(
+        "limits.max_watching", "count",
+        "clients that may hold a WATCH at one node, each on a connection of its own; 0 is none",
+    ),
     Option("redis", "flag", "true: the pool speaks Redis; Quench speaks nothing else", "nutcracker", sets=()),
 )  # fmt: skip

@@ -61,6 +61,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_bulk: int = 512 << 20
     max_tombstones: int = 1024
     tombstone_age: float = 30.0
+    max_blocked: int = 2000
+    max_watching: int = 2000
 
 
 class Pool(Struct, frozen=True, kw_only=True):

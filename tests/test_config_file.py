@@ -71,7 +71,7 @@ def test_everything() -> None:
     reconnect: {first: 1ms, most: 1h}
     partial_mget: nil
     limits: {window: 8, output_soft: 2kb, output_hard: 3kb, query_buffer: 9kb, input_total: 5kb, backlog: 6kb,
-             bulk: 7kb, max_bulk: 8kb, max_tombstones: 9, tombstone_age: 10s}
+             bulk: 7kb, max_bulk: 8kb, max_tombstones: 9, tombstone_age: 10s, max_blocked: 0, max_watching: 11}
 """
     )
     assert pool == Pool(
@@ -82,7 +82,7 @@ def test_everything() -> None:
         reconnect=Reconnect(first=0.001, most=3600.0), partial_mget="nil",
         limits=Limits(
             window=8, output_soft=2048, output_hard=3072, query_buffer=9216, input_total=5120, backlog=6144,
-            bulk=7168, max_bulk=8192, max_tombstones=9, tombstone_age=10.0,
+            bulk=7168, max_bulk=8192, max_tombstones=9, tombstone_age=10.0, max_blocked=0, max_watching=11,
         ),
     )  # fmt: skip
 
