@@ -154,6 +154,11 @@ OPTIONS: tuple[Option, ...] = (
         "partial_mget", "choice", "MGET when a node fails: an error for the whole command, or nil for that node's keys",
         choices=("fail", "nil"),
     ),
+    Option(
+        "cross_node_transactions", "choice",
+        "MULTI over several nodes: CROSSSLOT, or one block a node, each atomic and all of them together not",
+        choices=("fail", "split"),
+    ),
     Option("limits.window", "count", "requests that one client may have at the nodes; further ones wait", least=1),
     Option(
         "limits.output_soft", "size", "unread replies of a client, from where its requests are read but not sent",

@@ -96,6 +96,7 @@ class Pool(Struct, frozen=True, kw_only=True):
     reconnect: Reconnect = Reconnect()
 
     partial_mget: str = "fail"
+    cross_node_transactions: str = "fail"
     limits: Limits = Limits()
 
 

@@ -59,7 +59,8 @@ LAYERS = (
 #: The engine, from the loop down: a file imports only from files further down. The `.pxd` of a file may name those that
 #: its inline functions need, and obeys the same order.
 SPINE = (
-    "probe", "engine", "tables", "turn", "orders", "accept", "client", "dispatch", "answers", "keys", "lookup",
+    "probe", "engine", "tables", "turn", "orders", "accept", "client", "dispatch", "transaction",
+    "blocking", "private", "route", "refusals", "answers", "keys", "lookup",
     "replies", "connection", "greeting", "mail", "texts", "slots", "merge", "types", "rows", "ring", "hashes",
 )  # fmt: skip
 
