@@ -241,7 +241,8 @@ def route(file: str | None, name: str | None, json_: bool, keys: tuple[str, ...]
         return
     for row in rows:
         home = "any node" if row["node"] is None else f"node {row['node']} → {row['address']}"
-        click.echo(f"{row['key']} → hash {row['hash']} → {home}")
+        group = f"group {row['group']} → " if row["group"] else ""
+        click.echo(f"{row['key']} → {group}hash {row['hash']} → {home}")
 
 
 @cli.command(
