@@ -45,7 +45,7 @@ LAYERS = (
     ("proxy.lanes",),
     ("proxy.control",),
     ("proxy.config_file", "proxy.config_text"),
-    ("proxy.config_pool",),
+    ("proxy.config_pool", "proxy.connections"),
     ("proxy.config_walk",),
     ("proxy.placement",),
     ("proxy.engine",),
