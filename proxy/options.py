@@ -14,8 +14,9 @@ from msgspec.structs import fields
 from proxy.settings import Limits, Pool, Reconnect
 
 Kind = Literal[
-    "engines", "listen", "servers", "duration", "size", "count", "flag", "choice", "tag", "text", "secret", "file"
-]
+    "engines", "listen", "servers", "groups", "duration", "size", "count", "flag", "choice", "tag", "text", "secret",
+    "file",
+]  # fmt: skip
 Where = Literal["both", "native", "nutcracker"]
 
 HASHES = (
@@ -90,6 +91,11 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "hash_tag", "tag",
         "two characters: if a key has both, only what stands between them is hashed, e.g. \"{}\"", "both",
+    ),
+    Option(
+        "colocate", "groups",
+        "groups of keys that share a node: a key that begins with a prefix of a group is placed by the group's name, "
+        "whatever its hash tag; the longest prefix counts",
     ),
     Option(
         "distribution", "choice",
