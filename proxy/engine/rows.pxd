@@ -30,6 +30,7 @@ cdef enum RowFlag:
     ROW_MULTI = 16             # opens a transaction: refused, and what was to be in it with it
     ROW_EXEC = 32              # ends one
     ROW_DISCARD = 64           # abandons one; so do RESET and QUIT
+    ROW_PAUSES = 128           # waits while writes are paused
 
 cdef enum Begin:               # how a key spec says where to begin
     BEGIN_INDEX = 0            # at a position
@@ -83,7 +84,8 @@ cdef enum Answer:              # LANE_ENGINE rows; the names are in answers.ANSW
     ANSWER_CLIENT_SETINFO = 12
     ANSWER_CLIENT_FLAG = 13    # NO-EVICT, NO-TOUCH
     ANSWER_CLIENT_OK = 14      # MAINT_NOTIFICATIONS
-    ANSWER_NOT_CLUSTER = 15    # READONLY, READWRITE, ASKING
+    ANSWER_NOT_CLUSTER = 15    # READONLY, READWRITE, ASKING, CLUSTER
+    ANSWER_CLIENT_REPLY = 16
 
 cdef enum LatencyClass:
     CLASS_READ = 0
