@@ -28,7 +28,7 @@ def replied(engine: Probe, count: int) -> bytes:
     return sent
 
 
-# -- pauses -------------------------------------------------------------------------------------------------------------
+# -- pauses -----------------------------------------------------------------------------------------------------------
 
 
 def test_while_writes_are_paused_reads_go_on() -> None:
@@ -134,7 +134,7 @@ def test_a_paused_client_may_send_more_and_leave() -> None:
     assert engine.take(client) == b"+OK\r\n" * 50
 
 
-# -- kills and idle clients ---------------------------------------------------------------------------------------------
+# -- kills and idle clients -------------------------------------------------------------------------------------------
 
 
 def test_the_named_are_closed_and_told() -> None:
@@ -191,7 +191,7 @@ def test_limits_change_at_once() -> None:
         engine.set_limit(0, "nonsense", 1)
 
 
-# -- replies that are not wanted ----------------------------------------------------------------------------------------
+# -- replies that are not wanted --------------------------------------------------------------------------------------
 
 
 def test_replies_of_nodes_are_dropped_whatever_their_way() -> None:

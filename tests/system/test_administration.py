@@ -69,7 +69,7 @@ def test_same_bytes(proxy, nodes, protocol):
             assert tested.raw(1) == reference.raw(1), line
 
 
-# -- CLIENT KILL ----------------------------------------------------------------------------------------------------------
+# -- CLIENT KILL ------------------------------------------------------------------------------------------------------
 
 
 def ids(proxy, *filters):
@@ -111,7 +111,7 @@ def test_who_kills_itself_is_answered_first(proxy):
         assert link.ended()
 
 
-# -- CLIENT PAUSE ---------------------------------------------------------------------------------------------------------
+# -- CLIENT PAUSE -----------------------------------------------------------------------------------------------------
 
 
 def test_a_pause_holds_in_every_engine(proxy):
@@ -135,7 +135,7 @@ def test_a_pause_of_everything_ends_in_time(proxy):
         assert 0.2 <= time.monotonic() - began < 2.0
 
 
-# -- CONFIG ---------------------------------------------------------------------------------------------------------------
+# -- CONFIG -----------------------------------------------------------------------------------------------------------
 
 
 def test_the_largest_number_of_clients_changes_at_once(proxy):
@@ -184,7 +184,7 @@ def test_statistics_begin_again(proxy):
         assert again["cmdstat_set"]["calls"] == 1
 
 
-# -- the rest -------------------------------------------------------------------------------------------------------------
+# -- the rest ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_client_that_sleeps_keeps_nobody_waiting(proxy):
