@@ -59,10 +59,9 @@ LAYERS = (
 #: The engine, from the loop down: a file imports only from files further down. The `.pxd` of a file may name those that
 #: its inline functions need, and obeys the same order.
 SPINE = (
-    "probe", "engine", "tables", "turn", "orders", "accept", "client", "dispatch", "transaction",
-    "blocking", "private", "route", "refusals", "answers", "keys", "lookup",
-    "replies", "connection", "greeting", "mail", "texts", "slots", "merge", "types", "rows", "ring", "colocate",
-    "hashes",
+    "probe", "engine", "tables", "turn", "orders", "clients", "accept", "client", "dispatch", "transaction", "blocking",
+    "private", "route", "refusals", "answers", "keys", "lookup", "replies", "connection", "greeting", "mail", "texts",
+    "slots", "merge", "types", "rows", "ring", "colocate", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.

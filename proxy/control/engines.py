@@ -25,6 +25,10 @@ log = logging.getLogger("quench.engines")
 Event = tuple[int, int, int, int, int, int, int, bytes]
 
 
+#: Seconds between attempts to post to an engine whose box of orders is full.
+POST_AGAIN = 0.001
+
+
 class EventKind:
     """The kinds of events, as `types.pxd` numbers them."""
 
@@ -182,6 +186,14 @@ class Engines:
         listener.listen(pool.backlog)
         listener.setblocking(False)
         return listener.detach()
+
+    async def post(self, order: Callable[[], None]) -> None:
+        """Post an order to an engine, again and again while its box is full: a busy engine empties it every turn."""
+        while True:
+            try:
+                return order()
+            except BlockingIOError:
+                await trio.sleep(POST_AGAIN)
 
     def drain(self) -> None:
         """Accept no more and let every client go that is owed nothing; the paths of unix sockets are removed."""

@@ -23,10 +23,11 @@ from proxy.engine.transaction cimport (
     transaction_begin, transaction_discard, transaction_drop, transaction_queue, transaction_run,
 )
 from proxy.engine.types cimport (
-    CLIENT_BARRIER, CLIENT_MULTI, CLIENT_SPECIAL, CLIENT_TRUSTED, ERROR_ARITY, ERROR_BUSY, ERROR_CROSSSLOT,
-    ERROR_NOAUTH, ERROR_NO_NODE, EVENT_REQUEST, LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MSET, LANE_SUM, ROW_BARRIER,
-    ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER, ROW_DISCARD, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_QUIT, ROW_RESET, ROW_SPECIAL,
-    ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SLOT_MERGING, Client, Conn, Core, KeyRef, Merge, Node, Pool, Row,
+    CLIENT_BARRIER, CLIENT_MULTI, CLIENT_PAUSED, CLIENT_SPECIAL, CLIENT_TRUSTED, ERROR_ARITY, ERROR_BUSY,
+    ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, EVENT_REQUEST, LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MSET,
+    LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER, ROW_DISCARD, ROW_EXEC, ROW_MULTI,
+    ROW_ONE_NODE, ROW_PAUSES, ROW_QUIT, ROW_RESET, ROW_SPECIAL, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE,
+    SLOT_MERGING, Client, Conn, Core, KeyRef, Merge, Node, Pool, Row,
 )
 from proxy.wire.chunk cimport Chunk
 from proxy.wire.input cimport MOVE_AT, input_detach
@@ -75,6 +76,8 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
 
 cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
     """Clients in a state of their own, and commands that change it or need a connection for themselves."""
+    if client.flags & CLIENT_PAUSED and (client.pool.paused == PAUSE_ALL or row.flags & ROW_PAUSES):
+        return WAIT            # until clients.pyx ends the pause
     if row.flags & ROW_RESET:
         transaction_drop(core, client)
         watch_end(core, client, True)

@@ -18,8 +18,9 @@ from proxy.engine.ring cimport Placement
 from proxy.engine.tables cimport build_errors, build_rows
 from proxy.engine.turn cimport engine_loop, turn, turn_end
 from proxy.engine.types cimport (
-    BUCKETS, CONN_OPEN, CONNS, DEAD, INBOX, ORDER_ADMIT, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_LIST,
-    ORDER_LISTEN, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER,
+    BUCKETS, CONN_OPEN, CONNS, DEAD, INBOX, LIMIT_BULK, LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, ORDER_ADMIT,
+    ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_KILL, ORDER_LIST, ORDER_LISTEN, ORDER_PAUSE, ORDER_PUSH,
+    ORDER_RELEASE, ORDER_REPLY, ORDER_SET, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER,
     REPLY_SUBSCRIBER, WAKE, Client, Conn, Core, Event, Node, Order, Pool, RowStats,
 )
 from proxy.wire.chunk cimport pool_trim
@@ -52,6 +53,9 @@ COUNTERS = (
     "pushes_dropped", "starved", "output_closed", "query_closed", "events_dropped", "reconnects", "transactions",
     "blocked", "lost_pops",
 )
+LIMITS = {
+    "most_clients": LIMIT_CLIENTS, "max_bulk": LIMIT_BULK, "query_buffer": LIMIT_QUERY_BUFFER, "idle_us": LIMIT_IDLE,
+}
 LATENCY_CLASSES = ("read", "write", "split", "local")
 
 
@@ -327,6 +331,30 @@ cdef class Engine:
         order.flag = (REPLY_CLOSE if close_after else 0) | (REPLY_KEEP if keep else 0)
         if subscriber is not None:
             order.flag |= REPLY_SUBSCRIBER if subscriber else REPLY_NO_SUBSCRIBER
+        self.post(order)
+
+    def kill_clients(self, unsigned long long tag, bytes ids):
+        """Close clients by their ids, an array of 64-bit numbers in rising order: EVENT_LISTED with this tag brings
+        the ids of those that were here."""
+        cdef Order* order = order_new(ORDER_KILL, ids, len(ids))
+        order.tag = tag
+        self.post(order)
+
+    def pause(self, unsigned long long tag, int pool, int mode, uint32_t milliseconds):
+        """Hold back requests of a pool's clients for so long: `mode` 1 those that may write, 2 all; 0 ends a pause.
+        EVENT_LISTED with this tag and no data says that it holds."""
+        cdef Order* order = order_new(ORDER_PAUSE, NULL, 0)
+        order.tag = tag
+        order.pool = pool
+        order.flag = mode
+        order.slot = milliseconds
+        self.post(order)
+
+    def set_limit(self, int pool, str limit, uint64_t value):
+        """Change one of LIMITS for a pool: a number of clients (of the whole pool), bytes or microseconds."""
+        cdef Order* order = order_new(ORDER_SET, <char*> &value, sizeof(value))
+        order.pool = pool
+        order.flag = LIMITS[limit]
         self.post(order)
 
     def release(self, size_t client):

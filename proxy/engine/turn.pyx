@@ -7,6 +7,7 @@ A turn is bounded by READY_MOST events and a few receives each, so its length is
 
 from proxy.engine.accept cimport accept_clients, inbox_take
 from proxy.engine.client cimport client_close, client_flush, client_gone, client_readable, client_resume, clients_admit
+from proxy.engine.clients cimport clients_close_idle, clients_unpause_due
 from proxy.engine.connection cimport client_release, conn_established, conn_flush, conn_tick
 from proxy.engine.orders cimport drain_step, orders_take
 from proxy.engine.private cimport private_settle, privates_bury, privates_tick
@@ -216,10 +217,12 @@ cdef void tick(Core* core) noexcept nogil:
         core.peak = core.chunks.total
     if core.now_us - core.trim_us >= TRIM_US:
         core.trim_us = core.now_us
+        clients_close_idle(core)
         if core.peak - core.chunks.total > TRIM_BYTES:
             pool_trim(&core.chunks)
             malloc_trim(0)
             core.peak = core.chunks.total
+    clients_unpause_due(core)
     if core.draining:
         drain_step(core)
         core.busy = 1

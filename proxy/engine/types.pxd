@@ -68,11 +68,14 @@ cdef enum ClientFlag:
     CLIENT_MULTI = 1024        # commands are queued: client.transaction
     CLIENT_KNOWN = 2048        # the control plane names it: told with EVENT_GONE when it leaves, ends with ORDER_RELEASE
     CLIENT_SUBSCRIBER = 4096   # in subscribe mode: with RESP2 few commands are allowed
-    CLIENT_BLOCKED = 16384     # waits at a node, on a private connection
-    CLIENT_WATCHING = 32768    # holds a WATCH: reads are answered by the key's own node and by nothing else
     CLIENT_UNTOLD = 8192       # left, and EVENT_GONE did not fit the box yet
+    CLIENT_PAUSED = 16384      # its pool is: some requests wait until that ends
+    CLIENT_SILENT = 32768      # CLIENT REPLY OFF, or SKIP for one command: replies are dropped, pushes are not
+    CLIENT_SKIP = 65536        # silent until `skip_until`
+    CLIENT_BLOCKED = 131072    # waits at a node, on a private connection
+    CLIENT_WATCHING = 262144   # holds a WATCH: reads are answered by the key's own node and by nothing else
     # Clients whose requests leave the straight road of dispatch: see special() there.
-    CLIENT_SPECIAL = CLIENT_MULTI | CLIENT_SUBSCRIBER
+    CLIENT_SPECIAL = CLIENT_MULTI | CLIENT_SUBSCRIBER | CLIENT_PAUSED
 
 cdef struct Client:
     Handle handle              # must be first
@@ -112,6 +115,7 @@ cdef struct Client:
     uint64_t since_us          # monotonic
     uint64_t active_us
     uint64_t commands
+    uint64_t skip_until        # of `commands`, where CLIENT_SKIP ends
     uint64_t received
     uint64_t sent
     uint16_t last_row
@@ -269,6 +273,7 @@ cdef struct PoolLimits:
     uint32_t most_watching     # clients that hold a WATCH at one node
     uint32_t most_tombstones
     uint32_t tombstone_us      # age of the oldest tombstone that ends a connection
+    uint64_t idle_us           # clients that are silent for so long are closed; 0: none
 
 cdef struct Pool:
     Handle listener            # must be first
@@ -284,6 +289,9 @@ cdef struct Pool:
     uint8_t split_transactions # a transaction may have a block for each of several nodes
     uint8_t unix_socket
     uint8_t database           # where its clients start
+    uint8_t paused             # PauseMode
+    uint64_t paused_until_us
+    uint32_t client_flags      # ClientFlags that all its clients have, those to come included
     uint32_t clients
     char* password             # asked of clients; NULL: none
     uint32_t password_length
@@ -364,6 +372,7 @@ cdef struct Core:
     size_t output_limit        # bytes of chunks beyond which a client gets one reply at a time
     Pool* pools
     int pool_count
+    int paused_pools
     Row* rows
     int row_count
     void* lookup               # lookup.Table
@@ -400,12 +409,26 @@ cdef enum OrderKind:           # control plane -> engine
     ORDER_LISTEN = 9           # start accepting
     ORDER_RELEASE = 10         # the control plane has forgotten a client that it knew
     ORDER_PUSH = 11            # append these bytes to the output of these clients
+    ORDER_KILL = 12            # close the clients with these ids
+    ORDER_PAUSE = 13           # hold requests of a pool's clients for `slot` ms more, or no longer
+    ORDER_SET = 14             # change a pool's limit
 
 cdef enum ReplyFlag:           # ORDER_REPLY: Order.flag
     REPLY_CLOSE = 1            # end the connection afterwards
     REPLY_KEEP = 2             # the control plane goes on naming the client
     REPLY_SUBSCRIBER = 4       # it is in subscribe mode from here on
     REPLY_NO_SUBSCRIBER = 8    # it is not
+
+cdef enum PauseMode:           # ORDER_PAUSE: Order.flag
+    PAUSE_NONE = 0
+    PAUSE_WRITE = 1            # what may change a key, or publishes
+    PAUSE_ALL = 2
+
+cdef enum Limit:               # ORDER_SET: Order.flag; the value is in the data
+    LIMIT_CLIENTS = 1          # number, of the whole pool
+    LIMIT_BULK = 2             # bytes
+    LIMIT_QUERY_BUFFER = 3     # bytes
+    LIMIT_IDLE = 4             # us
 
 cdef struct Order:
     int kind
@@ -423,7 +446,7 @@ cdef enum EventKind:           # engine -> control plane
     EVENT_NODE = 2             # a node connection failed
     EVENT_OPEN = 3             # a node connection is open
     EVENT_SICK = 4             # a node answers, but with -LOADING and the like
-    EVENT_LISTED = 5           # the clients described
+    EVENT_LISTED = 5           # what an order with a tag asked for: clients described, ids of those closed
     EVENT_DRAINED = 6
     EVENT_GONE = 7             # a client that the control plane knows has left
 
