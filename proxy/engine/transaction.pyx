@@ -277,6 +277,8 @@ cdef void send_all(Core* core, Client* client, Row* row, Block* blocks, uint32_t
         answer_locals(core, client)
         return
     slot = slot_push(core, client, row.index)
+    # Whoever has sent EXEC reads none of the QUEUEDs before its reply: one send for all of them.
+    client.together = slot + 1
     if count > 1 or transaction.locals:
         merge = merge_new(core, MERGE_EXEC, False, transaction.queued)
         merge.parts = count + (1 if transaction.locals else 0)

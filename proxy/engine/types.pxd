@@ -120,6 +120,7 @@ cdef struct Client:
     uint64_t sent
     uint16_t last_row
     uint8_t deferred           # turns that its replies have waited for more of them
+    uint32_t together          # what comes before this slot leaves with the reply of the slot before it
 
 cdef enum MergeKind:           # of a Merge, beside Lane
     MERGE_EXEC = 100           # elements of EXEC's array, in the order of queueing
