@@ -60,7 +60,7 @@ LAYERS = (
 #: its inline functions need, and obeys the same order.
 SPINE = (
     "probe", "engine", "tables", "turn", "orders", "clients", "accept", "client", "dispatch", "transaction", "blocking",
-    "private", "route", "refusals", "answers", "keys", "lookup", "replies", "connection", "greeting", "mail", "texts",
+    "choice", "tracking", "private", "route", "refusals", "answers", "keys", "lookup", "replies", "connection", "greeting", "mail", "texts",
     "slots", "merge", "types", "rows", "ring", "colocate", "hashes",
 )  # fmt: skip
 
