@@ -285,23 +285,34 @@ def demo(listen: tuple[str, int]) -> None:
     epilog="Example:  quench commands | grep refused",
 )  # fmt: skip
 @as_json
-def commands(json_: bool) -> None:
+@click.option("--markdown", is_flag=True, help="Print a page: proxy/COMMANDS.md.")
+def commands(json_: bool, markdown: bool) -> None:
     """List every Redis command: served by one node, split over several, answered here, or refused and why.
 
     "copied" marks a read that a copy of a hot key could answer, "merged" an increment that could be combined;
     neither is done yet.
     """
-    from proxy.commands import CAPABILITIES, COMMANDS  # 100 kB of JSON that no other verb reads
+    from proxy.commands import CAPABILITIES, COMMANDS, Lane  # 100 kB of JSON that no other verb reads
+    from proxy.commands_page import page
 
+    if json_ and markdown:
+        raise click.UsageError("--json and --markdown are two different pages; ask for one")
     rows = [row for command in COMMANDS.values() for row in (command, *command.subcommands.values())]
     if json_:
         click.echo(_json([{name: getattr(row, name) for name in COMMAND_COLUMNS} | {"lane": row.lane.name.lower()}
                           for row in rows]))  # fmt: skip
         return
+    told = []
     for row in rows:
         marks = " (copied)" if row.cacheable else " (merged)" if row.mergeable else ""
+        waits = f", waiting with {row.blocks_with}" if row.blocks_with else ", waiting" if row.blocking else ""
         treatment = LANES[row.lane.name].format(later=CAPABILITIES.get(row.later, row.later), why=row.why)
-        click.echo(f"{row.name.replace('|', ' '):24} {treatment}{marks}")
+        told.append((row, treatment + (waits if row.lane is Lane.FAST else "") + marks))
+    if markdown:
+        click.echo(page(told), nl=False)
+        return
+    for row, treatment in told:
+        click.echo(f"{row.name.replace('|', ' '):24} {treatment}")
 
 
 def _settings(file: str | None, given: str | None) -> Settings:

@@ -49,6 +49,7 @@ LAYERS = (
     ("proxy.config_walk",),
     ("proxy.placement",),
     ("proxy.engine",),
+    ("proxy.commands_page",),
     ("proxy.commands", "proxy.spelling"),
     ("proxy.errors", "proxy.options", "proxy.units"),
     ("proxy.settings",),
