@@ -44,6 +44,8 @@ LAYERS = (
     ("proxy.app",),
     ("proxy.lanes",),
     ("proxy.control",),
+    ("proxy.config_envoy", "proxy.config_predixy"),
+    ("proxy.migration",),
     ("proxy.config_file", "proxy.config_text"),
     ("proxy.config_pool", "proxy.connections"),
     ("proxy.config_walk",),
