@@ -18,6 +18,7 @@ from proxy.control.engines import Engines, Event, EventKind
 from proxy.control.nodes import Nodes
 from proxy.control.requests import Requests
 from proxy.control.snapshot import Snapshot
+from proxy.lanes.administration import Administration
 from proxy.settings import Settings
 
 log = logging.getLogger("quench")
@@ -68,7 +69,8 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             nodes = Nodes(settings, engines.engines, nursery)
             clients = Clients(settings, engines)
             snapshot = Snapshot(settings, engines, nodes)
-            requests = Requests(engines, snapshot, clients)
+            administration = Administration(engines, clients, snapshot)
+            requests = Requests(engines, snapshot, clients, administration.handlers())
 
             def on_event(engine: int, event: Event) -> None:
                 kind, pool, node, code, _, _, tag, data = event

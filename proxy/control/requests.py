@@ -26,9 +26,6 @@ from proxy.errors import ReplyError
 
 log = logging.getLogger("quench.requests")
 
-#: Seconds between attempts to post an answer to an engine whose box of orders is full.
-POST_AGAIN = 0.001
-
 
 class Requests:
     """Answers control-lane commands for all engines."""
@@ -76,7 +73,8 @@ class Requests:
         await self._post_waiting(request.engine, request.client, request.slot, answer)
 
     async def _client_list(self, request: Request) -> bytes:
-        return self._answer(request, _caller(request), await self._clients.everyone())
+        everyone = await self._clients.everyone()
+        return self._answer(request, _caller(request), [one for one in everyone if one.pool == request.pool])
 
     async def _client_info(self, request: Request) -> bytes:
         caller = await self._clients.describe(request.engine, request.client)
@@ -102,13 +100,8 @@ class Requests:
             nursery.start_soon(self._post_waiting, engine, client, slot, made)
 
     async def _post_waiting(self, engine: int, client: int, slot: int, made: Answer) -> None:
-        """Post, again and again while the engine's box is full: a busy engine empties it every turn."""
-        while True:
-            try:
-                self._engines.engines[engine].reply(client, slot, made.reply, made.close, made.keep, made.subscriber)
-                return
-            except BlockingIOError:
-                await trio.sleep(POST_AGAIN)
+        reply = self._engines.engines[engine].reply
+        await self._engines.post(lambda: reply(client, slot, made.reply, made.close, made.keep, made.subscriber))
 
 
 def _request(engine: int, event: Event) -> Request | None:

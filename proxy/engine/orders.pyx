@@ -10,16 +10,20 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from proxy.engine.accept cimport listen_stop
+from proxy.engine.blocking cimport unblock_all
 from proxy.engine.client cimport client_close, client_gone
+from proxy.engine.clients cimport clients_kill, clients_pause
 from proxy.engine.connection cimport client_release, conn_connect, conn_fail, conn_for
 from proxy.engine.mail cimport event_post
+from proxy.engine.private cimport privates_fail
 from proxy.engine.slots cimport client_ready, client_unread, slot_fill
 from proxy.engine.types cimport (
-    CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_PARKED, CLIENT_SUBSCRIBER, CLIENT_UNTOLD,
-    CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, CONNS, DEAD, EVENT_DRAINED, EVENT_LISTED, LISTENER, ORDER_ADMIT,
-    ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_LIST, ORDER_LISTEN, ORDER_PUSH, ORDER_RELEASE,
-    ORDER_REPLY, ORDER_STOP, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_SUBSCRIBER, Client, Conn, Core, Node,
-    Order, Pool,
+    CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_MULTI, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_PARKED,
+    CLIENT_PAUSED, CLIENT_SUBSCRIBER, CLIENT_UNTOLD, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD,
+    EVENT_DRAINED, EVENT_LISTED, LIMIT_BULK, LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, LISTENER, ORDER_ADMIT,
+    ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_KILL, ORDER_LIST, ORDER_LISTEN, ORDER_PAUSE, ORDER_PUSH,
+    ORDER_RELEASE, ORDER_REPLY, ORDER_SET, ORDER_STOP, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_SUBSCRIBER,
+    Client, Conn, Core, Node, Order, Pool, PoolLimits, Slot,
 )
 from proxy.wire.input cimport input_length
 from proxy.wire.mailbox cimport mailbox_take
@@ -54,6 +58,12 @@ cdef void orders_take(Core* core) noexcept nogil:
             listen_start(core)
         elif order.kind == ORDER_PUSH:
             push(core, order)
+        elif order.kind == ORDER_KILL:
+            clients_kill(core, order)
+        elif order.kind == ORDER_PAUSE:
+            pause(core, order)
+        elif order.kind == ORDER_SET:
+            set_limit(&core.pools[order.pool].limits, order.flag, (<uint64_t*> order.data)[0])
         elif order.kind == ORDER_RELEASE:
             client_release(core, order.client)
         elif order.kind == ORDER_DRAIN:
@@ -102,6 +112,24 @@ cdef void push(Core* core, Order* order) noexcept nogil:
             client_ready(core, clients[index])
 
 
+cdef void pause(Core* core, Order* order) noexcept nogil:
+    """CLIENT PAUSE and UNPAUSE; the answer says that from here on it holds."""
+    clients_pause(core, &core.pools[order.pool], order.flag, core.now_us + <uint64_t> order.slot * 1000)
+    event_post(core, EVENT_LISTED, 0, 0, 1, NULL, 0, order.tag, NULL, 0)
+
+
+cdef void set_limit(PoolLimits* limits, int limit, uint64_t value) noexcept nogil:
+    """CONFIG SET. Whoever keeps a limit reads it each time, so it holds from the next request on."""
+    if limit == LIMIT_CLIENTS:
+        limits.most_clients = <uint32_t> value
+    elif limit == LIMIT_BULK:
+        limits.max_bulk = value
+    elif limit == LIMIT_QUERY_BUFFER:
+        limits.query_buffer = value
+    elif limit == LIMIT_IDLE:
+        limits.idle_us = value
+
+
 cdef void listen_start(Core* core) noexcept nogil:
     cdef int index
     for index in range(core.pool_count):
@@ -134,6 +162,7 @@ cdef void give_up(Core* core, Node* node, const char* reason) noexcept nogil:
             conn.state = CONN_CONNECTING
             conn.refusing = 1
             conn_fail(core, conn, reason)
+    privates_fail(core, node, reason)
 
 
 cdef void set_ejected(Core* core, Pool* pool, int index, bint ejected) noexcept nogil:
@@ -151,16 +180,20 @@ cdef void set_ejected(Core* core, Pool* pool, int index, bint ejected) noexcept 
         conn = node.conns[place]
         if ejected and conn != NULL and conn.state == CONN_OPEN and conn.expired:
             conn_fail(core, conn, b"the node was ejected")
+    if ejected:
+        privates_fail(core, node, b"the node was ejected")
 
 
 cdef void drain_step(Core* core) noexcept nogil:
-    """Let go of every client that is owed nothing; when none is left, say so."""
+    """Let go of every client that is owed nothing, and end the waiting of others; when none is left, say so."""
     cdef Client* client = core.clients
     cdef Client* following
     while client != NULL:
         following = client.after
         if client.head == client.tail and client_unread(client) == 0 and not client.flags & CLIENT_PARKED:
             client_close(core, client)
+        elif client.flags & CLIENT_BLOCKED:
+            unblock_all(core, client)
         client = following
     if core.clients == NULL and core.draining == 1:
         core.draining = 2
@@ -189,15 +222,18 @@ cdef void list_client(Core* core, Client* client, Output* text) noexcept nogil:
     """One line, tab-separated, in the order that control/clients.py takes apart; about 1 us."""
     cdef char line[768]        # the longest line has 600 bytes: texts are cut, numbers have 20 digits
     cdef char address[64]
+    cdef char letters[16]
     cdef int length
     cdef const char* none = b""
+    cdef size_t room = 0 if client.input.chunk == NULL else client.input.chunk.capacity
     address[0] = 0
+    list_letters(client, letters)
     if client.family == AF_INET or client.family == AF_INET6:
         inet_ntop(client.family, client.address, address, sizeof(address))
     length = snprintf(
         line, sizeof(line),
-        b"%llu\t%s\t%u\t%d\t%.128s\t%llu\t%llu\t%u\t%u\t%.64s\t%.64s\t%zu\t%zu\t%llu\t%u\t%s\t%llu\t%llu\t%d\t%d\t%d"
-        b"\t%d\n",
+        b"%llu\t%s\t%u\t%d\t%.128s\t%llu\t%llu\t%u\t%u\t%.64s\t%.64s\t%zu\t%zu\t%llu\t%u\t%s\t%llu\t%llu\t%d\t%s\t%zu"
+        b"\t%zu\n",
         <unsigned long long> client.id, <char*> address, <unsigned int> client.port, client.handle.fd,
         client.name if client.name != NULL else none,
         <unsigned long long> ((core.now_us - client.since_us) // 1000000),
@@ -208,9 +244,29 @@ cdef void list_client(Core* core, Client* client, Output* text) noexcept nogil:
         input_length(&client.input), client_unread(client), <unsigned long long> client.commands,
         client.tail - client.head, <char*> core.rows[client.last_row].full_name,
         <unsigned long long> client.received, <unsigned long long> client.sent, client.pool.index,
-        <int> ((client.flags & CLIENT_NO_EVICT) != 0), <int> ((client.flags & CLIENT_NO_TOUCH) != 0),
-        <int> ((client.flags & CLIENT_CLOSING) != 0))
+        letters, room - input_length(&client.input),
+        sizeof(Client) + room + client_unread(client) + (
+            0 if client.slots == NULL else (client.mask + 1) * sizeof(Slot)))
     output_append(text, &core.chunks, line, length)
+
+
+cdef void list_letters(Client* client, char* letters) noexcept nogil:
+    """The client's flags as CLIENT LIST abbreviates them, in at most 15 bytes and a zero."""
+    cdef int used = 0
+    cdef const char* names = b"PxceT"
+    cdef uint32_t[5] flags = [
+        CLIENT_SUBSCRIBER, CLIENT_MULTI, CLIENT_CLOSING, CLIENT_NO_EVICT, CLIENT_NO_TOUCH,
+    ]
+    cdef int index
+    for index in range(5):
+        if client.flags & flags[index]:
+            letters[used] = names[index]
+            used += 1
+    # A request that a pause holds back: Redis counts such a client as blocked.
+    if client.flags & CLIENT_PAUSED and client.flags & CLIENT_PARKED and client.head == client.tail:
+        letters[used] = c'b'
+        used += 1
+    letters[used] = 0
 
 
 cdef void event_chunks(Core* core, uint64_t tag, Output* text) noexcept nogil:
