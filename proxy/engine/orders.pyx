@@ -4,20 +4,21 @@
 An order is whole when it arrives and is freed here; nothing of it is kept.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from proxy.engine.accept cimport listen_stop
 from proxy.engine.client cimport client_close, client_gone
-from proxy.engine.connection cimport client_release, conn_connect, conn_fail, conn_for
+from proxy.engine.connection cimport client_release, conn_connect, conn_fail, conn_for, conn_haunt
 from proxy.engine.mail cimport event_post
+from proxy.engine.scripts cimport scripts_forget, scripts_learn
 from proxy.engine.slots cimport client_ready, client_unread, slot_fill
 from proxy.engine.types cimport (
     CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_PARKED, CLIENT_SUBSCRIBER, CLIENT_UNTOLD,
     CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, CONNS, DEAD, EVENT_DRAINED, EVENT_LISTED, LISTENER, ORDER_ADMIT,
-    ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_LIST, ORDER_LISTEN, ORDER_PUSH, ORDER_RELEASE,
+    ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_LEARN, ORDER_LIST, ORDER_LISTEN, ORDER_PUSH, ORDER_RELEASE,
     ORDER_REPLY, ORDER_STOP, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_SUBSCRIBER, Client, Conn, Core, Node,
     Order, Pool,
 )
@@ -56,6 +57,12 @@ cdef void orders_take(Core* core) noexcept nogil:
             push(core, order)
         elif order.kind == ORDER_RELEASE:
             client_release(core, order.client)
+        elif order.kind == ORDER_LEARN:
+            scripts_learn(core, order.pool, order.slot, order.data, order.length)
+        elif order.kind == ORDER_FORGET:
+            scripts_forget(core, order.slot)
+        elif order.kind == ORDER_GHOST:
+            conn_haunt(core, &core.pools[order.pool].nodes[order.node], <int64_t> order.tag, order.data, NULL)
         elif order.kind == ORDER_DRAIN:
             core.draining = 1
             core.busy = 1

@@ -30,6 +30,7 @@ cdef enum RowFlag:
     ROW_MULTI = 16             # opens a transaction: refused, and what was to be in it with it
     ROW_EXEC = 32              # ends one
     ROW_DISCARD = 64           # abandons one; so do RESET and QUIT
+    ROW_EVALSHA = 256          # names a script by its digest: see scripts.pxd
 
 cdef enum Begin:               # how a key spec says where to begin
     BEGIN_INDEX = 0            # at a position

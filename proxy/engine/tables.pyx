@@ -15,7 +15,7 @@ from proxy.engine.types cimport (
     ANSWER_CLIENT_SETINFO, ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_HELLO, ANSWER_NOT_CLUSTER, ANSWER_PING,
     ANSWER_QUIT, ANSWER_RESET, ANSWER_SELECT, ANSWER_TIME, BEGIN_INDEX, BEGIN_KEYWORD, BEGIN_OPTION, CLASS_LOCAL,
     CLASS_READ, CLASS_SPLIT, CLASS_WRITE, ERROR_KINDS, FIELDS, NAME_ROOM, OPTIONS, PIECES, ROW_BARRIER,
-    ROW_BEFORE_AUTH, ROW_CONTAINER, ROW_DISCARD, ROW_EXEC, ROW_MULTI, ROW_WRITE, SPECS, Core, KeySpec, Row, RowStats, Template,
+    ROW_BEFORE_AUTH, ROW_CONTAINER, ROW_DISCARD, ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_WRITE, SPECS, Core, KeySpec, Row, RowStats, Template,
 )
 
 from proxy.commands import COMMANDS, Lane, refusal
@@ -34,6 +34,7 @@ BARRIERS = {"reset", "hello", "auth", "select"}
 TRANSACTION = {
     "multi": ROW_MULTI, "exec": ROW_EXEC, "discard": ROW_DISCARD, "reset": ROW_DISCARD, "quit": ROW_DISCARD,
 }
+BY_DIGEST = {"evalsha", "evalsha_ro"}
 BEFORE_AUTH = {"auth", "hello", "quit", "reset"}
 BEGINS = {"index": BEGIN_INDEX, "keyword": BEGIN_KEYWORD, "option": BEGIN_OPTION}
 
@@ -88,6 +89,8 @@ cdef fill_row(list kept, Row* row, command):
     if command.name in BEFORE_AUTH:
         row.flags |= ROW_BEFORE_AUTH
     row.flags |= TRANSACTION.get(command.name, 0)
+    if command.name in BY_DIGEST:
+        row.flags |= ROW_EVALSHA
     if command.name in BARRIERS or command.lane == Lane.CONTROL:
         row.flags |= ROW_BARRIER
     row.kind = CLASS_WRITE if row.flags & ROW_WRITE else CLASS_READ

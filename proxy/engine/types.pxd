@@ -36,6 +36,7 @@ cdef enum:
     DATABASES = 16
     CONNS = 2 * DATABASES * 2  # connections of one node: protocol x database x (shared | bulk)
     BUCKETS = 32               # log2 buckets of microseconds: bucket b counts [2^(b-1), 2^b)
+    SCRIPTS = 1024             # bodies of scripts that an engine keeps; a power of two
     GHOSTS = 8                 # lost connections of one node to be killed there
     FLUSH_AT = 65536           # bytes queued on a node connection that are sent before the turn ends
 
@@ -146,7 +147,7 @@ cdef enum GreetingStep:
 cdef struct Pending:           # one request on its way; 32 bytes
     Client* client             # NULL: a tombstone
     uint32_t slot
-    uint32_t part              # of a Merge
+    uint32_t part              # of a Merge; of an EVALSHA: the script's number
     uint32_t start             # low 32 bits of the clock (us) when it was queued
     uint32_t size              # bytes
     uint16_t row
@@ -200,6 +201,8 @@ cdef struct Node:
     uint8_t ghost_count
     int64_t ghosts[GHOSTS]     # ids of lost connections whose requests may still be executed; killed before new ones
     char ghost_run[41]         # run_id of the node that knew them
+    uint8_t scripts[SCRIPTS >> 3]   # bits: the scripts that it holds, see scripts.pxd
+    char scripts_run[41]       # run_id of the process that does
     Conn* conns[CONNS]
     uint64_t requests
     uint64_t errors            # error replies
@@ -329,6 +332,7 @@ cdef struct Core:
     KeyRef* keys
     size_t key_room
     uint64_t random_state
+    void* scripts              # scripts.Scripts; NULL: none was learned
     char* agent                # "quench:<proxy>:<engine>"
     Counters counters
 
@@ -347,6 +351,9 @@ cdef enum OrderKind:           # control plane -> engine
     ORDER_LISTEN = 9           # start accepting
     ORDER_RELEASE = 10         # the control plane has forgotten a client that it knew
     ORDER_PUSH = 11            # append these bytes to the output of these clients
+    ORDER_LEARN = 12           # keep the body of a script: number `slot`, digest and body
+    ORDER_FORGET = 13          # script number `slot` is not to be sent any more
+    ORDER_GHOST = 14           # the control plane lost a connection: have the node kill it, by its id and run_id
 
 cdef enum ReplyFlag:           # ORDER_REPLY: Order.flag
     REPLY_CLOSE = 1            # end the connection afterwards
