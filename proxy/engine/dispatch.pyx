@@ -79,8 +79,8 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
 
 cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
     """Clients in a state of their own, and commands that change it or need a connection for themselves."""
-    if client.flags & CLIENT_PAUSED and (client.pool.paused == PAUSE_ALL or row.flags & ROW_PAUSES):
-        return WAIT            # until clients.pyx ends the pause
+    if client.flags & CLIENT_PAUSED and held_back(client, row):
+        return WAIT
     if row.flags & ROW_RESET:
         transaction_drop(core, client)
         watch_end(core, client, True)
@@ -110,6 +110,13 @@ cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept no
     if row.flags & ROW_WAIT:
         return wait(core, client, row, frame)
     return GO_ON
+
+
+cdef bint held_back(Client* client, Row* row) noexcept nogil:
+    """Does a pause of the client's pool hold this request back? Until clients.pyx ends it."""
+    if client.pool.paused == PAUSE_ALL or row.flags & ROW_PAUSES:
+        return True
+    return row.flags & ROW_EXEC and client.transaction != NULL and client.transaction.pauses
 
 
 # -- to one node --------------------------------------------------------------------------------------------------------

@@ -40,8 +40,8 @@ ANSWERS = {
 }
 BARRIERS = {"reset", "hello", "auth", "select", "client|reply"}
 # What waits while writes are paused although it is not flagged as a write: scripts that may write, what publishes, and
-# PFCOUNT, which caches. A transaction waits whatever is in it.
-PAUSES = {"eval", "evalsha", "fcall", "publish", "spublish", "pfcount", "exec"}
+# PFCOUNT, which caches.
+PAUSES = {"eval", "evalsha", "fcall", "publish", "spublish", "pfcount"}
 SPECIAL = {
     "multi": ROW_MULTI, "exec": ROW_EXEC | ROW_WRITE, "discard": ROW_DISCARD, "reset": ROW_RESET, "quit": ROW_QUIT,
     "watch": ROW_WATCH, "unwatch": ROW_UNWATCH, "wait": ROW_WAIT, "client|tracking": ROW_TRACKING,

@@ -173,6 +173,7 @@ cdef struct Transaction:       # what a client has queued
     Output local               # the replies of commands that the proxy answers by itself
     size_t bytes               # of all that is queued; charged to core.input_reserved
     uint8_t broken             # something was refused: EXEC runs nothing
+    uint8_t pauses             # something of it waits while writes are paused
 
 
 # -- nodes --------------------------------------------------------------------------------------------------------
