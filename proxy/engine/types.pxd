@@ -334,6 +334,7 @@ cdef struct RowStats:
     uint64_t usec
     uint64_t failed            # error replies
     uint64_t rejected          # errors of the proxy before anything was sent
+    uint64_t latency[BUCKETS]  # of the replies of nodes
 
 cdef struct Counters:
     uint64_t turns
@@ -361,7 +362,6 @@ cdef struct Counters:
     uint64_t transactions
     uint64_t blocked           # requests that waited at a node
     uint64_t lost_pops         # replies to blocked clients that had left
-    uint64_t latency[4][BUCKETS]
 
 cdef struct Peers:             # shared by the engines of one process
     int count

@@ -224,7 +224,7 @@ def test_info_as_redis_py_reads_it() -> None:
     assert len(keys(text)) == len(set(keys(text))), "parsers keep the last of equal keys"
     parsed = parse_info(text)
     assert set(keys(text)) == set(parsed)
-    assert parsed["redis_version"] == "7.2.0" and parsed["redis_mode"] == "proxy"
+    assert parsed["redis_version"] == "7.2.0" and parsed["redis_mode"] == "standalone"
     assert (parsed["uptime_in_seconds"], parsed["uptime_in_days"]) == (90061, 1)
     assert (parsed["used_memory"], parsed["used_memory_human"]) == (3 << 20, "3.00M")
     assert parsed["total_error_replies"] == 3
@@ -259,11 +259,31 @@ def test_info_reads_like_redis(redis: tuple[Connection, int]) -> None:
     assert ours.startswith("# Server\r\nredis_version:") and theirs.startswith("# Server\r\nredis_version:")
     assert "\r\n\r\n# CPU\r\n" in ours and "\r\n\r\n# CPU\r\n" in theirs
     known = set(keys(redis[0]("INFO", "everything").decode()))
-    own = {"proxy_version", "engines", "pubsub_clients", "total_connections_closed"}
+    own = {"proxy_version", "engines", "pubsub_clients", "watching_clients", "total_connections_closed"}
     own |= {"split_requests", "coalesced_requests", "combined_requests", "timed_out_requests", "late_replies"}
     assert set(keys(ask("INFO", redis[1]).decode())) - known <= own | {
         *("engine_turns", "errorstat_CROSSSLOT", "errorstat_ERR", "pool0", "pool1", "node0", "node1", "hotkey0")
     }
+
+
+def test_info_has_what_tools_look_for() -> None:
+    parsed = parse_info(ask("INFO", 2).decode())
+    expected = {
+        "redis_mode": "standalone", "role": "master", "loading": 0, "aof_enabled": 0, "rdb_bgsave_in_progress": 0,
+        "rdb_last_bgsave_status": "ok", "connected_slaves": 0, "cluster_enabled": 0, "tracking_clients": 0,
+        "used_memory_dataset": 0, "used_memory_peak_perc": "100.00%",
+    }  # fmt: skip
+    assert parsed | expected == parsed
+    wanted = "used_memory used_memory_peak total_system_memory maxmemory instantaneous_input_kbps rdb_last_save_time"
+    assert {*wanted.split(), "server_time_usec", "lru_clock", "evicted_keys", "expired_keys"} <= set(parsed)
+
+
+def test_latency_histogram() -> None:
+    get = {b"calls": 10, b"histogram_usec": {4: 8, 8: 10}}
+    assert ask("LATENCY HISTOGRAM")[b"get"] == get
+    assert ask("LATENCY HISTOGRAM get") == {b"get": get}
+    assert ask("LATENCY HISTOGRAM nope set|x") == {}
+    assert ask("LATENCY HISTOGRAM get", 2) == [b"get", [b"calls", 10, b"histogram_usec", [4, 8, 8, 10]]]
 
 
 def test_help_and_lolwut() -> None:

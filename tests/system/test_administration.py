@@ -53,7 +53,8 @@ CONFIG SET client-query-buffer-limit 2G|CONFIG GET client-query-buffer-limit|CON
 CONFIG SET loglevel x|CONFIG SET LOGLEVEL Warning|CONFIG GET loglevel|CONFIG SET loglevel notice databases 5
 CONFIG SET nope 1 databases 2|CONFIG SET databases 5 nope 1|CONFIG SET maxclients x nope 1
 CONFIG SET loglevel notice timeout x|CONFIG GET loglevel|CONFIG SET loglevel notice timeout 1000 MAXCLIENTS 500
-CONFIG GET timeout|CONFIG GET maxclients|CONFIG GET loglevel|CONFIG SET maxclients 10000 Maxclients 1|CONFIG SET timeout 0 maxclients 10000
+CONFIG GET timeout|CONFIG GET maxclients|CONFIG GET loglevel|CONFIG SET maxclients 10000 Maxclients 1
+CONFIG SET timeout 0 maxclients 10000
 CONFIG SET cluster-enabled no|CONFIG SET tcp-backlog 5|CONFIG RESETSTAT|CONFIG RESETSTAT x|CONFIG REWRITE x
 MODULE LIST|MODULE LIST x|DEBUG|READONLY|READWRITE|CLUSTER INFO|CLUSTER SLOTS|CLUSTER MYID|CLUSTER|ROLE|ROLE x
 LASTSAVE x|SAVE x|CLIENT REPLY x|CLIENT REPLY|CLIENT REPLY ON|CLIENT NO-EVICT x|CLIENT LIST ID x|CLIENT LIST TYPE x
@@ -182,6 +183,30 @@ def test_statistics_begin_again(proxy):
         link("SET", "counted", 1)
         again = redis._parsers.helpers.parse_info(link("INFO", "commandstats"))
         assert again["cmdstat_set"]["calls"] == 1
+
+
+def test_histograms_have_the_shape_of_redis(proxy, nodes):
+    for protocol in (2, 3):
+        with proxy.link(protocol) as ours, nodes[2].link(protocol) as theirs:
+            for link in (ours, theirs):
+                link("CONFIG", "RESETSTAT")
+                for number in range(20):
+                    link("GET", number)
+                link("XGROUP", "CREATE", "stream", "group", "$", "MKSTREAM")
+            asked = ["LATENCY", "HISTOGRAM", "get", "nope", "xgroup"]
+            found, expected = ours(*asked), theirs(*asked)
+            if protocol == 2:
+                found, expected = ({name.decode(): dict(zip(entry[::2], entry[1::2], strict=True))
+                                    for name, entry in zip(it[::2], it[1::2], strict=True)}
+                                   for it in (found, expected))  # fmt: skip
+                for entry in (*found.values(), *expected.values()):
+                    flat = entry[b"histogram_usec"]
+                    entry[b"histogram_usec"] = dict(zip(flat[::2], flat[1::2], strict=True))
+            assert found.keys() == expected.keys() and len(found) == 2
+            for name, entry in found.items():
+                counts = list(entry[b"histogram_usec"].values())
+                assert entry[b"calls"] == expected[name][b"calls"] == counts[-1] and counts == sorted(counts)
+            assert b"latency_percentiles_usec_get:p50=" in ours("INFO", "latencystats")
 
 
 # -- the rest ---------------------------------------------------------------------------------------------------------
