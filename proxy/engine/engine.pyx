@@ -424,11 +424,17 @@ cdef class Engine:
         return found
 
     def latency(self):
-        """log2 histograms of microseconds by latency class: bucket b counts values in [2**(b-1), 2**b)."""
-        return {
-            name: [self.core.counters.latency[kind][bucket] for bucket in range(BUCKETS)]
-            for kind, name in enumerate(LATENCY_CLASSES)
-        }
+        """log2 histograms of microseconds by name of the commands that nodes answered, with the command's latency class:
+        bucket b counts values in [2**(b-1), 2**b)."""
+        cdef RowStats* stats
+        cdef int index
+        found = {}
+        for index, name in enumerate(self.names):
+            stats = &self.core.row_stats[index]
+            if stats.usec:
+                found[name] = (LATENCY_CLASSES[self.core.rows[index].kind],
+                               [stats.latency[bucket] for bucket in range(BUCKETS)])
+        return found
 
     def command_stats(self):
         """(calls, usec, failed, rejected) by command name, for commands that were used."""
@@ -446,7 +452,8 @@ cdef class Engine:
         return {error.code: self.core.errors[kind].made for kind, error in enumerate(ENGINE_ERRORS)}
 
     def pool_stats(self):
-        """By pool: clients, and by node a dict of counters and its connections' state."""
+        """By pool: clients, and by node a dict of counters and its connections' state. `blocked` and `watching` are of all
+        engines together."""
         cdef Node* node
         cdef Conn* conn
         found = []
