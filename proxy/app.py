@@ -21,7 +21,9 @@ from proxy.control.snapshot import Snapshot
 from proxy.lanes.across import handlers
 from proxy.lanes.administration import Administration
 from proxy.lanes.databases import Databases
+from proxy.lanes.kept import Kept
 from proxy.lanes.links import Links
+from proxy.lanes.monitor import Monitor
 from proxy.lanes.scripts import Scripts
 from proxy.settings import Settings
 
@@ -76,11 +78,13 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             databases = Databases(links)
             snapshot = Snapshot(settings, engines, nodes, databases.known)
             administration = Administration(engines, clients, snapshot)
-            lanes = {**administration.handlers(), **handlers(links, Scripts(engines))}
+            kept = Kept(engines)
+            monitor = Monitor(settings, engines, clients, kept)
+            lanes = {**administration.handlers(), **handlers(links, Scripts(engines)), **monitor.handlers()}
             requests = Requests(engines, snapshot, clients, lanes, before={"info": databases.before_info})
 
             def on_event(engine: int, event: Event) -> None:
-                kind, pool, node, code, _, _, tag, data = event
+                kind, pool, node, code, client, _, tag, data = event
                 if kind == EventKind.REQUEST:
                     requests.asked(engine, event)
                 elif kind == EventKind.LISTED:
@@ -90,6 +94,10 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
                     nodes.failed(engine, pool, node, code, lost, data.decode("latin-1"))
                 elif kind == EventKind.OPEN:
                     nodes.opened(engine, pool, node)
+                elif kind == EventKind.MONITOR:
+                    monitor.shown(pool, tag, data)
+                elif kind == EventKind.GONE:
+                    kept.gone(engine, client, tag)
                 elif kind == EventKind.DRAINED:
                     drained[engine].set()
 
@@ -97,6 +105,8 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             nursery.start_soon(engines.run, on_event)
             nursery.start_soon(snapshot.sample)
             nursery.start_soon(requests.run)
+            nursery.start_soon(kept.run)
+            nursery.start_soon(monitor.run)
             # Names that take long to look up must not keep a signal waiting.
             await _until(stop, nodes.start)
             if not stop.is_set():

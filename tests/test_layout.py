@@ -62,8 +62,8 @@ LAYERS = (
 #: The engine, from the loop down: a file imports only from files further down. The `.pxd` of a file may name those that
 #: its inline functions need, and obeys the same order.
 SPINE = (
-    "probe", "engine", "tables", "turn", "orders", "clients", "accept", "client", "dispatch", "transaction", "blocking",
-    "choice", "tracking", "private", "route", "refusals", "answers", "keys", "lookup", "replies", "scripts",
+    "probe", "engine", "tables", "turn", "orders", "clients", "accept", "client", "dispatch", "monitor", "transaction",
+    "blocking", "choice", "tracking", "private", "route", "refusals", "answers", "keys", "lookup", "replies", "scripts",
     "connection", "greeting", "mail", "texts", "slots", "merge", "types", "rows", "ring", "colocate", "hashes",
 )  # fmt: skip
 

@@ -39,6 +39,7 @@ class EventKind:
     LISTED = 5
     DRAINED = 6
     GONE = 7
+    MONITOR = 10
 
 
 def open_listener(pool: Pool, shared: bool) -> socket.socket:

@@ -16,6 +16,7 @@ from proxy.engine.keys cimport blocks, keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
 from proxy.engine.mail cimport event_post
 from proxy.engine.merge cimport merge_new
+from proxy.engine.monitor cimport monitor_show
 from proxy.engine.private cimport unwatch, watch, watch_end
 from proxy.engine.refusals cimport DONE, GO_ON, WAIT, refuse, unknown, unknown_child
 from proxy.engine.route cimport home
@@ -26,7 +27,7 @@ from proxy.engine.transaction cimport (
     transaction_begin, transaction_discard, transaction_drop, transaction_queue, transaction_run,
 )
 from proxy.engine.types cimport (
-    CACHING_FRESH, CLIENT_BARRIER, CLIENT_MULTI, CLIENT_PAUSED, CLIENT_SPECIAL, CLIENT_TRUSTED, ERROR_ARITY,
+    CACHING_FRESH, CLIENT_BARRIER, CLIENT_MONITORED, CLIENT_MULTI, CLIENT_PAUSED, CLIENT_SPECIAL, CLIENT_TRUSTED, ERROR_ARITY,
     ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, EVENT_REQUEST, LANE_CONTROL, LANE_ENGINE, LANE_FAST,
     LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER, ROW_DISCARD, ROW_EVALSHA,
     ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_QUIT, ROW_RESET, ROW_SPECIAL, ROW_TRACKING, ROW_UNWATCH,
@@ -81,6 +82,8 @@ cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept no
     """Clients in a state of their own, and commands that change it or need a connection for themselves."""
     if client.flags & CLIENT_PAUSED and held_back(client, row):
         return WAIT
+    if client.flags & CLIENT_MONITORED:
+        monitor_show(core, client, row, frame)
     if row.flags & ROW_RESET:
         transaction_drop(core, client)
         watch_end(core, client, True)

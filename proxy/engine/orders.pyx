@@ -15,6 +15,7 @@ from proxy.engine.client cimport client_close, client_gone
 from proxy.engine.clients cimport clients_kill, clients_pause
 from proxy.engine.connection cimport client_release, conn_connect, conn_fail, conn_for, conn_haunt
 from proxy.engine.mail cimport event_post
+from proxy.engine.monitor cimport monitor_switch
 from proxy.engine.private cimport privates_fail
 from proxy.engine.scripts cimport scripts_forget, scripts_learn
 from proxy.engine.slots cimport client_ready, client_unread, slot_fill
@@ -23,8 +24,9 @@ from proxy.engine.types cimport (
     CLIENT_PAUSED, CLIENT_SUBSCRIBER, CLIENT_UNTOLD, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD,
     EVENT_DRAINED, EVENT_LISTED, LIMIT_BULK, LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, LISTENER, ORDER_ADMIT,
     ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_KILL, ORDER_LEARN,
-    ORDER_LIST, ORDER_LISTEN, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_SET, ORDER_STOP, REPLY_CLOSE,
-    REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_SUBSCRIBER, Client, Conn, Core, Node, Order, Pool, PoolLimits, Slot,
+    ORDER_LIST, ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_SET,
+    ORDER_STOP, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_SUBSCRIBER, Client, Conn, Core, Node, Order,
+    Pool, PoolLimits, Slot,
 )
 from proxy.wire.input cimport input_length
 from proxy.wire.mailbox cimport mailbox_take
@@ -63,6 +65,9 @@ cdef void orders_take(Core* core) noexcept nogil:
             clients_kill(core, order)
         elif order.kind == ORDER_PAUSE:
             pause(core, order)
+        elif order.kind == ORDER_MONITOR:
+            monitor_switch(core, &core.pools[order.pool], order.flag, order.data)
+            event_post(core, EVENT_LISTED, 0, 0, 1, NULL, 0, order.tag, NULL, 0)
         elif order.kind == ORDER_SET:
             set_limit(&core.pools[order.pool].limits, order.flag, (<uint64_t*> order.data)[0])
         elif order.kind == ORDER_RELEASE:

@@ -41,6 +41,7 @@ cdef enum RowFlag:
     ROW_PAUSES = 32768         # waits while writes are paused
     ROW_TRACKING = 65536       # CLIENT TRACKING and what belongs to it
     ROW_EVALSHA = 131072       # names a script by its digest: see scripts.pxd
+    ROW_UNSEEN = 262144        # administration: MONITOR does not show it
     # Rows that leave the straight road of dispatch: see special() there.
     ROW_SPECIAL = (ROW_MULTI | ROW_EXEC | ROW_DISCARD | ROW_RESET | ROW_WATCH | ROW_UNWATCH | ROW_BLOCKS | ROW_WAIT
                    | ROW_TRACKING)

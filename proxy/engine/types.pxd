@@ -76,8 +76,9 @@ cdef enum ClientFlag:
     CLIENT_BLOCKED = 131072    # waits at a node, on a private connection
     CLIENT_WATCHING = 262144   # holds a WATCH: reads are answered by the key's own node and by nothing else
     CLIENT_TRACKING = 524288   # CLIENT TRACKING ON: everything goes by connections of its own
+    CLIENT_MONITORED = 1048576     # its requests are shown to somebody's MONITOR
     # Clients whose requests leave the straight road of dispatch: see special() there.
-    CLIENT_SPECIAL = CLIENT_MULTI | CLIENT_SUBSCRIBER | CLIENT_PAUSED | CLIENT_TRACKING
+    CLIENT_SPECIAL = CLIENT_MULTI | CLIENT_SUBSCRIBER | CLIENT_PAUSED | CLIENT_TRACKING | CLIENT_MONITORED
 
 cdef enum TrackingMode:
     TRACKING_OPTIN = 1
@@ -132,6 +133,7 @@ cdef struct Client:
     uint64_t active_us
     uint64_t commands
     uint64_t skip_until        # of `commands`, where CLIENT_SKIP ends
+    uint64_t shown             # of `commands`, that MONITOR showed last
     uint64_t received
     uint64_t sent
     uint16_t last_row
@@ -317,6 +319,10 @@ cdef struct Pool:
     uint8_t database           # where its clients start
     uint8_t paused             # PauseMode
     uint64_t paused_until_us
+    uint8_t monitored
+    char path[112]             # of its unix socket, for MONITOR
+    Output shown               # lines for MONITOR, of this turn
+    uint64_t unseen            # requests that MONITOR did not show, since it was told
     uint32_t client_flags      # ClientFlags that all its clients have, those to come included
     uint32_t clients
     char* password             # asked of clients; NULL: none
@@ -362,6 +368,7 @@ cdef struct Counters:
     uint64_t transactions
     uint64_t blocked           # requests that waited at a node
     uint64_t lost_pops         # replies to blocked clients that had left
+    uint64_t monitor_dropped   # requests that MONITOR did not show
 
 cdef struct Peers:             # shared by the engines of one process
     int count
@@ -399,6 +406,8 @@ cdef struct Core:
     Pool* pools
     int pool_count
     int paused_pools
+    int monitored_pools
+    uint64_t monitor_backlog   # bytes of lines in the box of events; atomic
     Row* rows
     int row_count
     void* lookup               # lookup.Table
@@ -442,6 +451,7 @@ cdef enum OrderKind:           # control plane -> engine
     ORDER_LEARN = 15           # keep the body of a script: number `slot`, digest and body
     ORDER_FORGET = 16          # script number `slot` is not to be sent any more
     ORDER_GHOST = 17           # the control plane lost a connection: have the node kill it, by its id and run_id
+    ORDER_MONITOR = 20         # show a pool's requests, or no longer
 
 cdef enum ReplyFlag:           # ORDER_REPLY: Order.flag
     REPLY_CLOSE = 1            # end the connection afterwards
@@ -479,6 +489,7 @@ cdef enum EventKind:           # engine -> control plane
     EVENT_LISTED = 5           # what an order with a tag asked for: clients described, ids of those closed
     EVENT_DRAINED = 6
     EVENT_GONE = 7             # a client that the control plane knows has left
+    EVENT_MONITOR = 10         # lines for those who monitor a pool; the tag: how many are missing before them
 
 cdef struct Event:
     int kind

@@ -185,30 +185,6 @@ def test_statistics_begin_again(proxy):
         assert again["cmdstat_set"]["calls"] == 1
 
 
-def test_histograms_have_the_shape_of_redis(proxy, nodes):
-    for protocol in (2, 3):
-        with proxy.link(protocol) as ours, nodes[2].link(protocol) as theirs:
-            for link in (ours, theirs):
-                link("CONFIG", "RESETSTAT")
-                for number in range(20):
-                    link("GET", number)
-                link("XGROUP", "CREATE", "stream", "group", "$", "MKSTREAM")
-            asked = ["LATENCY", "HISTOGRAM", "get", "nope", "xgroup"]
-            found, expected = ours(*asked), theirs(*asked)
-            if protocol == 2:
-                found, expected = ({name.decode(): dict(zip(entry[::2], entry[1::2], strict=True))
-                                    for name, entry in zip(it[::2], it[1::2], strict=True)}
-                                   for it in (found, expected))  # fmt: skip
-                for entry in (*found.values(), *expected.values()):
-                    flat = entry[b"histogram_usec"]
-                    entry[b"histogram_usec"] = dict(zip(flat[::2], flat[1::2], strict=True))
-            assert found.keys() == expected.keys() and len(found) == 2
-            for name, entry in found.items():
-                counts = list(entry[b"histogram_usec"].values())
-                assert entry[b"calls"] == expected[name][b"calls"] == counts[-1] and counts == sorted(counts)
-            assert b"latency_percentiles_usec_get:p50=" in ours("INFO", "latencystats")
-
-
 # -- the rest ---------------------------------------------------------------------------------------------------------
 
 

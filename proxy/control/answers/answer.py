@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from proxy.commands import Lane, find, refusal
-from proxy.control.answers import client, command, config, histogram, identity, information
+from proxy.control.answers import client, command, config, identity, information
 from proxy.control.answers.context import AnswerContext
 from proxy.control.answers.help import help_
 from proxy.errors import ReplyError, subcommand_error, unknown_command
@@ -30,7 +30,6 @@ _HANDLERS: dict[str, Handler] = {
     "command|list": command.list_,
     "config|get": config.get,
     "info": information.info,
-    "latency|histogram": histogram.histogram,
     "lolwut": identity.lolwut,
     "module|list": identity.modules,
     "role": identity.role,
