@@ -18,6 +18,8 @@ from proxy.control.engines import Engines, Event, EventKind
 from proxy.control.nodes import Nodes
 from proxy.control.requests import Requests
 from proxy.control.snapshot import Snapshot
+from proxy.lanes.kept import Kept
+from proxy.lanes.pubsub import PubSub
 from proxy.settings import Settings
 
 log = logging.getLogger("quench")
@@ -66,12 +68,14 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
         stop, stop_now = trio.Event(), trio.Event()
         async with trio.open_nursery() as nursery:
             nodes = Nodes(settings, engines.engines, nursery)
+            kept = Kept(engines)
+            pubsub = PubSub(settings, engines, kept)
             clients = Clients(settings, engines)
             snapshot = Snapshot(settings, engines, nodes)
-            requests = Requests(engines, snapshot, clients)
+            requests = Requests(engines, snapshot, clients, pubsub.handlers)
 
             def on_event(engine: int, event: Event) -> None:
-                kind, pool, node, code, _, _, tag, data = event
+                kind, pool, node, code, client, _, tag, data = event
                 if kind == EventKind.REQUEST:
                     requests.asked(engine, event)
                 elif kind == EventKind.LISTED:
@@ -81,6 +85,8 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
                     nodes.failed(engine, pool, node, code, lost, data.decode("latin-1"))
                 elif kind == EventKind.OPEN:
                     nodes.opened(engine, pool, node)
+                elif kind == EventKind.GONE:
+                    kept.gone(engine, client, tag)
                 elif kind == EventKind.DRAINED:
                     drained[engine].set()
 
@@ -88,6 +94,8 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             nursery.start_soon(engines.run, on_event)
             nursery.start_soon(snapshot.sample)
             nursery.start_soon(requests.run)
+            nursery.start_soon(kept.run)
+            nursery.start_soon(pubsub.run)
             # Names that take long to look up must not keep a signal waiting.
             await _until(stop, nodes.start)
             if not stop.is_set():

@@ -78,6 +78,8 @@ _ROWS = (
     ErrorRow("unknown_command", "ERR unknown command '{command}', with args beginning with: {arguments}",
              "unknown_command"),
     ErrorRow("unknown_subcommand", "ERR unknown subcommand '{arguments}'. Try {command} HELP.", "unknown_command"),
+    ErrorRow("subcommand_syntax",
+             "ERR unknown subcommand or wrong number of arguments for '{arguments}'. Try {command} HELP.", "syntax"),
     ErrorRow("wrong_arity", "ERR wrong number of arguments for '{command}' command", "wrong_arity"),
     ErrorRow("syntax", "ERR syntax error", "syntax"),
     ErrorRow("not_an_integer", "ERR value is not an integer or out of range", "syntax"),
@@ -99,6 +101,9 @@ _ROWS = (
              "later"),
     ErrorRow("later_option", "ERR '{command}' with this option is not supported yet: it needs blocking commands",
              "later"),
+    ErrorRow("subscribed",
+             "ERR Can't execute '{command}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed "
+             "in this context", "subscribed"),
     ErrorRow("refused", "ERR '{command}' is refused by the proxy: {why}", "refused"),
     ErrorRow("cross_slot",
              "CROSSSLOT Keys in request don't hash to the same slot: '{command}' needs them on one node of pool {pool}",
@@ -203,6 +208,7 @@ ENGINE_ERRORS: tuple[ErrorRow, ...] = tuple(
         "busy",
         "later_option",
         "not_queued",
+        "subscribed",
     )
 )
 

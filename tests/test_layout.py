@@ -59,12 +59,12 @@ LAYERS = (
 #: The engine, from the loop down: a file imports only from files further down. The `.pxd` of a file may name those that
 #: its inline functions need, and obeys the same order.
 SPINE = (
-    "probe", "engine", "tables", "turn", "orders", "accept", "client", "dispatch", "answers", "keys", "lookup",
+    "probe", "engine", "tables", "turn", "orders", "accept", "client", "dispatch", "answers", "audience", "keys", "lookup",
     "replies", "connection", "greeting", "mail", "texts", "slots", "merge", "types", "rows", "ring", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.
-WIRE = ("inspect", "rewrite", "input", "output", "reply", "resp", "chunk", "poll", "mailbox", "system")
+WIRE = ("inspect", "rewrite", "input", "output", "reply", "resp", "chunk", "poll", "mailbox", "glob", "system")
 
 
 def module_of(path: Path) -> str:

@@ -97,15 +97,20 @@ class Requests:
 
     def _post(self, nursery: trio.Nursery, engine: int, client: int, slot: int, made: Answer) -> None:
         try:
-            self._engines.engines[engine].reply(client, slot, made.reply, made.close, made.keep, made.subscriber)
+            self._reply(engine, client, slot, made)
         except BlockingIOError:
             nursery.start_soon(self._post_waiting, engine, client, slot, made)
+
+    def _reply(self, engine: int, client: int, slot: int, made: Answer) -> None:
+        self._engines.engines[engine].reply(
+            client, slot, made.reply, made.close, made.keep, made.subscriber, made.reset
+        )
 
     async def _post_waiting(self, engine: int, client: int, slot: int, made: Answer) -> None:
         """Post, again and again while the engine's box is full: a busy engine empties it every turn."""
         while True:
             try:
-                self._engines.engines[engine].reply(client, slot, made.reply, made.close, made.keep, made.subscriber)
+                self._reply(engine, client, slot, made)
                 return
             except BlockingIOError:
                 await trio.sleep(POST_AGAIN)

@@ -5,11 +5,12 @@ The straight road is the command with one key: look the row up, hash the key, ap
 connection. Everything else leaves that road early.
 """
 
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t
 from libc.stdlib cimport abort, calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from proxy.engine.answers cimport answer
+from proxy.engine.audience cimport audience_extra
 from proxy.engine.connection cimport conn_expect, conn_for, conn_place, conn_send, conn_send_chunk, conn_touch
 from proxy.engine.keys cimport blocks, keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
@@ -19,12 +20,14 @@ from proxy.engine.ring cimport ring_live_node, ring_node
 from proxy.engine.slots cimport slot_local, slot_push
 from proxy.engine.texts cimport error_field, error_local, error_words
 from proxy.engine.types cimport (
-    CLIENT_BARRIER, CLIENT_REFUSED_MULTI, CLIENT_SPECIAL, CLIENT_TRUSTED, CONN_IDLE, ERROR_ARITY, ERROR_BACKLOG, ERROR_BUSY,
+    ANSWER_RESET, AUDIENCE_CHANNEL, AUDIENCE_SHARD, CLIENT_BARRIER, CLIENT_KNOWN, CLIENT_REFUSED_MULTI, CLIENT_SPECIAL, CLIENT_SUBSCRIBER,
+    CLIENT_TRUSTED, CONN_IDLE, ERROR_ARITY, ERROR_BACKLOG, ERROR_BUSY,
     ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NODE_DOWN, ERROR_NOT_QUEUED, ERROR_NO_NODE, ERROR_RESERVED,
-    ERROR_UNKNOWN_COMMAND, ERROR_UNKNOWN_SUBCOMMAND, EVENT_REQUEST, FIELD_ADDRESS, FIELD_ARGUMENTS, FIELD_COMMAND,
+    ERROR_SUBSCRIBED, ERROR_UNKNOWN_COMMAND, ERROR_UNKNOWN_SUBCOMMAND, EVENT_REQUEST, FIELD_ADDRESS, FIELD_ARGUMENTS, FIELD_COMMAND,
     FIELD_LIMIT, FIELD_NODE, FIELD_POOL, FIELD_REASON, LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MSET, LANE_SUM,
-    ROW_BARRIER, ROW_BEFORE_AUTH, ROW_CONTAINER, ROW_DISCARD, ROW_EXEC, ROW_MULTI, SLOT_MERGING, Client, Conn, Core,
-    ErrorArgs, KeyRef, Merge, Node, Pool, Row,
+    ROW_BARRIER, ROW_BEFORE_AUTH, ROW_CONTAINER, ROW_DISCARD, ROW_EXEC, ROW_MULTI, ROW_PUBLISH, ROW_SHARD,
+    ROW_SUBSCRIBED, SLOT_ADDING, SLOT_MERGING, SLOT_WAITING, Client, Conn, Core,
+    ErrorArgs, KeyRef, Merge, Node, Pool, Row, Slot,
 )
 from proxy.wire.chunk cimport Chunk
 from proxy.wire.input cimport MOVE_AT, input_detach
@@ -60,9 +63,9 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
     if row.flags & ROW_BARRIER and client.head != client.tail:
         return WAIT
     core.row_stats[row.index].calls += 1
-    if row.lane == LANE_ENGINE:
+    if row.lane == LANE_ENGINE and not (client.flags & CLIENT_KNOWN and row.answer == ANSWER_RESET):
         answer(core, client, row, frame)
-    elif row.lane == LANE_CONTROL:
+    elif row.lane == LANE_CONTROL or row.lane == LANE_ENGINE:
         ask_control(core, client, row, frame)
     else:
         core.row_stats[row.index].rejected += 1
@@ -72,6 +75,9 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
 
 cdef bint special(Core* core, Client* client, Row* row) noexcept nogil:
     """What some clients may not do now, or do in another way. True: taken care of."""
+    if client.flags & CLIENT_SUBSCRIBER and client.protocol == 2 and not row.flags & ROW_SUBSCRIBED:
+        refuse(core, client, row, ERROR_SUBSCRIBED, NULL, NULL)
+        return True
     return without_transaction(core, client, row)
 
 
@@ -241,6 +247,28 @@ cdef int send_large(Core* core, Client* client, Row* row, Frame* frame, Node* no
     return DONE
 
 
+cdef int publish(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
+    """To the channel's node; what its count leaves out is remembered in the slot, to be added to the reply."""
+    cdef const char* channel = frame.data + frame.args[1].offset
+    cdef size_t length = frame.args[1].length
+    cdef int index = home(core, client.pool, channel, length)
+    cdef int kind = AUDIENCE_SHARD if row.flags & ROW_SHARD else AUDIENCE_CHANNEL
+    cdef int64_t extra = 0
+    cdef uint32_t number = client.tail
+    cdef Slot* slot
+    cdef int verdict
+    if index >= 0:
+        extra = audience_extra(core, &client.pool.nodes[index], kind, channel, length)
+    verdict = send_to(core, client, row, frame, client.pool, index)
+    # Unless it was answered at once, with an error.
+    if extra and client.tail != number and <int32_t> (number - client.head) >= 0:
+        slot = &client.slots[number & client.mask]
+        if slot.state == SLOT_WAITING:
+            slot.state = SLOT_ADDING
+            slot.at = <size_t> extra
+    return verdict
+
+
 # -- to the nodes of several keys -----------------------------------------------------------------------------------------
 
 cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
@@ -248,6 +276,8 @@ cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept 
     cdef Pool* pool = client.pool
     cdef int count, index
     cdef bint together = True
+    if row.flags & ROW_PUBLISH:
+        return publish(core, client, row, frame)
     if row.blocks_with[0] and blocks(core, row, frame):
         return refuse(core, client, row, ERROR_RESERVED, NULL, NULL)
     count = keys_find(core, row, frame)

@@ -30,6 +30,9 @@ cdef enum RowFlag:
     ROW_MULTI = 16             # opens a transaction: refused, and what was to be in it with it
     ROW_EXEC = 32              # ends one
     ROW_DISCARD = 64           # abandons one; so do RESET and QUIT
+    ROW_PUBLISH = 1024         # its key is a channel, its reply the number of receivers
+    ROW_SHARD = 2048           # a shard channel
+    ROW_SUBSCRIBED = 4096      # allowed in RESP2's subscribe mode
 
 cdef enum Begin:               # how a key spec says where to begin
     BEGIN_INDEX = 0            # at a position
@@ -120,7 +123,8 @@ cdef enum ErrorKind:           # rows of errors.ENGINE_ERRORS, in this order
     ERROR_BUSY = 15
     ERROR_RESERVED = 16        # a blocking form of a command: later
     ERROR_NOT_QUEUED = 17      # behind a MULTI that was refused
-    ERROR_KINDS = 18
+    ERROR_SUBSCRIBED = 18      # in RESP2's subscribe mode few commands are allowed
+    ERROR_KINDS = 19
 
 cdef enum ErrorField:
     FIELD_NONE = 0

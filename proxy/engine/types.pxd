@@ -47,6 +47,7 @@ cdef enum SlotState:
     SLOT_HELD = 1              # in client.held, from offset `at`
     SLOT_CHUNK = 2             # `at` is a Chunk* of its own
     SLOT_MERGING = 3           # waiting; `at` is a Merge*
+    SLOT_ADDING = 4            # waiting; `at` is to be added to the integer that comes
 
 cdef struct Slot:              # the place of one owed reply; 16 bytes
     size_t at
@@ -69,6 +70,7 @@ cdef enum ClientFlag:
     CLIENT_KNOWN = 2048        # the control plane names it: told with EVENT_GONE when it leaves, ends with ORDER_RELEASE
     CLIENT_SUBSCRIBER = 4096   # in subscribe mode: with RESP2 few commands are allowed
     CLIENT_UNTOLD = 8192       # left, and EVENT_GONE did not fit the box yet
+    CLIENT_BURIED = 16384      # in core.graveyard
     # Clients whose requests leave the straight road of dispatch: see special() there.
     CLIENT_SPECIAL = CLIENT_REFUSED_MULTI | CLIENT_SUBSCRIBER
 
@@ -110,6 +112,7 @@ cdef struct Client:
     uint64_t sent
     uint16_t last_row
     uint8_t deferred           # turns that its replies have waited for more of them
+    uint64_t slow_us           # a subscriber: since when its unread output is above pubsub_soft; 0: it is not
 
 cdef struct Merge:             # a split command: one part a node
     uint8_t lane
@@ -197,6 +200,7 @@ cdef struct Node:
     uint8_t socket_address[128]
     uint32_t socket_length     # 0: not resolved yet
     uint8_t ejected
+    uint8_t subscribed         # all that our clients subscribed to here is confirmed by the node
     uint8_t ghost_count
     int64_t ghosts[GHOSTS]     # ids of lost connections whose requests may still be executed; killed before new ones
     char ghost_run[41]         # run_id of the node that knew them
@@ -214,6 +218,9 @@ cdef struct PoolLimits:
     uint32_t most_clients      # 0: any number
     uint64_t output_soft
     uint64_t output_hard
+    uint64_t pubsub_hard       # unread output of a subscriber, from where it is closed
+    uint64_t pubsub_soft       # and from where it is closed after pubsub_soft_us
+    uint64_t pubsub_soft_us
     uint64_t query_buffer
     uint64_t backlog           # unsent bytes of one node connection
     uint64_t bulk              # requests of this size take the bulk connection
@@ -222,6 +229,27 @@ cdef struct PoolLimits:
     uint32_t connect_timeout_us
     uint32_t most_tombstones
     uint32_t tombstone_us      # age of the oldest tombstone that ends a connection
+
+cdef enum AudienceKind:        # what is subscribed to; lanes.registry.Kind
+    AUDIENCE_CHANNEL = 0
+    AUDIENCE_PATTERN = 1
+    AUDIENCE_SHARD = 2
+
+cdef struct Audience:          # one subscription that several clients of this process share
+    Audience* next             # in its bucket
+    Audience* next_pattern     # in Audiences.patterns
+    Audience* before_pattern
+    uint64_t hash
+    uint32_t extra             # clients besides the first
+    uint32_t length
+    uint8_t kind
+    char* name                 # behind this struct
+
+cdef struct Audiences:
+    Audience** buckets         # NULL while there is none
+    uint32_t mask
+    uint32_t count
+    Audience* patterns
 
 cdef struct Pool:
     Handle listener            # must be first
@@ -243,6 +271,7 @@ cdef struct Pool:
     uint32_t node_auth_length
     uint32_t node_auth_args
     PoolLimits limits
+    Audiences audiences
 
 
 # -- the engine ---------------------------------------------------------------------------------------------------
@@ -276,6 +305,8 @@ cdef struct Counters:
     uint64_t query_closed
     uint64_t events_dropped
     uint64_t reconnects
+    uint64_t pushes            # messages given to clients
+    uint64_t pubsub_closed     # subscribers closed at a limit of their own
     uint64_t latency[4][BUCKETS]
 
 cdef struct Peers:             # shared by the engines of one process
@@ -329,6 +360,7 @@ cdef struct Core:
     KeyRef* keys
     size_t key_room
     uint64_t random_state
+    uint64_t audience_seed
     char* agent                # "quench:<proxy>:<engine>"
     Counters counters
 
@@ -347,12 +379,15 @@ cdef enum OrderKind:           # control plane -> engine
     ORDER_LISTEN = 9           # start accepting
     ORDER_RELEASE = 10         # the control plane has forgotten a client that it knew
     ORDER_PUSH = 11            # append these bytes to the output of these clients
+    ORDER_AUDIENCE = 12        # so many clients share this subscription
+    ORDER_SUBSCRIBED = 13      # our subscriptions at this node are there, or are not
 
 cdef enum ReplyFlag:           # ORDER_REPLY: Order.flag
     REPLY_CLOSE = 1            # end the connection afterwards
     REPLY_KEEP = 2             # the control plane goes on naming the client
     REPLY_SUBSCRIBER = 4       # it is in subscribe mode from here on
     REPLY_NO_SUBSCRIBER = 8    # it is not
+    REPLY_RESET = 16           # its connection is as new: RESET of a client that the control plane knows
 
 cdef struct Order:
     int kind
