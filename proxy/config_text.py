@@ -102,6 +102,7 @@ SAMPLES = {
     "listen": "listen: 127.0.0.1:6400",
     "servers": "servers:\n      - 127.0.0.1:6379:1 a\n      - {address: 127.0.0.1:6380, weight: 1, name: b}",
     "hash_tag": '#hash_tag: "{}"',
+    "colocate": '#colocate: {celery: ["celery", "unacked", "_kombu."], rq: ["rq:"]}',
     "password": "#password: ${CACHE_PASSWORD}",
     "password_file": "#password_file: /run/secrets/cache",
     "node_username": "#node_username: quench",
@@ -114,7 +115,7 @@ SAMPLES = {
 
 def _sample(option: Option, indent: str) -> list[str]:
     """The comment and the line of one option."""
-    values = f" ({expected(option)})" if option.choices or option.kind in ("servers", "listen") else ""
+    values = f" ({expected(option)})" if option.choices or option.kind in ("groups", "listen", "servers") else ""
     note = fill(
         f"{option.help[:1].upper()}{option.help[1:]}{values}.", WIDTH,
         initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ",

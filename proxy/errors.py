@@ -96,11 +96,6 @@ _ROWS = (
     ErrorRow("keys_arity", "ERR Invalid number of arguments specified for command", "syntax"),
     # what the proxy does not do
     ErrorRow("later", "ERR '{command}' is not supported yet: it needs {capability}", "later"),
-    ErrorRow("not_queued",
-             "ERR '{command}' was not executed: it is part of a transaction, and MULTI was refused; DISCARD ends this",
-             "later"),
-    ErrorRow("later_option", "ERR '{command}' with this option is not supported yet: it needs blocking commands",
-             "later"),
     ErrorRow("subscribed",
              "ERR Can't execute '{command}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed "
              "in this context", "subscribed"),
@@ -175,7 +170,19 @@ _ROWS = (
     ErrorRow("database_limit",
              "ERR database {database} cannot be opened on node {node} ({address}) of pool {pool}: all {limit} extra "
              "connections are in use", "database_limit"),
-    # transactions
+    # blocking commands and transactions
+    ErrorRow("max_blocked", "ERR max blocked clients reached: {limit} of pool {pool} wait on node {node} ({address})",
+             "max_blocked"),
+    ErrorRow("max_watching", "ERR max watching clients reached: {limit} of pool {pool} hold a WATCH on node {node} "
+             "({address})", "max_watching"),
+    ErrorRow("in_multi", "ERR '{command}' cannot be part of a transaction: the proxy answers it, or every node has to",
+             "in_multi"),
+    ErrorRow("watch_node",
+             "CROSSSLOT Keys in request don't hash to the same slot: '{command}' needs them on the node of pool {pool} "
+             "that holds the watched keys", "cross_slot"),
+    ErrorRow("transaction_size",
+             "ERR '{command}' was not queued: the transaction exceeds {limit} bytes, the limit of one client, or the "
+             "memory for requests is used up", "input_memory"),
     ErrorRow("exec_abort", "EXECABORT Transaction discarded because of previous errors.", "exec_abort"),
 )
 # fmt: on
@@ -206,8 +213,11 @@ ENGINE_ERRORS: tuple[ErrorRow, ...] = tuple(
         "backlog_full",
         "max_clients",
         "busy",
-        "later_option",
-        "not_queued",
+        "max_blocked",
+        "max_watching",
+        "in_multi",
+        "watch_node",
+        "transaction_size",
         "subscribed",
     )
 )

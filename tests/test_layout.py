@@ -32,7 +32,7 @@ MOST_LINES = 600
 #: Modules that turn Python objects into structs and back. Everything else of proxy.engine and proxy.wire, and all of
 #: storenode but its loop, runs without the GIL.
 FACADES = {
-    "proxy.engine.engine", "proxy.engine.probe", "proxy.engine.ring", "proxy.engine.tables",
+    "proxy.engine.colocate", "proxy.engine.engine", "proxy.engine.probe", "proxy.engine.ring", "proxy.engine.tables",
     "proxy.wire.inspect", "storenode.loop",
 }  # fmt: skip
 
@@ -45,7 +45,7 @@ LAYERS = (
     ("proxy.lanes",),
     ("proxy.control",),
     ("proxy.config_file", "proxy.config_text"),
-    ("proxy.config_pool",),
+    ("proxy.config_pool", "proxy.connections"),
     ("proxy.config_walk",),
     ("proxy.placement",),
     ("proxy.engine",),
@@ -59,8 +59,10 @@ LAYERS = (
 #: The engine, from the loop down: a file imports only from files further down. The `.pxd` of a file may name those that
 #: its inline functions need, and obeys the same order.
 SPINE = (
-    "probe", "engine", "tables", "turn", "orders", "accept", "client", "dispatch", "answers", "audience", "keys", "lookup",
-    "replies", "connection", "greeting", "mail", "texts", "slots", "merge", "types", "rows", "ring", "hashes",
+    "probe", "engine", "tables", "turn", "orders", "accept", "client", "dispatch", "transaction",
+    "blocking", "private", "route", "refusals", "answers", "audience", "keys", "lookup",
+    "replies", "connection", "greeting", "mail", "texts", "slots", "merge", "types", "rows", "ring", "colocate",
+    "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.

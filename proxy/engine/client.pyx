@@ -15,13 +15,16 @@ from libc.stdint cimport uint32_t
 from libc.stdlib cimport abort, calloc, free
 
 from proxy.engine.connection cimport client_release
-from proxy.engine.dispatch cimport DONE, WAIT, dispatch
+from proxy.engine.dispatch cimport dispatch
 from proxy.engine.mail cimport event_post
+from proxy.engine.private cimport privates_drop
+from proxy.engine.refusals cimport DONE, WAIT
 from proxy.engine.slots cimport client_ready, client_unread, slot_local, slots_clear
 from proxy.engine.types cimport (
-    CLIENT, CLIENT_BARRIER, CLIENT_BURIED, CLIENT_CLOSING, CLIENT_ENDED, CLIENT_KNOWN, CLIENT_PARKED, CLIENT_STARVED, CLIENT_STUCK,
-    CLIENT_SUBSCRIBER, CLIENT_TRUSTED, CLIENT_UNTOLD, DEAD, EVENT_GONE, Client, Core, Pool,
+    CLIENT, CLIENT_BARRIER, CLIENT_BLOCKED, CLIENT_BURIED, CLIENT_CLOSING, CLIENT_ENDED, CLIENT_KNOWN, CLIENT_PARKED,
+    CLIENT_STARVED, CLIENT_STUCK, CLIENT_SUBSCRIBER, CLIENT_TRUSTED, CLIENT_UNTOLD, DEAD, EVENT_GONE, Client, Core, Pool,
 )
+from proxy.engine.transaction cimport transaction_drop
 from proxy.wire.chunk cimport CHUNK_SIZE
 from proxy.wire.input cimport (
     MOVE_AT, READ_END, READ_NOTHING, READ_SOME, input_clear, input_keep, input_length, input_read,
@@ -93,6 +96,8 @@ cdef void client_close(Core* core, Client* client) noexcept nogil:
     client.pool.clients -= 1
     core.counters.closed += 1
     quench_add(&core.peers.clients[core.index], -1)
+    transaction_drop(core, client)
+    privates_drop(core, client)
     slots_clear(core, client)
     input_clear(&client.input, &core.chunks)
     output_clear(&client.output, &core.chunks)
@@ -181,6 +186,10 @@ cdef void client_readable(Core* core, Client* client) noexcept nogil:
     if status == READ_NOTHING:
         return
     if status == READ_END:
+        if client.flags & CLIENT_BLOCKED:
+            # Nobody is there to get what it waits for: better that another one does.
+            client_close(core, client)
+            return
         # What was asked is still answered; then the connection ends.
         client.flags |= CLIENT_ENDED
         client_ready(core, client)

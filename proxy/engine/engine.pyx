@@ -51,8 +51,8 @@ cdef enum:
 COUNTERS = (
     "turns", "requests", "replies", "accepted", "handed_over", "rejected_clients", "closed", "protocol_errors",
     "bytes_in", "bytes_out", "split", "local", "error_replies", "timeouts", "withdrawn", "late_replies",
-    "pushes_dropped", "starved", "output_closed", "query_closed", "events_dropped", "reconnects", "pushes",
-    "pubsub_closed",
+    "pushes_dropped", "starved", "output_closed", "query_closed", "events_dropped", "reconnects", "transactions",
+    "blocked", "lost_pops", "pushes", "pubsub_closed",
 )
 LATENCY_CLASSES = ("read", "write", "split", "local")
 
@@ -79,6 +79,7 @@ cdef class EngineGroup:
                 close(self.peers.inbox[index])
         free(self.peers.inbox)
         free(self.peers.clients)
+        free(self.peers.held)
 
     @property
     def clients(self):
@@ -124,6 +125,7 @@ cdef class Engine:
     def __dealloc__(self):
         cdef Core* core = self.core
         cdef Pool* pool
+        cdef Conn* conn
         cdef Event* event
         cdef Order* order
         cdef int pool_index, node_index, place
@@ -140,6 +142,10 @@ cdef class Engine:
                 for place in range(CONNS):
                     if pool.nodes[node_index].conns[place] != NULL:
                         conn_free(core, pool.nodes[node_index].conns[place])
+                while pool.nodes[node_index].privates != NULL:
+                    conn = pool.nodes[node_index].privates
+                    pool.nodes[node_index].privates = conn.next_private
+                    conn_free(core, conn)
             audiences_free(pool)
             free(pool.nodes)
             free(pool.live)
@@ -186,6 +192,12 @@ cdef class Engine:
         self.core.pools = <Pool*> calloc(max(len(pools), 1), sizeof(Pool))
         if self.core.pools == NULL:
             raise MemoryError
+        if self.group.peers.held == NULL:
+            self.group.peers.held = <uint32_t*> calloc(
+                2 * sum(len(values["nodes"]) for values in pools) + 1, sizeof(uint32_t))
+            if self.group.peers.held == NULL:
+                raise MemoryError
+        held = 0
         for index, values in enumerate(pools):
             pool = &self.core.pools[index]
             pool.core = self.core
@@ -199,6 +211,7 @@ cdef class Engine:
             pool.ring = placement.ring
             pool.auto_eject = values["auto_eject"]
             pool.nil_on_error = values["nil_on_error"]
+            pool.split_transactions = values["split_transactions"]
             pool.database = values["database"]
             if values["password"] is not None:
                 pool.password = self.keep(values["password"])
@@ -222,6 +235,8 @@ cdef class Engine:
             pool.limits.max_bulk = limits["max_bulk"]
             pool.limits.timeout_us = limits["timeout_us"]
             pool.limits.connect_timeout_us = limits["connect_timeout_us"]
+            pool.limits.most_blocked = limits["most_blocked"]
+            pool.limits.most_watching = limits["most_watching"]
             pool.limits.most_tombstones = limits["most_tombstones"]
             pool.limits.tombstone_us = limits["tombstone_us"]
             pool.node_count = len(values["nodes"])
@@ -235,6 +250,9 @@ cdef class Engine:
                 node.index = place
                 node.name = self.keep(name)
                 node.address = self.keep(address)
+                node.blocked = &self.group.peers.held[2 * <int> held]
+                node.watching = node.blocked + 1
+                held += 1
                 pool.live[place] = 1
             self.core.pool_count = index + 1
 

@@ -12,12 +12,14 @@ from libc.string cimport memcpy, memset
 from proxy.engine.accept cimport listen_stop
 from proxy.engine.answers cimport client_reset
 from proxy.engine.audience cimport audience_set
+from proxy.engine.blocking cimport unblock_all
 from proxy.engine.client cimport client_behind, client_close, client_gone
 from proxy.engine.connection cimport client_release, conn_connect, conn_fail, conn_for
 from proxy.engine.mail cimport event_post
+from proxy.engine.private cimport privates_fail
 from proxy.engine.slots cimport client_ready, client_unread, slot_fill
 from proxy.engine.types cimport (
-    CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_PARKED, CLIENT_STUCK,
+    CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_PARKED, CLIENT_STUCK,
     CLIENT_SUBSCRIBER, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD, EVENT_DRAINED, EVENT_LISTED,
     LISTENER, ORDER_ADMIT, ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_LIST,
     ORDER_LISTEN, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_STOP, ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP,
@@ -168,6 +170,7 @@ cdef void give_up(Core* core, Node* node, const char* reason) noexcept nogil:
             conn.state = CONN_CONNECTING
             conn.refusing = 1
             conn_fail(core, conn, reason)
+    privates_fail(core, node, reason)
 
 
 cdef void set_ejected(Core* core, Pool* pool, int index, bint ejected) noexcept nogil:
@@ -185,16 +188,20 @@ cdef void set_ejected(Core* core, Pool* pool, int index, bint ejected) noexcept 
         conn = node.conns[place]
         if ejected and conn != NULL and conn.state == CONN_OPEN and conn.expired:
             conn_fail(core, conn, b"the node was ejected")
+    if ejected:
+        privates_fail(core, node, b"the node was ejected")
 
 
 cdef void drain_step(Core* core) noexcept nogil:
-    """Let go of every client that is owed nothing; when none is left, say so."""
+    """Let go of every client that is owed nothing, and end the waiting of others; when none is left, say so."""
     cdef Client* client = core.clients
     cdef Client* following
     while client != NULL:
         following = client.after
         if client.head == client.tail and client_unread(client) == 0 and not client.flags & CLIENT_PARKED:
             client_close(core, client)
+        elif client.flags & CLIENT_BLOCKED:
+            unblock_all(core, client)
         client = following
     if core.clients == NULL and core.draining == 1:
         core.draining = 2

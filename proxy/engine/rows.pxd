@@ -27,12 +27,22 @@ cdef enum RowFlag:
     ROW_BEFORE_AUTH = 2        # may run before AUTH
     ROW_CONTAINER = 4          # has subcommands
     ROW_BARRIER = 8            # starts when all earlier slots are answered
-    ROW_MULTI = 16             # opens a transaction: refused, and what was to be in it with it
-    ROW_EXEC = 32              # ends one
-    ROW_DISCARD = 64           # abandons one; so do RESET and QUIT
-    ROW_PUBLISH = 1024         # its key is a channel, its reply the number of receivers
-    ROW_SHARD = 2048           # a shard channel
-    ROW_SUBSCRIBED = 4096      # allowed in RESP2's subscribe mode
+    ROW_MULTI = 16             # opens a transaction
+    ROW_EXEC = 32              # runs it
+    ROW_DISCARD = 64           # drops it
+    ROW_RESET = 128            # drops it, and everything else that a client has set
+    ROW_QUIT = 256             # ends the connection, in a transaction too
+    ROW_WATCH = 512
+    ROW_UNWATCH = 1024
+    ROW_NO_MULTI = 2048        # not allowed in a transaction
+    ROW_ONE_NODE = 4096        # in a transaction, the only node of a pool may run it
+    ROW_BLOCKS = 8192          # waits at the node: takes a private connection
+    ROW_WAIT = 16384           # waits for replicas: a private connection to every node written to
+    ROW_PUBLISH = 32768        # its key is a channel, its reply the number of receivers
+    ROW_SHARD = 65536          # a shard channel
+    ROW_SUBSCRIBED = 131072    # allowed in RESP2's subscribe mode
+    # Rows that leave the straight road of dispatch: see special() there.
+    ROW_SPECIAL = ROW_MULTI | ROW_EXEC | ROW_DISCARD | ROW_RESET | ROW_WATCH | ROW_UNWATCH | ROW_BLOCKS | ROW_WAIT
 
 cdef enum Begin:               # how a key spec says where to begin
     BEGIN_INDEX = 0            # at a position
@@ -87,6 +97,7 @@ cdef enum Answer:              # LANE_ENGINE rows; the names are in answers.ANSW
     ANSWER_CLIENT_FLAG = 13    # NO-EVICT, NO-TOUCH
     ANSWER_CLIENT_OK = 14      # MAINT_NOTIFICATIONS
     ANSWER_NOT_CLUSTER = 15    # READONLY, READWRITE, ASKING
+    ANSWER_SPECIAL = 16        # answered before, by special() of dispatch.pyx
 
 cdef enum LatencyClass:
     CLASS_READ = 0
@@ -121,10 +132,13 @@ cdef enum ErrorKind:           # rows of errors.ENGINE_ERRORS, in this order
     ERROR_BACKLOG = 13
     ERROR_MAX_CLIENTS = 14
     ERROR_BUSY = 15
-    ERROR_RESERVED = 16        # a blocking form of a command: later
-    ERROR_NOT_QUEUED = 17      # behind a MULTI that was refused
-    ERROR_SUBSCRIBED = 18      # in RESP2's subscribe mode few commands are allowed
-    ERROR_KINDS = 19
+    ERROR_BLOCKED = 16         # as many wait at the node as may
+    ERROR_WATCHED = 17         # as many hold a WATCH there as may
+    ERROR_IN_MULTI = 18        # not in a transaction
+    ERROR_WATCH_NODE = 19      # not on the node of the watched keys
+    ERROR_TRANSACTION = 20     # a transaction that is too large
+    ERROR_SUBSCRIBED = 21      # not in RESP2's subscribe mode
+    ERROR_KINDS = 22
 
 cdef enum ErrorField:
     FIELD_NONE = 0

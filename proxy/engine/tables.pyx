@@ -13,10 +13,11 @@ from proxy.engine.lookup cimport Table, lookup_add, lookup_new
 from proxy.engine.types cimport (
     ANSWER_AUTH, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK,
     ANSWER_CLIENT_SETINFO, ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_HELLO, ANSWER_NOT_CLUSTER, ANSWER_PING,
-    ANSWER_QUIT, ANSWER_RESET, ANSWER_SELECT, ANSWER_TIME, BEGIN_INDEX, BEGIN_KEYWORD, BEGIN_OPTION, CLASS_LOCAL,
+    ANSWER_QUIT, ANSWER_RESET, ANSWER_SELECT, ANSWER_SPECIAL, ANSWER_TIME, BEGIN_INDEX, BEGIN_KEYWORD, BEGIN_OPTION, CLASS_LOCAL,
     CLASS_READ, CLASS_SPLIT, CLASS_WRITE, ERROR_KINDS, FIELDS, NAME_ROOM, OPTIONS, PIECES, ROW_BARRIER,
-    ROW_BEFORE_AUTH, ROW_CONTAINER, ROW_DISCARD, ROW_EXEC, ROW_MULTI, ROW_PUBLISH, ROW_SHARD,
-    ROW_SUBSCRIBED, ROW_WRITE, SPECS, Core, KeySpec, Row, RowStats, Template,
+    ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER, ROW_DISCARD, ROW_EXEC, ROW_MULTI, ROW_NO_MULTI, ROW_ONE_NODE,
+    ROW_PUBLISH, ROW_QUIT, ROW_RESET, ROW_SHARD, ROW_SUBSCRIBED, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SPECS,
+    Core, KeySpec, Row, RowStats, Template,
 )
 
 from proxy.commands import COMMANDS, Lane, refusal
@@ -29,11 +30,14 @@ ANSWERS = {
     "client|setname": ANSWER_CLIENT_SETNAME, "client|getname": ANSWER_CLIENT_GETNAME,
     "client|setinfo": ANSWER_CLIENT_SETINFO, "client|no-evict": ANSWER_CLIENT_FLAG,
     "client|no-touch": ANSWER_CLIENT_FLAG, "client|maint_notifications": ANSWER_CLIENT_OK,
+    "multi": ANSWER_SPECIAL, "exec": ANSWER_SPECIAL, "discard": ANSWER_SPECIAL, "watch": ANSWER_SPECIAL,
+    "unwatch": ANSWER_SPECIAL, "wait": ANSWER_SPECIAL,
     "readonly": ANSWER_NOT_CLUSTER, "readwrite": ANSWER_NOT_CLUSTER, "asking": ANSWER_NOT_CLUSTER,
 }
 BARRIERS = {"reset", "hello", "auth", "select"}
-TRANSACTION = {
-    "multi": ROW_MULTI, "exec": ROW_EXEC, "discard": ROW_DISCARD, "reset": ROW_DISCARD, "quit": ROW_DISCARD,
+SPECIAL = {
+    "multi": ROW_MULTI, "exec": ROW_EXEC | ROW_WRITE, "discard": ROW_DISCARD, "reset": ROW_RESET, "quit": ROW_QUIT,
+    "watch": ROW_WATCH, "unwatch": ROW_UNWATCH, "wait": ROW_WAIT,
 }
 BEFORE_AUTH = {"auth", "hello", "quit", "reset"}
 SUBSCRIBED = {
@@ -91,7 +95,13 @@ cdef fill_row(list kept, Row* row, command):
         row.flags |= ROW_WRITE
     if command.name in BEFORE_AUTH:
         row.flags |= ROW_BEFORE_AUTH
-    row.flags |= TRANSACTION.get(command.name, 0)
+    row.flags |= SPECIAL.get(command.name, 0)
+    if "no_multi" in command.flags:
+        row.flags |= ROW_NO_MULTI
+    if command.blocking:
+        row.flags |= ROW_BLOCKS
+    if command.one_node:
+        row.flags |= ROW_ONE_NODE
     if command.name in SUBSCRIBED:
         row.flags |= ROW_SUBSCRIBED
     if command.publishes:

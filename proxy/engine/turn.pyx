@@ -9,6 +9,7 @@ from proxy.engine.accept cimport accept_clients, inbox_take
 from proxy.engine.client cimport client_close, client_flush, client_gone, client_readable, client_resume, clients_admit
 from proxy.engine.connection cimport client_release, conn_established, conn_flush, conn_tick
 from proxy.engine.orders cimport drain_step, orders_take
+from proxy.engine.private cimport private_settle, privates_bury, privates_tick
 from proxy.engine.replies cimport conn_readable
 from proxy.engine.slots cimport client_ready
 from proxy.engine.types cimport (
@@ -85,6 +86,8 @@ cdef inline void conn_event(Core* core, Conn* conn, unsigned int events) noexcep
         return
     if events & (EPOLLIN | EPOLLERR | EPOLLHUP):
         conn_readable(core, conn)
+        if conn.private:
+            private_settle(core, conn)
     if events & EPOLLOUT and conn.handle.fd >= 0:
         conn_flush(core, conn)
 
@@ -167,6 +170,8 @@ cdef void turn_end(Core* core) noexcept nogil:
     if core.now_us - core.tick_us >= TICK_US:
         tick(core)
     bury(core)
+    if core.lost_privates != NULL:
+        privates_bury(core)
     if core.posted:
         core.posted = 0
         wake(core.event_fd)
@@ -208,6 +213,8 @@ cdef void tick(Core* core) noexcept nogil:
                 conn_tick(core, conn)
                 if conn.head != conn.tail or conn.state == CONN_CONNECTING:
                     core.busy = 1
+            if pool.nodes[node_index].privates != NULL:
+                privates_tick(core, &pool.nodes[node_index])
     if core.chunks.total > core.peak:
         core.peak = core.chunks.total
     if core.now_us - core.trim_us >= TRIM_US:

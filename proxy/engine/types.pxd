@@ -66,13 +66,15 @@ cdef enum ClientFlag:
     CLIENT_STUCK = 128         # the kernel takes no more bytes: waits for EPOLLOUT
     CLIENT_NO_EVICT = 256
     CLIENT_NO_TOUCH = 512
-    CLIENT_REFUSED_MULTI = 1024    # until EXEC or DISCARD nothing is executed
+    CLIENT_MULTI = 1024        # commands are queued: client.transaction
     CLIENT_KNOWN = 2048        # the control plane names it: told with EVENT_GONE when it leaves, ends with ORDER_RELEASE
     CLIENT_SUBSCRIBER = 4096   # in subscribe mode: with RESP2 few commands are allowed
+    CLIENT_BLOCKED = 16384     # waits at a node, on a private connection
+    CLIENT_WATCHING = 32768    # holds a WATCH: reads are answered by the key's own node and by nothing else
     CLIENT_UNTOLD = 8192       # left, and EVENT_GONE did not fit the box yet
-    CLIENT_BURIED = 16384      # in core.graveyard
+    CLIENT_BURIED = 65536      # in core.graveyard
     # Clients whose requests leave the straight road of dispatch: see special() there.
-    CLIENT_SPECIAL = CLIENT_REFUSED_MULTI | CLIENT_SUBSCRIBER
+    CLIENT_SPECIAL = CLIENT_MULTI | CLIENT_SUBSCRIBER
 
 cdef struct Client:
     Handle handle              # must be first
@@ -98,6 +100,10 @@ cdef struct Client:
     uint32_t held_count
     size_t held_bytes
     uint32_t reply_mean        # bytes of a reply, smoothed over the last few; 0: none came yet
+    Transaction* transaction   # between MULTI and EXEC, else NULL
+    Conn* privates             # private connections that it holds
+    Conn* watch                # the one of them with its WATCH; NULL while CLIENT_WATCHING: it was lost
+    uint64_t wrote             # nodes that it sent a write, by the low six bits of their index
     Output output
     Input input
     size_t need                # bytes of the incomplete request, as far as known
@@ -114,8 +120,12 @@ cdef struct Client:
     uint8_t deferred           # turns that its replies have waited for more of them
     uint64_t slow_us           # a subscriber: since when its unread output is above pubsub_soft; 0: it is not
 
+cdef enum MergeKind:           # of a Merge, beside Lane
+    MERGE_EXEC = 100           # elements of EXEC's array, in the order of queueing
+    MERGE_LEAST = 101          # the least integer
+
 cdef struct Merge:             # a split command: one part a node
-    uint8_t lane
+    uint8_t lane               # Lane or MergeKind
     uint8_t nil_on_error       # partial_mget: nil
     uint32_t parts
     uint32_t waiting           # parts not answered
@@ -125,6 +135,26 @@ cdef struct Merge:             # a split command: one part a node
     Chunk** replies            # by part; NULL: not here, or not needed
     Chunk* error               # the first error reply
     uint16_t* part_of          # by key
+
+
+cdef enum:
+    PLACE_LOCAL = 0xFFFF       # of a queued command that the proxy answers by itself
+
+cdef struct Block:             # what one node gets of a transaction
+    Node* node
+    Output bytes               # MULTI and the queued commands
+    uint32_t commands
+
+cdef struct Transaction:       # what a client has queued
+    Block* blocks
+    uint32_t block_count
+    uint32_t queued
+    uint32_t room              # of `places`
+    uint32_t locals
+    uint16_t* places           # by queued command: its block, or PLACE_LOCAL
+    Output local               # the replies of commands that the proxy answers by itself
+    size_t bytes               # of all that is queued; charged to core.input_reserved
+    uint8_t broken             # something was refused: EXEC runs nothing
 
 
 # -- nodes --------------------------------------------------------------------------------------------------------
@@ -146,12 +176,13 @@ cdef enum GreetingStep:
     STEP_RUN = 5               # INFO server: run_id
     STEP_KILL = 6
 
-cdef struct Pending:           # one request on its way; 32 bytes
+cdef struct Pending:           # one request on its way, or one transaction; 32 bytes
     Client* client             # NULL: a tombstone
     uint32_t slot
     uint32_t part              # of a Merge
     uint32_t start             # low 32 bits of the clock (us) when it was queued
     uint32_t size              # bytes
+    uint32_t skip              # replies before the one that answers: those to MULTI and to what it queues
     uint16_t row
 
 cdef struct Conn:
@@ -160,6 +191,16 @@ cdef struct Conn:
     uint8_t protocol
     uint8_t database
     uint8_t bulk               # carries large requests only
+    uint8_t private            # serves one client at a time, and is none of node.conns
+    uint8_t blocking           # private: its client waits, without a deadline
+    uint8_t watching           # private: its client's WATCH is on it
+    uint8_t released           # private: the node was asked to end the wait
+    Client* owner              # private: who holds it; NULL: spare
+    Conn* next_owned           # in client.privates
+    Conn* next_private         # in node.privates
+    Conn* last_private
+    Conn* next_spare           # in node.spares
+    Conn* next_lost            # in core.lost_privates
     uint8_t state              # ConnState
     uint8_t untold             # the control plane does not know yet that it is lost: its mailbox was full
     uint8_t refusing           # requests are refused until it is open again
@@ -205,6 +246,10 @@ cdef struct Node:
     int64_t ghosts[GHOSTS]     # ids of lost connections whose requests may still be executed; killed before new ones
     char ghost_run[41]         # run_id of the node that knew them
     Conn* conns[CONNS]
+    Conn* privates             # all private connections
+    Conn* spares               # those that nobody holds
+    uint32_t* blocked          # clients that wait here, of all engines; atomic
+    uint32_t* watching         # clients that hold a WATCH here; atomic
     uint64_t requests
     uint64_t errors            # error replies
     uint64_t timeouts
@@ -227,6 +272,8 @@ cdef struct PoolLimits:
     uint64_t max_bulk          # bytes of one argument
     uint32_t timeout_us        # 0: none
     uint32_t connect_timeout_us
+    uint32_t most_blocked      # clients that wait at one node
+    uint32_t most_watching     # clients that hold a WATCH at one node
     uint32_t most_tombstones
     uint32_t tombstone_us      # age of the oldest tombstone that ends a connection
 
@@ -262,6 +309,7 @@ cdef struct Pool:
     uint8_t* live              # by node: 0 when ejected and auto_eject
     uint8_t auto_eject
     uint8_t nil_on_error
+    uint8_t split_transactions # a transaction may have a block for each of several nodes
     uint8_t unix_socket
     uint8_t database           # where its clients start
     uint32_t clients
@@ -305,6 +353,9 @@ cdef struct Counters:
     uint64_t query_closed
     uint64_t events_dropped
     uint64_t reconnects
+    uint64_t transactions
+    uint64_t blocked           # requests that waited at a node
+    uint64_t lost_pops         # replies to blocked clients that had left
     uint64_t pushes            # messages given to clients
     uint64_t pubsub_closed     # subscribers closed at a limit of their own
     uint64_t latency[4][BUCKETS]
@@ -314,6 +365,7 @@ cdef struct Peers:             # shared by the engines of one process
     int* inbox                 # write ends of the pipes
     uint32_t* clients          # connected clients by engine; atomics
     uint64_t* ids              # next client id; atomic
+    uint32_t* held             # two a node, pool after pool: clients that wait there, clients that watch there; atomics
 
 cdef struct Core:
     Poll poll
@@ -356,6 +408,7 @@ cdef struct Core:
     Client* privileged         # the one that may exceed input_limit
     uint64_t privileged_us     # when it was admitted, or last sent something
     Conn* touched
+    Conn* lost_privates        # private connections to be freed when nothing names them any more
     Client* graveyard          # closed in this turn: freed at its end, when no list or event can name them
     KeyRef* keys
     size_t key_room

@@ -149,8 +149,6 @@ def test_ids_are_counted_and_time_is_now():
     ([b"CLIENT", b"SETINFO", b"OTHER", b"x"], b"-ERR Unrecognized option 'OTHER'\r\n"),
     ([b"CLIENT", b"SETINFO", b"a\r\nb", b"x"], b"-ERR Unrecognized option 'a  b'\r\n"),
     ([b"CLIENT", b"NO-TOUCH", b"on"], b"+OK\r\n"),
-    ([b"XREAD", b"BLOCK", b"0", b"STREAMS", b"a", b"0"],
-     b"-ERR 'xread' with this option is not supported yet: it needs blocking commands\r\n"),
 ])
 def test_what_redis_7_0_does_not_know(words, reply):
     assert ours([words]) == reply
