@@ -67,11 +67,11 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
         drained = [trio.Event() for _ in engines.engines]
         stop, stop_now = trio.Event(), trio.Event()
         async with trio.open_nursery() as nursery:
-            nodes = Nodes(settings, engines.engines, nursery)
             kept = Kept(engines)
             pubsub = PubSub(settings, engines, kept)
-            clients = Clients(settings, engines)
-            snapshot = Snapshot(settings, engines, nodes)
+            nodes = Nodes(settings, engines.engines, nursery, pubsub.live)
+            clients = Clients(settings, engines, pubsub.counts)
+            snapshot = Snapshot(settings, engines, nodes, pubsub.totals)
             requests = Requests(engines, snapshot, clients, pubsub.handlers)
 
             def on_event(engine: int, event: Event) -> None:

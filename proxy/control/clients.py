@@ -7,6 +7,7 @@ it, so a thousand callers cost two lists; a list that began earlier would miss c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -35,7 +36,12 @@ class _Part:
 class Clients:
     """The clients of all engines."""
 
-    def __init__(self, settings: Settings, engines: Engines) -> None:
+    def __init__(
+        self, settings: Settings, engines: Engines,
+        subscriptions: Callable[[int], tuple[int, int, int]] = lambda number: (0, 0, 0),
+    ) -> None:  # fmt: skip
+        """`subscriptions`: how many channels, patterns and shard channels the client of an id is subscribed to."""
+        self._subscriptions = subscriptions
         self._settings = settings
         self._engines = engines
         self._parts: dict[int, _Part] = {}
@@ -131,6 +137,7 @@ class Clients:
         local = self._engines.ports[int(pool)]
         unix = bool(self._settings.pools[int(pool)].listen.path)
         host = f"[{address}]" if ":" in address else address
+        channels, patterns, shards = self._subscriptions(int(id_))
         return ClientRecord(
             id=int(id_),
             address=f"{local}:0" if unix else f"{host}:{port}",
@@ -141,6 +148,9 @@ class Clients:
             idle=float(idle),
             database=int(database),
             protocol=int(protocol),
+            subscriptions=channels,
+            pattern_subscriptions=patterns,
+            shard_subscriptions=shards,
             no_evict=no_evict == "1",
             no_touch=no_touch == "1",
             closing=closing == "1",

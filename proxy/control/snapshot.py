@@ -11,7 +11,7 @@ import resource
 import secrets
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -38,7 +38,12 @@ def _version() -> str:
 class Snapshot:
     """Takes `Statistics` from what the engines, the node tasks and the process know."""
 
-    def __init__(self, settings: Settings, engines: Engines, nodes: Nodes) -> None:
+    def __init__(
+        self, settings: Settings, engines: Engines, nodes: Nodes,
+        subscriptions: Callable[[], tuple[int, int, int, int]] = lambda: (0, 0, 0, 0),
+    ) -> None:  # fmt: skip
+        """`subscriptions`: subscribed clients, and different channels, patterns and shard channels."""
+        self._subscriptions = subscriptions
         self._settings = settings
         self._engines = engines
         self._nodes = nodes
@@ -77,6 +82,7 @@ class Snapshot:
             for code, made in engine.error_stats().items():
                 if made:
                     errors[ERRORS[code].text.partition(" ")[0]] += made
+        subscribers, channels, patterns, shard_channels = self._subscriptions()
         return Statistics(
             version=self._version,
             process_id=os.getpid(),
@@ -86,6 +92,13 @@ class Snapshot:
             config_file=self._settings.file,
             engines=len(engines),
             clients=counters["clients"],
+            pubsub_clients=subscribers,
+            pubsub_channels=channels,
+            pubsub_patterns=patterns,
+            pubsub_shard_channels=shard_channels,
+            pushes=counters["pushes"],
+            output_closed=counters["output_closed"] + counters["pubsub_closed"],
+            pubsub_closed=counters["pubsub_closed"],
             max_clients=sum(map(_most_clients, self._settings.pools)),
             connections_accepted=counters["accepted"],
             connections_rejected=counters["rejected_clients"],

@@ -67,6 +67,7 @@ class NodeFeed:
         self._wanted: dict[Key, Wanted] = {}
         self._expected: deque[Wanted | trio.Event] = deque()  # answers to come; events: of what is dropped, and PING
         self._caught_up = Wanted((Kind.CHANNEL, b""))  # expected behind all that a new connection subscribes to first
+        self._fence: trio.Event | None = None  # a PING that is not sent yet
         self._connected = False
         self._out: list[bytes] = []
         self._write = trio.Event()
@@ -100,6 +101,17 @@ class NodeFeed:
         """Does the node count us for this subscription now?"""
         wanted = self._wanted.get(key)
         return wanted is not None and wanted.confirmed
+
+    def fence(self) -> trio.Event | None:
+        """Set when everything that was published at the node before now has been delivered; None: that is lost.
+
+        A PING, which those share who ask before it is sent: a crowd that subscribes costs one a round trip.
+        """
+        if self._connected and self._fence is None:
+            self._fence = trio.Event()
+            self._expected.append(self._fence)
+            self._send(b"PING")
+        return self._fence
 
     def _subscribe(self, wanted: Wanted) -> None:
         if self._connected:
@@ -150,6 +162,7 @@ class NodeFeed:
                 expected.set()
         self._expected.clear()
         self._out.clear()
+        self._fence = None
         self._complete(False)
 
     def _complete(self, complete: bool) -> None:
@@ -200,6 +213,7 @@ class NodeFeed:
             await self._wake()
             data = b"".join(self._out)
             self._out.clear()
+            self._fence = None
             if data:
                 await stream.send_all(data)
 

@@ -2,8 +2,8 @@
 
 PUBLISH is not here: it is a command for the node of its channel, in the fast lane. Nor are messages: see
 subscriptions.py. A subscription is confirmed to a client when the node has confirmed it, so what is published after
-that is received; what was subscribed to before, by whichever client, is confirmed at once. Likewise the end of one:
-what is published after it is not counted for this client.
+that is received, and what was published before is not. Likewise the end of one: what was published before the client
+asked for it is received, and for what is published after the confirmation the client is not counted.
 """
 
 from __future__ import annotations
@@ -70,6 +70,15 @@ class PubSub:
         client = self._kept.get(number)
         return (0, 0, 0) if client is None else self.pools[client.pool].registry.counts(client)
 
+    def totals(self) -> tuple[int, int, int, int]:
+        """Clients with subscriptions; different channels, patterns and shard channels, pool by pool."""
+        channels, patterns, shards = map(sum, zip(*(pool.registry.totals for pool in self.pools), strict=True))
+        return sum(len(pool.registry) for pool in self.pools), channels, patterns, shards
+
+    def live(self, pool: int, live: bytes) -> None:
+        """Nodes were ejected or readmitted: channels follow what is published to them."""
+        self.pools[pool].live(live)
+
     def _forget(self, client: KeptClient) -> None:
         self.pools[client.pool].forget(client)
 
@@ -96,6 +105,9 @@ class PubSub:
         names = request.args[1:]
         if not names and client is not None:
             names = pool.registry.names(kind, client)
+        if client is not None:
+            with trio.move_on_after(LEAVE_TIMEOUT):
+                await pool.caught_up([(kind, name) for name in names])
         said = []
         left: list[trio.Event] = []
         for name in names:
@@ -111,9 +123,13 @@ class PubSub:
     async def _reset(self, request: Request) -> Answer:
         """RESET of a kept client; of others the engine takes care."""
         client = self._kept.get(request.client_id)
-        left = [] if client is None else self.pools[client.pool].forget(client)
-        self._kept.reset(request.client_id)
-        await _all(left)
+        if client is not None:
+            pool = self.pools[client.pool]
+            with trio.move_on_after(LEAVE_TIMEOUT):
+                await pool.caught_up(pool.registry.of(client))
+            left = pool.forget(client)
+            self._kept.reset(client.id)
+            await _all(left)
         return Answer(b"+RESET\r\n", subscriber=False, reset=True)
 
     def _said(self, request: Request, kind: Kind, name: bytes | None, client: KeptClient | None) -> bytes:

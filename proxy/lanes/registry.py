@@ -10,8 +10,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from proxy.lanes.kept import KeptClient
+if TYPE_CHECKING:
+    from proxy.lanes.kept import KeptClient
 
 __all__ = ["Audience", "Key", "Kind", "Registry"]
 
@@ -67,6 +69,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._audiences: dict[Key, Audience] = {}
+        self.totals = [0, 0, 0]  #: different subscriptions, by kind
         self._names: dict[KeptClient, tuple[dict[bytes, None], ...]] = {}  # by kind, in the order of subscribing
 
     def __len__(self) -> int:
@@ -83,6 +86,7 @@ class Registry:
         audience = self._audiences.get(key)
         if audience is None:
             audience = self._audiences[key] = Audience(key)
+            self.totals[kind] += 1
         audience.add(client)
         return True
 
@@ -100,8 +104,8 @@ class Registry:
 
     def forget(self, client: KeptClient) -> list[Key]:
         """Unsubscribe from everything; from what."""
-        names = self._names.pop(client, ({}, {}, {}))
-        left = [(kind, name) for kind in Kind for name in names[kind]]
+        left = self.of(client)
+        self._names.pop(client, None)
         for key in left:
             self._leave(key, client)
         return left
@@ -111,6 +115,7 @@ class Registry:
         audience.remove(client)
         if not audience.size:
             del self._audiences[key]
+            self.totals[key[0]] -= 1
 
     # -- what is asked --------------------------------------------------------------------------------------------
 
@@ -130,6 +135,10 @@ class Registry:
     def names(self, kind: Kind, client: KeptClient) -> list[bytes]:
         """What one client is subscribed to, oldest first."""
         return list(self._names.get(client, ({}, {}, {}))[kind])
+
+    def of(self, client: KeptClient) -> list[Key]:
+        """All that one client is subscribed to."""
+        return [(kind, name) for kind in Kind for name in self.names(kind, client)]
 
     def counts(self, client: KeptClient) -> tuple[int, int, int]:
         """How many subscriptions one client has, by kind."""

@@ -92,6 +92,8 @@ class Subscriptions:
     async def hold(self, keys: Sequence[Key], command: str) -> None:
         """Have the nodes' word for every subscription; `add` and `settle` have to follow in the same step.
 
+        What was published before that has been delivered by then, so nobody receives it who came later.
+
         Raises:
             ReplyError: a node cannot be reached, within the pool's timeout; nothing has changed.
             RefusedError: a node refuses; nothing has changed.
@@ -99,14 +101,26 @@ class Subscriptions:
         self._claims.update(keys)
         try:
             with trio.move_on_after(math.inf if self._pool.timeout is None else self._pool.timeout):
+                known = {feed for key in keys for feed in self._feeds(key) if feed.has(key)}
+                fences = [feed.fence() for feed in known]
                 for everywhere in [self._want(key) for key in keys]:
                     for feed, wanted in everywhere:
                         await self._answered(feed, wanted, everywhere)
+                await self._passed(fences)
                 return
             raise self._unreachable(keys, command)
         except BaseException:
             self.settle(keys)
             raise
+
+    async def _passed(self, fences: Iterable[trio.Event | None]) -> None:
+        for fence in fences:
+            if fence is not None:
+                await fence.wait()
+
+    def _feeds(self, key: Key) -> list[NodeFeed]:
+        """Of the nodes that have a subscription, or are to have it."""
+        return [self.feeds[node] for node in self._at.get(key, ())]
 
     def _want(self, key: Key) -> list[tuple[NodeFeed, Wanted]]:
         if key not in self._at:
@@ -123,9 +137,7 @@ class Subscriptions:
             await wanted.answered.wait()
 
     def _unreachable(self, keys: Sequence[Key], command: str) -> ReplyError:
-        missing = [
-            feed for key in keys for feed in map(self.feeds.__getitem__, self._at.get(key, ())) if not feed.has(key)
-        ]
+        missing = [feed for key in keys for feed in self._feeds(key) if not feed.has(key)]
         feed = next((feed for feed in missing if feed.down), missing[0] if missing else self.feeds[0])
         return ReplyError(
             "node_down", node=feed.name, address=feed.address, pool=self._pool.name, command=command,
@@ -136,6 +148,10 @@ class Subscriptions:
         """The client receives what is published from now on."""
         if self.registry.add(key, client) and self.registry.size(key) > 1:
             self._post(key)
+
+    async def caught_up(self, keys: Iterable[Key]) -> None:
+        """Wait until what was published so far has been delivered to those who are subscribed."""
+        await self._passed([feed.fence() for feed in {feed for key in keys for feed in self._feeds(key)}])
 
     def remove(self, key: Key, client: KeptClient) -> list[trio.Event]:
         """The client receives no more of it; set when the nodes do not count it any more."""
