@@ -24,6 +24,7 @@ from proxy.lanes.databases import Databases
 from proxy.lanes.kept import Kept
 from proxy.lanes.links import Links
 from proxy.lanes.monitor import Monitor
+from proxy.lanes.pubsub import PubSub
 from proxy.lanes.scripts import Scripts
 from proxy.settings import Settings
 
@@ -72,15 +73,18 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
         drained = [trio.Event() for _ in engines.engines]
         stop, stop_now = trio.Event(), trio.Event()
         async with trio.open_nursery() as nursery:
-            nodes = Nodes(settings, engines.engines, nursery)
-            clients = Clients(settings, engines)
+            kept = Kept(engines)
+            pubsub = PubSub(settings, engines, kept)
+            nodes = Nodes(settings, engines.engines, nursery, pubsub.live)
+            clients = Clients(settings, engines, pubsub.counts)
             links = Links(settings, nursery, nodes.ejected, engines.kill_ghost)
             databases = Databases(links)
-            snapshot = Snapshot(settings, engines, nodes, databases.known)
+            snapshot = Snapshot(settings, engines, nodes, databases.known, pubsub.totals)
             administration = Administration(engines, clients, snapshot)
-            kept = Kept(engines)
             monitor = Monitor(settings, engines, clients, kept)
-            lanes = {**administration.handlers(), **handlers(links, Scripts(engines)), **monitor.handlers()}
+            lanes = {
+                **administration.handlers(), **handlers(links, Scripts(engines)), **pubsub.handlers, **monitor.handlers()
+            }
             requests = Requests(engines, snapshot, clients, lanes, before={"info": databases.before_info})
 
             def on_event(engine: int, event: Event) -> None:
@@ -107,6 +111,7 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             nursery.start_soon(requests.run)
             nursery.start_soon(kept.run)
             nursery.start_soon(monitor.run)
+            nursery.start_soon(pubsub.run)
             # Names that take long to look up must not keep a signal waiting.
             await _until(stop, nodes.start)
             if not stop.is_set():

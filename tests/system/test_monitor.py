@@ -108,3 +108,31 @@ def test_redis_py_reads_it(proxy):
                 break
         assert command["db"] == 2 and command["client_type"] == "tcp" and command["client_address"] == "127.0.0.1"
         assert command["command"] == 'SET key a "b"'
+
+
+def test_reset_ends_it(proxy):
+    with proxy.link() as watcher, proxy.link() as client:
+        assert watcher("MONITOR") == b"OK"
+        client("SET", "a", 1)
+        assert seen(watcher)[2] == b'"SET" "a" "1"'
+        watcher.send(["RESET"])
+        replies = {watcher.reply()}
+        while b"RESET" not in replies:
+            replies.add(watcher.reply())
+        until(lambda: proxy("CLIENT", "LIST").count(b" flags=O ") == 0, "it monitors no more")
+        client("SET", "a", 2)
+        assert watcher("PING") == b"PONG"
+        assert watcher("MONITOR") == b"OK"
+        client("SET", "a", 3)
+        assert seen(watcher)[2] == b'"SET" "a" "3"'
+
+
+def test_a_monitor_may_subscribe_too(proxy):
+    with proxy.link(3) as watcher, proxy.link() as client:
+        pushed = []
+        assert watcher("MONITOR") == b"OK"
+        watcher.send(["SUBSCRIBE", "news"])
+        until(lambda: client("PUBLISH", "news", "x") == 1, "it is subscribed")
+        while not any(b'"PUBLISH" "news" "x"' in line for line in pushed if isinstance(line, bytes)):
+            pushed.append(watcher.reply())
+        assert re.search(rb"flags=OP? .*sub=1 ", proxy("CLIENT", "LIST"))

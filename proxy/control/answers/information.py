@@ -146,6 +146,9 @@ def _stats(context: AnswerContext) -> Lines:
     yield "instantaneous_output_kbps", f"{now.bytes_out_per_second / 1024:.2f}"
     yield "total_reads_processed", now.reads
     yield "total_writes_processed", now.writes
+    yield "pubsub_messages_pushed", now.pushes
+    yield "client_output_buffer_limit_disconnections", now.output_closed
+    yield "pubsub_output_limit_disconnections", now.pubsub_closed
     yield "total_error_replies", sum(now.errors.values())
     yield "keyspace_hits", now.copy_hits
     yield "keyspace_misses", now.copy_misses
