@@ -23,7 +23,7 @@ from proxy.engine.scripts cimport scripts_forget, scripts_learn
 from proxy.engine.slots cimport client_ready, client_unread, slot_fill
 from proxy.engine.types cimport (
     CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_MULTI, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_PARKED,
-    CLIENT_PAUSED, CLIENT_STUCK, CLIENT_SUBSCRIBER, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD,
+    CLIENT_PAUSED, CLIENT_SILENT, CLIENT_STUCK, CLIENT_SUBSCRIBER, CLIENT_TRACKING, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD,
     EVENT_DRAINED, EVENT_LISTED, LIMIT_BULK, LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, LISTENER, ORDER_ADMIT,
     ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_KILL,
     ORDER_LEARN, ORDER_LIST, ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY,
@@ -99,10 +99,15 @@ cdef void orders_take(Core* core) noexcept nogil:
 cdef void deliver(Core* core, Order* order) noexcept nogil:
     """The control plane's answer to a request."""
     cdef Client* client = order.client
+    cdef uint32_t silent
     if client.handle.kind != DEAD:
         if order.flag & REPLY_RESET:
             client_reset(client)
+        # To a client that wants no replies a confirmed subscription is none: it is said, as messages will be.
+        silent = client.flags & CLIENT_SILENT if order.flag & REPLY_SUBSCRIBER else 0
+        client.flags &= ~silent
         slot_fill(core, client, order.slot, order.data, order.length)
+        client.flags |= silent
         if order.flag & REPLY_CLOSE:
             client.flags |= CLIENT_CLOSING
         if order.flag & REPLY_SUBSCRIBER:
@@ -314,12 +319,12 @@ cdef void list_waits(Client* client, char* text, size_t room) noexcept nogil:
 cdef void list_letters(Client* client, char* letters) noexcept nogil:
     """The client's flags as CLIENT LIST abbreviates them, in at most 15 bytes and a zero."""
     cdef int used = 0
-    cdef const char* names = b"PxbceT"
-    cdef uint32_t[6] flags = [
-        CLIENT_SUBSCRIBER, CLIENT_MULTI, CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_NO_EVICT, CLIENT_NO_TOUCH,
+    cdef const char* names = b"PxbtceT"
+    cdef uint32_t[7] flags = [
+        CLIENT_SUBSCRIBER, CLIENT_MULTI, CLIENT_BLOCKED, CLIENT_TRACKING, CLIENT_CLOSING, CLIENT_NO_EVICT, CLIENT_NO_TOUCH,
     ]
     cdef int index
-    for index in range(6):
+    for index in range(7):
         if client.flags & flags[index]:
             letters[used] = names[index]
             used += 1
