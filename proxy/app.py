@@ -13,6 +13,7 @@ from contextlib import suppress
 
 import trio
 
+from proxy.control.access import Access
 from proxy.control.clients import Clients
 from proxy.control.engines import Engines, Event, EventKind
 from proxy.control.nodes import Nodes
@@ -68,7 +69,8 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             nodes = Nodes(settings, engines.engines, nursery)
             clients = Clients(settings, engines)
             snapshot = Snapshot(settings, engines, nodes)
-            requests = Requests(engines, snapshot, clients)
+            access = Access(settings, engines, clients)
+            requests = Requests(engines, snapshot, clients, access)
 
             def on_event(engine: int, event: Event) -> None:
                 kind, pool, node, code, _, _, tag, data = event
@@ -81,6 +83,8 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
                     nodes.failed(engine, pool, node, code, lost, data.decode("latin-1"))
                 elif kind == EventKind.OPEN:
                     nodes.opened(engine, pool, node)
+                elif kind == EventKind.DENIED:
+                    access.denied(engine, event)
                 elif kind == EventKind.DRAINED:
                     drained[engine].set()
 
@@ -88,6 +92,7 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             nursery.start_soon(engines.run, on_event)
             nursery.start_soon(snapshot.sample)
             nursery.start_soon(requests.run)
+            nursery.start_soon(access.run)
             # Names that take long to look up must not keep a signal waiting.
             await _until(stop, nodes.start)
             if not stop.is_set():

@@ -12,7 +12,9 @@ from typing import Any
 from msgspec import UNSET
 from yaml.nodes import MappingNode, Node, SequenceNode
 
+from proxy.acl import DEFAULT
 from proxy.address import Listen, Server, make_server, parse_server, parse_weight
+from proxy.config_users import read_acl_file, read_users
 from proxy.config_walk import Walk, join, shape
 from proxy.options import GROUPS, OPTIONS, Option
 from proxy.placement import pointless
@@ -80,7 +82,14 @@ class PoolReader:
     def option(self, option: Option, node: Node, path: str) -> None:
         """One key and its value."""
         self.nodes[option.key] = node
-        value = self.servers(node, path) if option.kind == "servers" else self.walk.scalar(option, node, path)
+        if option.kind == "servers":
+            value = self.servers(node, path)
+        elif option.kind == "users":
+            value = read_users(self.walk, node, path)
+        elif option.kind == "acl_file":
+            value = read_acl_file(self.walk, node, path)
+        else:
+            value = self.walk.scalar(option, node, path)
         if value is UNSET:
             return
         if value == Secret(MASK):
@@ -176,6 +185,12 @@ class PoolReader:
             harm(
                 self.node("hash"), f"{self.path}.hash",
                 f"crc32 has 15 bits and ketama's ring 32, so one node would hold nearly every key; {advice}",
+            )  # fmt: skip
+        if pool.password is not None and any(user.name == DEFAULT for user in pool.users):
+            culprit = self.spelled["users"]
+            self.walk.problem(
+                self.node(culprit), f"{self.path}.{culprit}",
+                f"has a user called {DEFAULT}, whose password is given by {self.spelled['password']}, too; keep one",
             )  # fmt: skip
         if pool.servers:
             self.check_ring(pool, harm)

@@ -88,6 +88,14 @@ _ROWS = (
     ErrorRow("client_option", "ERR Unrecognized option '{option}'", "syntax"),
     ErrorRow("client_type", "ERR Unknown client type '{type}'", "syntax"),
     ErrorRow("client_id", "ERR Invalid client ID", "syntax"),
+    ErrorRow("subcommand_arity",
+             "ERR unknown subcommand or wrong number of arguments for '{option}'. Try {command} HELP.", "syntax"),
+    ErrorRow("acl_category", "ERR Unknown category '{option}'", "syntax"),
+    ErrorRow("acl_user", "ERR User '{option}' not found", "syntax"),
+    ErrorRow("acl_command", "ERR Command '{option}' not found", "syntax"),
+    ErrorRow("acl_bits",
+             "ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to "
+             "{limit}", "syntax"),
     ErrorRow("keys_invalid", "ERR Invalid arguments specified for command", "syntax"),
     ErrorRow("keys_none", "ERR The command has no key arguments", "syntax"),
     ErrorRow("keys_unknown_command", "ERR Invalid command specified", "syntax"),
@@ -115,6 +123,16 @@ _ROWS = (
     ErrorRow("no_password_set",
              "ERR AUTH <password> called without any password configured for the default user. "
              "Are you sure your configuration is correct?", "noauth"),
+    ErrorRow("no_permission_command", "NOPERM this user has no permissions to run the '{command}' command", "noperm"),
+    ErrorRow("no_permission_key",
+             "NOPERM this user has no permissions to access one of the keys used as arguments", "noperm"),
+    ErrorRow("no_permission_channel",
+             "NOPERM this user has no permissions to access one of the channels used as arguments", "noperm"),
+    ErrorRow("no_permission_script",
+             "NOPERM '{command}' runs code at the node, where the rights of this user do not hold; to allow it, set "
+             "scripts: true for the user", "noperm"),
+    ErrorRow("no_permission_sort",
+             "ERR {arguments} option of SORT denied due to insufficient ACL permissions.", "noperm"),
     ErrorRow("protocol_version", "NOPROTO unsupported protocol version", "protocol_version"),
     ErrorRow("protocol_version_number", "ERR Protocol version is not an integer or out of range", "protocol_version"),
     ErrorRow("hello_option", "ERR Syntax error in HELLO option '{option}'", "syntax"),
@@ -203,6 +221,11 @@ ENGINE_ERRORS: tuple[ErrorRow, ...] = tuple(
         "busy",
         "later_option",
         "not_queued",
+        "no_permission_command",
+        "no_permission_key",
+        "no_permission_channel",
+        "no_permission_script",
+        "no_permission_sort",
     )
 )
 

@@ -32,7 +32,7 @@ MOST_LINES = 600
 #: Modules that turn Python objects into structs and back. Everything else of proxy.engine and proxy.wire, and all of
 #: storenode but its loop, runs without the GIL.
 FACADES = {
-    "proxy.engine.engine", "proxy.engine.probe", "proxy.engine.ring", "proxy.engine.tables",
+    "proxy.engine.engine", "proxy.engine.probe", "proxy.engine.ring", "proxy.engine.tables", "proxy.engine.users",
     "proxy.wire.inspect", "storenode.loop",
 }  # fmt: skip
 
@@ -46,9 +46,11 @@ LAYERS = (
     ("proxy.control",),
     ("proxy.config_file", "proxy.config_text"),
     ("proxy.config_pool",),
+    ("proxy.config_users",),
     ("proxy.config_walk",),
     ("proxy.placement",),
     ("proxy.engine",),
+    ("proxy.acl",),
     ("proxy.commands", "proxy.spelling"),
     ("proxy.errors", "proxy.options", "proxy.units"),
     ("proxy.settings",),
@@ -59,12 +61,13 @@ LAYERS = (
 #: The engine, from the loop down: a file imports only from files further down. The `.pxd` of a file may name those that
 #: its inline functions need, and obeys the same order.
 SPINE = (
-    "probe", "engine", "tables", "turn", "orders", "accept", "client", "dispatch", "answers", "keys", "lookup",
-    "replies", "connection", "greeting", "mail", "texts", "slots", "merge", "types", "rows", "ring", "hashes",
+    "probe", "engine", "tables", "users", "turn", "orders", "accept", "client", "dispatch", "answers", "rights", "keys",
+    "lookup", "replies", "connection", "greeting", "mail", "texts", "slots", "merge", "types", "rows", "ring", "sha256",
+    "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.
-WIRE = ("inspect", "rewrite", "input", "output", "reply", "resp", "chunk", "poll", "mailbox", "system")
+WIRE = ("inspect", "rewrite", "input", "output", "reply", "resp", "glob", "chunk", "poll", "mailbox", "system")
 
 
 def module_of(path: Path) -> str:

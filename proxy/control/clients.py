@@ -12,6 +12,7 @@ from itertools import count
 
 import trio
 
+from proxy.acl import users_of
 from proxy.control.engines import Engines
 from proxy.control.statistics import ClientRecord
 from proxy.errors import ReplyError
@@ -38,6 +39,7 @@ class Clients:
     def __init__(self, settings: Settings, engines: Engines) -> None:
         self._settings = settings
         self._engines = engines
+        self._users = [[user.name for user in users_of(pool)] for pool in settings.pools]
         self._parts: dict[int, _Part] = {}
         self._tags = count(1)
         self._turn = trio.Lock()
@@ -126,7 +128,7 @@ class Clients:
         """One line of `list_clients` in proxy/engine/orders.pyx, whose order this is."""
         (
             id_, address, port, fd, name, age, idle, database, protocol, library, version, unread, unsent, commands,
-            owed, command, _received, _sent, pool, no_evict, no_touch, closing,
+            owed, command, _received, _sent, pool, no_evict, no_touch, closing, user,
         ) = words  # fmt: skip
         local = self._engines.ports[int(pool)]
         unix = bool(self._settings.pools[int(pool)].listen.path)
@@ -152,4 +154,5 @@ class Clients:
             command=command if int(commands) else "NULL",
             library_name=library,
             library_version=version,
+            user=self._users[int(pool)][int(user)],
         )

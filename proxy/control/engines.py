@@ -15,6 +15,7 @@ from typing import Any
 
 import trio
 
+from proxy.acl import users_of
 from proxy.engine.engine import Engine, EngineGroup
 from proxy.placement import placement
 from proxy.settings import Pool, Settings
@@ -35,6 +36,7 @@ class EventKind:
     LISTED = 5
     DRAINED = 6
     GONE = 7
+    DENIED = 9
 
 
 def open_listener(pool: Pool, shared: bool) -> socket.socket:
@@ -102,7 +104,7 @@ def pool_values(pool: Pool, listener: int) -> dict[str, Any]:
         "auto_eject": pool.auto_eject,
         "nil_on_error": pool.partial_mget == "nil",
         "database": pool.redis_db,
-        "password": None if pool.password is None else pool.password.reveal().encode(),
+        "users": users_of(pool),
         "node_auth": node_auth,
         "nodes": [((server.name or server.address).encode(), server.address.encode()) for server in pool.servers],
         "limits": {

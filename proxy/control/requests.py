@@ -10,12 +10,14 @@ Whatever has to be waited for (a description of clients) runs in a task of its o
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 
 import hiredis
 import trio
 
 from proxy.commands import find
+from proxy.control.access import Access
 from proxy.control.answers import AnswerContext, answer, prepare
 from proxy.control.clients import Clients
 from proxy.control.engines import Engines, Event
@@ -34,9 +36,11 @@ class Requests:
     """Answers control-lane commands for all engines."""
 
     def __init__(
-        self, engines: Engines, snapshot: Snapshot, clients: Clients, handlers: Mapping[str, Handler] | None = None
-    ) -> None:
+        self, engines: Engines, snapshot: Snapshot, clients: Clients, access: Access,
+        handlers: Mapping[str, Handler] | None = None,
+    ) -> None:  # fmt: skip
         """`handlers`, by full command name, answer in tasks of their own; every other command is answered at once."""
+        self._access = access
         self._engines = engines
         self._snapshot = snapshot
         self._clients = clients
@@ -90,6 +94,10 @@ class Requests:
                 client=caller,
                 settings=self._snapshot.config(request.pool),
                 clients=everyone,
+                pool=request.pool,
+                users=self._access.users(request.pool),
+                denials=self._access.denials,
+                now=time.time(),
             )
             return answer(request.args, request.protocol, context)
         except Exception:

@@ -17,6 +17,7 @@ from libc.stdlib cimport abort, calloc, free
 from proxy.engine.connection cimport client_release
 from proxy.engine.dispatch cimport DONE, WAIT, dispatch
 from proxy.engine.mail cimport event_post
+from proxy.engine.rights cimport user_default
 from proxy.engine.slots cimport client_ready, client_unread, slot_local, slots_clear
 from proxy.engine.types cimport (
     CLIENT, CLIENT_BARRIER, CLIENT_CLOSING, CLIENT_ENDED, CLIENT_KNOWN, CLIENT_PARKED, CLIENT_STARVED, CLIENT_STUCK,
@@ -62,8 +63,7 @@ cdef Client* client_open(Core* core, Pool* pool, int fd) noexcept nogil:
     client.id = quench_next_id(<unsigned long long*> core.peers.ids)
     client.since_us = core.now_us
     client.active_us = core.now_us
-    if pool.password == NULL:
-        client.flags = CLIENT_TRUSTED
+    user_default(client)
     client.after = core.clients
     if core.clients != NULL:
         core.clients.before = client

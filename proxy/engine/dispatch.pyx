@@ -15,12 +15,13 @@ from proxy.engine.keys cimport blocks, keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
 from proxy.engine.mail cimport event_post
 from proxy.engine.merge cimport merge_new
+from proxy.engine.rights cimport permitted
 from proxy.engine.ring cimport ring_live_node, ring_node
 from proxy.engine.slots cimport slot_local, slot_push
 from proxy.engine.texts cimport error_field, error_local, error_words
 from proxy.engine.types cimport (
-    CLIENT_BARRIER, CLIENT_REFUSED_MULTI, CLIENT_SPECIAL, CLIENT_TRUSTED, CONN_IDLE, ERROR_ARITY, ERROR_BACKLOG, ERROR_BUSY,
-    ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NODE_DOWN, ERROR_NOT_QUEUED, ERROR_NO_NODE, ERROR_RESERVED,
+    CLIENT_BARRIER, CLIENT_REFUSED_MULTI, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_TRUSTED, CONN_IDLE,
+    ERROR_ARITY, ERROR_BACKLOG, ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NODE_DOWN, ERROR_NOT_QUEUED, ERROR_NO_NODE, ERROR_RESERVED,
     ERROR_UNKNOWN_COMMAND, ERROR_UNKNOWN_SUBCOMMAND, EVENT_REQUEST, FIELD_ADDRESS, FIELD_ARGUMENTS, FIELD_COMMAND,
     FIELD_LIMIT, FIELD_NODE, FIELD_POOL, FIELD_REASON, LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MSET, LANE_SUM,
     ROW_BARRIER, ROW_BEFORE_AUTH, ROW_CONTAINER, ROW_DISCARD, ROW_EXEC, ROW_MULTI, SLOT_MERGING, Client, Conn, Core,
@@ -50,7 +51,7 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
         return refuse(core, client, row, ERROR_NOAUTH, NULL, NULL)
     client.last_row = row.index
     if client.flags & CLIENT_SPECIAL or row.flags & ROW_MULTI:
-        if special(core, client, row):
+        if special(core, client, row, frame):
             return DONE
     if row.key:
         return send_to(core, client, row, frame, client.pool,
@@ -70,8 +71,10 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
     return DONE
 
 
-cdef bint special(Core* core, Client* client, Row* row) noexcept nogil:
+cdef bint special(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
     """What some clients may not do now, or do in another way. True: taken care of."""
+    if client.flags & CLIENT_RESTRICTED and not permitted(core, client, row, frame):
+        return True
     return without_transaction(core, client, row)
 
 

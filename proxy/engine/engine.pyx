@@ -17,6 +17,7 @@ from proxy.engine.mail cimport order_new
 from proxy.engine.ring cimport Placement
 from proxy.engine.tables cimport build_errors, build_rows
 from proxy.engine.turn cimport engine_loop, turn, turn_end
+from proxy.engine.users cimport build_users
 from proxy.engine.types cimport (
     BUCKETS, CONN_OPEN, CONNS, DEAD, INBOX, ORDER_ADMIT, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_LIST,
     ORDER_LISTEN, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER,
@@ -195,9 +196,7 @@ cdef class Engine:
             pool.auto_eject = values["auto_eject"]
             pool.nil_on_error = values["nil_on_error"]
             pool.database = values["database"]
-            if values["password"] is not None:
-                pool.password = self.keep(values["password"])
-                pool.password_length = len(values["password"])
+            build_users(pool, self.kept, values["users"], self.names)
             if values["node_auth"]:
                 text = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in values["node_auth"])
                 pool.node_auth = self.keep(text)

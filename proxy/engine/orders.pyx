@@ -170,13 +170,12 @@ cdef void drain_step(Core* core) noexcept nogil:
 # -- CLIENT LIST --------------------------------------------------------------------------------------------------------
 
 cdef void list_clients(Core* core, uint64_t tag, Client* only) noexcept nogil:
-    """Describe every client, or one that a waiting request keeps from being freed."""
+    """Describe every client, or one that something keeps from being freed, also when it has left: its name is gone."""
     cdef Output text
     cdef Client* client = core.clients
     memset(&text, 0, sizeof(text))
     if only != NULL:
-        if only.handle.kind != DEAD:
-            list_client(core, only, &text)
+        list_client(core, only, &text)
     else:
         while client != NULL:
             list_client(core, client, &text)
@@ -197,7 +196,7 @@ cdef void list_client(Core* core, Client* client, Output* text) noexcept nogil:
     length = snprintf(
         line, sizeof(line),
         b"%llu\t%s\t%u\t%d\t%.128s\t%llu\t%llu\t%u\t%u\t%.64s\t%.64s\t%zu\t%zu\t%llu\t%u\t%s\t%llu\t%llu\t%d\t%d\t%d"
-        b"\t%d\n",
+        b"\t%d\t%u\n",
         <unsigned long long> client.id, <char*> address, <unsigned int> client.port, client.handle.fd,
         client.name if client.name != NULL else none,
         <unsigned long long> ((core.now_us - client.since_us) // 1000000),
@@ -209,7 +208,7 @@ cdef void list_client(Core* core, Client* client, Output* text) noexcept nogil:
         client.tail - client.head, <char*> core.rows[client.last_row].full_name,
         <unsigned long long> client.received, <unsigned long long> client.sent, client.pool.index,
         <int> ((client.flags & CLIENT_NO_EVICT) != 0), <int> ((client.flags & CLIENT_NO_TOUCH) != 0),
-        <int> ((client.flags & CLIENT_CLOSING) != 0))
+        <int> ((client.flags & CLIENT_CLOSING) != 0), client.user.index)
     output_append(text, &core.chunks, line, length)
 
 

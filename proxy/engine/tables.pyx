@@ -11,11 +11,12 @@ from libc.string cimport memcpy
 
 from proxy.engine.lookup cimport Table, lookup_add, lookup_new
 from proxy.engine.types cimport (
-    ANSWER_AUTH, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK,
+    ANSWER_ACL_WHOAMI, ANSWER_AUTH, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK,
     ANSWER_CLIENT_SETINFO, ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_HELLO, ANSWER_NOT_CLUSTER, ANSWER_PING,
     ANSWER_QUIT, ANSWER_RESET, ANSWER_SELECT, ANSWER_TIME, BEGIN_INDEX, BEGIN_KEYWORD, BEGIN_OPTION, CLASS_LOCAL,
-    CLASS_READ, CLASS_SPLIT, CLASS_WRITE, ERROR_KINDS, FIELDS, NAME_ROOM, OPTIONS, PIECES, ROW_BARRIER,
-    ROW_BEFORE_AUTH, ROW_CONTAINER, ROW_DISCARD, ROW_EXEC, ROW_MULTI, ROW_WRITE, SPECS, Core, KeySpec, Row, RowStats, Template,
+    CLASS_READ, CLASS_SPLIT, CLASS_WRITE, CHANNELS_ALL, CHANNELS_ONE, CHANNELS_PATTERNS, ERROR_KINDS, FIELDS, NAME_ROOM, OPTIONS, PIECES, ROW_BARRIER,
+    ROW_BEFORE_AUTH, ROW_CONTAINER, ROW_DISCARD, ROW_EXEC, ROW_KEYLESS, ROW_MULTI, ROW_SCRIPT, ROW_WRITE, SPECS,
+    USE_READ, USE_WRITE, VARIES_BITFIELD, VARIES_SET, VARIES_SORT, Core, KeySpec, Row, RowStats, Template,
 )
 
 from proxy.commands import COMMANDS, Lane, refusal
@@ -28,13 +29,15 @@ ANSWERS = {
     "client|setname": ANSWER_CLIENT_SETNAME, "client|getname": ANSWER_CLIENT_GETNAME,
     "client|setinfo": ANSWER_CLIENT_SETINFO, "client|no-evict": ANSWER_CLIENT_FLAG,
     "client|no-touch": ANSWER_CLIENT_FLAG, "client|maint_notifications": ANSWER_CLIENT_OK,
-    "readonly": ANSWER_NOT_CLUSTER, "readwrite": ANSWER_NOT_CLUSTER, "asking": ANSWER_NOT_CLUSTER,
+    "acl|whoami": ANSWER_ACL_WHOAMI, "readonly": ANSWER_NOT_CLUSTER, "readwrite": ANSWER_NOT_CLUSTER, "asking": ANSWER_NOT_CLUSTER,
 }
 BARRIERS = {"reset", "hello", "auth", "select"}
 TRANSACTION = {
     "multi": ROW_MULTI, "exec": ROW_EXEC, "discard": ROW_DISCARD, "reset": ROW_DISCARD, "quit": ROW_DISCARD,
 }
 BEFORE_AUTH = {"auth", "hello", "quit", "reset"}
+# Rows whose options say what they do to keys.
+VARIES = {"set": VARIES_SET, "bitfield": VARIES_BITFIELD, "sort": VARIES_SORT, "sort_ro": VARIES_SORT}
 BEGINS = {"index": BEGIN_INDEX, "keyword": BEGIN_KEYWORD, "option": BEGIN_OPTION}
 
 
@@ -90,6 +93,7 @@ cdef fill_row(list kept, Row* row, command):
     row.flags |= TRANSACTION.get(command.name, 0)
     if command.name in BARRIERS or command.lane == Lane.CONTROL:
         row.flags |= ROW_BARRIER
+    fill_rights(row, command)
     row.kind = CLASS_WRITE if row.flags & ROW_WRITE else CLASS_READ
     if command.lane in (Lane.MGET, Lane.MSET, Lane.SUM):
         row.kind = CLASS_SPLIT
@@ -113,6 +117,7 @@ cdef fill_row(list kept, Row* row, command):
         spec.limit = source.limit
         spec.number_index = source.keynum_index
         spec.first = source.first_key
+        spec.use = (USE_READ if source.reads else 0) | (USE_WRITE if source.writes else 0)
         copy_name(spec.keyword, source.keyword.lower(), NAME_ROOM)
     # One key at a fixed place, the command's arity granting that it is there: the straight road of dispatch.
     if command.lane == Lane.FAST and len(command.routes) == 1 and not command.blocks_with:
@@ -129,6 +134,22 @@ cdef fill_row(list kept, Row* row, command):
         text = refusal(command).reply
         row.refusal = keep(kept, text)
         row.refusal_length = len(text)
+
+
+cdef fill_rights(Row* row, command):
+    """What rights.pyx wants to know of a command besides its key specs."""
+    if command.runs_code:
+        row.flags |= ROW_SCRIPT
+    if "no_mandatory_keys" in command.flags:
+        row.flags |= ROW_KEYLESS
+    row.varies = VARIES.get(command.name, 0)
+    told = all("variable_flags" not in spec.flags and spec.begin != "unknown" for spec in command.key_specs)
+    if not told and not row.varies:
+        raise ValueError(f"what {command.name!r} does to its keys depends on its options; say how in VARIES")
+    if command.channels.stop != 0:
+        row.channels = CHANNELS_ALL if command.channels.stop is None else CHANNELS_ONE
+        if command.channel_patterns:
+            row.channels = CHANNELS_PATTERNS
 
 
 cdef build_errors(Core* core, list kept):

@@ -69,8 +69,9 @@ cdef enum ClientFlag:
     CLIENT_KNOWN = 2048        # the control plane names it: told with EVENT_GONE when it leaves, ends with ORDER_RELEASE
     CLIENT_SUBSCRIBER = 4096   # in subscribe mode: with RESP2 few commands are allowed
     CLIENT_UNTOLD = 8192       # left, and EVENT_GONE did not fit the box yet
+    CLIENT_RESTRICTED = 65536  # its user may not do everything: see rights.pyx
     # Clients whose requests leave the straight road of dispatch: see special() there.
-    CLIENT_SPECIAL = CLIENT_REFUSED_MULTI | CLIENT_SUBSCRIBER
+    CLIENT_SPECIAL = CLIENT_REFUSED_MULTI | CLIENT_SUBSCRIBER | CLIENT_RESTRICTED
 
 cdef struct Client:
     Handle handle              # must be first
@@ -110,6 +111,7 @@ cdef struct Client:
     uint64_t sent
     uint16_t last_row
     uint8_t deferred           # turns that its replies have waited for more of them
+    User* user                 # of pool.users
 
 cdef struct Merge:             # a split command: one part a node
     uint8_t lane
@@ -237,8 +239,9 @@ cdef struct Pool:
     uint8_t unix_socket
     uint8_t database           # where its clients start
     uint32_t clients
-    char* password             # asked of clients; NULL: none
-    uint32_t password_length
+    User* users                # who its clients may be; owned by the Python object that the facade keeps
+    User* default_user         # whom they are before they say
+    uint32_t user_count
     char* node_auth            # "AUTH …" or the AUTH part of HELLO, as RESP arguments; NULL: none
     uint32_t node_auth_length
     uint32_t node_auth_args
@@ -327,8 +330,11 @@ cdef struct Core:
     Conn* touched
     Client* graveyard          # closed in this turn: freed at its end, when no list or event can name them
     KeyRef* keys
+    KeyRef* args               # all arguments, in the same block; valid after keys_find
     size_t key_room
     uint64_t random_state
+    uint64_t denied_us         # when the second began that the next counts
+    uint32_t denied            # events of refused requests in it
     char* agent                # "quench:<proxy>:<engine>"
     Counters counters
 
@@ -373,12 +379,14 @@ cdef enum EventKind:           # engine -> control plane
     EVENT_LISTED = 5           # the clients described
     EVENT_DRAINED = 6
     EVENT_GONE = 7             # a client that the control plane knows has left
+    EVENT_DENIED = 9           # a user was refused something; the control plane releases the client
 
 cdef struct Event:
     int kind
     int pool
     int node
-    int code                   # EVENT_NODE: failures in a row; EVENT_REQUEST: protocol (`node` is the database)
+    int code                   # EVENT_NODE: failures in a row; EVENT_REQUEST: protocol (`node` is the database);
+                               # EVENT_DENIED: Denial (`slot` bytes of data are the user's name, the rest the object)
     Client* client
     uint32_t slot
     uint32_t length
