@@ -2,7 +2,7 @@
 
 Pure: text in, records out, every mistake an `AclError` that says which word is wrong and why. Names of commands and
 categories are those of the command table. The engine compiles the records (`proxy/engine/users.pyx`), the control
-plane shows them and judges with them (`proxy/control/rights.py`).
+plane shows them and judges with them (`proxy/control/answers/rights.py`).
 
 The reading of every word is redis-server's: a rule for a container holds for its subcommands, later words win over
 earlier ones, and whatever is not opened is closed.

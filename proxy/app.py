@@ -69,7 +69,7 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             nodes = Nodes(settings, engines.engines, nursery)
             clients = Clients(settings, engines)
             snapshot = Snapshot(settings, engines, nodes)
-            access = Access(settings, engines, clients)
+            access = Access(settings, clients)
             requests = Requests(engines, snapshot, clients, access)
 
             def on_event(engine: int, event: Event) -> None:
@@ -84,7 +84,7 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
                 elif kind == EventKind.OPEN:
                     nodes.opened(engine, pool, node)
                 elif kind == EventKind.DENIED:
-                    access.denied(engine, event)
+                    access.denied(event)
                 elif kind == EventKind.DRAINED:
                     drained[engine].set()
 
@@ -92,7 +92,6 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             nursery.start_soon(engines.run, on_event)
             nursery.start_soon(snapshot.sample)
             nursery.start_soon(requests.run)
-            nursery.start_soon(access.run)
             # Names that take long to look up must not keep a signal waiting.
             await _until(stop, nodes.start)
             if not stop.is_set():

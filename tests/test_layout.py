@@ -62,7 +62,7 @@ LAYERS = (
 #: its inline functions need, and obeys the same order.
 SPINE = (
     "probe", "engine", "tables", "users", "turn", "orders", "accept", "client", "dispatch", "answers", "rights", "keys",
-    "lookup", "replies", "connection", "greeting", "mail", "texts", "slots", "merge", "types", "rows", "ring", "sha256",
+    "lookup", "replies", "connection", "greeting", "describe", "mail", "texts", "slots", "merge", "types", "rows", "ring", "sha256",
     "hashes",
 )  # fmt: skip
 

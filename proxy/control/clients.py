@@ -120,16 +120,16 @@ class Clients:
         found = {}
         for text in texts:
             for line in text.decode("ascii", "replace").splitlines():
-                record = self._record(line.split("\t"))
+                record = self.record(line)
                 found[record.id] = record
         return [found[number] for number in sorted(found)]
 
-    def _record(self, words: list[str]) -> ClientRecord:
-        """One line of `list_clients` in proxy/engine/orders.pyx, whose order this is."""
+    def record(self, line: str) -> ClientRecord:
+        """One line of `client_describe` in proxy/engine/describe.pyx, whose order this is."""
         (
             id_, address, port, fd, name, age, idle, database, protocol, library, version, unread, unsent, commands,
             owed, command, _received, _sent, pool, no_evict, no_touch, closing, user,
-        ) = words  # fmt: skip
+        ) = line.rstrip("\n").split("\t")  # fmt: skip
         local = self._engines.ports[int(pool)]
         unix = bool(self._settings.pools[int(pool)].listen.path)
         host = f"[{address}]" if ":" in address else address

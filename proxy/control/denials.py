@@ -10,16 +10,27 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
-from proxy.control.rights import Denial
-
-__all__ = ["DenialLog", "Entry"]
+__all__ = ["Denial", "DenialLog", "Entry"]
 
 #: Entries kept, Redis's acllog-max-len.
 MOST = 128
 
 #: Seconds within which, and entries among which, the same refusal is counted on an old entry.
 TOGETHER, AMONG = 60.0, 10
+
+
+class Denial(IntEnum):
+    """Why not. Of several selectors that say no, the one that came furthest tells: the largest number."""
+
+    NONE = 0
+    COMMAND = 1
+    KEY = 2
+    AUTH = 3  #: a wrong password; never of a request
+    CHANNEL = 4
+    SCRIPT = 5  #: the proxy's own: a script at a node is not held to the rights of anybody
+
 
 REASONS = {
     Denial.COMMAND: "command", Denial.KEY: "key", Denial.AUTH: "auth", Denial.CHANNEL: "channel",

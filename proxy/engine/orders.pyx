@@ -5,31 +5,26 @@ An order is whole when it arrives and is freed here; nothing of it is kept.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.stdio cimport snprintf
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from proxy.engine.accept cimport listen_stop
 from proxy.engine.client cimport client_close, client_gone
 from proxy.engine.connection cimport client_release, conn_connect, conn_fail, conn_for
+from proxy.engine.describe cimport client_describe
 from proxy.engine.mail cimport event_post
 from proxy.engine.slots cimport client_ready, client_unread, slot_fill
 from proxy.engine.types cimport (
-    CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_PARKED, CLIENT_SUBSCRIBER, CLIENT_UNTOLD,
+    CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_PARKED, CLIENT_SUBSCRIBER, CLIENT_UNTOLD,
     CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, CONNS, DEAD, EVENT_DRAINED, EVENT_LISTED, LISTENER, ORDER_ADMIT,
     ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_LIST, ORDER_LISTEN, ORDER_PUSH, ORDER_RELEASE,
     ORDER_REPLY, ORDER_STOP, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_SUBSCRIBER, Client, Conn, Core, Node,
     Order, Pool,
 )
-from proxy.wire.input cimport input_length
 from proxy.wire.mailbox cimport mailbox_take
 from proxy.wire.output cimport Output, output_append, output_clear
 from proxy.wire.poll cimport poll_add
-from proxy.wire.system cimport AF_INET, AF_INET6, EPOLLIN, socklen_t
-
-cdef extern from "<arpa/inet.h>" nogil:
-    const char* inet_ntop(int family, const void* address, char* text, socklen_t room)
-
+from proxy.wire.system cimport EPOLLIN
 
 cdef void orders_take(Core* core) noexcept nogil:
     """Carry out everything that was posted."""
@@ -170,46 +165,19 @@ cdef void drain_step(Core* core) noexcept nogil:
 # -- CLIENT LIST --------------------------------------------------------------------------------------------------------
 
 cdef void list_clients(Core* core, uint64_t tag, Client* only) noexcept nogil:
-    """Describe every client, or one that something keeps from being freed, also when it has left: its name is gone."""
+    """Describe every client, or one that a waiting request keeps from being freed."""
     cdef Output text
     cdef Client* client = core.clients
     memset(&text, 0, sizeof(text))
     if only != NULL:
-        list_client(core, only, &text)
+        if only.handle.kind != DEAD:
+            client_describe(core, only, &text)
     else:
         while client != NULL:
-            list_client(core, client, &text)
+            client_describe(core, client, &text)
             client = client.after
     event_chunks(core, tag, &text)
     output_clear(&text, &core.chunks)
-
-
-cdef void list_client(Core* core, Client* client, Output* text) noexcept nogil:
-    """One line, tab-separated, in the order that control/clients.py takes apart; about 1 us."""
-    cdef char line[768]        # the longest line has 600 bytes: texts are cut, numbers have 20 digits
-    cdef char address[64]
-    cdef int length
-    cdef const char* none = b""
-    address[0] = 0
-    if client.family == AF_INET or client.family == AF_INET6:
-        inet_ntop(client.family, client.address, address, sizeof(address))
-    length = snprintf(
-        line, sizeof(line),
-        b"%llu\t%s\t%u\t%d\t%.128s\t%llu\t%llu\t%u\t%u\t%.64s\t%.64s\t%zu\t%zu\t%llu\t%u\t%s\t%llu\t%llu\t%d\t%d\t%d"
-        b"\t%d\t%u\n",
-        <unsigned long long> client.id, <char*> address, <unsigned int> client.port, client.handle.fd,
-        client.name if client.name != NULL else none,
-        <unsigned long long> ((core.now_us - client.since_us) // 1000000),
-        <unsigned long long> ((core.now_us - client.active_us) // 1000000),
-        <unsigned int> client.database, <unsigned int> client.protocol,
-        client.library if client.library != NULL else none,
-        client.library_version if client.library_version != NULL else none,
-        input_length(&client.input), client_unread(client), <unsigned long long> client.commands,
-        client.tail - client.head, <char*> core.rows[client.last_row].full_name,
-        <unsigned long long> client.received, <unsigned long long> client.sent, client.pool.index,
-        <int> ((client.flags & CLIENT_NO_EVICT) != 0), <int> ((client.flags & CLIENT_NO_TOUCH) != 0),
-        <int> ((client.flags & CLIENT_CLOSING) != 0), client.user.index)
-    output_append(text, &core.chunks, line, length)
 
 
 cdef void event_chunks(Core* core, uint64_t tag, Output* text) noexcept nogil:

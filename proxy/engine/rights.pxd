@@ -7,7 +7,7 @@ A client whose user may do everything (CLIENT_RESTRICTED is not set) never comes
 from proxy.engine.types cimport Client, Core, Row
 from proxy.wire.resp cimport Frame
 
-cdef enum Denial:              # control/rights.py has the same; of several selectors the largest tells
+cdef enum Denial:              # control/denials.py has the same; of several selectors the largest tells
     DENIED_NOT = 0
     DENIED_COMMAND = 1
     DENIED_KEY = 2

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Rights: passwords, and the check of one request against the selectors of its client's user. See rights.pxd.
 
-The naive twin is proxy/control/rights.py, and redis-server is the judge of both. A request is held to what the command
+The naive twin is proxy/control/answers/rights.py, and redis-server is the judge of both. A request is held to what the command
 table says of it, as Redis does; where Redis judges as it executes (the keys that SORT reads by pattern, what a script
 does), the proxy has to judge before, because the node knows its user as the proxy's own.
 
@@ -9,14 +9,14 @@ A check costs one pass over the key patterns for each key. What is refused is al
 DENIALS a second, the rest is dropped without a word.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memset, strlen
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcmp, memset, strlen
 
+from proxy.engine.describe cimport client_describe
 from proxy.engine.keys cimport keys_find, option_after
 from proxy.engine.lookup cimport same_word
 from proxy.engine.mail cimport event_post
 from proxy.engine.sha256 cimport sha256
-from proxy.engine.slots cimport slot_local
 from proxy.engine.texts cimport error_local, error_words
 from proxy.engine.types cimport (
     CHANNELS_NONE, CHANNELS_ONE, CHANNELS_PATTERNS, CLIENT_RESTRICTED, CLIENT_TRUSTED, ERROR_NOPERM_CHANNEL,
@@ -25,6 +25,7 @@ from proxy.engine.types cimport (
     VARIES_SET, VARIES_SORT, Client, Core, ErrorArgs, KeyRef, Pattern, Pool, Row, Selector, User,
 )
 from proxy.wire.glob cimport glob_match
+from proxy.wire.output cimport Output, output_append, output_clear
 from proxy.wire.resp cimport Frame, args_begin, args_next
 
 cdef enum:
@@ -91,6 +92,9 @@ cdef bint opens(const Pattern* patterns, uint32_t count, const char* text, size_
             continue
         if literally:
             if patterns[index].length == length and memcmp(patterns[index].text, text, length) == 0:
+                return True
+        elif length == 0:          # where rights are concerned, Redis has no star for the empty key
+            if patterns[index].length == 0:
                 return True
         elif glob_match(patterns[index].text, patterns[index].length, text, length, False):
             return True
@@ -261,8 +265,8 @@ cdef void deny(Core* core, Client* client, Row* row, const Frame* frame, int den
 
 cdef void tell(Core* core, Client* client, int denial, const char* name, size_t name_length, const char* text,
                size_t length) noexcept nogil:
-    """Post a refusal. The event holds a reference to the client, so that it can still be described; both texts cut."""
-    cdef char data[2 * SHOWN]
+    """Post a refusal, with the client as it is now: it may be gone when somebody reads of it. Both texts are cut."""
+    cdef Output data
     if core.now_us - core.denied_us >= 1000000:
         core.denied_us = core.now_us
         core.denied = 0
@@ -271,8 +275,11 @@ cdef void tell(Core* core, Client* client, int denial, const char* name, size_t 
         return
     name_length = name_length if name_length < SHOWN else SHOWN
     length = length if length < SHOWN else SHOWN
-    memcpy(data, name, name_length)
-    memcpy(data + name_length, text, length)
-    if event_post(core, EVENT_DENIED, client.pool.index, 0, denial, client, <uint32_t> name_length, client.id, data,
-                  name_length + length):
-        client.references += 1
+    memset(&data, 0, sizeof(data))
+    output_append(&data, &core.chunks, name, name_length)
+    output_append(&data, &core.chunks, text, length)
+    client_describe(core, client, &data)
+    # Below CHUNK_SIZE by construction, so it is in one piece.
+    event_post(core, EVENT_DENIED, client.pool.index, <int> length, denial, NULL, <uint32_t> name_length, client.id,
+               data.first.data + data.first.head, data.length)
+    output_clear(&data, &core.chunks)

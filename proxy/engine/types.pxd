@@ -379,14 +379,15 @@ cdef enum EventKind:           # engine -> control plane
     EVENT_LISTED = 5           # the clients described
     EVENT_DRAINED = 6
     EVENT_GONE = 7             # a client that the control plane knows has left
-    EVENT_DENIED = 9           # a user was refused something; the control plane releases the client
+    EVENT_DENIED = 9           # a user was refused something
 
 cdef struct Event:
     int kind
     int pool
     int node
     int code                   # EVENT_NODE: failures in a row; EVENT_REQUEST: protocol (`node` is the database);
-                               # EVENT_DENIED: Denial (`slot` bytes of data are the user's name, the rest the object)
+                               # EVENT_DENIED: Denial; data is the user's name (`slot` bytes), what was refused
+                               # (`node` bytes) and a line of client_describe()
     Client* client
     uint32_t slot
     uint32_t length

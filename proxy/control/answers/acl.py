@@ -7,8 +7,9 @@ import secrets
 from proxy.acl import CATEGORIES, SelectorText, describe_selector, describe_user
 from proxy.commands import Command, find
 from proxy.control.answers.context import AnswerContext
+from proxy.control.answers.rights import permitted
+from proxy.control.denials import Denial
 from proxy.control.reply import Set, Simple, encode
-from proxy.control.rights import Denial, permitted
 from proxy.errors import ReplyError
 from proxy.settings import User
 

@@ -24,8 +24,6 @@ def glob(pattern: bytes, any_case: bool = True) -> Callable[[bytes], bool]:
     def matches(text: bytes) -> bool:
         if any_case:
             text = text.lower()
-        elif not text:
-            return pattern in (b"", b"*")  # in Redis no other pattern matches the empty key
         at = part = 0
         star = star_at = -1
         while at < len(text):

@@ -6,29 +6,18 @@ plain words, and the naive twin that the compiled one is tested against.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from enum import IntEnum
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from proxy.commands import Command, KeySpec, key_uses
 from proxy.control.answers.glob import glob
+from proxy.control.denials import Denial
 from proxy.errors import ReplyError
 from proxy.settings import Selector, User
 
-__all__ = ["READ", "WRITE", "Denial", "external_keys", "permitted", "use_of"]
+__all__ = ["READ", "WRITE", "external_keys", "permitted", "use_of"]
 
 READ, WRITE = 1, 2
-
-
-class Denial(IntEnum):
-    """Why not. Of several selectors that say no, the one that came furthest tells: the largest number."""
-
-    NONE = 0
-    COMMAND = 1
-    KEY = 2
-    AUTH = 3  #: a wrong password; never of a request
-    CHANNEL = 4
-    SCRIPT = 5  #: the proxy's own: a script at a node is not held to the rights of anybody
 
 
 def permitted(user: User, command: Command, args: Sequence[bytes]) -> tuple[Denial, int]:
@@ -99,7 +88,8 @@ def _only_gets(words: Sequence[bytes]) -> bool:
 
 @lru_cache(maxsize=1024)
 def _glob(pattern: str) -> Callable[[bytes], bool]:
-    return glob(_encode(pattern), any_case=False)
+    matches = glob(_encode(pattern), any_case=False)
+    return lambda text: matches(text) if text else not pattern  # Redis has no star for the empty key here
 
 
 def _encode(text: str) -> bytes:
