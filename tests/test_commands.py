@@ -234,8 +234,8 @@ def test_lanes_of_the_commands_the_design_names() -> None:
         Lane.MSET: ["mset"],
         Lane.SUM: ["del", "exists", "touch", "unlink"],
         Lane.ENGINE: [
-            *("acl|whoami", "asking", "auth", "client|getname", "client|id", "client|maint_notifications", "client|no-evict"),
-            *("client|no-touch", "client|setinfo", "client|setname", "echo", "hello", "ping", "quit", "readonly"),
+            *("acl|whoami", "asking", "auth", "client|getname", "client|id", "client|maint_notifications"),
+            *("client|no-evict", "client|no-touch", "client|setinfo", "client|setname", "echo", "hello", "ping", "quit", "readonly"),
             *("readwrite", "reset", "select", "time"),
         ],
     }

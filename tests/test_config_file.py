@@ -461,8 +461,11 @@ DURATIONS = st.integers(1_000, 10**12).map(lambda microseconds: microseconds / 1
 
 USERS = st.builds(
     lambda name, rules, scripts: replace(apply_rules(new_user(f"u-{name}"), ["nopass", *rules]), scripts=scripts),
-    WORDS, st.lists(st.sampled_from(["on", "~*", "%W~*", "&b", "+get", "-@write", "(+@read ~x)", "+@all"]), max_size=3).filter(
-        lambda rules: not {"~*", "%W~*"} <= set(rules)), st.booleans(),
+    WORDS,
+    st.lists(st.sampled_from(["on", "~*", "%W~*", "&b", "+get", "-@write", "(+@read ~x)", "+@all"]), max_size=3).filter(
+        lambda rules: not {"~*", "%W~*"} <= set(rules)
+    ),
+    st.booleans(),
 )  # fmt: skip
 
 

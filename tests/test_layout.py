@@ -62,8 +62,8 @@ LAYERS = (
 #: its inline functions need, and obeys the same order.
 SPINE = (
     "probe", "engine", "tables", "users", "turn", "orders", "accept", "client", "dispatch", "answers", "rights", "keys",
-    "lookup", "replies", "connection", "greeting", "describe", "mail", "texts", "slots", "merge", "types", "rows", "ring", "sha256",
-    "hashes",
+    "lookup", "replies", "connection", "greeting", "describe", "mail", "texts", "slots", "merge", "types", "rows", "ring",
+    "sha256", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.
