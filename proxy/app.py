@@ -19,6 +19,7 @@ from proxy.control.engines import Engines, Event, EventKind
 from proxy.control.nodes import Nodes
 from proxy.control.requests import Requests
 from proxy.control.snapshot import Snapshot
+from proxy.lanes.administration import Administration
 from proxy.settings import Settings
 
 log = logging.getLogger("quench")
@@ -70,7 +71,8 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             clients = Clients(settings, engines)
             snapshot = Snapshot(settings, engines, nodes)
             access = Access(settings, clients)
-            requests = Requests(engines, snapshot, clients, access)
+            administration = Administration(engines, clients, snapshot)
+            requests = Requests(engines, snapshot, clients, administration.handlers(), access)
 
             def on_event(engine: int, event: Event) -> None:
                 kind, pool, node, code, _, _, tag, data = event

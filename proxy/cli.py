@@ -27,6 +27,7 @@ from click.exceptions import NoArgsIsHelpError
 from proxy.address import parse_listen
 from proxy.config_file import load
 from proxy.config_text import defaults, describe, describe_text, effective, to_yaml
+from proxy.connections import report
 from proxy.placement import routes
 from proxy.settings import ConfigError, Pool, Settings
 from proxy.units import parse_size
@@ -192,11 +193,19 @@ def run(file: str | None, given: str | None, verbose: int) -> None:
 @conf_file
 @click.option("-t", "--test-conf", is_flag=True, expose_value=False, hidden=True, help="twemproxy's word for check.")
 def check(file: str | None, given: str | None) -> None:
-    """Say everything that is wrong with FILE, as file:line:column: option: what to do."""
+    """Say everything that is wrong with FILE, as file:line:column: option: what to do.
+
+    If nothing is, say how many connections a node has to expect.
+    """
     settings = _settings(file, given)
     nodes = sum(len(pool.servers) for pool in settings.pools)
     pools = "1 pool" if len(settings.pools) == 1 else f"{len(settings.pools)} pools"
     click.echo(f"{settings.file}: ok: {pools}, {nodes} node{'s' * (nodes != 1)}, engines: {settings.engines}")
+    facts, warnings = report(settings)
+    for fact in facts:
+        click.echo(fact)
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
 
 
 @cli.command(
@@ -241,7 +250,8 @@ def route(file: str | None, name: str | None, json_: bool, keys: tuple[str, ...]
         return
     for row in rows:
         home = "any node" if row["node"] is None else f"node {row['node']} → {row['address']}"
-        click.echo(f"{row['key']} → hash {row['hash']} → {home}")
+        group = f"group {row['group']} → " if row["group"] else ""
+        click.echo(f"{row['key']} → {group}hash {row['hash']} → {home}")
 
 
 @cli.command(

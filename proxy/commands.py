@@ -135,6 +135,7 @@ class Command:
     shared: bool  #: may be written to a shared node connection (a row with blocks_with: unless it blocks)
     cacheable: bool  #: a deterministic read of one key: copies and joined fetches allowed
     mergeable: bool  #: an increment the combiner may merge
+    one_node: bool  #: every node is asked; where a pool has one, its own answer is the answer, in a transaction too
     session: bool  #: changes the client's own connection: a barrier
     subcommands: Mapping[str, Command] = field(default_factory=dict, repr=False)
 
@@ -380,9 +381,10 @@ def _parse_row(row: Mapping[str, Any], children: Mapping[str, Command]) -> Comma
         why=row.get("why", ""),
         blocks_with=row.get("blocks_with", ""),
         effect=row.get("effect", "same"),
-        shared=lane in _NODE_LANES and not session,
+        shared=lane in _NODE_LANES and not session and ("blocking" not in flags or "blocks_with" in row),
         cacheable=row.get("cacheable", False),
         mergeable=row.get("mergeable", False),
+        one_node=row.get("one_node", False),
         session=session,
         subcommands=children,
     )

@@ -18,7 +18,7 @@ from proxy.config_users import read_acl_file, read_users
 from proxy.config_walk import Walk, join, shape
 from proxy.options import GROUPS, OPTIONS, Option
 from proxy.placement import pointless
-from proxy.settings import MASK, Pool, Secret
+from proxy.settings import MASK, Group, Pool, Secret
 from proxy.spelling import nearest
 
 
@@ -82,14 +82,11 @@ class PoolReader:
     def option(self, option: Option, node: Node, path: str) -> None:
         """One key and its value."""
         self.nodes[option.key] = node
-        if option.kind == "servers":
-            value = self.servers(node, path)
-        elif option.kind == "users":
-            value = read_users(self.walk, node, path)
-        elif option.kind == "acl_file":
-            value = read_acl_file(self.walk, node, path)
-        else:
-            value = self.walk.scalar(option, node, path)
+        read = {
+            "servers": self.servers, "groups": self.groups, "users": partial(read_users, self.walk),
+            "acl_file": partial(read_acl_file, self.walk),
+        }.get(option.kind) or partial(self.walk.scalar, option)  # fmt: skip
+        value = read(node, path)
         if value is UNSET:
             return
         if value == Secret(MASK):
@@ -121,6 +118,41 @@ class PoolReader:
             labels.setdefault(server.label, index)
             servers.append(server)
         return tuple(servers) if len(self.walk.problems) == before else UNSET
+
+    def groups(self, node: Node, path: str) -> Any:
+        """The groups of keys that live together, or UNSET if one of them is wrong."""
+        before = len(self.walk.problems)
+        if not isinstance(node, MappingNode):
+            self.walk.problem(node, path, f'expected groups like {{rq: ["rq:"]}}, got {shape(node)}')
+            return UNSET
+        groups = []
+        owners: dict[str, str] = {}  # prefix → the group that has it
+        for name, key, value in self.walk.entries(node, path):
+            here = join(path, name)
+            if not name:
+                self.walk.problem(key, path, "a group needs a name: its keys live where a key of that name does")
+            if not isinstance(value, SequenceNode) or not value.value:
+                self.walk.problem(value, here, f'expected a list of prefixes like ["rq:"], got {shape(value)}')
+                continue
+            prefixes = [self.prefix(item, f"{here}[{index}]", name, owners) for index, item in enumerate(value.value)]
+            groups.append(Group(name, tuple(prefixes)))
+        return tuple(groups) if len(self.walk.problems) == before else UNSET
+
+    def prefix(self, node: Node, path: str, group: str, owners: dict[str, str]) -> str:
+        """One prefix, entered in `owners`; the empty text if it is wrong."""
+        if isinstance(node, MappingNode):
+            self.walk.problem(node, path, 'expected a prefix; write it in quotes: "rq:"')
+            return ""
+        text = self.walk.text(node, path)
+        if text is None:
+            return ""
+        if not text:
+            self.walk.problem(node, path, "is empty, and every key begins with nothing; write how the keys begin")
+        elif text in owners:
+            where = "this group already" if owners[text] == group else f"group {owners[text]}"
+            self.walk.problem(node, path, f"'{text}' is in {where}; keep one of them")
+        owners.setdefault(text, group)
+        return text
 
     def server(self, node: Node, path: str) -> Server | None:
         """One node, in either form."""
@@ -198,6 +230,11 @@ class PoolReader:
             self.walk.warn(
                 self.node("distribution"), f"{self.path}.distribution",
                 "random asks any node for any key; it is for nodes that all hold the same data",
+            )  # fmt: skip
+        if pool.colocate and pool.distribution == "random":
+            harm(
+                self.node("colocate"), f"{self.path}.colocate",
+                "has no effect with distribution: random, where any node is asked for any key; take one of them out",
             )  # fmt: skip
         if pool.server_connections > 1:
             self.walk.warn(

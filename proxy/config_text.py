@@ -106,6 +106,7 @@ SAMPLES = {
     "listen": "listen: 127.0.0.1:6400",
     "servers": "servers:\n      - 127.0.0.1:6379:1 a\n      - {address: 127.0.0.1:6380, weight: 1, name: b}",
     "hash_tag": '#hash_tag: "{}"',
+    "colocate": '#colocate: {celery: ["celery", "unacked", "_kombu."], rq: ["rq:"]}',
     "password": "#password: ${CACHE_PASSWORD}",
     "password_file": "#password_file: /run/secrets/cache",
     "users": "#users:\n    #  app: {password: \"${APP_PASSWORD}\", rules: \"~app:* +@all -@dangerous\"}",
@@ -120,7 +121,7 @@ SAMPLES = {
 
 def _sample(option: Option, indent: str) -> list[str]:
     """The comment and the line of one option."""
-    values = f" ({expected(option)})" if option.choices or option.kind in ("servers", "listen", "users") else ""
+    values = f" ({expected(option)})" if option.choices or option.kind in ("groups", "listen", "servers", "users") else ""
     note = fill(
         f"{option.help[:1].upper()}{option.help[1:]}{values}.", WIDTH,
         initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ",

@@ -1,8 +1,8 @@
 """Settings: a checked configuration in memory, and the errors of one that is not.
 
-Owns the structs that the rest of the proxy reads (`Settings` > `Pool` > `Limits`, `Reconnect`, `User`), their defaults,
-and `Secret`, a password that does not print. `options.py` says for each field how it is spelled in a file and what it
-means to a user; `config_file.load` makes a Settings, `config_text.effective` turns it back into text.
+Owns the structs that the rest of the proxy reads (`Settings` > `Pool` > `Group`, `Limits`, `Reconnect`, `User`),
+their defaults, and `Secret`, a password that does not print. `options.py` says for each field how it is spelled in a file and
+what it means to a user; `config_file.load` makes a Settings, `config_text.effective` turns it back into text.
 
 Everything is frozen: the control plane replaces a Settings, it never edits one. Durations are seconds, sizes bytes.
 """
@@ -61,6 +61,15 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_bulk: int = 512 << 20
     max_tombstones: int = 1024
     tombstone_age: float = 30.0
+    max_blocked: int = 2000
+    max_watching: int = 2000
+
+
+class Group(Struct, frozen=True):
+    """Keys that live together: those that begin with one of the `prefixes` have the place of the `name`."""
+
+    name: str
+    prefixes: tuple[str, ...]
 
 
 class KeyPattern(Struct, frozen=True):
@@ -115,6 +124,7 @@ class Pool(Struct, frozen=True, kw_only=True):
 
     hash: str = "murmur"
     hash_tag: str | None = None
+    colocate: tuple[Group, ...] = ()
     distribution: str = "ketama"
 
     timeout: float | None = 5.0
@@ -138,6 +148,7 @@ class Pool(Struct, frozen=True, kw_only=True):
     reconnect: Reconnect = Reconnect()
 
     partial_mget: str = "fail"
+    cross_node_transactions: str = "fail"
     limits: Limits = Limits()
 
 

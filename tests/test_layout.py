@@ -32,8 +32,8 @@ MOST_LINES = 600
 #: Modules that turn Python objects into structs and back. Everything else of proxy.engine and proxy.wire, and all of
 #: storenode but its loop, runs without the GIL.
 FACADES = {
-    "proxy.engine.engine", "proxy.engine.probe", "proxy.engine.ring", "proxy.engine.tables", "proxy.engine.users",
-    "proxy.wire.inspect", "storenode.loop",
+    "proxy.engine.colocate", "proxy.engine.engine", "proxy.engine.probe", "proxy.engine.ring", "proxy.engine.tables",
+    "proxy.engine.users", "proxy.wire.inspect", "storenode.loop",
 }  # fmt: skip
 
 #: Layers of the proxy, highest first: a file imports from its own layer and from lower ones.
@@ -45,7 +45,7 @@ LAYERS = (
     ("proxy.lanes",),
     ("proxy.control",),
     ("proxy.config_file", "proxy.config_text"),
-    ("proxy.config_pool",),
+    ("proxy.config_pool", "proxy.connections"),
     ("proxy.config_users",),
     ("proxy.config_walk",),
     ("proxy.placement",),
@@ -61,9 +61,9 @@ LAYERS = (
 #: The engine, from the loop down: a file imports only from files further down. The `.pxd` of a file may name those that
 #: its inline functions need, and obeys the same order.
 SPINE = (
-    "probe", "engine", "tables", "users", "turn", "orders", "accept", "client", "dispatch", "answers", "rights", "keys",
-    "lookup", "replies", "connection", "greeting", "describe", "mail", "texts", "slots", "merge", "types", "rows", "ring",
-    "sha256", "hashes",
+    "probe", "engine", "tables", "users", "turn", "orders", "clients", "accept", "client", "dispatch", "transaction",
+    "blocking", "private", "route", "answers", "rights", "refusals", "keys", "lookup", "replies", "connection", "greeting",
+    "describe", "mail", "texts", "slots", "merge", "types", "rows", "ring", "colocate", "sha256", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.

@@ -32,7 +32,7 @@ class Access:
 
     def denied(self, event: Event) -> None:
         """One EVENT_DENIED: the user's name, what was refused and the client's line, one after the other."""
-        _, pool, length, denial, _, name_length, _, data = event
+        _, pool, length, denial, _, name_length, in_multi, data = event
         name, what, line = data[:name_length], data[name_length : name_length + length], data[name_length + length :]
         client = describe(self._clients.record(line.decode("ascii", "replace")))
-        self.denials.add(pool, Denial(denial), what, name, client, time.time())
+        self.denials.add(pool, Denial(denial), what, name, client, time.time(), "multi" if in_multi else "toplevel")

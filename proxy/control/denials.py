@@ -50,6 +50,7 @@ class Entry:
     created: float
     updated: float
     pool: int  #: index in Settings.pools: a client sees its own pool's entries
+    context: str  #: toplevel, or multi where it was to be queued
     count: int = 1
 
 
@@ -60,18 +61,21 @@ class DenialLog:
         self._entries: deque[Entry] = deque(maxlen=MOST)
         self._numbers = 0
 
-    def add(self, pool: int, denial: Denial, what: bytes, username: bytes, client: str, now: float) -> None:
+    def add(
+        self, pool: int, denial: Denial, what: bytes, username: bytes, client: str, now: float,
+        context: str = "toplevel",
+    ) -> None:  # fmt: skip
         """One more refusal."""
-        reason = REASONS[denial]
+        alike = (pool, REASONS[denial], context, what, username)
         for entry in [*self._entries][:AMONG]:
-            same = (entry.pool, entry.reason, entry.object, entry.username) == (pool, reason, what, username)
-            if same and now - entry.updated <= TOGETHER:
+            same = (entry.pool, entry.reason, entry.context, entry.object, entry.username)
+            if same == alike and now - entry.updated <= TOGETHER:
                 entry.count += 1
                 entry.updated, entry.client = now, client
                 self._entries.remove(entry)
                 self._entries.appendleft(entry)
                 return
-        self._entries.appendleft(Entry(self._numbers, reason, what, username, client, now, now, pool))
+        self._entries.appendleft(Entry(self._numbers, REASONS[denial], what, username, client, now, now, pool, context))
         self._numbers += 1
 
     def latest(self, pool: int, most: int) -> Sequence[Entry]:

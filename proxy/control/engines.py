@@ -26,6 +26,10 @@ log = logging.getLogger("quench.engines")
 Event = tuple[int, int, int, int, int, int, int, bytes]
 
 
+#: Seconds between attempts to post to an engine whose box of orders is full.
+POST_AGAIN = 0.001
+
+
 class EventKind:
     """The kinds of events, as `types.pxd` numbers them."""
 
@@ -103,6 +107,7 @@ def pool_values(pool: Pool, listener: int) -> dict[str, Any]:
         "placement": placement(pool),
         "auto_eject": pool.auto_eject,
         "nil_on_error": pool.partial_mget == "nil",
+        "split_transactions": pool.cross_node_transactions == "split",
         "database": pool.redis_db,
         "users": users_of(pool),
         "node_auth": node_auth,
@@ -118,6 +123,8 @@ def pool_values(pool: Pool, listener: int) -> dict[str, Any]:
             "max_bulk": limits.max_bulk,
             "timeout_us": 0 if pool.timeout is None else max(1, int(pool.timeout * 1e6)),
             "connect_timeout_us": max(1, int(pool.connect_timeout * 1e6)),
+            "most_blocked": limits.max_blocked,
+            "most_watching": limits.max_watching,
             "most_tombstones": limits.max_tombstones,
             "tombstone_us": max(1, int(limits.tombstone_age * 1e6)),
         },
@@ -181,6 +188,14 @@ class Engines:
         listener.listen(pool.backlog)
         listener.setblocking(False)
         return listener.detach()
+
+    async def post(self, order: Callable[[], None]) -> None:
+        """Post an order to an engine, again and again while its box is full: a busy engine empties it every turn."""
+        while True:
+            try:
+                return order()
+            except BlockingIOError:
+                await trio.sleep(POST_AGAIN)
 
     def drain(self) -> None:
         """Accept no more and let every client go that is owed nothing; the paths of unix sockets are removed."""

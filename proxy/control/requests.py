@@ -20,6 +20,7 @@ from proxy.commands import find
 from proxy.control.access import Access
 from proxy.control.answers import AnswerContext, answer, prepare
 from proxy.control.clients import Clients
+from proxy.control.denials import DenialLog
 from proxy.control.engines import Engines, Event
 from proxy.control.request import Answer, Handler, Request
 from proxy.control.snapshot import Snapshot
@@ -28,18 +29,16 @@ from proxy.errors import ReplyError
 
 log = logging.getLogger("quench.requests")
 
-#: Seconds between attempts to post an answer to an engine whose box of orders is full.
-POST_AGAIN = 0.001
-
 
 class Requests:
     """Answers control-lane commands for all engines."""
 
     def __init__(
-        self, engines: Engines, snapshot: Snapshot, clients: Clients, access: Access,
-        handlers: Mapping[str, Handler] | None = None,
+        self, engines: Engines, snapshot: Snapshot, clients: Clients, handlers: Mapping[str, Handler] | None = None,
+        access: Access | None = None,
     ) -> None:  # fmt: skip
-        """`handlers`, by full command name, answer in tasks of their own; every other command is answered at once."""
+        """`handlers`, by full command name, answer in tasks of their own; every other command is answered at once.
+        Without `access` ACL knows of nobody."""
         self._access = access
         self._engines = engines
         self._snapshot = snapshot
@@ -80,7 +79,8 @@ class Requests:
         await self._post_waiting(request.engine, request.client, request.slot, answer)
 
     async def _client_list(self, request: Request) -> bytes:
-        return self._answer(request, _caller(request), await self._clients.everyone())
+        everyone = await self._clients.everyone()
+        return self._answer(request, _caller(request), [one for one in everyone if one.pool == request.pool])
 
     async def _client_info(self, request: Request) -> bytes:
         caller = await self._clients.describe(request.engine, request.client)
@@ -95,8 +95,8 @@ class Requests:
                 settings=self._snapshot.config(request.pool),
                 clients=everyone,
                 pool=request.pool,
-                users=self._access.users(request.pool),
-                denials=self._access.denials,
+                users=self._access.users(request.pool) if self._access else (),
+                denials=self._access.denials if self._access else DenialLog(),
                 now=time.time(),
             )
             return answer(request.args, request.protocol, context)
@@ -110,13 +110,8 @@ class Requests:
             nursery.start_soon(self._post_waiting, engine, client, slot, made)
 
     async def _post_waiting(self, engine: int, client: int, slot: int, made: Answer) -> None:
-        """Post, again and again while the engine's box is full: a busy engine empties it every turn."""
-        while True:
-            try:
-                self._engines.engines[engine].reply(client, slot, made.reply, made.close, made.keep, made.subscriber)
-                return
-            except BlockingIOError:
-                await trio.sleep(POST_AGAIN)
+        reply = self._engines.engines[engine].reply
+        await self._engines.post(lambda: reply(client, slot, made.reply, made.close, made.keep, made.subscriber))
 
 
 def _request(engine: int, event: Event) -> Request | None:

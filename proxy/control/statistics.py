@@ -53,6 +53,12 @@ class Histogram:
         return Histogram(tuple(map(sum, zip(*padded, strict=True))))
 
 
+    def __sub__(self, other: Histogram) -> Histogram:
+        """What was counted since `other`, an earlier reading of the same buckets."""
+        earlier = (*other.buckets, *(0,) * (len(self.buckets) - len(other.buckets)))
+        return Histogram(tuple(now - before for now, before in zip(self.buckets, earlier, strict=True)))
+
+
 @dataclass(frozen=True, slots=True)
 class CommandStatistics:
     """One command's counters."""
@@ -173,6 +179,7 @@ class ClientRecord:
     id: int
     address: str
     local_address: str
+    pool: int = 0  #: index in Settings.pools
     fd: int = -1
     name: str = ""
     age: float = 0.0
@@ -184,7 +191,10 @@ class ClientRecord:
     shard_subscriptions: int = 0
     queued: int = -1  #: commands in MULTI; -1 outside of one
     watched: int = 0
+    subscriber: bool = False  #: in subscribe mode
+    monitor: bool = False
     blocked: bool = False
+    waits: tuple[tuple[int, int], ...] = ()  #: where: nodes by index, and the CLIENT ID there that waits for it
     no_evict: bool = False
     no_touch: bool = False
     closing: bool = False

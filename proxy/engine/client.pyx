@@ -15,14 +15,17 @@ from libc.stdint cimport uint32_t
 from libc.stdlib cimport abort, calloc, free
 
 from proxy.engine.connection cimport client_release
-from proxy.engine.dispatch cimport DONE, WAIT, dispatch
+from proxy.engine.dispatch cimport dispatch
 from proxy.engine.mail cimport event_post
+from proxy.engine.private cimport privates_drop
+from proxy.engine.refusals cimport DONE, WAIT
 from proxy.engine.rights cimport user_default
 from proxy.engine.slots cimport client_ready, client_unread, slot_local, slots_clear
 from proxy.engine.types cimport (
-    CLIENT, CLIENT_BARRIER, CLIENT_CLOSING, CLIENT_ENDED, CLIENT_KNOWN, CLIENT_PARKED, CLIENT_STARVED, CLIENT_STUCK,
-    CLIENT_TRUSTED, CLIENT_UNTOLD, DEAD, EVENT_GONE, Client, Core, Pool,
+    CLIENT, CLIENT_BARRIER, CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_ENDED, CLIENT_KNOWN, CLIENT_PARKED, CLIENT_SILENT,
+    CLIENT_SKIP, CLIENT_STARVED, CLIENT_STUCK, CLIENT_TRUSTED, CLIENT_UNTOLD, DEAD, EVENT_GONE, Client, Core, Pool,
 )
+from proxy.engine.transaction cimport transaction_drop
 from proxy.wire.chunk cimport CHUNK_SIZE
 from proxy.wire.input cimport (
     MOVE_AT, READ_END, READ_NOTHING, READ_SOME, input_clear, input_keep, input_length, input_read,
@@ -63,6 +66,7 @@ cdef Client* client_open(Core* core, Pool* pool, int fd) noexcept nogil:
     client.id = quench_next_id(<unsigned long long*> core.peers.ids)
     client.since_us = core.now_us
     client.active_us = core.now_us
+    client.flags = pool.client_flags
     user_default(client)
     client.after = core.clients
     if core.clients != NULL:
@@ -93,6 +97,8 @@ cdef void client_close(Core* core, Client* client) noexcept nogil:
     client.pool.clients -= 1
     core.counters.closed += 1
     quench_add(&core.peers.clients[core.index], -1)
+    transaction_drop(core, client)
+    privates_drop(core, client)
     slots_clear(core, client)
     input_clear(&client.input, &core.chunks)
     output_clear(&client.output, &core.chunks)
@@ -142,10 +148,12 @@ cdef inline bint blocked(Core* core, Client* client) noexcept nogil:
     """
     cdef uint32_t in_flight = client.tail - client.head
     cdef size_t unread = client_unread(client)
-    if client.flags & (CLIENT_BARRIER | CLIENT_CLOSING):
+    if client.flags & (CLIENT_BARRIER | CLIENT_CLOSING | CLIENT_SKIP):
         if client.flags & CLIENT_CLOSING or client.head != client.tail:
             return True
         client.flags &= ~(<uint32_t> CLIENT_BARRIER)
+        if client.flags & CLIENT_SKIP and client.commands >= client.skip_until:
+            client.flags &= ~(<uint32_t> (CLIENT_SILENT | CLIENT_SKIP))
     if in_flight >= client.pool.limits.window or (in_flight >= FIRST_WINDOW and not client.reply_mean):
         return True
     if unread > client.pool.limits.output_soft:
@@ -173,6 +181,10 @@ cdef void client_readable(Core* core, Client* client) noexcept nogil:
     if status == READ_NOTHING:
         return
     if status == READ_END:
+        if client.flags & CLIENT_BLOCKED:
+            # Nobody is there to get what it waits for: better that another one does.
+            client_close(core, client)
+            return
         # What was asked is still answered; then the connection ends.
         client.flags |= CLIENT_ENDED
         client_ready(core, client)

@@ -23,6 +23,7 @@ cdef Conn* conn_for(Core* core, Node* node, int protocol, int database, int bulk
 cdef void conn_connect(Core* core, Conn* conn) noexcept nogil
 cdef void conn_established(Core* core, Conn* conn) noexcept nogil
 cdef void conn_grow(Conn* conn) noexcept nogil
+cdef void conn_retire(Core* core, Conn* conn) noexcept nogil
 cdef void conn_free(Core* core, Conn* conn) noexcept nogil
 cdef void pending_answer(Core* core, Pending* pending, const char* data, size_t length) noexcept nogil
 cdef void client_release(Core* core, Client* client) noexcept nogil
@@ -53,6 +54,7 @@ cdef inline void conn_expect(Core* core, Conn* conn, Client* client, uint32_t sl
     pending.part = part
     pending.start = <uint32_t> core.now_us
     pending.size = <uint32_t> size
+    pending.skip = 0
     pending.row = row
     if client != NULL:
         client.references += 1

@@ -266,12 +266,13 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
     sent = conn.queued - conn.output.length
     on_its_way = sent > conn.head_offset
     conn_close(core, conn)
-    conn.state = CONN_LOST if was_open and not conn.node.ejected else CONN_DOWN
+    conn.state = CONN_LOST if was_open and not conn.node.ejected and not conn.private else CONN_DOWN
     conn.since_us = core.now_us
     conn.refusing = conn.state == CONN_DOWN
     conn.failures += 1
     conn.node.losses += 1
-    if was_open and on_its_way and conn.id:
+    # A wait that is cut off is over at the node, too; what it may have popped is said to be of unknown fate.
+    if was_open and on_its_way and conn.id and not conn.blocking:
         haunt(core, conn)
     conn.id = 0
     # Requests that the kernel never got stay queued while LOST: nothing was promised and nothing happened.
@@ -293,7 +294,18 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
     conn.head_offset = offset
     conn.expired = 0
     strncpy(conn.why, reason, sizeof(conn.why) - 1)
-    event_node(core, EVENT_NODE, conn, reason)
+    if conn.private:
+        conn_retire(core, conn)
+    else:
+        event_node(core, EVENT_NODE, conn, reason)
+
+
+cdef void conn_retire(Core* core, Conn* conn) noexcept nogil:
+    """A private connection is of no use any more: privates_bury() frees it. Its shared sibling tells of the node."""
+    conn_close(core, conn)
+    conn.state = CONN_DOWN
+    conn.next_lost = core.lost_privates
+    core.lost_privates = conn
 
 
 cdef void conn_free(Core* core, Conn* conn) noexcept nogil:
@@ -378,9 +390,13 @@ cdef void conn_tick(Core* core, Conn* conn) noexcept nogil:
             return
     if conn.head == conn.tail:
         if conn.state == CONN_OPEN and core.now_us - conn.used_us > IDLE_CLOSE_US and (
-                conn.database or conn.bulk or conn.protocol == 3) and conn.output.length == 0:
-            conn_close(core, conn)
-            conn.state = CONN_IDLE
+                conn.database or conn.bulk or conn.protocol == 3 or conn.private) and conn.output.length == 0:
+            if conn.private:
+                if conn.owner == NULL:
+                    conn_retire(core, conn)
+            else:
+                conn_close(core, conn)
+                conn.state = CONN_IDLE
         return
     if limit == 0:
         return
@@ -389,9 +405,9 @@ cdef void conn_tick(Core* core, Conn* conn) noexcept nogil:
     if first != conn.tail and overdue(core, conn.pending[first & conn.mask].start, limit):
         if not conn.bulk or core.now_us - conn.progress_us > limit:
             expire(core, conn, limit)
-            if conn.bulk and conn.expired:
+            if (conn.bulk or conn.private) and conn.expired:
                 # Newer requests go by another connection: this one must not be executed behind their back.
-                conn_fail(core, conn, b"a large request took too long")
+                conn_fail(core, conn, b"a large request took too long" if conn.bulk else b"it took too long")
                 return
     if conn.expired and conn.state == CONN_OPEN and (
             conn.expired > conn.node.pool.limits.most_tombstones

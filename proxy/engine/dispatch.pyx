@@ -5,40 +5,41 @@ The straight road is the command with one key: look the row up, hash the key, ap
 connection. Everything else leaves that road early.
 """
 
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport abort, calloc, free, malloc
-from libc.string cimport memcpy, memset
 
 from proxy.engine.answers cimport answer
-from proxy.engine.connection cimport conn_expect, conn_for, conn_place, conn_send, conn_send_chunk, conn_touch
+from proxy.engine.blocking cimport block, wait
+from proxy.engine.connection cimport conn_expect, conn_place, conn_send, conn_send_chunk, conn_touch
 from proxy.engine.keys cimport blocks, keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
 from proxy.engine.mail cimport event_post
 from proxy.engine.merge cimport merge_new
+from proxy.engine.private cimport unwatch, watch, watch_end
+from proxy.engine.refusals cimport DONE, GO_ON, WAIT, refuse, unknown, unknown_child
 from proxy.engine.rights cimport permitted
-from proxy.engine.ring cimport ring_live_node, ring_node
+from proxy.engine.route cimport home, usable
 from proxy.engine.slots cimport slot_local, slot_push
-from proxy.engine.texts cimport error_field, error_local, error_words
+from proxy.engine.transaction cimport (
+    transaction_begin, transaction_discard, transaction_drop, transaction_queue, transaction_run,
+)
 from proxy.engine.types cimport (
-    CLIENT_BARRIER, CLIENT_REFUSED_MULTI, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_TRUSTED, CONN_IDLE,
-    ERROR_ARITY, ERROR_BACKLOG, ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NODE_DOWN, ERROR_NOT_QUEUED, ERROR_NO_NODE, ERROR_RESERVED,
-    ERROR_UNKNOWN_COMMAND, ERROR_UNKNOWN_SUBCOMMAND, EVENT_REQUEST, FIELD_ADDRESS, FIELD_ARGUMENTS, FIELD_COMMAND,
-    FIELD_LIMIT, FIELD_NODE, FIELD_POOL, FIELD_REASON, LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MSET, LANE_SUM,
-    ROW_BARRIER, ROW_BEFORE_AUTH, ROW_CONTAINER, ROW_DISCARD, ROW_EXEC, ROW_MULTI, SLOT_MERGING, Client, Conn, Core,
-    ErrorArgs, KeyRef, Merge, Node, Pool, Row,
+    CLIENT_BARRIER, CLIENT_MULTI, CLIENT_PAUSED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_TRUSTED, ERROR_ARITY, ERROR_BUSY,
+    ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, EVENT_REQUEST, LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MSET,
+    LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER, ROW_DISCARD, ROW_EXEC, ROW_MULTI,
+    ROW_ONE_NODE, ROW_PAUSES, ROW_QUIT, ROW_RESET, ROW_SPECIAL, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE,
+    SLOT_MERGING, Client, Conn, Core, KeyRef, Merge, Node, Pool, Row,
 )
 from proxy.wire.chunk cimport Chunk
 from proxy.wire.input cimport MOVE_AT, input_detach
 from proxy.wire.output cimport output_bulk, output_number
-from proxy.wire.resp cimport Frame, args_begin, args_next, write_number
-
-cdef extern from "<string.h>" nogil:
-    size_t strnlen(const char* text, size_t most)
+from proxy.wire.resp cimport Frame, args_next
 
 
 cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
     """Start one canonical request. Returns a Verdict."""
     cdef Row* row = lookup(core, frame.data + frame.args[0].offset, frame.args[0].length)
+    cdef int verdict
     if row == NULL:
         return unknown(core, client, frame)
     if row.flags & ROW_CONTAINER and frame.argc > 1:
@@ -50,14 +51,17 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
     if not client.flags & CLIENT_TRUSTED and not row.flags & ROW_BEFORE_AUTH:
         return refuse(core, client, row, ERROR_NOAUTH, NULL, NULL)
     client.last_row = row.index
-    if client.flags & CLIENT_SPECIAL or row.flags & ROW_MULTI:
-        if special(core, client, row, frame):
-            return DONE
+    if client.flags & CLIENT_SPECIAL or row.flags & ROW_SPECIAL:
+        verdict = special(core, client, row, frame)
+        if verdict != GO_ON:
+            return verdict
     if row.key:
         return send_to(core, client, row, frame, client.pool,
                        home(core, client.pool, frame.data + frame.args[row.key].offset, frame.args[row.key].length))
     if row.lane <= LANE_SUM:
         return with_keys(core, client, row, frame)
+    if row.flags & ROW_ONE_NODE and client.pool.node_count == 1:
+        return send_to(core, client, row, frame, client.pool, home(core, client.pool, b"", 0))
     if row.flags & ROW_BARRIER and client.head != client.tail:
         return WAIT
     core.row_stats[row.index].calls += 1
@@ -71,125 +75,38 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
     return DONE
 
 
-cdef bint special(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
-    """What some clients may not do now, or do in another way. True: taken care of."""
+cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
+    """Clients in a state of their own, and commands that change it or need a connection for themselves."""
     if client.flags & CLIENT_RESTRICTED and not permitted(core, client, row, frame):
-        return True
-    return without_transaction(core, client, row)
-
-
-cdef bint without_transaction(Core* core, Client* client, Row* row) noexcept nogil:
-    """MULTI is refused, and so is everything up to its EXEC or DISCARD: a pipeline that was meant to run as one
-    transaction, and whose sender learns that it did not, must not run as something else. True: answered."""
+        return DONE
+    if client.flags & CLIENT_PAUSED and (client.pool.paused == PAUSE_ALL or row.flags & ROW_PAUSES):
+        return WAIT            # until clients.pyx ends the pause
+    if row.flags & ROW_RESET:
+        transaction_drop(core, client)
+        watch_end(core, client, True)
+        return GO_ON
+    if row.flags & ROW_QUIT:
+        return GO_ON
     if row.flags & ROW_MULTI:
-        client.flags |= CLIENT_REFUSED_MULTI
-        return False
-    if row.flags & ROW_EXEC and client.flags & CLIENT_REFUSED_MULTI:
-        client.flags &= ~(<uint32_t> CLIENT_REFUSED_MULTI)
-        slot_local(core, client, b"-EXECABORT Transaction discarded because of previous errors.\r\n", 62)
-        return True
-    if row.flags & ROW_DISCARD and client.flags & CLIENT_REFUSED_MULTI:
-        client.flags &= ~(<uint32_t> CLIENT_REFUSED_MULTI)
-        if row.lane == LANE_ENGINE:
-            return False
-        slot_local(core, client, b"+OK\r\n", 5)
-        return True
-    if not client.flags & CLIENT_REFUSED_MULTI:
-        return False
-    refuse(core, client, row, ERROR_NOT_QUEUED, NULL, NULL)
-    return True
-
-
-cdef inline int home(Core* core, Pool* pool, const char* key, size_t length) noexcept nogil:
-    """The node of a key; -1 when the pool ejects dead nodes and none is left."""
-    if pool.auto_eject:
-        return ring_live_node(pool.ring, key, length, pool.live, &core.random_state)
-    return ring_node(pool.ring, key, length, &core.random_state)
-
-
-# -- errors before anything is sent -----------------------------------------------------------------------------------
-
-cdef int refuse(Core* core, Client* client, Row* row, int kind, Node* node, const char* why) noexcept nogil:
-    """Answer with an error of the proxy's own; the connection stays."""
-    cdef ErrorArgs args
-    cdef char number[32]
-    memset(&args, 0, sizeof(args))
-    if row != NULL:
-        core.row_stats[row.index].rejected += 1
-        error_words(&args, FIELD_COMMAND, row.full_name)
-    error_words(&args, FIELD_POOL, client.pool.name)
-    if node != NULL:
-        error_words(&args, FIELD_NODE, node.name)
-        error_words(&args, FIELD_ADDRESS, node.address)
-        error_words(&args, FIELD_REASON, why)
-    if kind == ERROR_BACKLOG:
-        error_field(&args, FIELD_LIMIT, number, write_number(number, <long long> client.pool.limits.backlog) - 2)
-    error_local(core, client, kind, &args)
-    return DONE
-
-
-cdef int unknown(Core* core, Client* client, Frame* frame) noexcept nogil:
-    """Redis's words, with the first arguments quoted as Redis quotes them: a NUL ends what is shown of one."""
-    cdef ErrorArgs args
-    cdef char quoted[256]
-    cdef size_t used = 0
-    cdef const char* at = args_begin(frame)
-    cdef const char* text
-    cdef size_t length, shown
-    cdef unsigned int index
-    memset(&args, 0, sizeof(args))
-    at = args_next(at, &text, &length)
-    error_field(&args, FIELD_COMMAND, text, strnlen(text, length if length < 128 else 128))
-    for index in range(1, frame.argc):
-        if used >= 128:
-            break
-        at = args_next(at, &text, &length)
-        shown = strnlen(text, length if length < 128 - used else 128 - used)
-        quoted[used] = c'\''
-        memcpy(quoted + used + 1, text, shown)
-        quoted[used + 1 + shown] = c'\''
-        quoted[used + 2 + shown] = c' '
-        used += shown + 3
-    error_field(&args, FIELD_ARGUMENTS, quoted, used)
-    error_local(core, client, ERROR_UNKNOWN_COMMAND, &args)
-    return DONE
-
-
-cdef int unknown_child(Core* core, Client* client, Frame* frame) noexcept nogil:
-    cdef ErrorArgs args
-    cdef const char* name = frame.data + frame.args[0].offset
-    cdef char upper[32]
-    cdef unsigned int index
-    cdef unsigned int length = frame.args[0].length if frame.args[0].length < 32 else 32
-    memset(&args, 0, sizeof(args))
-    for index in range(length):
-        upper[index] = name[index] - 32 if c'a' <= name[index] <= c'z' else name[index]
-    error_field(&args, FIELD_COMMAND, upper, length)
-    error_field(&args, FIELD_ARGUMENTS, frame.data + frame.args[1].offset,
-                frame.args[1].length if frame.args[1].length < 128 else 128)
-    error_local(core, client, ERROR_UNKNOWN_SUBCOMMAND, &args)
-    return DONE
+        return transaction_begin(core, client, row)
+    if row.flags & ROW_EXEC:
+        return transaction_run(core, client, row)
+    if row.flags & ROW_DISCARD:
+        return transaction_discard(core, client, row)
+    if row.flags & ROW_WATCH:
+        return watch(core, client, row, frame)
+    if client.flags & CLIENT_MULTI:
+        return transaction_queue(core, client, row, frame)
+    if row.flags & ROW_UNWATCH:
+        return unwatch(core, client, row)
+    if row.flags & ROW_BLOCKS:
+        return block(core, client, row, frame)
+    if row.flags & ROW_WAIT:
+        return wait(core, client, row, frame)
+    return GO_ON
 
 
 # -- to one node --------------------------------------------------------------------------------------------------------
-
-cdef Conn* usable(Core* core, Client* client, Row* row, Node* node, int bulk) noexcept nogil:
-    """The connection that takes this request now; NULL after the client was told why not."""
-    cdef Conn* conn
-    if node.ejected:
-        refuse(core, client, row, ERROR_NODE_DOWN, node, b"it was ejected")
-        return NULL
-    conn = node.conns[conn_place(client.protocol, client.database, bulk)]
-    if conn == NULL or conn.state == CONN_IDLE:
-        conn = conn_for(core, node, client.protocol, client.database, bulk)
-    if conn.refusing:
-        refuse(core, client, row, ERROR_NODE_DOWN, node, conn.why)
-        return NULL
-    if conn.output.length > client.pool.limits.backlog:
-        refuse(core, client, row, ERROR_BACKLOG, node, conn.why)
-        return NULL
-    return conn
-
 
 cdef inline int send_to(Core* core, Client* client, Row* row, Frame* frame, Pool* pool, int index) noexcept nogil:
     """Queue a whole request for one node."""
@@ -207,6 +124,8 @@ cdef inline int send_to(Core* core, Client* client, Row* row, Frame* frame, Pool
     slot = slot_push(core, client, row.index)
     core.row_stats[row.index].calls += 1
     node.requests += 1
+    # For WAIT: the nodes that were written to. ROW_WRITE is 1.
+    client.wrote |= <uint64_t> (row.flags & ROW_WRITE) << (index & 63)
     conn_send(core, conn, client, slot, 0, row.index, frame.data, frame.length)
     return DONE
 
@@ -231,6 +150,7 @@ cdef int send_large(Core* core, Client* client, Row* row, Frame* frame, Node* no
     slot = slot_push(core, client, row.index)
     core.row_stats[row.index].calls += 1
     node.requests += 1
+    client.wrote |= <uint64_t> (row.flags & ROW_WRITE) << (node.index & 63)
     if bulk:
         client.flags |= CLIENT_BARRIER
     # client.pyx made the request the first bytes of the input's chunk; rewritten ones live elsewhere.
@@ -252,7 +172,7 @@ cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept 
     cdef int count, index
     cdef bint together = True
     if row.blocks_with[0] and blocks(core, row, frame):
-        return refuse(core, client, row, ERROR_RESERVED, NULL, NULL)
+        return block(core, client, row, frame)
     count = keys_find(core, row, frame)
     if count <= 0:
         # Malformed, or no key at all: whichever node gets it says what is wrong in the right words.
@@ -332,6 +252,7 @@ cdef int split(Core* core, Client* client, Row* row, Frame* frame, int count) no
     for number in range(used):
         part = &parts[number]
         part.conn.node.requests += 1
+        client.wrote |= <uint64_t> (row.flags & ROW_WRITE) << (part.conn.node.index & 63)
         # Nothing of its own is appended: the bytes are in place already.
         conn_expect(core, part.conn, client, slot, number, row.index, part.conn.output.length - part.start)
         conn_touch(core, part.conn)

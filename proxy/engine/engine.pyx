@@ -19,8 +19,9 @@ from proxy.engine.tables cimport build_errors, build_rows
 from proxy.engine.turn cimport engine_loop, turn, turn_end
 from proxy.engine.users cimport build_users
 from proxy.engine.types cimport (
-    BUCKETS, CONN_OPEN, CONNS, DEAD, INBOX, ORDER_ADMIT, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_LIST,
-    ORDER_LISTEN, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER,
+    BUCKETS, CONN_OPEN, CONNS, DEAD, INBOX, LIMIT_BULK, LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, ORDER_ADMIT,
+    ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_KILL, ORDER_LIST, ORDER_LISTEN, ORDER_PAUSE, ORDER_PUSH,
+    ORDER_RELEASE, ORDER_REPLY, ORDER_SET, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER,
     REPLY_SUBSCRIBER, WAKE, Client, Conn, Core, Event, Node, Order, Pool, RowStats,
 )
 from proxy.wire.chunk cimport pool_trim
@@ -50,8 +51,12 @@ cdef enum:
 COUNTERS = (
     "turns", "requests", "replies", "accepted", "handed_over", "rejected_clients", "closed", "protocol_errors",
     "bytes_in", "bytes_out", "split", "local", "error_replies", "timeouts", "withdrawn", "late_replies",
-    "pushes_dropped", "starved", "output_closed", "query_closed", "events_dropped", "reconnects",
+    "pushes_dropped", "starved", "output_closed", "query_closed", "events_dropped", "reconnects", "transactions",
+    "blocked", "lost_pops",
 )
+LIMITS = {
+    "most_clients": LIMIT_CLIENTS, "max_bulk": LIMIT_BULK, "query_buffer": LIMIT_QUERY_BUFFER, "idle_us": LIMIT_IDLE,
+}
 LATENCY_CLASSES = ("read", "write", "split", "local")
 
 
@@ -77,6 +82,7 @@ cdef class EngineGroup:
                 close(self.peers.inbox[index])
         free(self.peers.inbox)
         free(self.peers.clients)
+        free(self.peers.held)
 
     @property
     def clients(self):
@@ -121,6 +127,7 @@ cdef class Engine:
     def __dealloc__(self):
         cdef Core* core = self.core
         cdef Pool* pool
+        cdef Conn* conn
         cdef Event* event
         cdef Order* order
         cdef int pool_index, node_index, place
@@ -137,6 +144,10 @@ cdef class Engine:
                 for place in range(CONNS):
                     if pool.nodes[node_index].conns[place] != NULL:
                         conn_free(core, pool.nodes[node_index].conns[place])
+                while pool.nodes[node_index].privates != NULL:
+                    conn = pool.nodes[node_index].privates
+                    pool.nodes[node_index].privates = conn.next_private
+                    conn_free(core, conn)
             free(pool.nodes)
             free(pool.live)
         while True:
@@ -182,6 +193,12 @@ cdef class Engine:
         self.core.pools = <Pool*> calloc(max(len(pools), 1), sizeof(Pool))
         if self.core.pools == NULL:
             raise MemoryError
+        if self.group.peers.held == NULL:
+            self.group.peers.held = <uint32_t*> calloc(
+                2 * sum(len(values["nodes"]) for values in pools) + 1, sizeof(uint32_t))
+            if self.group.peers.held == NULL:
+                raise MemoryError
+        held = 0
         for index, values in enumerate(pools):
             pool = &self.core.pools[index]
             pool.core = self.core
@@ -195,6 +212,7 @@ cdef class Engine:
             pool.ring = placement.ring
             pool.auto_eject = values["auto_eject"]
             pool.nil_on_error = values["nil_on_error"]
+            pool.split_transactions = values["split_transactions"]
             pool.database = values["database"]
             build_users(pool, self.kept, values["users"], self.names)
             if values["node_auth"]:
@@ -213,6 +231,8 @@ cdef class Engine:
             pool.limits.max_bulk = limits["max_bulk"]
             pool.limits.timeout_us = limits["timeout_us"]
             pool.limits.connect_timeout_us = limits["connect_timeout_us"]
+            pool.limits.most_blocked = limits["most_blocked"]
+            pool.limits.most_watching = limits["most_watching"]
             pool.limits.most_tombstones = limits["most_tombstones"]
             pool.limits.tombstone_us = limits["tombstone_us"]
             pool.node_count = len(values["nodes"])
@@ -226,6 +246,9 @@ cdef class Engine:
                 node.index = place
                 node.name = self.keep(name)
                 node.address = self.keep(address)
+                node.blocked = &self.group.peers.held[2 * <int> held]
+                node.watching = node.blocked + 1
+                held += 1
                 pool.live[place] = 1
             self.core.pool_count = index + 1
 
@@ -309,6 +332,30 @@ cdef class Engine:
             order.flag |= REPLY_SUBSCRIBER if subscriber else REPLY_NO_SUBSCRIBER
         self.post(order)
 
+    def kill_clients(self, unsigned long long tag, bytes ids):
+        """Close clients by their ids, an array of 64-bit numbers in rising order: EVENT_LISTED with this tag brings
+        the ids of those that were here."""
+        cdef Order* order = order_new(ORDER_KILL, ids, len(ids))
+        order.tag = tag
+        self.post(order)
+
+    def pause(self, unsigned long long tag, int pool, int mode, uint32_t milliseconds):
+        """Hold back requests of a pool's clients for so long: `mode` 1 those that may write, 2 all; 0 ends a pause.
+        EVENT_LISTED with this tag and no data says that it holds."""
+        cdef Order* order = order_new(ORDER_PAUSE, NULL, 0)
+        order.tag = tag
+        order.pool = pool
+        order.flag = mode
+        order.slot = milliseconds
+        self.post(order)
+
+    def set_limit(self, int pool, str limit, uint64_t value):
+        """Change one of LIMITS for a pool: a number of clients (of the whole pool), bytes or microseconds."""
+        cdef Order* order = order_new(ORDER_SET, <char*> &value, sizeof(value))
+        order.pool = pool
+        order.flag = LIMITS[limit]
+        self.post(order)
+
     def release(self, size_t client):
         """Name a kept client no more: once for each EVENT_GONE. Orders posted before may still name it."""
         cdef Order* order = order_new(ORDER_RELEASE, NULL, 0)
@@ -390,7 +437,8 @@ cdef class Engine:
                     "requests": node.requests, "errors": node.errors, "timeouts": node.timeouts,
                     "losses": node.losses, "bytes_out": node.bytes_out, "bytes_in": node.bytes_in,
                     "latency_us": node.latency_us, "connections": opened, "in_flight": in_flight,
-                    "backlog": backlog, "ejected": bool(node.ejected),
+                    "backlog": backlog, "ejected": bool(node.ejected), "blocked": node.blocked[0],
+                    "watching": node.watching[0],
                 })
             found.append({"clients": self.core.pools[index].clients, "nodes": nodes})
         return found

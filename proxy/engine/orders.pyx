@@ -9,17 +9,20 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from proxy.engine.accept cimport listen_stop
+from proxy.engine.blocking cimport unblock_all
 from proxy.engine.client cimport client_close, client_gone
+from proxy.engine.clients cimport clients_kill, clients_pause
 from proxy.engine.connection cimport client_release, conn_connect, conn_fail, conn_for
 from proxy.engine.describe cimport client_describe
 from proxy.engine.mail cimport event_post
+from proxy.engine.private cimport privates_fail
 from proxy.engine.slots cimport client_ready, client_unread, slot_fill
 from proxy.engine.types cimport (
-    CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_PARKED, CLIENT_SUBSCRIBER, CLIENT_UNTOLD,
-    CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, CONNS, DEAD, EVENT_DRAINED, EVENT_LISTED, LISTENER, ORDER_ADMIT,
-    ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_LIST, ORDER_LISTEN, ORDER_PUSH, ORDER_RELEASE,
-    ORDER_REPLY, ORDER_STOP, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_SUBSCRIBER, Client, Conn, Core, Node,
-    Order, Pool,
+    CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_PARKED, CLIENT_SUBSCRIBER, CLIENT_UNTOLD, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD,
+    EVENT_DRAINED, EVENT_LISTED, LIMIT_BULK, LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, LISTENER, ORDER_ADMIT,
+    ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_KILL, ORDER_LIST, ORDER_LISTEN, ORDER_PAUSE, ORDER_PUSH,
+    ORDER_RELEASE, ORDER_REPLY, ORDER_SET, ORDER_STOP, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_SUBSCRIBER,
+    Client, Conn, Core, Node, Order, Pool, PoolLimits,
 )
 from proxy.wire.mailbox cimport mailbox_take
 from proxy.wire.output cimport Output, output_append, output_clear
@@ -49,6 +52,12 @@ cdef void orders_take(Core* core) noexcept nogil:
             listen_start(core)
         elif order.kind == ORDER_PUSH:
             push(core, order)
+        elif order.kind == ORDER_KILL:
+            clients_kill(core, order)
+        elif order.kind == ORDER_PAUSE:
+            pause(core, order)
+        elif order.kind == ORDER_SET:
+            set_limit(&core.pools[order.pool].limits, order.flag, (<uint64_t*> order.data)[0])
         elif order.kind == ORDER_RELEASE:
             client_release(core, order.client)
         elif order.kind == ORDER_DRAIN:
@@ -97,6 +106,24 @@ cdef void push(Core* core, Order* order) noexcept nogil:
             client_ready(core, clients[index])
 
 
+cdef void pause(Core* core, Order* order) noexcept nogil:
+    """CLIENT PAUSE and UNPAUSE; the answer says that from here on it holds."""
+    clients_pause(core, &core.pools[order.pool], order.flag, core.now_us + <uint64_t> order.slot * 1000)
+    event_post(core, EVENT_LISTED, 0, 0, 1, NULL, 0, order.tag, NULL, 0)
+
+
+cdef void set_limit(PoolLimits* limits, int limit, uint64_t value) noexcept nogil:
+    """CONFIG SET. Whoever keeps a limit reads it each time, so it holds from the next request on."""
+    if limit == LIMIT_CLIENTS:
+        limits.most_clients = <uint32_t> value
+    elif limit == LIMIT_BULK:
+        limits.max_bulk = value
+    elif limit == LIMIT_QUERY_BUFFER:
+        limits.query_buffer = value
+    elif limit == LIMIT_IDLE:
+        limits.idle_us = value
+
+
 cdef void listen_start(Core* core) noexcept nogil:
     cdef int index
     for index in range(core.pool_count):
@@ -129,6 +156,7 @@ cdef void give_up(Core* core, Node* node, const char* reason) noexcept nogil:
             conn.state = CONN_CONNECTING
             conn.refusing = 1
             conn_fail(core, conn, reason)
+    privates_fail(core, node, reason)
 
 
 cdef void set_ejected(Core* core, Pool* pool, int index, bint ejected) noexcept nogil:
@@ -146,16 +174,20 @@ cdef void set_ejected(Core* core, Pool* pool, int index, bint ejected) noexcept 
         conn = node.conns[place]
         if ejected and conn != NULL and conn.state == CONN_OPEN and conn.expired:
             conn_fail(core, conn, b"the node was ejected")
+    if ejected:
+        privates_fail(core, node, b"the node was ejected")
 
 
 cdef void drain_step(Core* core) noexcept nogil:
-    """Let go of every client that is owed nothing; when none is left, say so."""
+    """Let go of every client that is owed nothing, and end the waiting of others; when none is left, say so."""
     cdef Client* client = core.clients
     cdef Client* following
     while client != NULL:
         following = client.after
         if client.head == client.tail and client_unread(client) == 0 and not client.flags & CLIENT_PARKED:
             client_close(core, client)
+        elif client.flags & CLIENT_BLOCKED:
+            unblock_all(core, client)
         client = following
     if core.clients == NULL and core.draining == 1:
         core.draining = 2

@@ -117,6 +117,9 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data) noexcept no
         conn_fail(core, conn, b"it sent a reply that nobody asked for")
         return NULL
     pending = &conn.pending[conn.head & conn.mask]
+    if pending.skip:
+        pending.skip -= 1
+        return NULL
     conn.head += 1
     conn.head_offset += pending.size
     if conn.expired:

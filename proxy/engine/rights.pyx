@@ -16,13 +16,13 @@ from proxy.engine.describe cimport client_describe
 from proxy.engine.keys cimport keys_find, option_after
 from proxy.engine.lookup cimport same_word
 from proxy.engine.mail cimport event_post
+from proxy.engine.refusals cimport refuse
 from proxy.engine.sha256 cimport sha256
-from proxy.engine.texts cimport error_local, error_words
 from proxy.engine.types cimport (
     CHANNELS_NONE, CHANNELS_ONE, CHANNELS_PATTERNS, CLIENT_RESTRICTED, CLIENT_TRUSTED, ERROR_NOPERM_CHANNEL,
-    ERROR_NOPERM_COMMAND, ERROR_NOPERM_KEY, ERROR_NOPERM_SCRIPT, ERROR_NOPERM_SORT, EVENT_DENIED, FIELD_ARGUMENTS,
-    FIELD_COMMAND, ROW_BEFORE_AUTH, ROW_KEYLESS, ROW_SCRIPT, USE_READ, USE_WRITE, VARIES_BITFIELD, VARIES_NOT,
-    VARIES_SET, VARIES_SORT, Client, Core, ErrorArgs, KeyRef, Pattern, Pool, Row, Selector, User,
+    ERROR_NOPERM_COMMAND, ERROR_NOPERM_KEY, ERROR_NOPERM_SCRIPT, ERROR_NOPERM_SORT_BY, ERROR_NOPERM_SORT_GET,
+    EVENT_DENIED, ROW_BEFORE_AUTH, ROW_KEYLESS, ROW_SCRIPT, USE_READ, USE_WRITE, VARIES_BITFIELD, VARIES_NOT,
+    VARIES_SET, VARIES_SORT, Client, Core, KeyRef, Pattern, Pool, Row, Selector, User,
 )
 from proxy.wire.glob cimport glob_match
 from proxy.wire.output cimport Output, output_append, output_clear
@@ -183,19 +183,19 @@ cdef int use_of(const Row* row, const KeyRef* args, int argc) noexcept nogil:
     return USE_READ
 
 
-cdef const char* foreign_keys(const Row* row, const KeyRef* args, int argc) noexcept nogil:
-    """BY or GET, whichever first makes SORT read keys that it does not name; NULL: none."""
+cdef int foreign_keys(const Row* row, const KeyRef* args, int argc) noexcept nogil:
+    """The error of a SORT that reads keys which it does not name, for its first option that does; 0: it has none."""
     cdef int at = 2
     cdef size_t index
     while at + 1 < argc:
         if is_word(args, at, b"get"):
-            return b"GET"
+            return ERROR_NOPERM_SORT_GET
         if is_word(args, at, b"by"):
             for index in range(args[at + 1].length):
                 if args[at + 1].data[index] == c'*':
-                    return b"BY"
+                    return ERROR_NOPERM_SORT_BY
         at = option_after(row, args, at, argc)
-    return NULL
+    return 0
 
 
 # -- one request --------------------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ cdef bint permitted(Core* core, Client* client, Row* row, const Frame* frame) no
     cdef int denial, key_count = 0, use = -1
     cdef int worst = DENIED_COMMAND
     cdef uint32_t index, place, worst_place = 0
-    cdef const char* reading = NULL
+    cdef int reading = 0
     cdef const KeyRef* args
     if row.spec_count:
         key_count = keys_find(core, row, frame)
@@ -220,7 +220,7 @@ cdef bint permitted(Core* core, Client* client, Row* row, const Frame* frame) no
     for index in range(user.selector_count):
         denial = judge(user, &user.selectors[index], row, frame, core.keys, key_count, use, &place)
         if denial == DENIED_NOT:
-            if reading == NULL or reads_everything(&user.selectors[index]):
+            if reading == 0 or reads_everything(&user.selectors[index]):
                 return True
             worst = DENIED_NOT
         elif worst != DENIED_NOT and (denial > worst or (denial == worst and place > worst_place)):
@@ -231,29 +231,18 @@ cdef bint permitted(Core* core, Client* client, Row* row, const Frame* frame) no
 
 
 cdef void deny(Core* core, Client* client, Row* row, const Frame* frame, int denial, uint32_t place,
-               const char* reading) noexcept nogil:
-    """Answer, count, and tell the control plane; DENIED_NOT: SORT with an option that reads foreign keys."""
-    cdef ErrorArgs args
+               int reading) noexcept nogil:
+    """Answer, and tell the control plane; DENIED_NOT: for `reading`, the error of a SORT that reads foreign keys."""
     cdef const char* at = args_begin(frame)
     cdef const char* text = NULL
     cdef size_t length = 0
     cdef uint32_t index
-    cdef int kind = ERROR_NOPERM_COMMAND
-    memset(&args, 0, sizeof(args))
-    error_words(&args, FIELD_COMMAND, row.full_name)
     if denial == DENIED_NOT:
-        kind = ERROR_NOPERM_SORT
-        error_words(&args, FIELD_ARGUMENTS, reading)
-    elif denial == DENIED_KEY:
-        kind = ERROR_NOPERM_KEY
-    elif denial == DENIED_CHANNEL:
-        kind = ERROR_NOPERM_CHANNEL
-    elif denial == DENIED_SCRIPT:
-        kind = ERROR_NOPERM_SCRIPT
-    core.row_stats[row.index].rejected += 1
-    error_local(core, client, kind, &args)
-    if denial == DENIED_NOT:
+        refuse(core, client, row, reading, NULL, NULL)
         return
+    refuse(core, client, row, ERROR_NOPERM_KEY if denial == DENIED_KEY
+           else ERROR_NOPERM_CHANNEL if denial == DENIED_CHANNEL
+           else ERROR_NOPERM_SCRIPT if denial == DENIED_SCRIPT else ERROR_NOPERM_COMMAND, NULL, NULL)
     if denial == DENIED_KEY or denial == DENIED_CHANNEL:
         for index in range(place + 1):
             at = args_next(at, &text, &length)
@@ -280,6 +269,7 @@ cdef void tell(Core* core, Client* client, int denial, const char* name, size_t 
     output_append(&data, &core.chunks, text, length)
     client_describe(core, client, &data)
     # Below CHUNK_SIZE by construction, so it is in one piece.
-    event_post(core, EVENT_DENIED, client.pool.index, <int> length, denial, NULL, <uint32_t> name_length, client.id,
+    event_post(core, EVENT_DENIED, client.pool.index, <int> length, denial, NULL, <uint32_t> name_length,
+               client.transaction != NULL,
                data.first.data + data.first.head, data.length)
     output_clear(&data, &core.chunks)

@@ -27,11 +27,22 @@ cdef enum RowFlag:
     ROW_BEFORE_AUTH = 2        # may run before AUTH
     ROW_CONTAINER = 4          # has subcommands
     ROW_BARRIER = 8            # starts when all earlier slots are answered
-    ROW_MULTI = 16             # opens a transaction: refused, and what was to be in it with it
-    ROW_EXEC = 32              # ends one
-    ROW_DISCARD = 64           # abandons one; so do RESET and QUIT
-    ROW_SCRIPT = 128           # runs code at the node, where the rights of a client's user do not hold
-    ROW_KEYLESS = 256          # has key specs, and may do without a key
+    ROW_MULTI = 16             # opens a transaction
+    ROW_EXEC = 32              # runs it
+    ROW_DISCARD = 64           # drops it
+    ROW_RESET = 128            # drops it, and everything else that a client has set
+    ROW_QUIT = 256             # ends the connection, in a transaction too
+    ROW_WATCH = 512
+    ROW_UNWATCH = 1024
+    ROW_NO_MULTI = 2048        # not allowed in a transaction
+    ROW_ONE_NODE = 4096        # in a transaction, the only node of a pool may run it
+    ROW_BLOCKS = 8192          # waits at the node: takes a private connection
+    ROW_WAIT = 16384           # waits for replicas: a private connection to every node written to
+    ROW_PAUSES = 32768         # waits while writes are paused
+    ROW_SCRIPT = 65536         # runs code at the node, where the rights of a client's user do not hold
+    ROW_KEYLESS = 131072       # has key specs, and may do without a key
+    # Rows that leave the straight road of dispatch: see special() there.
+    ROW_SPECIAL = ROW_MULTI | ROW_EXEC | ROW_DISCARD | ROW_RESET | ROW_WATCH | ROW_UNWATCH | ROW_BLOCKS | ROW_WAIT
 
 cdef enum Begin:               # how a key spec says where to begin
     BEGIN_INDEX = 0            # at a position
@@ -104,8 +115,10 @@ cdef enum Answer:              # LANE_ENGINE rows; the names are in answers.ANSW
     ANSWER_CLIENT_SETINFO = 12
     ANSWER_CLIENT_FLAG = 13    # NO-EVICT, NO-TOUCH
     ANSWER_CLIENT_OK = 14      # MAINT_NOTIFICATIONS
-    ANSWER_NOT_CLUSTER = 15    # READONLY, READWRITE, ASKING
-    ANSWER_ACL_WHOAMI = 16
+    ANSWER_NOT_CLUSTER = 15    # READONLY, READWRITE, ASKING, CLUSTER
+    ANSWER_SPECIAL = 16        # answered before, by special() of dispatch.pyx
+    ANSWER_CLIENT_REPLY = 17
+    ANSWER_ACL_WHOAMI = 18
 
 cdef enum LatencyClass:
     CLASS_READ = 0
@@ -176,14 +189,18 @@ cdef enum ErrorKind:           # rows of errors.ENGINE_ERRORS, in this order
     ERROR_BACKLOG = 13
     ERROR_MAX_CLIENTS = 14
     ERROR_BUSY = 15
-    ERROR_RESERVED = 16        # a blocking form of a command: later
-    ERROR_NOT_QUEUED = 17      # behind a MULTI that was refused
-    ERROR_NOPERM_COMMAND = 18
-    ERROR_NOPERM_KEY = 19
-    ERROR_NOPERM_CHANNEL = 20
-    ERROR_NOPERM_SCRIPT = 21
-    ERROR_NOPERM_SORT = 22     # BY or GET with keys that the user may not read
-    ERROR_KINDS = 23
+    ERROR_BLOCKED = 16         # as many wait at the node as may
+    ERROR_WATCHED = 17         # as many hold a WATCH there as may
+    ERROR_IN_MULTI = 18        # not in a transaction
+    ERROR_WATCH_NODE = 19      # not on the node of the watched keys
+    ERROR_TRANSACTION = 20     # a transaction that is too large
+    ERROR_NOPERM_COMMAND = 21
+    ERROR_NOPERM_KEY = 22
+    ERROR_NOPERM_CHANNEL = 23
+    ERROR_NOPERM_SCRIPT = 24
+    ERROR_NOPERM_SORT_BY = 25  # with keys that the user may not read
+    ERROR_NOPERM_SORT_GET = 26
+    ERROR_KINDS = 27
 
 cdef enum ErrorField:
     FIELD_NONE = 0

@@ -65,13 +65,18 @@ cdef enum ClientFlag:
     CLIENT_STUCK = 128         # the kernel takes no more bytes: waits for EPOLLOUT
     CLIENT_NO_EVICT = 256
     CLIENT_NO_TOUCH = 512
-    CLIENT_REFUSED_MULTI = 1024    # until EXEC or DISCARD nothing is executed
+    CLIENT_MULTI = 1024        # commands are queued: client.transaction
     CLIENT_KNOWN = 2048        # the control plane names it: told with EVENT_GONE when it leaves, ends with ORDER_RELEASE
     CLIENT_SUBSCRIBER = 4096   # in subscribe mode: with RESP2 few commands are allowed
     CLIENT_UNTOLD = 8192       # left, and EVENT_GONE did not fit the box yet
-    CLIENT_RESTRICTED = 65536  # its user may not do everything: see rights.pyx
+    CLIENT_PAUSED = 16384      # its pool is: some requests wait until that ends
+    CLIENT_SILENT = 32768      # CLIENT REPLY OFF, or SKIP for one command: replies are dropped, pushes are not
+    CLIENT_SKIP = 65536        # silent until `skip_until`
+    CLIENT_BLOCKED = 131072    # waits at a node, on a private connection
+    CLIENT_WATCHING = 262144   # holds a WATCH: reads are answered by the key's own node and by nothing else
+    CLIENT_RESTRICTED = 1048576    # its user may not do everything: see rights.pyx
     # Clients whose requests leave the straight road of dispatch: see special() there.
-    CLIENT_SPECIAL = CLIENT_REFUSED_MULTI | CLIENT_SUBSCRIBER | CLIENT_RESTRICTED
+    CLIENT_SPECIAL = CLIENT_MULTI | CLIENT_SUBSCRIBER | CLIENT_PAUSED | CLIENT_RESTRICTED
 
 cdef struct Client:
     Handle handle              # must be first
@@ -97,6 +102,10 @@ cdef struct Client:
     uint32_t held_count
     size_t held_bytes
     uint32_t reply_mean        # bytes of a reply, smoothed over the last few; 0: none came yet
+    Transaction* transaction   # between MULTI and EXEC, else NULL
+    Conn* privates             # private connections that it holds
+    Conn* watch                # the one of them with its WATCH; NULL while CLIENT_WATCHING: it was lost
+    uint64_t wrote             # nodes that it sent a write, by the low six bits of their index
     Output output
     Input input
     size_t need                # bytes of the incomplete request, as far as known
@@ -107,14 +116,20 @@ cdef struct Client:
     uint64_t since_us          # monotonic
     uint64_t active_us
     uint64_t commands
+    uint64_t skip_until        # of `commands`, where CLIENT_SKIP ends
     uint64_t received
     uint64_t sent
     uint16_t last_row
     uint8_t deferred           # turns that its replies have waited for more of them
     User* user                 # of pool.users
+    uint32_t together          # what comes before this slot leaves with the reply of the slot before it
+
+cdef enum MergeKind:           # of a Merge, beside Lane
+    MERGE_EXEC = 100           # elements of EXEC's array, in the order of queueing
+    MERGE_LEAST = 101          # the least integer
 
 cdef struct Merge:             # a split command: one part a node
-    uint8_t lane
+    uint8_t lane               # Lane or MergeKind
     uint8_t nil_on_error       # partial_mget: nil
     uint32_t parts
     uint32_t waiting           # parts not answered
@@ -124,6 +139,26 @@ cdef struct Merge:             # a split command: one part a node
     Chunk** replies            # by part; NULL: not here, or not needed
     Chunk* error               # the first error reply
     uint16_t* part_of          # by key
+
+
+cdef enum:
+    PLACE_LOCAL = 0xFFFF       # of a queued command that the proxy answers by itself
+
+cdef struct Block:             # what one node gets of a transaction
+    Node* node
+    Output bytes               # MULTI and the queued commands
+    uint32_t commands
+
+cdef struct Transaction:       # what a client has queued
+    Block* blocks
+    uint32_t block_count
+    uint32_t queued
+    uint32_t room              # of `places`
+    uint32_t locals
+    uint16_t* places           # by queued command: its block, or PLACE_LOCAL
+    Output local               # the replies of commands that the proxy answers by itself
+    size_t bytes               # of all that is queued; charged to core.input_reserved
+    uint8_t broken             # something was refused: EXEC runs nothing
 
 
 # -- nodes --------------------------------------------------------------------------------------------------------
@@ -145,12 +180,13 @@ cdef enum GreetingStep:
     STEP_RUN = 5               # INFO server: run_id
     STEP_KILL = 6
 
-cdef struct Pending:           # one request on its way; 32 bytes
+cdef struct Pending:           # one request on its way, or one transaction; 32 bytes
     Client* client             # NULL: a tombstone
     uint32_t slot
     uint32_t part              # of a Merge
     uint32_t start             # low 32 bits of the clock (us) when it was queued
     uint32_t size              # bytes
+    uint32_t skip              # replies before the one that answers: those to MULTI and to what it queues
     uint16_t row
 
 cdef struct Conn:
@@ -159,6 +195,16 @@ cdef struct Conn:
     uint8_t protocol
     uint8_t database
     uint8_t bulk               # carries large requests only
+    uint8_t private            # serves one client at a time, and is none of node.conns
+    uint8_t blocking           # private: its client waits, without a deadline
+    uint8_t watching           # private: its client's WATCH is on it
+    uint8_t released           # private: the node was asked to end the wait
+    Client* owner              # private: who holds it; NULL: spare
+    Conn* next_owned           # in client.privates
+    Conn* next_private         # in node.privates
+    Conn* last_private
+    Conn* next_spare           # in node.spares
+    Conn* next_lost            # in core.lost_privates
     uint8_t state              # ConnState
     uint8_t untold             # the control plane does not know yet that it is lost: its mailbox was full
     uint8_t refusing           # requests are refused until it is open again
@@ -203,6 +249,10 @@ cdef struct Node:
     int64_t ghosts[GHOSTS]     # ids of lost connections whose requests may still be executed; killed before new ones
     char ghost_run[41]         # run_id of the node that knew them
     Conn* conns[CONNS]
+    Conn* privates             # all private connections
+    Conn* spares               # those that nobody holds
+    uint32_t* blocked          # clients that wait here, of all engines; atomic
+    uint32_t* watching         # clients that hold a WATCH here; atomic
     uint64_t requests
     uint64_t errors            # error replies
     uint64_t timeouts
@@ -222,8 +272,11 @@ cdef struct PoolLimits:
     uint64_t max_bulk          # bytes of one argument
     uint32_t timeout_us        # 0: none
     uint32_t connect_timeout_us
+    uint32_t most_blocked      # clients that wait at one node
+    uint32_t most_watching     # clients that hold a WATCH at one node
     uint32_t most_tombstones
     uint32_t tombstone_us      # age of the oldest tombstone that ends a connection
+    uint64_t idle_us           # clients that are silent for so long are closed; 0: none
 
 cdef struct Pool:
     Handle listener            # must be first
@@ -236,8 +289,12 @@ cdef struct Pool:
     uint8_t* live              # by node: 0 when ejected and auto_eject
     uint8_t auto_eject
     uint8_t nil_on_error
+    uint8_t split_transactions # a transaction may have a block for each of several nodes
     uint8_t unix_socket
     uint8_t database           # where its clients start
+    uint8_t paused             # PauseMode
+    uint64_t paused_until_us
+    uint32_t client_flags      # ClientFlags that all its clients have, those to come included
     uint32_t clients
     User* users                # who its clients may be; owned by the Python object that the facade keeps
     User* default_user         # whom they are before they say
@@ -279,6 +336,9 @@ cdef struct Counters:
     uint64_t query_closed
     uint64_t events_dropped
     uint64_t reconnects
+    uint64_t transactions
+    uint64_t blocked           # requests that waited at a node
+    uint64_t lost_pops         # replies to blocked clients that had left
     uint64_t latency[4][BUCKETS]
 
 cdef struct Peers:             # shared by the engines of one process
@@ -286,6 +346,7 @@ cdef struct Peers:             # shared by the engines of one process
     int* inbox                 # write ends of the pipes
     uint32_t* clients          # connected clients by engine; atomics
     uint64_t* ids              # next client id; atomic
+    uint32_t* held             # two a node, pool after pool: clients that wait there, clients that watch there; atomics
 
 cdef struct Core:
     Poll poll
@@ -315,6 +376,7 @@ cdef struct Core:
     size_t output_limit        # bytes of chunks beyond which a client gets one reply at a time
     Pool* pools
     int pool_count
+    int paused_pools
     Row* rows
     int row_count
     void* lookup               # lookup.Table
@@ -328,6 +390,7 @@ cdef struct Core:
     Client* privileged         # the one that may exceed input_limit
     uint64_t privileged_us     # when it was admitted, or last sent something
     Conn* touched
+    Conn* lost_privates        # private connections to be freed when nothing names them any more
     Client* graveyard          # closed in this turn: freed at its end, when no list or event can name them
     KeyRef* keys
     KeyRef* args               # all arguments, in the same block; valid after keys_find
@@ -353,12 +416,26 @@ cdef enum OrderKind:           # control plane -> engine
     ORDER_LISTEN = 9           # start accepting
     ORDER_RELEASE = 10         # the control plane has forgotten a client that it knew
     ORDER_PUSH = 11            # append these bytes to the output of these clients
+    ORDER_KILL = 12            # close the clients with these ids
+    ORDER_PAUSE = 13           # hold requests of a pool's clients for `slot` ms more, or no longer
+    ORDER_SET = 14             # change a pool's limit
 
 cdef enum ReplyFlag:           # ORDER_REPLY: Order.flag
     REPLY_CLOSE = 1            # end the connection afterwards
     REPLY_KEEP = 2             # the control plane goes on naming the client
     REPLY_SUBSCRIBER = 4       # it is in subscribe mode from here on
     REPLY_NO_SUBSCRIBER = 8    # it is not
+
+cdef enum PauseMode:           # ORDER_PAUSE: Order.flag
+    PAUSE_NONE = 0
+    PAUSE_WRITE = 1            # what may change a key, or publishes
+    PAUSE_ALL = 2
+
+cdef enum Limit:               # ORDER_SET: Order.flag; the value is in the data
+    LIMIT_CLIENTS = 1          # number, of the whole pool
+    LIMIT_BULK = 2             # bytes
+    LIMIT_QUERY_BUFFER = 3     # bytes
+    LIMIT_IDLE = 4             # us
 
 cdef struct Order:
     int kind
@@ -376,7 +453,7 @@ cdef enum EventKind:           # engine -> control plane
     EVENT_NODE = 2             # a node connection failed
     EVENT_OPEN = 3             # a node connection is open
     EVENT_SICK = 4             # a node answers, but with -LOADING and the like
-    EVENT_LISTED = 5           # the clients described
+    EVENT_LISTED = 5           # what an order with a tag asked for: clients described, ids of those closed
     EVENT_DRAINED = 6
     EVENT_GONE = 7             # a client that the control plane knows has left
     EVENT_DENIED = 9           # a user was refused something
@@ -387,7 +464,7 @@ cdef struct Event:
     int node
     int code                   # EVENT_NODE: failures in a row; EVENT_REQUEST: protocol (`node` is the database);
                                # EVENT_DENIED: Denial; data is the user's name (`slot` bytes), what was refused
-                               # (`node` bytes) and a line of client_describe()
+                               # (`node` bytes) and a line of client_describe(); `tag`: in a transaction
     Client* client
     uint32_t slot
     uint32_t length

@@ -56,7 +56,7 @@ class Lane:
         self.clients = Clients(self.settings, self.engines)
         self.snapshot = Snapshot(self.settings, self.engines, Nodes(self.settings, self.engines.engines, nursery))
         self.requests = Requests(
-            self.engines, self.snapshot, self.clients, Access(self.settings, self.clients)
+            self.engines, self.snapshot, self.clients, access=Access(self.settings, self.clients)
         )
 
     async def read_events(self, index):

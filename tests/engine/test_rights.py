@@ -87,7 +87,7 @@ def verdict(user, args):
     if denial is not Denial.NONE:
         return error_reply(CODES[denial], command=command.name)
     option = external_keys(user, command, args)
-    return error_reply("no_permission_sort", arguments=option) if option else None
+    return error_reply(f"no_permission_sort_{option.lower()}") if option else None
 
 
 def test_a_key_counts_in_full_and_in_any_form():

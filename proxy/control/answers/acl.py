@@ -108,7 +108,7 @@ def log(args: list[bytes], protocol: int, context: AnswerContext) -> bytes:
             {
                 "count": entry.count,
                 "reason": entry.reason,
-                "context": "toplevel",
+                "context": entry.context,
                 "object": entry.object,
                 "username": entry.username,
                 "age-seconds": round(max(context.now - entry.updated, 0.0), 3),
@@ -133,7 +133,7 @@ def _selector(text: SelectorText) -> dict[str, object]:
 
 def _at_most(args: list[bytes], count: int) -> None:
     if len(args) > count:
-        raise ReplyError("subcommand_arity", option=args[1], command=args[0].upper())
+        raise ReplyError("subcommand_arity", arguments=args[1], command=args[0].upper())
 
 
 def _integer(text: bytes) -> int:
