@@ -22,8 +22,8 @@ from proxy.settings import KeyPattern, Pool, Secret, Selector, User
 from proxy.spelling import nearest
 
 __all__ = [
-    "CATEGORIES", "DEFAULT", "EVERY_COMMAND", "AclError", "apply_rules", "default_user", "describe_selector", "describe_user",
-    "hash_password", "new_user", "parse_line", "split_rules", "users_of",
+    "CATEGORIES", "DEFAULT", "EVERY_COMMAND", "AclError", "SelectorText", "apply_rules", "default_user",
+    "describe_selector", "describe_user", "hash_password", "new_user", "parse_line", "split_rules", "users_of",
 ]  # fmt: skip
 
 #: Every row of the command table by its full name, `client|id` for a subcommand.
@@ -236,7 +236,7 @@ class _Draft:
 
     def command(self, word: str) -> None:
         """`+get`, `+config|get`, or a first argument: `+select|0`."""
-        name, bar, argument = word[1:].lower().partition("|")
+        name, _, argument = word[1:].lower().partition("|")
         allow = word[0] == "+"
         row = EVERY_COMMAND.get(word[1:].lower())
         if row is not None:

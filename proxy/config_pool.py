@@ -82,11 +82,12 @@ class PoolReader:
     def option(self, option: Option, node: Node, path: str) -> None:
         """One key and its value."""
         self.nodes[option.key] = node
-        read = {
+        readers: dict[str, Callable[[Node, str], Any]] = {
             "servers": self.servers, "groups": self.groups, "users": partial(read_users, self.walk),
             "acl_file": partial(read_acl_file, self.walk),
-        }.get(option.kind) or partial(self.walk.scalar, option)  # fmt: skip
-        value = read(node, path)
+        }  # fmt: skip
+        read = readers.get(option.kind)
+        value = self.walk.scalar(option, node, path) if read is None else read(node, path)
         if value is UNSET:
             return
         if value == Secret(MASK):

@@ -121,7 +121,8 @@ SAMPLES = {
 
 def _sample(option: Option, indent: str) -> list[str]:
     """The comment and the line of one option."""
-    values = f" ({expected(option)})" if option.choices or option.kind in ("groups", "listen", "servers", "users") else ""
+    told = option.choices or option.kind in ("groups", "listen", "servers", "users")
+    values = f" ({expected(option)})" if told else ""
     note = fill(
         f"{option.help[:1].upper()}{option.help[1:]}{values}.", WIDTH,
         initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ",

@@ -75,7 +75,8 @@ def _read_user(walk: Walk, name: str, key: Node, node: Node, path: str) -> User 
         walk.problem(key, path, str(error))
         return None
     hashes = [Secret(digits) for digits in values.get("password_hash", [])]
-    hashes += [hash_password(secret.reveal()) for kind in ("password", "password_file") for secret in values.get(kind, [])]
+    for kind in ("password", "password_file"):
+        hashes += [hash_password(secret.reveal()) for secret in values.get(kind, [])]
     for digest in hashes:
         if digest == Secret(MASK):
             walk.warn(nodes["password_hash"], f"{path}.password_hash", "is the mask that quench config prints")

@@ -1,7 +1,7 @@
 """Settings: a checked configuration in memory, and the errors of one that is not.
 
-Owns the structs that the rest of the proxy reads (`Settings` > `Pool` > `Group`, `Limits`, `Reconnect`, `User`),
-their defaults, and `Secret`, a password that does not print. `options.py` says for each field how it is spelled in a file and
+Owns the structs that the rest of the proxy reads (`Settings` > `Pool` > `Group`, `User`, `Limits`, `Reconnect`), their
+defaults, and `Secret`, a password that does not print. `options.py` says for each field how it is spelled in a file and
 what it means to a user; `config_file.load` makes a Settings, `config_text.effective` turns it back into text.
 
 Everything is frozen: the control plane replaces a Settings, it never edits one. Durations are seconds, sizes bytes.

@@ -68,16 +68,18 @@ def test_the_text_of_a_user_makes_the_same_user(rules: list[str]) -> None:
     assert parse_line(f"user u {describe_user(made)}") == made
 
 
+WORDS = r"""
++foo +@foo ~a %X~a %~a %RW~ ~* allkeys &a &* allchannels bar > #abc +config|foo +config| +select|0 +select| +foo|bar
+-select|0 -config|get +config|get|x (+get (+get) ((+get)) () (on) <x +GET ON NOPASS RESETKEYS +@ALL +@String %rw~x %wr~x
+%RR~x %R ~ & + - +@ ) sanitize-payload skip-sanitize-payload clearselectors resetpass reset >p <p off nocommands
+allcommands resetchannels %R~a %W~a
+"""
+
+
 @needs_redis_server
 def test_redis_reads_and_refuses_the_same_rules(redis: Connection) -> None:
     dice = random.Random(3)
-    words = [
-        *("+foo +@foo ~a %X~a %~a %RW~ ~* allkeys &a &* allchannels bar > #abc +config|foo +config| +select|0 +select| "
-          "+foo|bar -select|0 -config|get +config|get|x (+get (+get) ((+get)) () (on) <x +GET ON NOPASS RESETKEYS +@ALL "
-          "+@String %rw~x %wr~x %RR~x %R ~ & + - +@ ) sanitize-payload skip-sanitize-payload clearselectors resetpass "
-          "reset >p <p off nocommands allcommands resetchannels %R~a %W~a").split(),
-        f"#{DIGEST}", f"!{DIGEST}", f"#{DIGEST.upper()}",
-    ]  # fmt: skip
+    words = [*WORDS.split(), f"#{DIGEST}", f"!{DIGEST}", f"#{DIGEST.upper()}"]
     for words_of_one in [[word] for word in words] + [dice.sample(words, 3) for _ in range(400)]:
         redis("ACL", "DELUSER", "u")
         theirs = redis("ACL", "SETUSER", "u", *words_of_one)

@@ -62,8 +62,8 @@ LAYERS = (
 #: its inline functions need, and obeys the same order.
 SPINE = (
     "probe", "engine", "tables", "users", "turn", "orders", "clients", "accept", "client", "dispatch", "transaction",
-    "blocking", "private", "route", "answers", "rights", "refusals", "keys", "lookup", "replies", "connection", "greeting",
-    "describe", "mail", "texts", "slots", "merge", "types", "rows", "ring", "colocate", "sha256", "hashes",
+    "blocking", "private", "route", "answers", "rights", "refusals", "keys", "lookup", "replies", "connection",
+    "greeting", "describe", "mail", "texts", "slots", "merge", "types", "rows", "ring", "colocate", "sha256", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.

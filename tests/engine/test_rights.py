@@ -18,6 +18,7 @@ from proxy.control.engines import EventKind
 from proxy.engine.sha256 import sha256_digest
 from proxy.errors import error_reply
 from tests.engine.harness import build, conn, key_on, settle
+from tests.control.test_rights import MALFORMED
 from tests.helpers import bulk, request
 from tests.rules import REQUESTS, random_rules
 
@@ -61,7 +62,8 @@ def test_verdicts_are_the_twin_s(scripts):
     dice = random.Random(7 + scripts)
     seen = set()
     for _ in range(6):
-        some = [replace(apply_rules(new_user(f"u{number}"), random_rules(dice)), scripts=scripts) for number in range(25)]
+        some = [apply_rules(new_user(f"u{number}"), random_rules(dice)) for number in range(25)]
+        some = [replace(user, scripts=scripts) for user in some]
         engine = build(1, users=[default_user(None), *some])
         for user in some:
             for args in dice.sample(REQUESTS, 40):
@@ -107,6 +109,16 @@ def test_a_key_counts_in_full_and_in_any_form():
     engine.feed(client, request(b"SET", b"b", b"x" * 70_000))
     settle(engine)
     assert engine.take(client) == denied * 4
+
+
+def test_a_request_whose_keys_cannot_be_told_is_refused_or_the_node_s():
+    engine = build(1, users=users(u="on nopass ~k* &* +@all", v="on nopass ~* &* +@all -get"))
+    for line in MALFORMED:
+        for name, refused in ((b"u", True), (b"v", line.startswith("EVAL"))):
+            client = engine.open()
+            ask(engine, client, b"AUTH", name, b"")
+            assert ask(engine, client, *line.encode().split()).startswith(b"-NOPERM") == refused, line
+            engine.close(client)
 
 
 def test_what_is_refused_is_not_sent():
@@ -182,6 +194,36 @@ def test_a_user_counts_from_the_next_request_on():
     assert engine.take(client) == bulk(b"v") + b"+OK\r\n" + error_reply("no_permission_key")
 
 
+def test_what_is_refused_in_a_transaction_dooms_it():
+    engine = build(1, users=users(u="on >p ~a +@all -ping", weak="on >p ~a +set +exec"))
+    client = engine.open()
+    ask(engine, client, b"AUTH", b"u", b"p")
+    for refused, code in (([b"GET", b"z"], "no_permission_key"), ([b"PING"], "no_permission_command"),
+                          ([b"SORT", b"a", b"GET", b"#"], "no_permission_sort_get")):  # fmt: skip
+        assert ask(engine, client, b"MULTI") == b"+OK\r\n" and ask(engine, client, b"SET", b"a", b"1") == b"+QUEUED\r\n"
+        assert ask(engine, client, *refused) == error_reply(code, command=refused[0].decode().lower())
+        assert ask(engine, client, b"SET", b"a", b"2") == b"+QUEUED\r\n"
+        assert ask(engine, client, b"EXEC") == error_reply("exec_abort")
+    assert engine.sent(conn(0)) == b""
+    told = [(event[3], event[6]) for event in engine.events() if event[0] == EventKind.DENIED]
+    assert told == [(Denial.KEY, 1), (Denial.COMMAND, 1)], "in a transaction; and SORT's own error is not for ACL LOG"
+    ask(engine, client, b"RESET")
+    ask(engine, client, b"AUTH", b"weak", b"p")
+    denied = [error_reply("no_permission_command", command=name) for name in ("multi", "discard", "watch", "blpop")]
+    for reply, args in zip(denied, ([b"MULTI"], [b"DISCARD"], [b"WATCH", b"a"], [b"BLPOP", b"a", b"0"]), strict=True):
+        assert ask(engine, client, *args) == reply
+    assert ask(engine, client, b"EXEC") == b"-ERR EXEC without MULTI\r\n"
+
+
+def test_watched_and_awaited_keys_are_keys():
+    engine = build(1, users=users(u="on nopass ~a +@all"))
+    client = engine.open()
+    ask(engine, client, b"AUTH", b"u", b"")
+    for args in ([b"WATCH", b"a", b"z"], [b"BLPOP", b"a", b"z", b"0"], [b"BLMOVE", b"a", b"z", b"LEFT", b"LEFT", b"0"],
+                 [b"XREAD", b"BLOCK", b"0", b"STREAMS", b"z", b"0"]):  # fmt: skip
+        assert ask(engine, client, *args) == error_reply("no_permission_key"), args
+
+
 # -- what is told and what it costs -----------------------------------------------------------------------------------
 
 
@@ -208,7 +250,8 @@ def test_refusals_are_told_at_a_bounded_rate():
 
 def test_a_user_that_may_do_everything_is_never_checked():
     """Neither the default user nor another one: their clients do not carry the flag."""
-    engine = build(1, users=users(admin="on >p ~* &* +@all", almost="on >p ~* &* +@all -debug", two="on >p (~* &* +@all)"))
+    everything = "on >p ~* &* +@all"
+    engine = build(1, users=users(admin=everything, almost=f"{everything} -debug", two="on >p (~* &* +@all)"))
     client = engine.open()
     assert engine.state(client)["restricted"] is False
     for name, restricted in ((b"admin", False), (b"almost", True), (b"two", False), (b"almost", True)):

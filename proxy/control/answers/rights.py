@@ -48,9 +48,9 @@ def _judge(user: User, selector: Selector, command: Command, args: Sequence[byte
             if not _opens(selector, args[position], use_of(command, spec, args)):
                 return Denial.KEY, position
     if not selector.all_channels:
+        matches = _same if command.channel_patterns else _glob
         for position in range(*command.channels.indices(len(args))):
-            channel = args[position]
-            if not any(_encode(known) == channel if command.channel_patterns else _glob(known)(channel) for known in selector.channels):
+            if not any(matches(known)(args[position]) for known in selector.channels):
                 return Denial.CHANNEL, position
     if command.runs_code and not user.scripts:
         return Denial.SCRIPT, 0
@@ -92,6 +92,10 @@ def _glob(pattern: str) -> Callable[[bytes], bool]:
     return lambda text: matches(text) if text else not pattern  # Redis has no star for the empty key here
 
 
+def _same(text: str) -> Callable[[bytes], bool]:
+    return _encode(text).__eq__
+
+
 def _encode(text: str) -> bytes:
     return text.encode()
 
@@ -103,7 +107,9 @@ def _reads_everything(user: User, selector: Selector, command: Command, args: Se
 
 def external_keys(user: User, command: Command, args: Sequence[bytes]) -> str:
     """`BY` or `GET` where a SORT names keys by a pattern of elements and the user may not read every key; else ""."""
-    if command.name not in ("sort", "sort_ro") or any(_reads_everything(user, s, command, args) for s in user.selectors):
+    if command.name not in ("sort", "sort_ro"):
+        return ""
+    if any(_reads_everything(user, selector, command, args) for selector in user.selectors):
         return ""
     for name, place in command.options_of(args, 2):
         if place < len(args) and (name == "GET" or (name == "BY" and b"*" in args[place])):
