@@ -44,12 +44,15 @@ LAYERS = (
     ("proxy.app",),
     ("proxy.lanes",),
     ("proxy.control",),
+    ("proxy.config_envoy", "proxy.config_predixy"),
+    ("proxy.migration",),
     ("proxy.config_file", "proxy.config_text"),
     ("proxy.config_pool", "proxy.connections"),
     ("proxy.config_users",),
     ("proxy.config_walk",),
     ("proxy.placement",),
     ("proxy.engine",),
+    ("proxy.commands_page",),
     ("proxy.acl",),
     ("proxy.commands", "proxy.spelling"),
     ("proxy.errors", "proxy.options", "proxy.units"),
@@ -62,8 +65,9 @@ LAYERS = (
 #: its inline functions need, and obeys the same order.
 SPINE = (
     "probe", "engine", "tables", "users", "turn", "orders", "clients", "accept", "client", "dispatch", "transaction",
-    "blocking", "private", "route", "answers", "rights", "refusals", "keys", "lookup", "replies", "connection",
-    "greeting", "describe", "mail", "texts", "slots", "merge", "types", "rows", "ring", "colocate", "sha256", "hashes",
+    "blocking", "choice", "tracking", "private", "route", "answers", "rights", "refusals", "keys", "lookup", "replies",
+    "connection", "greeting", "describe", "mail", "texts", "slots", "merge", "types", "rows", "ring", "colocate", "sha256",
+    "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.
@@ -236,6 +240,12 @@ def test_enums_agree_with_the_tables() -> None:
     assert enum_of("ErrorField") == [("FIELD_NONE", 0), *fields, ("FIELDS", len(fields) + 1)]
     events = [(name, number) for name, number in vars(EventKind).items() if name.isupper()]
     assert enum_of("EventKind") == [(f"EVENT_{name}", number) for name, number in events]
+
+
+@pytest.mark.parametrize("name", ["RowFlag", "ClientFlag", "ReplyFlag"])
+def test_no_two_flags_share_a_bit(name: str) -> None:
+    numbers = [number for _, number in enum_of(name)]
+    assert len(set(numbers)) == len(numbers) and all(number & (number - 1) == 0 for number in numbers)
 
 
 # -- the project speaks of itself -------------------------------------------------------------------------------------

@@ -38,11 +38,13 @@ cdef enum RowFlag:
     ROW_ONE_NODE = 4096        # in a transaction, the only node of a pool may run it
     ROW_BLOCKS = 8192          # waits at the node: takes a private connection
     ROW_WAIT = 16384           # waits for replicas: a private connection to every node written to
+    ROW_TRACKING = 65536       # CLIENT TRACKING and what belongs to it
     ROW_PAUSES = 32768         # waits while writes are paused
-    ROW_SCRIPT = 65536         # runs code at the node, where the rights of a client's user do not hold
-    ROW_KEYLESS = 131072       # has key specs, and may do without a key
+    ROW_SCRIPT = 1048576       # runs code at the node, where the rights of a client's user do not hold
+    ROW_KEYLESS = 2097152      # has key specs, and may do without a key
     # Rows that leave the straight road of dispatch: see special() there.
-    ROW_SPECIAL = ROW_MULTI | ROW_EXEC | ROW_DISCARD | ROW_RESET | ROW_WATCH | ROW_UNWATCH | ROW_BLOCKS | ROW_WAIT
+    ROW_SPECIAL = (ROW_MULTI | ROW_EXEC | ROW_DISCARD | ROW_RESET | ROW_WATCH | ROW_UNWATCH | ROW_BLOCKS | ROW_WAIT
+                   | ROW_TRACKING)
 
 cdef enum Begin:               # how a key spec says where to begin
     BEGIN_INDEX = 0            # at a position
@@ -118,7 +120,11 @@ cdef enum Answer:              # LANE_ENGINE rows; the names are in answers.ANSW
     ANSWER_NOT_CLUSTER = 15    # READONLY, READWRITE, ASKING, CLUSTER
     ANSWER_SPECIAL = 16        # answered before, by special() of dispatch.pyx
     ANSWER_CLIENT_REPLY = 17
-    ANSWER_ACL_WHOAMI = 18
+    ANSWER_TRACKING = 18       # these four by tracking.pyx
+    ANSWER_CACHING = 19
+    ANSWER_GETREDIR = 20
+    ANSWER_TRACKINGINFO = 21
+    ANSWER_ACL_WHOAMI = 22
 
 cdef enum LatencyClass:
     CLASS_READ = 0
@@ -194,13 +200,14 @@ cdef enum ErrorKind:           # rows of errors.ENGINE_ERRORS, in this order
     ERROR_IN_MULTI = 18        # not in a transaction
     ERROR_WATCH_NODE = 19      # not on the node of the watched keys
     ERROR_TRANSACTION = 20     # a transaction that is too large
-    ERROR_NOPERM_COMMAND = 21
-    ERROR_NOPERM_KEY = 22
-    ERROR_NOPERM_CHANNEL = 23
-    ERROR_NOPERM_SCRIPT = 24
-    ERROR_NOPERM_SORT_BY = 25  # with keys that the user may not read
-    ERROR_NOPERM_SORT_GET = 26
-    ERROR_KINDS = 27
+    ERROR_REDIRECT = 21        # CLIENT TRACKING … REDIRECT
+    ERROR_NOPERM_COMMAND = 22
+    ERROR_NOPERM_KEY = 23
+    ERROR_NOPERM_CHANNEL = 24
+    ERROR_NOPERM_SCRIPT = 25
+    ERROR_NOPERM_SORT_BY = 26  # with keys that the user may not read
+    ERROR_NOPERM_SORT_GET = 27
+    ERROR_KINDS = 28
 
 cdef enum ErrorField:
     FIELD_NONE = 0
