@@ -475,6 +475,7 @@ cdef enum OrderKind:           # control plane -> engine
     ORDER_GHOST = 17           # the control plane lost a connection: have the node kill it, by its id and run_id
     ORDER_AUDIENCE = 18        # so many clients share this subscription
     ORDER_SUBSCRIBED = 19      # our subscriptions at this node are there, or are not
+    ORDER_HELD = 20            # a node's process, by run_id, holds script number `slot`
 
 cdef enum ReplyFlag:           # ORDER_REPLY: Order.flag
     REPLY_CLOSE = 1            # end the connection afterwards
