@@ -493,6 +493,7 @@ cdef enum OrderKind:           # control plane -> engine
     ORDER_AUDIENCE = 18        # so many clients share this subscription
     ORDER_SUBSCRIBED = 19      # our subscriptions at this node are there, or are not
     ORDER_MONITOR = 20         # show a pool's requests, or no longer
+    ORDER_HELD = 21            # a node's process, by run_id, holds script number `slot`
 
 cdef enum ReplyFlag:           # ORDER_REPLY: Order.flag
     REPLY_CLOSE = 1            # end the connection afterwards

@@ -61,7 +61,7 @@ STATISTICS = Statistics(
 )
 CLIENT = ClientRecord(7, "127.0.0.1:5000", "127.0.0.1:6380", name="app", age=3.9, library_name="redis-py", protocol=3)
 SUBSCRIBER = ClientRecord(9, "127.0.0.1:5001", "127.0.0.1:6380", pattern_subscriptions=2, blocked=True)
-LANES = {*Administration.COMMANDS, *Monitor.COMMANDS, *across.handlers(None, None)}  # type: ignore[arg-type]
+LANES = {*Administration.COMMANDS, *Monitor.COMMANDS, *across.COMMANDS}
 USERS = tuple(parse_line(line) for line in (
     "user default on nopass ~* &* +@all",
     "user u on >p ~a:* %R~r:* resetchannels &c:* +@all -get -acl (~s:* resetchannels -@all +get)",
