@@ -182,6 +182,8 @@ _ROWS = (
              "max_blocked"),
     ErrorRow("max_watching", "ERR max watching clients reached: {limit} of pool {pool} hold a WATCH on node {node} "
              "({address})", "max_watching"),
+    ErrorRow("redirect", "ERR REDIRECT is not supported by the proxy: use HELLO 3, and invalidations come on the connection "
+             "itself", "refused"),
     ErrorRow("in_multi", "ERR '{command}' cannot be part of a transaction: the proxy answers it, or every node has to",
              "in_multi"),
     ErrorRow("watch_node",
@@ -225,6 +227,7 @@ ENGINE_ERRORS: tuple[ErrorRow, ...] = tuple(
         "in_multi",
         "watch_node",
         "transaction_size",
+        "redirect",
     )
 )
 

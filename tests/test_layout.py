@@ -44,11 +44,14 @@ LAYERS = (
     ("proxy.app",),
     ("proxy.lanes",),
     ("proxy.control",),
+    ("proxy.config_envoy", "proxy.config_predixy"),
+    ("proxy.migration",),
     ("proxy.config_file", "proxy.config_text"),
     ("proxy.config_pool", "proxy.connections"),
     ("proxy.config_walk",),
     ("proxy.placement",),
     ("proxy.engine",),
+    ("proxy.commands_page",),
     ("proxy.commands", "proxy.spelling"),
     ("proxy.errors", "proxy.options", "proxy.units"),
     ("proxy.settings",),
@@ -60,7 +63,7 @@ LAYERS = (
 #: its inline functions need, and obeys the same order.
 SPINE = (
     "probe", "engine", "tables", "turn", "orders", "clients", "accept", "client", "dispatch", "transaction", "blocking",
-    "private", "route", "refusals", "answers", "keys", "lookup", "replies", "connection", "greeting", "mail", "texts",
+    "choice", "tracking", "private", "route", "refusals", "answers", "keys", "lookup", "replies", "connection", "greeting", "mail", "texts",
     "slots", "merge", "types", "rows", "ring", "colocate", "hashes",
 )  # fmt: skip
 

@@ -159,7 +159,7 @@ class Clients:
         """One line of `list_clients` in proxy/engine/orders.pyx, whose order this is."""
         (
             id_, address, port, fd, name, age, idle, database, protocol, library, version, unread, unsent, commands,
-            owed, command, _received, _sent, pool, letters, room, memory,
+            owed, command, _received, _sent, pool, letters, room, memory, queued, waits,
         ) = words  # fmt: skip
         local = self._engines.ports[int(pool)]
         unix = bool(self._settings.pools[int(pool)].listen.path)
@@ -175,9 +175,12 @@ class Clients:
             idle=float(idle),
             database=int(database),
             protocol=int(protocol),
-            queued=0 if "x" in letters else -1,
+            queued=int(queued),
             subscriber="P" in letters,
             blocked="b" in letters,
+            waits=tuple((int(node), int(number)) for node, number in (
+                wait.split(":") for wait in waits.split(";") if wait
+            )),
             no_evict="e" in letters,
             no_touch="T" in letters,
             closing="c" in letters,

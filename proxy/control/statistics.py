@@ -194,6 +194,7 @@ class ClientRecord:
     subscriber: bool = False  #: in subscribe mode
     monitor: bool = False
     blocked: bool = False
+    waits: tuple[tuple[int, int], ...] = ()  #: where: nodes by index, and the CLIENT ID there that waits for it
     no_evict: bool = False
     no_touch: bool = False
     closing: bool = False

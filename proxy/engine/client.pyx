@@ -99,6 +99,8 @@ cdef void client_close(Core* core, Client* client) noexcept nogil:
     quench_add(&core.peers.clients[core.index], -1)
     transaction_drop(core, client)
     privates_drop(core, client)
+    free(client.tracking)
+    client.tracking = NULL
     slots_clear(core, client)
     input_clear(&client.input, &core.chunks)
     output_clear(&client.output, &core.chunks)

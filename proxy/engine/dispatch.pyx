@@ -10,6 +10,7 @@ from libc.stdlib cimport abort, calloc, free, malloc
 
 from proxy.engine.answers cimport answer
 from proxy.engine.blocking cimport block, wait
+from proxy.engine.choice cimport usable
 from proxy.engine.connection cimport conn_expect, conn_place, conn_send, conn_send_chunk, conn_touch
 from proxy.engine.keys cimport blocks, keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
@@ -17,17 +18,18 @@ from proxy.engine.mail cimport event_post
 from proxy.engine.merge cimport merge_new
 from proxy.engine.private cimport unwatch, watch, watch_end
 from proxy.engine.refusals cimport DONE, GO_ON, WAIT, refuse, unknown, unknown_child
-from proxy.engine.route cimport home, usable
+from proxy.engine.route cimport home
 from proxy.engine.slots cimport slot_local, slot_push
+from proxy.engine.tracking cimport track, track_end
 from proxy.engine.transaction cimport (
     transaction_begin, transaction_discard, transaction_drop, transaction_queue, transaction_run,
 )
 from proxy.engine.types cimport (
-    CLIENT_BARRIER, CLIENT_MULTI, CLIENT_PAUSED, CLIENT_SPECIAL, CLIENT_TRUSTED, ERROR_ARITY, ERROR_BUSY,
-    ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, EVENT_REQUEST, LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MSET,
-    LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER, ROW_DISCARD, ROW_EXEC, ROW_MULTI,
-    ROW_ONE_NODE, ROW_PAUSES, ROW_QUIT, ROW_RESET, ROW_SPECIAL, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE,
-    SLOT_MERGING, Client, Conn, Core, KeyRef, Merge, Node, Pool, Row,
+    CACHING_FRESH, CLIENT_BARRIER, CLIENT_MULTI, CLIENT_PAUSED, CLIENT_SPECIAL, CLIENT_TRUSTED, ERROR_ARITY,
+    ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, EVENT_REQUEST, LANE_CONTROL, LANE_ENGINE, LANE_FAST,
+    LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER, ROW_DISCARD, ROW_EXEC,
+    ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_QUIT, ROW_RESET, ROW_SPECIAL, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT,
+    ROW_WATCH, ROW_WRITE, SLOT_MERGING, Client, Conn, Core, KeyRef, Merge, Node, Pool, Row,
 )
 from proxy.wire.chunk cimport Chunk
 from proxy.wire.input cimport MOVE_AT, input_detach
@@ -81,6 +83,7 @@ cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept no
     if row.flags & ROW_RESET:
         transaction_drop(core, client)
         watch_end(core, client, True)
+        track_end(core, client)
         return GO_ON
     if row.flags & ROW_QUIT:
         return GO_ON
@@ -94,6 +97,11 @@ cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept no
         return watch(core, client, row, frame)
     if client.flags & CLIENT_MULTI:
         return transaction_queue(core, client, row, frame)
+    if row.flags & ROW_TRACKING:
+        return track(core, client, row, frame)
+    if client.caching and not row.flags & ROW_MULTI:
+        # A wish is for one request; behind a MULTI, for the transaction.
+        client.caching = client.caching & ~CACHING_FRESH if client.caching & CACHING_FRESH else 0
     if row.flags & ROW_UNWATCH:
         return unwatch(core, client, row)
     if row.flags & ROW_BLOCKS:

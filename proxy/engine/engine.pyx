@@ -438,7 +438,8 @@ cdef class Engine:
                     "requests": node.requests, "errors": node.errors, "timeouts": node.timeouts,
                     "losses": node.losses, "bytes_out": node.bytes_out, "bytes_in": node.bytes_in,
                     "latency_us": node.latency_us, "connections": opened, "in_flight": in_flight,
-                    "backlog": backlog, "ejected": bool(node.ejected),
+                    "backlog": backlog, "ejected": bool(node.ejected), "blocked": node.blocked[0],
+                    "watching": node.watching[0],
                 })
             found.append({"clients": self.core.pools[index].clients, "nodes": nodes})
         return found

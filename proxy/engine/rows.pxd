@@ -38,9 +38,11 @@ cdef enum RowFlag:
     ROW_ONE_NODE = 4096        # in a transaction, the only node of a pool may run it
     ROW_BLOCKS = 8192          # waits at the node: takes a private connection
     ROW_WAIT = 16384           # waits for replicas: a private connection to every node written to
+    ROW_TRACKING = 65536       # CLIENT TRACKING and what belongs to it
     ROW_PAUSES = 32768         # waits while writes are paused
     # Rows that leave the straight road of dispatch: see special() there.
-    ROW_SPECIAL = ROW_MULTI | ROW_EXEC | ROW_DISCARD | ROW_RESET | ROW_WATCH | ROW_UNWATCH | ROW_BLOCKS | ROW_WAIT
+    ROW_SPECIAL = (ROW_MULTI | ROW_EXEC | ROW_DISCARD | ROW_RESET | ROW_WATCH | ROW_UNWATCH | ROW_BLOCKS | ROW_WAIT
+                   | ROW_TRACKING)
 
 cdef enum Begin:               # how a key spec says where to begin
     BEGIN_INDEX = 0            # at a position
@@ -97,6 +99,10 @@ cdef enum Answer:              # LANE_ENGINE rows; the names are in answers.ANSW
     ANSWER_NOT_CLUSTER = 15    # READONLY, READWRITE, ASKING, CLUSTER
     ANSWER_SPECIAL = 16        # answered before, by special() of dispatch.pyx
     ANSWER_CLIENT_REPLY = 17
+    ANSWER_TRACKING = 18       # these four by tracking.pyx
+    ANSWER_CACHING = 19
+    ANSWER_GETREDIR = 20
+    ANSWER_TRACKINGINFO = 21
 
 cdef enum LatencyClass:
     CLASS_READ = 0
@@ -136,7 +142,8 @@ cdef enum ErrorKind:           # rows of errors.ENGINE_ERRORS, in this order
     ERROR_IN_MULTI = 18        # not in a transaction
     ERROR_WATCH_NODE = 19      # not on the node of the watched keys
     ERROR_TRANSACTION = 20     # a transaction that is too large
-    ERROR_KINDS = 21
+    ERROR_REDIRECT = 21        # CLIENT TRACKING … REDIRECT
+    ERROR_KINDS = 22
 
 cdef enum ErrorField:
     FIELD_NONE = 0

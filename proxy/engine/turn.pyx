@@ -5,6 +5,8 @@ Batching is what one turn collected, and while other work is at hand what the ne
 A turn is bounded by READY_MOST events and a few receives each, so its length is too.
 """
 
+from libc.stdint cimport int32_t
+
 from proxy.engine.accept cimport accept_clients, inbox_take
 from proxy.engine.client cimport client_close, client_flush, client_gone, client_readable, client_resume, clients_admit
 from proxy.engine.clients cimport clients_close_idle, clients_unpause_due
@@ -14,7 +16,7 @@ from proxy.engine.private cimport private_settle, privates_bury, privates_tick
 from proxy.engine.replies cimport conn_readable
 from proxy.engine.slots cimport client_ready
 from proxy.engine.types cimport (
-    CLIENT, CLIENT_PARKED, CLIENT_READY, CLIENT_UNTOLD, CONN, CONN_CONNECTING, CONNS, DEAD, INBOX, LISTENER, WAKE, Client, Conn, Core,
+    CLIENT, CLIENT_PARKED, CLIENT_READY, CLIENT_STUCK, CLIENT_UNTOLD, CONN, CONN_CONNECTING, CONNS, DEAD, INBOX, LISTENER, WAKE, Client, Conn, Core,
     Pool,
 )
 from proxy.wire.chunk cimport pool_trim
@@ -134,6 +136,14 @@ cdef inline bint waits(Core* core, Client* client) noexcept nogil:
             and client.output.length < DEFER_BYTES and client.handle.kind != DEAD)
 
 
+cdef inline bint awaits_exec(Client* client) noexcept nogil:
+    """Is all that there is to send the beginning of a transaction whose EXEC is at the nodes? Its reply will call."""
+    if <int32_t> (client.together - client.head) > 0 and client.head != client.tail:
+        return client.output.length < DEFER_BYTES and not client.flags & CLIENT_STUCK
+    client.together = client.head
+    return False
+
+
 cdef void turn_end(Core* core) noexcept nogil:
     """Everything but waiting: send requests, send replies, let parked clients go on, tick, free."""
     cdef Client* client
@@ -157,7 +167,8 @@ cdef void turn_end(Core* core) noexcept nogil:
                 waiting = client
             elif client.handle.kind != DEAD:
                 client.deferred = 0
-                client_flush(core, client)
+                if not awaits_exec(client):
+                    client_flush(core, client)
                 if client.handle.kind != DEAD and client.flags & CLIENT_PARKED:
                     client_resume(core, client)
             client = following

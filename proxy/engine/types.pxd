@@ -74,8 +74,19 @@ cdef enum ClientFlag:
     CLIENT_SKIP = 65536        # silent until `skip_until`
     CLIENT_BLOCKED = 131072    # waits at a node, on a private connection
     CLIENT_WATCHING = 262144   # holds a WATCH: reads are answered by the key's own node and by nothing else
+    CLIENT_TRACKING = 524288   # CLIENT TRACKING ON: everything goes by connections of its own
     # Clients whose requests leave the straight road of dispatch: see special() there.
-    CLIENT_SPECIAL = CLIENT_MULTI | CLIENT_SUBSCRIBER | CLIENT_PAUSED
+    CLIENT_SPECIAL = CLIENT_MULTI | CLIENT_SUBSCRIBER | CLIENT_PAUSED | CLIENT_TRACKING
+
+cdef enum TrackingMode:
+    TRACKING_OPTIN = 1
+    TRACKING_OPTOUT = 2
+    TRACKING_BCAST = 4
+
+cdef enum CachingWish:         # CLIENT CACHING, for the request that follows
+    CACHING_YES = 1
+    CACHING_NO = 2
+    CACHING_FRESH = 4          # that request has not come yet
 
 cdef struct Client:
     Handle handle              # must be first
@@ -104,6 +115,10 @@ cdef struct Client:
     Transaction* transaction   # between MULTI and EXEC, else NULL
     Conn* privates             # private connections that it holds
     Conn* watch                # the one of them with its WATCH; NULL while CLIENT_WATCHING: it was lost
+    char* tracking             # the request that turned tracking on, for connections opened later; NULL: off
+    uint32_t tracking_length
+    uint8_t tracking_mode      # TrackingMode
+    uint8_t caching            # CachingWish
     uint64_t wrote             # nodes that it sent a write, by the low six bits of their index
     Output output
     Input input
@@ -120,6 +135,7 @@ cdef struct Client:
     uint64_t sent
     uint16_t last_row
     uint8_t deferred           # turns that its replies have waited for more of them
+    uint32_t together          # what comes before this slot leaves with the reply of the slot before it
 
 cdef enum MergeKind:           # of a Merge, beside Lane
     MERGE_EXEC = 100           # elements of EXEC's array, in the order of queueing
@@ -177,6 +193,11 @@ cdef enum GreetingStep:
     STEP_RUN = 5               # INFO server: run_id
     STEP_KILL = 6
 
+cdef enum Hold:                # what a private connection is taken for
+    HOLD_WAIT = 0
+    HOLD_WATCH = 1
+    HOLD_TRACK = 2
+
 cdef struct Pending:           # one request on its way, or one transaction; 32 bytes
     Client* client             # NULL: a tombstone
     uint32_t slot
@@ -195,6 +216,7 @@ cdef struct Conn:
     uint8_t private            # serves one client at a time, and is none of node.conns
     uint8_t blocking           # private: its client waits, without a deadline
     uint8_t watching           # private: its client's WATCH is on it
+    uint8_t tracking           # private: it tells its client what was changed
     uint8_t released           # private: the node was asked to end the wait
     Client* owner              # private: who holds it; NULL: spare
     Conn* next_owned           # in client.privates
@@ -249,7 +271,7 @@ cdef struct Node:
     Conn* privates             # all private connections
     Conn* spares               # those that nobody holds
     uint32_t* blocked          # clients that wait here, of all engines; atomic
-    uint32_t* watching         # clients that hold a WATCH here; atomic
+    uint32_t* watching         # clients that hold a WATCH here or track keys; atomic
     uint64_t requests
     uint64_t errors            # error replies
     uint64_t timeouts
@@ -270,7 +292,7 @@ cdef struct PoolLimits:
     uint32_t timeout_us        # 0: none
     uint32_t connect_timeout_us
     uint32_t most_blocked      # clients that wait at one node
-    uint32_t most_watching     # clients that hold a WATCH at one node
+    uint32_t most_watching     # clients that hold a WATCH at one node or track keys
     uint32_t most_tombstones
     uint32_t tombstone_us      # age of the oldest tombstone that ends a connection
     uint64_t idle_us           # clients that are silent for so long are closed; 0: none
