@@ -7,6 +7,7 @@ blocking commands name several keys; one splits transactions, which is what a ca
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -70,7 +71,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
 @pytest.fixture(scope="module")
 def grouped(nodes: list[Node], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     groups = yaml.safe_load(SAMPLE.read_text())["pools"]["applications"]["colocate"]
-    options = 'hash_tag: "{}"\n' + yaml.safe_dump({"colocate": groups}, default_flow_style=True, width=1000)
+    options = f'hash_tag: "{{}}"\ncolocate: {json.dumps(groups)}'
     with running_proxy(tmp_path_factory.mktemp("grouped"), nodes, options, engines=2) as proxy:
         yield proxy
 

@@ -43,6 +43,7 @@ with subprocess.Popen(
         third = Queue("low", connection=connection).enqueue(rq_tasks.add, 2, 2, depends_on=[first, second])
         until(lambda: finished(third), 20)
         second.refresh()
+        third.refresh()
         assert third.return_value() == 4 and second.ended_at <= third.started_at
     with step("failure"):
         job = queue.enqueue(rq_tasks.broken, retry=Retry(max=1))
