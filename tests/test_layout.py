@@ -33,7 +33,7 @@ MOST_LINES = 600
 #: storenode but its loop, runs without the GIL.
 FACADES = {
     "proxy.engine.colocate", "proxy.engine.engine", "proxy.engine.probe", "proxy.engine.ring", "proxy.engine.tables",
-    "proxy.wire.inspect", "storenode.loop",
+    "proxy.wire.framer", "proxy.wire.inspect", "storenode.loop",
 }  # fmt: skip
 
 #: Layers of the proxy, highest first: a file imports from its own layer and from lower ones.
@@ -63,12 +63,12 @@ LAYERS = (
 #: its inline functions need, and obeys the same order.
 SPINE = (
     "probe", "engine", "tables", "turn", "orders", "clients", "accept", "client", "dispatch", "transaction", "blocking",
-    "choice", "tracking", "private", "route", "refusals", "answers", "keys", "lookup", "replies", "connection", "greeting", "mail", "texts",
-    "slots", "merge", "types", "rows", "ring", "colocate", "hashes",
+    "choice", "tracking", "private", "route", "refusals", "answers", "keys", "lookup", "replies", "scripts",
+    "connection", "greeting", "mail", "texts", "slots", "merge", "types", "rows", "ring", "colocate", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.
-WIRE = ("inspect", "rewrite", "input", "output", "reply", "resp", "chunk", "poll", "mailbox", "system")
+WIRE = ("inspect", "framer", "rewrite", "input", "output", "reply", "resp", "chunk", "poll", "mailbox", "system")
 
 
 def module_of(path: Path) -> str:

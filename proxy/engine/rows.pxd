@@ -38,8 +38,9 @@ cdef enum RowFlag:
     ROW_ONE_NODE = 4096        # in a transaction, the only node of a pool may run it
     ROW_BLOCKS = 8192          # waits at the node: takes a private connection
     ROW_WAIT = 16384           # waits for replicas: a private connection to every node written to
-    ROW_TRACKING = 65536       # CLIENT TRACKING and what belongs to it
     ROW_PAUSES = 32768         # waits while writes are paused
+    ROW_TRACKING = 65536       # CLIENT TRACKING and what belongs to it
+    ROW_EVALSHA = 131072       # names a script by its digest: see scripts.pxd
     # Rows that leave the straight road of dispatch: see special() there.
     ROW_SPECIAL = (ROW_MULTI | ROW_EXEC | ROW_DISCARD | ROW_RESET | ROW_WATCH | ROW_UNWATCH | ROW_BLOCKS | ROW_WAIT
                    | ROW_TRACKING)
