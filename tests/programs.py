@@ -1,7 +1,7 @@
 """Programs in other interpreters that go through steps and print a verdict for each: clients and applications.
 
-They print `ok STEP` or `failed STEP: why`, and `restart` where they want a node killed and started again, which the line
-`restarted` on their input confirms. `tests/clients/scenarios/steps.py` is their side of it.
+They print `ok STEP` or `failed STEP: why`, and `restart` where they want a node killed and started again, which the
+line `restarted` on their input confirms. `tests/clients/scenarios/steps.py` is their side of it.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """Real applications through the proxy over three nodes, configured as they come.
 
-Two proxies before the same nodes. One has the groups of config/applications.yml, for applications whose transactions and
-blocking commands name several keys; one splits transactions, which is what a cache needs. The programs are in
+Two proxies before the same nodes. One has the groups of config/applications.yml, for applications whose transactions
+and blocking commands name several keys; one splits transactions, which is what a cache needs. The programs are in
 `programs/`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,13 +36,16 @@ class Application(NamedTuple):
     steps: tuple[str, ...]
     arguments: tuple[str, ...] = ()
     pool: str = "grouped"
+    environment: Mapping[str, str] = {}
 
 
 APPLICATIONS = [
     Application("celery", "celery_program.py", (
-        "task", "many", "retry", "failure", "chain", "group", "chord", "countdown", "priority", "ping", "inspect", "revoke",
-        "forget",
+        "task", "many", "retry", "failure", "chain", "group", "chord", "countdown", "priority", "revoke", "forget",
     )),
+    Application("celery-control", "celery_control.py", (
+        "task", "ping", "inspect", "terminate", "scheduled", "purge",
+    ), environment={"PREFIX": "celery:"}),
     Application("rq", "rq_program.py", (
         "job", "many", "dependent", "failure", "scheduled", "repeated", "stop", "registry",
     )),
@@ -100,5 +103,6 @@ def test_application(application: Application, nodes: list[Node], request: pytes
     lines = programs.run(
         command_of(application, proxy.address), WITHIN,
         URL=f"redis://127.0.0.1:{proxy.address}/0", NODE_PATH=str(BUILD / "applications-node/node_modules"),
+        **application.environment,
     )  # fmt: skip
     programs.judge(lines, application.steps)

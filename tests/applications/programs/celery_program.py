@@ -9,14 +9,9 @@ from pathlib import Path
 from celery import chain, chord, group
 from celery.exceptions import TaskRevokedError
 from celery_app import add, app, broken, flaky, slow, total
-from steps import step, until
+from steps import step
 
 WITHIN = 15
-
-
-def inspect():
-    """Remote control; one worker is all there is, so that nobody waits for a second answer."""
-    return app.control.inspect(timeout=3, limit=1)
 
 
 with subprocess.Popen(
@@ -48,27 +43,15 @@ with subprocess.Popen(
     with step("priority"):
         results = [add.apply_async((number, 0), priority=number % 10) for number in range(20)]
         assert [result.get(timeout=WITHIN) for result in results] == list(range(20))
-    with step("ping"):
-        assert [*inspect().ping().values()] == [{"ok": "pong"}]
-    with step("inspect"):
-        running = slow.delay(1)
-        until(lambda: any(inspect().active().values()))
-        assert set(*inspect().registered().values()) >= {"celery_app.add", "celery_app.total"}
-        assert running.get(timeout=WITHIN) == "woken"
     with step("revoke"):
-        late = slow.apply_async((1,), countdown=30)
-        until(lambda: any(inspect().scheduled().values()))
+        late = slow.apply_async((1,), countdown=2)
         late.revoke()
-        running = slow.delay(30)
-        until(lambda: any(inspect().active().values()))
-        running.revoke(terminate=True)
         try:
-            running.get(timeout=WITHIN)
+            late.get(timeout=WITHIN)
         except TaskRevokedError:
             pass
         else:
             raise AssertionError("it was revoked and ran")
-        assert late.id in next(iter(inspect().revoked().values()))
     with step("forget"):
         result = add.delay(1, 1)
         assert result.get(timeout=WITHIN) == 2

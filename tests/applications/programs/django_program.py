@@ -27,7 +27,7 @@ with step("cache"):
     assert cache.add("a", 1) is False and cache.add("b", 1) is True
     assert cache.incr("b", 41) == 42 and cache.decr("b") == 41
     assert cache.touch("a", 100) is True and cache.touch("missing") is False
-    assert cache.has_key("a") is True  # noqa: SIM118
+    assert cache.has_key("a") is True
     assert cache.get_or_set("c", lambda: "made") == "made"
     assert cache.delete("a") is True and cache.delete("a") is False
 with step("forever"):
