@@ -41,6 +41,9 @@ cdef enum RowFlag:
     ROW_PAUSES = 32768         # waits while writes are paused
     ROW_TRACKING = 65536       # CLIENT TRACKING and what belongs to it
     ROW_EVALSHA = 131072       # names a script by its digest: see scripts.pxd
+    ROW_PUBLISH = 262144       # its key is a channel, its reply the number of receivers
+    ROW_SHARD = 524288         # a shard channel
+    ROW_SUBSCRIBED = 1048576   # allowed in RESP2's subscribe mode
     # Rows that leave the straight road of dispatch: see special() there.
     ROW_SPECIAL = (ROW_MULTI | ROW_EXEC | ROW_DISCARD | ROW_RESET | ROW_WATCH | ROW_UNWATCH | ROW_BLOCKS | ROW_WAIT
                    | ROW_TRACKING)
@@ -144,7 +147,8 @@ cdef enum ErrorKind:           # rows of errors.ENGINE_ERRORS, in this order
     ERROR_WATCH_NODE = 19      # not on the node of the watched keys
     ERROR_TRANSACTION = 20     # a transaction that is too large
     ERROR_REDIRECT = 21        # CLIENT TRACKING … REDIRECT
-    ERROR_KINDS = 22
+    ERROR_SUBSCRIBED = 22      # not in RESP2's subscribe mode
+    ERROR_KINDS = 23
 
 cdef enum ErrorField:
     FIELD_NONE = 0

@@ -17,8 +17,8 @@ from proxy.engine.types cimport (
     ANSWER_TRACKING, ANSWER_TRACKINGINFO, BEGIN_INDEX, BEGIN_KEYWORD, BEGIN_OPTION, CLASS_LOCAL, CLASS_READ,
     CLASS_SPLIT, CLASS_WRITE, ERROR_KINDS, FIELDS, NAME_ROOM, OPTIONS, PIECES, ROW_BARRIER, ROW_BEFORE_AUTH,
     ROW_BLOCKS, ROW_CONTAINER, ROW_DISCARD, ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_NO_MULTI, ROW_ONE_NODE, ROW_PAUSES,
-    ROW_QUIT, ROW_RESET, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SPECS, Core, KeySpec, Row,
-    RowStats, Template,
+    ROW_PUBLISH, ROW_QUIT, ROW_RESET, ROW_SHARD, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH,
+    ROW_WRITE, SPECS, Core, KeySpec, Row, RowStats, Template,
 )
 
 from proxy.commands import COMMANDS, Lane, refusal
@@ -49,6 +49,9 @@ SPECIAL = {
 }
 BY_DIGEST = {"evalsha", "evalsha_ro"}
 BEFORE_AUTH = {"auth", "hello", "quit", "reset"}
+SUBSCRIBED = {
+    "subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe", "ping", "quit", "reset",
+}
 BEGINS = {"index": BEGIN_INDEX, "keyword": BEGIN_KEYWORD, "option": BEGIN_OPTION}
 
 
@@ -112,6 +115,11 @@ cdef fill_row(list kept, Row* row, command):
         row.flags |= ROW_PAUSES
     if command.name in BY_DIGEST:
         row.flags |= ROW_EVALSHA
+    if command.name in SUBSCRIBED:
+        row.flags |= ROW_SUBSCRIBED
+    if command.publishes:
+        # That it happened cannot be taken back: its fate matters as a write's does.
+        row.flags |= ROW_PUBLISH | ROW_WRITE | (ROW_SHARD if command.name == "spublish" else 0)
     if command.name in BARRIERS or command.lane == Lane.CONTROL:
         row.flags |= ROW_BARRIER
     row.kind = CLASS_WRITE if row.flags & ROW_WRITE else CLASS_READ
@@ -139,7 +147,7 @@ cdef fill_row(list kept, Row* row, command):
         spec.first = source.first_key
         copy_name(spec.keyword, source.keyword.lower(), NAME_ROOM)
     # One key at a fixed place, the command's arity granting that it is there: the straight road of dispatch.
-    if command.lane == Lane.FAST and len(command.routes) == 1 and not command.blocks_with:
+    if command.lane == Lane.FAST and len(command.routes) == 1 and not command.blocks_with and not command.publishes:
         spec = &row.specs[0]
         least = command.arity if command.arity > 0 else -command.arity
         if (spec.begin == BEGIN_INDEX and not spec.by_number and spec.last == 0
