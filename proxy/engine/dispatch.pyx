@@ -20,6 +20,7 @@ from proxy.engine.merge cimport merge_new
 from proxy.engine.monitor cimport monitor_show
 from proxy.engine.private cimport unwatch, watch, watch_end
 from proxy.engine.refusals cimport DONE, GO_ON, WAIT, refuse, unknown, unknown_child
+from proxy.engine.rights cimport permitted
 from proxy.engine.route cimport home
 from proxy.engine.scripts cimport script_frame
 from proxy.engine.slots cimport slot_local, slot_push
@@ -29,11 +30,11 @@ from proxy.engine.transaction cimport (
 )
 from proxy.engine.types cimport (
     ANSWER_RESET, AUDIENCE_CHANNEL, AUDIENCE_SHARD, CACHING_FRESH, CLIENT_BARRIER, CLIENT_KNOWN, CLIENT_MONITORED,
-    CLIENT_MULTI, CLIENT_PAUSED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRUSTED, ERROR_ARITY, ERROR_BUSY,
-    ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, ERROR_SUBSCRIBED, EVENT_REQUEST, LANE_CONTROL, LANE_ENGINE,
-    LANE_FAST, LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER, ROW_DISCARD,
-    ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT, ROW_RESET, ROW_SHARD,
-    ROW_SPECIAL, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SLOT_ADDING,
+    CLIENT_MULTI, CLIENT_PAUSED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRUSTED, ERROR_ARITY,
+    ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, ERROR_SUBSCRIBED, EVENT_REQUEST, LANE_CONTROL,
+    LANE_ENGINE, LANE_FAST, LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER,
+    ROW_DISCARD, ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT, ROW_RESET,
+    ROW_SHARD, ROW_SPECIAL, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SLOT_ADDING,
     SLOT_MERGING, SLOT_WAITING, Client, Conn, Core, KeyRef, Merge, Node, Pool, Row, Slot,
 )
 from proxy.wire.chunk cimport Chunk
@@ -83,6 +84,8 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
 
 cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
     """Clients in a state of their own, and commands that change it or need a connection for themselves."""
+    if client.flags & CLIENT_RESTRICTED and not permitted(core, client, row, frame):
+        return DONE
     if client.flags & CLIENT_SUBSCRIBER and client.protocol == 2 and not row.flags & ROW_SUBSCRIBED:
         return refuse(core, client, row, ERROR_SUBSCRIBED, NULL, NULL)
     if client.flags & CLIENT_PAUSED and held_back(client, row):

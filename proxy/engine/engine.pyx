@@ -21,12 +21,13 @@ from proxy.engine.ring cimport Placement
 from proxy.engine.scripts cimport scripts_free
 from proxy.engine.tables cimport build_errors, build_rows
 from proxy.engine.turn cimport engine_loop, turn, turn_end
+from proxy.engine.users cimport build_users
 from proxy.engine.types cimport (
     BUCKETS, CONNS, CONN_OPEN, DEAD, INBOX, LIMIT_BULK, LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, ORDER_ADMIT,
-    ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_KILL,
-    ORDER_LEARN, ORDER_LIST, ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY,
-    ORDER_SET, ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, WAKE,
-    Client, Conn, Core, Event, Node, Order, Pool, RowStats,
+    ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_HELD,
+    ORDER_KILL, ORDER_LEARN, ORDER_LIST, ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE,
+    ORDER_REPLY, ORDER_SET, ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET,
+    REPLY_SUBSCRIBER, WAKE, Client, Conn, Core, Event, Node, Order, Pool, RowStats,
 )
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.input cimport SCRATCH
@@ -222,9 +223,7 @@ cdef class Engine:
             pool.nil_on_error = values["nil_on_error"]
             pool.split_transactions = values["split_transactions"]
             pool.database = values["database"]
-            if values["password"] is not None:
-                pool.password = self.keep(values["password"])
-                pool.password_length = len(values["password"])
+            build_users(pool, self.kept, values["users"], self.names)
             if values["node_auth"]:
                 text = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in values["node_auth"])
                 pool.node_auth = self.keep(text)
@@ -403,6 +402,14 @@ cdef class Engine:
         cdef Order* order = order_new(ORDER_LEARN, digest + body, len(digest) + len(body))
         order.pool = pool
         order.slot = serial
+        self.post(order)
+
+    def script_held(self, uint32_t serial, int pool, int node, bytes run_id):
+        """The process of a node, by its run_id, is known to hold a script."""
+        cdef Order* order = order_new(ORDER_HELD, run_id[:40] + bytes(41 - len(run_id[:40])), 41)
+        order.slot = serial
+        order.pool = pool
+        order.node = node
         self.post(order)
 
     def forget_script(self, uint32_t serial):

@@ -16,8 +16,8 @@ from libc.string cimport memcpy, strlen, strncpy
 from proxy.engine.lookup cimport same_word
 from proxy.engine.mail cimport event_post
 from proxy.engine.types cimport (
-    ANSWER_AUTH, ANSWER_HELLO, ANSWER_SELECT, CLIENT_MONITORED, DATABASES, EVENT_MONITOR, LANE_ENGINE, ROW_RESET, ROW_UNSEEN, Client,
-    Core, Event, Pool, Row,
+    ANSWER_AUTH, ANSWER_HELLO, ANSWER_SELECT, CLIENT_MONITORED, DATABASES, EVENT_MONITOR, LANE_ENGINE, ROW_RESET,
+    ROW_UNSEEN, Client, Core, Event, Pool, Row,
 )
 from proxy.wire.output cimport Output, output_append, output_clear, output_flatten
 from proxy.wire.resp cimport Frame, args_begin, args_next, read_number

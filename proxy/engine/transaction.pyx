@@ -88,8 +88,13 @@ cdef int queue_for(Core* core, Client* client, Row* row, Frame* frame, Node* nod
     """Append a command to the block of its node."""
     cdef Transaction* transaction = client.transaction
     cdef Block* block
+    cdef Conn* conn = client.watch
     cdef int place
     cdef uint32_t serial
+    if row.flags & ROW_EVALSHA:
+        if conn == NULL:
+            conn = node.conns[conn_place(client.protocol, client.database, 0)]
+        frame = script_frame(core, node, conn, frame, &serial)
     if client.watch != NULL and client.watch.node != node:
         return refuse(core, client, row, ERROR_WATCH_NODE, NULL, NULL)
     if not room_for(core, client, frame.length):
@@ -98,8 +103,6 @@ cdef int queue_for(Core* core, Client* client, Row* row, Frame* frame, Node* nod
     if place < 0:
         return refuse(core, client, row, ERROR_CROSSSLOT, NULL, NULL)
     block = &transaction.blocks[place]
-    if row.flags & ROW_EVALSHA:
-        frame = script_frame(core, node, node.conns[conn_place(client.protocol, client.database, 0)], frame, &serial)
     # A copy, for large values too: they are rare in transactions, and their chunk may hold the commands behind them.
     output_append(&block.bytes, &core.chunks, frame.data, frame.length)
     block.commands += 1
