@@ -85,8 +85,9 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             administration = Administration(engines, clients, snapshot)
             monitor = Monitor(settings, engines, clients, kept)
             lanes = {
-                **administration.handlers(), **handlers(links, Scripts(engines)), **pubsub.handlers, **monitor.handlers()
-            }
+                **administration.handlers(), **handlers(links, Scripts(engines)), **monitor.handlers(),
+                **pubsub.handlers,
+            }  # fmt: skip
             requests = Requests(engines, snapshot, clients, lanes, {"info": databases.before_info}, access)
 
             def on_event(engine: int, event: Event) -> None:

@@ -98,8 +98,8 @@ def client_type(client: ClientRecord) -> str:
 
 
 def _flags(client: ClientRecord) -> str:
-    """Redis's letters: O monitor, P subscribed, x in MULTI, b blocked, t tracking, c closing, U Unix socket, e not evicted,
-    T no touch."""
+    """Redis's letters: O monitor, P subscribed, x in MULTI, b blocked, t tracking, c closing, U Unix socket, e not
+    evicted, T no touch."""
     letters = (
         ("O", client.monitor),
         ("P", _subscribed(client)),
