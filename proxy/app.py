@@ -19,7 +19,11 @@ from proxy.control.engines import Engines, Event, EventKind
 from proxy.control.nodes import Nodes
 from proxy.control.requests import Requests
 from proxy.control.snapshot import Snapshot
+from proxy.lanes.across import handlers
 from proxy.lanes.administration import Administration
+from proxy.lanes.databases import Databases
+from proxy.lanes.links import Links
+from proxy.lanes.scripts import Scripts
 from proxy.settings import Settings
 
 log = logging.getLogger("quench")
@@ -69,10 +73,13 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
         async with trio.open_nursery() as nursery:
             nodes = Nodes(settings, engines.engines, nursery)
             clients = Clients(settings, engines)
-            snapshot = Snapshot(settings, engines, nodes)
+            links = Links(settings, nursery, nodes.ejected, engines.kill_ghost)
+            databases = Databases(links)
+            snapshot = Snapshot(settings, engines, nodes, databases.known)
             access = Access(settings, clients)
             administration = Administration(engines, clients, snapshot)
-            requests = Requests(engines, snapshot, clients, administration.handlers(), access)
+            lanes = {**administration.handlers(), **handlers(links, Scripts(engines))}
+            requests = Requests(engines, snapshot, clients, lanes, before={"info": databases.before_info}, access=access)
 
             def on_event(engine: int, event: Event) -> None:
                 kind, pool, node, code, _, _, tag, data = event

@@ -57,8 +57,6 @@ CAPABILITIES: Mapping[str, str] = {
     "client tracking": "client-side caching through the proxy",
     "pub/sub": "publish and subscribe",
     "replication": "a view of the nodes' replication",
-    "scan": "commands that visit every node",
-    "scripts": "scripts that are kept on every node",
     "transactions": "transactions",
 }
 

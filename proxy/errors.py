@@ -168,6 +168,18 @@ _ROWS = (
              "busy"),
     ErrorRow("internal", "ERR the proxy failed to answer '{command}': a mistake in it that its log describes",
              "internal"),
+    # commands for all nodes
+    ErrorRow("some_failed", "ERR '{command}' failed on {failed} of {nodes} nodes of pool {pool}: {reason}",
+             "some_failed"),
+    ErrorRow("some_done",
+             "ERR '{command}' was done on {done} of {nodes} nodes of pool {pool} only: {reason}", "some_failed"),
+    ErrorRow("gathered_limit",
+             "ERR the nodes' replies to '{command}' exceed {limit} bytes, limits.output_hard; ask for less",
+             "gathered"),
+    ErrorRow("cursor_range",
+             "ERR the cursor of node {node} is too large to be counted together with the other nodes", "gathered"),
+    ErrorRow("cursor", "ERR invalid cursor", "syntax"),
+    ErrorRow("slowlog_count", "ERR count should be greater than or equal to -1", "syntax"),
     # nodes
     ErrorRow("node_down", "ERR node {node} ({address}) of pool {pool} is down: {reason}; '{command}' was not sent",
              "node_down"),

@@ -33,7 +33,7 @@ MOST_LINES = 600
 #: storenode but its loop, runs without the GIL.
 FACADES = {
     "proxy.engine.colocate", "proxy.engine.engine", "proxy.engine.probe", "proxy.engine.ring", "proxy.engine.tables",
-    "proxy.engine.users", "proxy.wire.inspect", "storenode.loop",
+    "proxy.engine.users", "proxy.wire.framer", "proxy.wire.inspect", "storenode.loop",
 }  # fmt: skip
 
 #: Layers of the proxy, highest first: a file imports from its own layer and from lower ones.
@@ -66,12 +66,12 @@ LAYERS = (
 SPINE = (
     "probe", "engine", "tables", "users", "turn", "orders", "clients", "accept", "client", "dispatch", "transaction",
     "blocking", "choice", "tracking", "private", "route", "answers", "rights", "refusals", "keys", "lookup", "replies",
-    "connection", "greeting", "describe", "mail", "texts", "slots", "merge", "types", "rows", "ring", "colocate", "sha256",
-    "hashes",
+    "scripts", "connection", "greeting", "describe", "mail", "texts", "slots", "merge", "types", "rows", "ring",
+    "colocate", "sha256", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.
-WIRE = ("inspect", "rewrite", "input", "output", "reply", "resp", "glob", "chunk", "poll", "mailbox", "system")
+WIRE = ("inspect", "framer", "rewrite", "input", "output", "reply", "resp", "glob", "chunk", "poll", "mailbox", "system")
 
 
 def module_of(path: Path) -> str:

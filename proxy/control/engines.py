@@ -197,6 +197,12 @@ class Engines:
             except BlockingIOError:
                 await trio.sleep(POST_AGAIN)
 
+    def kill_ghost(self, pool: int, node: int, ghost: int, run_id: bytes) -> None:
+        """Have a node kill a connection of ours that was given up, before it gets anything else from any engine."""
+        for engine in self.engines:
+            with suppress(BlockingIOError):  # 16384 orders are waiting: the engine has worse trouble than this
+                engine.kill_ghost(pool, node, ghost, run_id)
+
     def drain(self) -> None:
         """Accept no more and let every client go that is owed nothing; the paths of unix sockets are removed."""
         for pool in self._settings.pools:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import hiredis
 import trio
@@ -34,17 +35,25 @@ class Requests:
     """Answers control-lane commands for all engines."""
 
     def __init__(
-        self, engines: Engines, snapshot: Snapshot, clients: Clients, handlers: Mapping[str, Handler] | None = None,
+        self,
+        engines: Engines,
+        snapshot: Snapshot,
+        clients: Clients,
+        handlers: Mapping[str, Handler] | None = None,
+        before: Mapping[str, Callable[[Request], Awaitable[None]]] | None = None,
         access: Access | None = None,
-    ) -> None:  # fmt: skip
-        """`handlers`, by full command name, answer in tasks of their own; every other command is answered at once.
-        Without `access` ACL knows of nobody."""
+    ) -> None:
+        """`handlers`, by full command name, answer in tasks of their own; every other command is answered at once,
+        but for what has to happen `before`, which is waited for in a task too. Without `access` ACL knows nobody."""
         self._access = access
         self._engines = engines
         self._snapshot = snapshot
         self._clients = clients
         self._handlers: dict[str, Handler] = {
-            "client|list": self._client_list, "client|info": self._client_info, **(handlers or {})
+            "client|list": self._client_list,
+            "client|info": self._client_info,
+            **{name: partial(self._answer_after, first) for name, first in (before or {}).items()},
+            **(handlers or {}),
         }
         self._queue, self._requests = trio.open_memory_channel[tuple[int, Event]](float("inf"))
 
@@ -85,6 +94,10 @@ class Requests:
     async def _client_info(self, request: Request) -> bytes:
         caller = await self._clients.describe(request.engine, request.client)
         return self._answer(request, caller or _caller(request), [])
+
+    async def _answer_after(self, first: Callable[[Request], Awaitable[None]], request: Request) -> bytes:
+        await first(request)
+        return self._answer(request, _caller(request), [])
 
     def _answer(self, request: Request, caller: ClientRecord, everyone: list[ClientRecord]) -> bytes:
         """The reply; after an exception one that says so."""

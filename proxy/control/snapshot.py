@@ -11,7 +11,7 @@ import resource
 import secrets
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -20,7 +20,14 @@ import trio
 
 from proxy.control.engines import Engines
 from proxy.control.nodes import Nodes
-from proxy.control.statistics import CommandStatistics, Histogram, NodeStatistics, PoolStatistics, Statistics
+from proxy.control.statistics import (
+    CommandStatistics,
+    DatabaseStatistics,
+    Histogram,
+    NodeStatistics,
+    PoolStatistics,
+    Statistics,
+)
 from proxy.errors import ERRORS
 from proxy.settings import Pool, Settings
 
@@ -67,7 +74,15 @@ class _Counts:
 class Snapshot:
     """Takes `Statistics` from what the engines, the node tasks and the process know."""
 
-    def __init__(self, settings: Settings, engines: Engines, nodes: Nodes) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        engines: Engines,
+        nodes: Nodes,
+        databases: Callable[[int], Mapping[int, DatabaseStatistics]] = lambda pool: {},
+    ) -> None:
+        """`databases(pool)` is what is known of a pool's databases, without asking anybody."""
+        self._databases = databases
         self._settings = settings
         self._engines = engines
         self._nodes = nodes
@@ -134,6 +149,7 @@ class Snapshot:
             latencies=latencies,
             errors={word: made for word, made in errors.items() if made},
             pools=self._pools(),
+            databases=self._databases(pool),
         )
 
     def config(self, pool: int) -> Mapping[str, object]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 __all__ = [
     "ClientRecord",
     "CommandStatistics",
+    "DatabaseStatistics",
     "Histogram",
     "HotKeyStatistics",
     "NodeStatistics",
@@ -110,6 +111,21 @@ class PoolStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class DatabaseStatistics:
+    """One database of one pool, its nodes added up."""
+
+    keys: int = 0
+    expires: int = 0  #: keys with a time to live
+    average_ttl: int = 0  #: of those, milliseconds
+
+    def __add__(self, other: DatabaseStatistics) -> DatabaseStatistics:
+        """Both together, the mean weighted."""
+        expires = self.expires + other.expires
+        ttl = self.average_ttl * self.expires + other.average_ttl * other.expires
+        return DatabaseStatistics(self.keys + other.keys, expires, ttl // expires if expires else 0)
+
+
+@dataclass(frozen=True, slots=True)
 class HotKeyStatistics:
     """One key that is hot at the moment."""
 
@@ -169,6 +185,7 @@ class Statistics:
     latencies: Mapping[str, Histogram] = field(default_factory=dict)  #: by command, or by class of command
     errors: Mapping[str, int] = field(default_factory=dict)  #: error replies by their first word
     pools: tuple[PoolStatistics, ...] = ()
+    databases: Mapping[int, DatabaseStatistics] = field(default_factory=dict)  #: of the client's pool, by number
     hot_keys: tuple[HotKeyStatistics, ...] = ()
 
 

@@ -20,6 +20,7 @@ from proxy.engine.private cimport unwatch, watch, watch_end
 from proxy.engine.refusals cimport DONE, GO_ON, WAIT, refuse, unknown, unknown_child
 from proxy.engine.rights cimport permitted
 from proxy.engine.route cimport home
+from proxy.engine.scripts cimport script_frame
 from proxy.engine.slots cimport slot_local, slot_push
 from proxy.engine.tracking cimport track, track_end
 from proxy.engine.transaction cimport (
@@ -29,8 +30,8 @@ from proxy.engine.types cimport (
     CACHING_FRESH, CLIENT_BARRIER, CLIENT_MULTI, CLIENT_PAUSED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_TRUSTED,
     ERROR_ARITY, ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, EVENT_REQUEST, LANE_CONTROL, LANE_ENGINE,
     LANE_FAST, LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER, ROW_DISCARD,
-    ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_QUIT, ROW_RESET, ROW_SPECIAL, ROW_TRACKING, ROW_UNWATCH,
-    ROW_WAIT, ROW_WATCH, ROW_WRITE, SLOT_MERGING, Client, Conn, Core, KeyRef, Merge, Node, Pool, Row,
+    ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_QUIT, ROW_RESET, ROW_SPECIAL, ROW_TRACKING,
+    ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SLOT_MERGING, Client, Conn, Core, KeyRef, Merge, Node, Pool, Row,
 )
 from proxy.wire.chunk cimport Chunk
 from proxy.wire.input cimport MOVE_AT, input_detach
@@ -184,7 +185,7 @@ cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept 
     count = keys_find(core, row, frame)
     if count <= 0:
         # Malformed, or no key at all: whichever node gets it says what is wrong in the right words.
-        return send_to(core, client, row, frame, pool, home(core, pool, b"", 0))
+        return send_found(core, client, row, frame, pool, home(core, pool, b"", 0))
     for index in range(count):
         core.keys[index].node = home(core, pool, core.keys[index].data, core.keys[index].length)
         if core.keys[index].node < 0:
@@ -194,10 +195,30 @@ cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept 
     if row.lane == LANE_MSET and frame.argc % 2 == 0:
         return refuse(core, client, row, ERROR_ARITY, NULL, NULL)
     if together:
-        return send_to(core, client, row, frame, pool, core.keys[0].node)
+        return send_found(core, client, row, frame, pool, core.keys[0].node)
     if row.lane == LANE_FAST:
         return refuse(core, client, row, ERROR_CROSSSLOT, NULL, NULL)
     return split(core, client, row, frame, count)
+
+
+cdef int send_found(Core* core, Client* client, Row* row, Frame* frame, Pool* pool, int index) noexcept nogil:
+    """send_to(), with the body of a script that the node may not hold. The reply finds the script by its number."""
+    cdef int place = conn_place(client.protocol, client.database, 0)
+    cdef Node* node
+    cdef Conn* conn
+    cdef uint32_t serial, tail
+    cdef int verdict
+    if index < 0 or not row.flags & ROW_EVALSHA:
+        return send_to(core, client, row, frame, pool, index)
+    node = &pool.nodes[index]
+    conn = node.conns[place]
+    tail = 0 if conn == NULL else conn.tail
+    verdict = send_to(core, client, row, script_frame(core, node, conn, frame, &serial), pool, index)
+    conn = node.conns[place]
+    # What took the bulk connection is not marked: it teaches nothing, and costs nothing but the body.
+    if conn != NULL and conn.tail != tail:
+        conn.pending[(conn.tail - 1) & conn.mask].part = serial
+    return verdict
 
 
 cdef struct Part:              # of a split command: what one node gets

@@ -15,14 +15,15 @@ from proxy.engine.connection cimport conn_free
 from proxy.engine.client cimport client_close
 from proxy.engine.mail cimport order_new
 from proxy.engine.ring cimport Placement
+from proxy.engine.scripts cimport scripts_free
 from proxy.engine.tables cimport build_errors, build_rows
 from proxy.engine.turn cimport engine_loop, turn, turn_end
 from proxy.engine.users cimport build_users
 from proxy.engine.types cimport (
-    BUCKETS, CONN_OPEN, CONNS, DEAD, INBOX, LIMIT_BULK, LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, ORDER_ADMIT,
-    ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_KILL, ORDER_LIST, ORDER_LISTEN, ORDER_PAUSE, ORDER_PUSH,
-    ORDER_RELEASE, ORDER_REPLY, ORDER_SET, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER,
-    REPLY_SUBSCRIBER, WAKE, Client, Conn, Core, Event, Node, Order, Pool, RowStats,
+    BUCKETS, CONNS, CONN_OPEN, DEAD, INBOX, LIMIT_BULK, LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, ORDER_ADMIT,
+    ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_KILL, ORDER_LEARN,
+    ORDER_LIST, ORDER_LISTEN, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_SET, REPLY_CLOSE, REPLY_KEEP,
+    REPLY_NO_SUBSCRIBER, REPLY_SUBSCRIBER, WAKE, Client, Conn, Core, Event, Node, Order, Pool, RowStats,
 )
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.input cimport SCRATCH
@@ -167,6 +168,7 @@ cdef class Engine:
             if fd >= 0:
                 close(fd)
         output_clear(&core.rewritten, &core.chunks)
+        scripts_free(core)
         pool_trim(&core.chunks)
         free(core.keys)
         free(core.pools)
@@ -367,6 +369,31 @@ cdef class Engine:
         of them kept and not released. One that has too much unread output is closed."""
         cdef Order* order = order_new(ORDER_PUSH, clients + data, len(clients) + len(data))
         order.tag = len(clients) // sizeof(Client*)
+        self.post(order)
+
+    def learn_script(self, int pool, uint32_t serial, bytes digest, bytes body):
+        """Send EVALSHA of this script (SHA1 `digest`, 20 bytes) as EVAL to nodes of the pool that may not hold it.
+
+        Serials count up from 1; a script takes the place of that with a serial lower by 1024.
+        """
+        cdef Order* order = order_new(ORDER_LEARN, digest + body, len(digest) + len(body))
+        order.pool = pool
+        order.slot = serial
+        self.post(order)
+
+    def forget_script(self, uint32_t serial):
+        """From here on EVALSHA of this script is sent as it comes."""
+        cdef Order* order = order_new(ORDER_FORGET, NULL, 0)
+        order.slot = serial
+        self.post(order)
+
+    def kill_ghost(self, int pool, int node, long long ghost, bytes run_id):
+        """A connection of the control plane was given up with writes on it that may yet be executed: have the node
+        kill it, by its CLIENT ID there, before it gets another request from here."""
+        cdef Order* order = order_new(ORDER_GHOST, run_id[:40] + bytes(41 - len(run_id[:40])), 41)
+        order.pool = pool
+        order.node = node
+        order.tag = <uint64_t> ghost
         self.post(order)
 
     # -- events -----------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
 An order is whole when it arrives and is freed here; nothing of it is kept.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
@@ -12,17 +12,18 @@ from proxy.engine.accept cimport listen_stop
 from proxy.engine.blocking cimport unblock_all
 from proxy.engine.client cimport client_close, client_gone
 from proxy.engine.clients cimport clients_kill, clients_pause
-from proxy.engine.connection cimport client_release, conn_connect, conn_fail, conn_for
+from proxy.engine.connection cimport client_release, conn_connect, conn_fail, conn_for, conn_haunt
 from proxy.engine.describe cimport client_describe
 from proxy.engine.mail cimport event_post
 from proxy.engine.private cimport privates_fail
+from proxy.engine.scripts cimport scripts_forget, scripts_learn
 from proxy.engine.slots cimport client_ready, client_unread, slot_fill
 from proxy.engine.types cimport (
     CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_PARKED, CLIENT_SUBSCRIBER, CLIENT_UNTOLD, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD,
     EVENT_DRAINED, EVENT_LISTED, LIMIT_BULK, LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, LISTENER, ORDER_ADMIT,
-    ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_KILL, ORDER_LIST, ORDER_LISTEN, ORDER_PAUSE, ORDER_PUSH,
-    ORDER_RELEASE, ORDER_REPLY, ORDER_SET, ORDER_STOP, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_SUBSCRIBER,
-    Client, Conn, Core, Node, Order, Pool, PoolLimits,
+    ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_KILL, ORDER_LEARN,
+    ORDER_LIST, ORDER_LISTEN, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_SET, ORDER_STOP, REPLY_CLOSE,
+    REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_SUBSCRIBER, Client, Conn, Core, Node, Order, Pool, PoolLimits,
 )
 from proxy.wire.mailbox cimport mailbox_take
 from proxy.wire.output cimport Output, output_append, output_clear
@@ -60,6 +61,12 @@ cdef void orders_take(Core* core) noexcept nogil:
             set_limit(&core.pools[order.pool].limits, order.flag, (<uint64_t*> order.data)[0])
         elif order.kind == ORDER_RELEASE:
             client_release(core, order.client)
+        elif order.kind == ORDER_LEARN:
+            scripts_learn(core, order.pool, order.slot, order.data, order.length)
+        elif order.kind == ORDER_FORGET:
+            scripts_forget(core, order.slot)
+        elif order.kind == ORDER_GHOST:
+            conn_haunt(core, &core.pools[order.pool].nodes[order.node], <int64_t> order.tag, order.data, NULL)
         elif order.kind == ORDER_DRAIN:
             core.draining = 1
             core.busy = 1

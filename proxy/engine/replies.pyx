@@ -10,9 +10,10 @@ from libc.string cimport memcmp, memcpy
 from proxy.engine.connection cimport conn_fail, conn_flush, pending_answer
 from proxy.engine.greeting cimport greeting_reply
 from proxy.engine.mail cimport event_node
+from proxy.engine.scripts cimport script_answered
 from proxy.engine.slots cimport slot_fill_chunk, slot_local
 from proxy.engine.types cimport (
-    BUCKETS, CONN_OPEN, DEAD, EVENT_OPEN, EVENT_SICK, SLOT_MERGING, Client, Conn, Core, Pending, Row,
+    BUCKETS, CONN_OPEN, DEAD, EVENT_OPEN, EVENT_SICK, ROW_EVALSHA, SLOT_MERGING, Client, Conn, Core, Pending, Row,
 )
 from proxy.wire.chunk cimport Chunk, chunk_free
 from proxy.wire.input cimport (
@@ -130,6 +131,8 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data) noexcept no
     core.counters.replies += 1
     conn.node.latency_us += latency
     core.counters.latency[row.kind][quench_bucket(latency) & (BUCKETS - 1)] += 1
+    if row.flags & ROW_EVALSHA:
+        script_answered(core, conn, pending.part, data)
     if data[0] == c'-':
         core.row_stats[pending.row].failed += 1
         core.counters.error_replies += 1

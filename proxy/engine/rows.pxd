@@ -38,10 +38,11 @@ cdef enum RowFlag:
     ROW_ONE_NODE = 4096        # in a transaction, the only node of a pool may run it
     ROW_BLOCKS = 8192          # waits at the node: takes a private connection
     ROW_WAIT = 16384           # waits for replicas: a private connection to every node written to
-    ROW_TRACKING = 65536       # CLIENT TRACKING and what belongs to it
     ROW_PAUSES = 32768         # waits while writes are paused
-    ROW_SCRIPT = 1048576       # runs code at the node, where the rights of a client's user do not hold
-    ROW_KEYLESS = 2097152      # has key specs, and may do without a key
+    ROW_TRACKING = 65536       # CLIENT TRACKING and what belongs to it
+    ROW_EVALSHA = 131072       # names a script by its digest: see scripts.pxd
+    ROW_SCRIPT = 262144        # runs code at the node, where the rights of a client's user do not hold
+    ROW_KEYLESS = 524288       # has key specs, and may do without a key
     # Rows that leave the straight road of dispatch: see special() there.
     ROW_SPECIAL = (ROW_MULTI | ROW_EXEC | ROW_DISCARD | ROW_RESET | ROW_WATCH | ROW_UNWATCH | ROW_BLOCKS | ROW_WAIT
                    | ROW_TRACKING)

@@ -16,10 +16,10 @@ from proxy.engine.types cimport (
     ANSWER_HELLO, ANSWER_NOT_CLUSTER, ANSWER_PING, ANSWER_QUIT, ANSWER_RESET, ANSWER_SELECT, ANSWER_SPECIAL,
     ANSWER_TIME, ANSWER_TRACKING, ANSWER_TRACKINGINFO, BEGIN_INDEX, BEGIN_KEYWORD, BEGIN_OPTION, CHANNELS_ALL,
     CHANNELS_ONE, CHANNELS_PATTERNS, CLASS_LOCAL, CLASS_READ, CLASS_SPLIT, CLASS_WRITE, ERROR_KINDS, FIELDS, NAME_ROOM,
-    OPTIONS, PIECES, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER, ROW_DISCARD, ROW_EXEC, ROW_KEYLESS,
-    ROW_MULTI, ROW_NO_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_QUIT, ROW_RESET, ROW_SCRIPT, ROW_TRACKING, ROW_UNWATCH,
-    ROW_WAIT, ROW_WATCH, ROW_WRITE, SPECS, USE_READ, USE_WRITE, VARIES_BITFIELD, VARIES_SET, VARIES_SORT, Core,
-    KeySpec, Row, RowStats, Template,
+    OPTIONS, PIECES, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER, ROW_DISCARD, ROW_EVALSHA, ROW_EXEC,
+    ROW_KEYLESS, ROW_MULTI, ROW_NO_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_QUIT, ROW_RESET, ROW_SCRIPT, ROW_TRACKING,
+    ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SPECS, USE_READ, USE_WRITE, VARIES_BITFIELD, VARIES_SET, VARIES_SORT,
+    Core, KeySpec, Row, RowStats, Template,
 )
 
 from proxy.commands import COMMANDS, Lane, refusal
@@ -48,6 +48,7 @@ SPECIAL = {
     "watch": ROW_WATCH, "unwatch": ROW_UNWATCH, "wait": ROW_WAIT, "client|tracking": ROW_TRACKING,
     "client|caching": ROW_TRACKING, "client|getredir": ROW_TRACKING, "client|trackinginfo": ROW_TRACKING,
 }
+BY_DIGEST = {"evalsha", "evalsha_ro"}
 BEFORE_AUTH = {"auth", "hello", "quit", "reset"}
 # Rows whose options say what they do to keys.
 VARIES = {"set": VARIES_SET, "bitfield": VARIES_BITFIELD, "sort": VARIES_SORT, "sort_ro": VARIES_SORT}
@@ -112,6 +113,8 @@ cdef fill_row(list kept, Row* row, command):
         row.flags |= ROW_ONE_NODE
     if command.write or command.name in PAUSES:
         row.flags |= ROW_PAUSES
+    if command.name in BY_DIGEST:
+        row.flags |= ROW_EVALSHA
     if command.name in BARRIERS or command.lane == Lane.CONTROL:
         row.flags |= ROW_BARRIER
     fill_rights(row, command)

@@ -17,13 +17,14 @@ from proxy.engine.merge cimport merge_new
 from proxy.engine.private cimport watch_conn, watch_end
 from proxy.engine.refusals cimport DONE, WAIT, refuse, refuse_text
 from proxy.engine.route cimport NODE_ANY, NODE_NONE, NODE_SEVERAL, home, node_of
+from proxy.engine.scripts cimport script_frame
 from proxy.engine.slots cimport slot_local, slot_push
 from proxy.engine.types cimport (
     ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK, ANSWER_CLIENT_SETINFO,
     ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_NOT_CLUSTER, ANSWER_PING, ANSWER_TIME, CLIENT_BARRIER, CLIENT_MULTI,
     CLIENT_WATCHING, ERROR_CROSSSLOT, ERROR_IN_MULTI, ERROR_NO_NODE, ERROR_TRANSACTION, ERROR_WATCH_NODE, FLUSH_AT,
-    LANE_CONTROL, LANE_ENGINE, LANE_SUM, MERGE_EXEC, PLACE_LOCAL, ROW_NO_MULTI, ROW_ONE_NODE, ROW_UNWATCH, ROW_WAIT,
-    ROW_WRITE, SLOT_MERGING, Block, Client, Conn, Core, Merge, Node, Row, Transaction,
+    LANE_CONTROL, LANE_ENGINE, LANE_SUM, MERGE_EXEC, PLACE_LOCAL, ROW_EVALSHA, ROW_NO_MULTI, ROW_ONE_NODE, ROW_UNWATCH,
+    ROW_WAIT, ROW_WRITE, SLOT_MERGING, Block, Client, Conn, Core, Merge, Node, Row, Transaction,
 )
 from proxy.wire.chunk cimport Chunk, chunk_exact
 from proxy.wire.output cimport Output, output_append, output_clear, output_join, output_number
@@ -87,6 +88,7 @@ cdef int queue_for(Core* core, Client* client, Row* row, Frame* frame, Node* nod
     cdef Transaction* transaction = client.transaction
     cdef Block* block
     cdef int place
+    cdef uint32_t serial
     if client.watch != NULL and client.watch.node != node:
         return refuse(core, client, row, ERROR_WATCH_NODE, NULL, NULL)
     if not room_for(core, client, frame.length):
@@ -95,6 +97,8 @@ cdef int queue_for(Core* core, Client* client, Row* row, Frame* frame, Node* nod
     if place < 0:
         return refuse(core, client, row, ERROR_CROSSSLOT, NULL, NULL)
     block = &transaction.blocks[place]
+    if row.flags & ROW_EVALSHA:
+        frame = script_frame(core, node, node.conns[conn_place(client.protocol, client.database, 0)], frame, &serial)
     # A copy, for large values too: they are rare in transactions, and their chunk may hold the commands behind them.
     output_append(&block.bytes, &core.chunks, frame.data, frame.length)
     block.commands += 1

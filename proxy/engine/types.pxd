@@ -36,6 +36,7 @@ cdef enum:
     DATABASES = 16
     CONNS = 2 * DATABASES * 2  # connections of one node: protocol x database x (shared | bulk)
     BUCKETS = 32               # log2 buckets of microseconds: bucket b counts [2^(b-1), 2^b)
+    SCRIPTS = 1024             # bodies of scripts that an engine keeps; a power of two
     GHOSTS = 8                 # lost connections of one node to be killed there
     FLUSH_AT = 65536           # bytes queued on a node connection that are sent before the turn ends
 
@@ -203,7 +204,7 @@ cdef enum Hold:                # what a private connection is taken for
 cdef struct Pending:           # one request on its way, or one transaction; 32 bytes
     Client* client             # NULL: a tombstone
     uint32_t slot
-    uint32_t part              # of a Merge
+    uint32_t part              # of a Merge; of an EVALSHA: the script's number
     uint32_t start             # low 32 bits of the clock (us) when it was queued
     uint32_t size              # bytes
     uint32_t skip              # replies before the one that answers: those to MULTI and to what it queues
@@ -269,6 +270,8 @@ cdef struct Node:
     uint8_t ghost_count
     int64_t ghosts[GHOSTS]     # ids of lost connections whose requests may still be executed; killed before new ones
     char ghost_run[41]         # run_id of the node that knew them
+    uint8_t scripts[SCRIPTS >> 3]   # bits: the scripts that it holds, see scripts.pxd
+    char scripts_run[41]       # run_id of the process that does
     Conn* conns[CONNS]
     Conn* privates             # all private connections
     Conn* spares               # those that nobody holds
@@ -419,6 +422,7 @@ cdef struct Core:
     uint64_t random_state
     uint64_t denied_us         # when the second began that the next counts
     uint32_t denied            # events of refused requests in it
+    void* scripts              # scripts.Scripts; NULL: none was learned
     char* agent                # "quench:<proxy>:<engine>"
     Counters counters
 
@@ -440,6 +444,9 @@ cdef enum OrderKind:           # control plane -> engine
     ORDER_KILL = 12            # close the clients with these ids
     ORDER_PAUSE = 13           # hold requests of a pool's clients for `slot` ms more, or no longer
     ORDER_SET = 14             # change a pool's limit
+    ORDER_LEARN = 15           # keep the body of a script: number `slot`, digest and body
+    ORDER_FORGET = 16          # script number `slot` is not to be sent any more
+    ORDER_GHOST = 17           # the control plane lost a connection: have the node kill it, by its id and run_id
 
 cdef enum ReplyFlag:           # ORDER_REPLY: Order.flag
     REPLY_CLOSE = 1            # end the connection afterwards
