@@ -71,7 +71,9 @@ SPINE = (
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.
-WIRE = ("inspect", "framer", "rewrite", "input", "output", "reply", "resp", "glob", "chunk", "poll", "mailbox", "system")
+WIRE = (
+    "inspect", "framer", "rewrite", "input", "output", "reply", "resp", "glob", "chunk", "poll", "mailbox", "system",
+)  # fmt: skip
 
 
 def module_of(path: Path) -> str:
