@@ -47,7 +47,8 @@ def prepare() -> tuple[Probe, Placement]:
     placement = Placement([b"n%d" % node for node in range(NODES)], [1] * NODES)
     engine = Probe(EngineGroup(1), 0, b"quench:0:0", HUGE, HUGE)
     limits = dict.fromkeys(
-        ("window", "output_soft", "output_hard", "query_buffer", "backlog", "bulk", "max_bulk", "most_blocked", "most_watching", "most_tombstones"),
+        ("window", "output_soft", "output_hard", "query_buffer", "backlog", "bulk", "max_bulk", "most_blocked",
+         "most_watching", "most_tombstones", "pubsub_hard", "pubsub_soft", "pubsub_soft_us"),
         1 << 30)
     limits |= dict.fromkeys(("most_clients", "timeout_us", "connect_timeout_us", "tombstone_us"), 0)
     engine.add_pools([{

@@ -55,7 +55,6 @@ CAPABILITIES: Mapping[str, str] = {
     "administration": "administration through the proxy",
     "blocking": "blocking commands",
     "client tracking": "client-side caching through the proxy",
-    "pub/sub": "publish and subscribe",
     "replication": "a view of the nodes' replication",
     "transactions": "transactions",
 }
@@ -76,7 +75,8 @@ class KeySpec:
         end, and ``limit`` n > 1 means only the first 1/n of the remaining arguments. ``keynum``: the number of keys is
         the argument at start + ``keynum_index``, the first of them is at start + ``first_key``. ``unknown``: as above.
     flags:
-        Redis's: RO RW OW RM, access update insert delete, not_key, incomplete, variable_flags.
+        Redis's: RO RW OW RM, access update insert delete, not_key, incomplete, variable_flags. The proxy's own:
+        channel, which routes a command without being a key.
     """
 
     begin: Literal["index", "keyword", "option", "unknown"]
@@ -151,6 +151,11 @@ class Command:
     def may_write(self) -> bool:
         """Has to be treated as a write: `write`, or a script or function that may do anything to its keys."""
         return self.write or (not self.readonly and any({"RW", "OW", "RM"} & set(spec.flags) for spec in self.routes))
+
+    @property
+    def publishes(self) -> bool:
+        """Routed by a channel, which is no key; answers with the number of receivers."""
+        return any("channel" in spec.flags for spec in self.routes)
 
     @property
     def blocking(self) -> bool:

@@ -206,6 +206,10 @@ class PoolReader:
         limits, harm = pool.limits, self.walk.warn if self.walk.nutcracker else self.walk.problem
         for low, high, small, large in (
             ("limits.output_soft", "limits.output_hard", limits.output_soft, limits.output_hard),
+            (
+                "limits.output_pubsub_soft", "limits.output_pubsub",
+                limits.output_pubsub_soft, limits.output_pubsub,
+            ),
             ("limits.bulk", "limits.max_bulk", limits.bulk, limits.max_bulk),
             ("limits.max_bulk", "limits.query_buffer", limits.max_bulk, limits.query_buffer),
             ("reconnect.first", "reconnect.most", pool.reconnect.first, pool.reconnect.most),

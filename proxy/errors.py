@@ -78,6 +78,8 @@ _ROWS = (
     ErrorRow("unknown_command", "ERR unknown command '{command}', with args beginning with: {arguments}",
              "unknown_command"),
     ErrorRow("unknown_subcommand", "ERR unknown subcommand '{arguments}'. Try {command} HELP.", "unknown_command"),
+    ErrorRow("subcommand_syntax",
+             "ERR unknown subcommand or wrong number of arguments for '{arguments}'. Try {command} HELP.", "syntax"),
     ErrorRow("wrong_arity", "ERR wrong number of arguments for '{command}' command", "wrong_arity"),
     ErrorRow("syntax", "ERR syntax error", "syntax"),
     ErrorRow("not_an_integer", "ERR value is not an integer or out of range", "syntax"),
@@ -112,6 +114,9 @@ _ROWS = (
     ErrorRow("keys_arity", "ERR Invalid number of arguments specified for command", "syntax"),
     # what the proxy does not do
     ErrorRow("later", "ERR '{command}' is not supported yet: it needs {capability}", "later"),
+    ErrorRow("subscribed",
+             "ERR Can't execute '{command}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed "
+             "in this context", "subscribed"),
     ErrorRow("refused", "ERR '{command}' is refused by the proxy: {why}", "refused"),
     ErrorRow("cross_slot",
              "CROSSSLOT Keys in request don't hash to the same slot: '{command}' needs them on one node of pool {pool}",
@@ -256,6 +261,7 @@ ENGINE_ERRORS: tuple[ErrorRow, ...] = tuple(
         "watch_node",
         "transaction_size",
         "redirect",
+        "subscribed",
         "no_permission_command",
         "no_permission_key",
         "no_permission_channel",

@@ -176,6 +176,13 @@ OPTIONS: tuple[Option, ...] = (
         least=1024,
     ),
     Option("limits.output_hard", "size", "unread replies of a client, from where it is closed", least=1024),
+    Option("limits.output_pubsub", "size", "unread output of a subscriber, from where it is closed", least=1024),
+    Option(
+        "limits.output_pubsub_soft", "size", "and from where it is closed after output_pubsub_time", least=1024,
+    ),
+    Option(
+        "limits.output_pubsub_time", "duration", "how long a subscriber may be above output_pubsub_soft", least=0.001,
+    ),
     Option(
         "limits.output_total", "size",
         "replies of all clients together, beyond which a client gets one reply at a time", least=1024,

@@ -53,6 +53,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     window: int = 1024
     output_soft: int = 1 << 20
     output_hard: int = 1 << 30
+    output_pubsub: int = 32 << 20
+    output_pubsub_soft: int = 8 << 20
+    output_pubsub_time: float = 60.0
     output_total: int = 1 << 30
     query_buffer: int = 1 << 30
     input_total: int = 384 << 20

@@ -45,7 +45,12 @@ class _Part:
 class Clients:
     """The clients of all engines."""
 
-    def __init__(self, settings: Settings, engines: Engines) -> None:
+    def __init__(
+        self, settings: Settings, engines: Engines,
+        subscriptions: Callable[[int], tuple[int, int, int]] = lambda number: (0, 0, 0),
+    ) -> None:  # fmt: skip
+        """`subscriptions`: how many channels, patterns and shard channels the client of an id is subscribed to."""
+        self._subscriptions = subscriptions
         self._settings = settings
         self._engines = engines
         self._users = [[user.name for user in users_of(pool)] for pool in settings.pools]
@@ -170,6 +175,7 @@ class Clients:
         local = self._engines.ports[int(pool)]
         unix = bool(self._settings.pools[int(pool)].listen.path)
         host = f"[{address}]" if ":" in address else address
+        channels, patterns, shards = self._subscriptions(int(id_))
         return ClientRecord(
             id=int(id_),
             address=f"{local}:0" if unix else f"{host}:{port}",
@@ -181,6 +187,9 @@ class Clients:
             idle=float(idle),
             database=int(database),
             protocol=int(protocol),
+            subscriptions=channels,
+            pattern_subscriptions=patterns,
+            shard_subscriptions=shards,
             queued=int(queued),
             subscriber="P" in letters,
             blocked="b" in letters,

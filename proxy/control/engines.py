@@ -40,7 +40,7 @@ class EventKind:
     LISTED = 5
     DRAINED = 6
     GONE = 7
-    DENIED = 9
+    DENIED = 8
 
 
 def open_listener(pool: Pool, shared: bool) -> socket.socket:
@@ -117,6 +117,9 @@ def pool_values(pool: Pool, listener: int) -> dict[str, Any]:
             "most_clients": pool.client_connections,
             "output_soft": limits.output_soft,
             "output_hard": limits.output_hard,
+            "pubsub_hard": limits.output_pubsub,
+            "pubsub_soft": limits.output_pubsub_soft,
+            "pubsub_soft_us": int(limits.output_pubsub_time * 1e6),
             "query_buffer": limits.query_buffer,
             "backlog": limits.backlog,
             "bulk": limits.bulk,

@@ -118,13 +118,17 @@ class Requests:
 
     def _post(self, nursery: trio.Nursery, engine: int, client: int, slot: int, made: Answer) -> None:
         try:
-            self._engines.engines[engine].reply(client, slot, made.reply, made.close, made.keep, made.subscriber)
+            self._reply(engine, client, slot, made)
         except BlockingIOError:
             nursery.start_soon(self._post_waiting, engine, client, slot, made)
 
+    def _reply(self, engine: int, client: int, slot: int, made: Answer) -> None:
+        self._engines.engines[engine].reply(
+            client, slot, made.reply, made.close, made.keep, made.subscriber, made.reset
+        )
+
     async def _post_waiting(self, engine: int, client: int, slot: int, made: Answer) -> None:
-        reply = self._engines.engines[engine].reply
-        await self._engines.post(lambda: reply(client, slot, made.reply, made.close, made.keep, made.subscriber))
+        await self._engines.post(lambda: self._reply(engine, client, slot, made))
 
 
 def _request(engine: int, event: Event) -> Request | None:

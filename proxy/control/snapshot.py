@@ -80,9 +80,12 @@ class Snapshot:
         engines: Engines,
         nodes: Nodes,
         databases: Callable[[int], Mapping[int, DatabaseStatistics]] = lambda pool: {},
+        subscriptions: Callable[[], tuple[int, int, int, int]] = lambda: (0, 0, 0, 0),
     ) -> None:
-        """`databases(pool)` is what is known of a pool's databases, without asking anybody."""
+        """`databases(pool)` is what is known of a pool's databases, without asking anybody; `subscriptions()`: subscribed
+        clients, and different channels, patterns and shard channels."""
         self._databases = databases
+        self._subscriptions = subscriptions
         self._settings = settings
         self._engines = engines
         self._nodes = nodes
@@ -114,6 +117,7 @@ class Snapshot:
         counts.subtract(self._base)
         latencies, commands, errors = counts.latencies, counts.commands, counts.errors
         usage = resource.getrusage(resource.RUSAGE_SELF)
+        subscribers, channels, patterns, shard_channels = self._subscriptions()
         return Statistics(
             version=self._version,
             process_id=os.getpid(),
@@ -123,6 +127,13 @@ class Snapshot:
             config_file=self._settings.file,
             engines=len(engines),
             clients=counters["clients"],
+            pubsub_clients=subscribers,
+            pubsub_channels=channels,
+            pubsub_patterns=patterns,
+            pubsub_shard_channels=shard_channels,
+            pushes=counters["pushes"],
+            output_closed=counters["output_closed"] + counters["pubsub_closed"],
+            pubsub_closed=counters["pubsub_closed"],
             max_clients=sum(map(self._most_clients, range(len(self._settings.pools)))),
             connections_accepted=counters["accepted"],
             connections_rejected=counters["rejected_clients"],

@@ -152,6 +152,12 @@ class Statistics:
     max_clients: int = 0
     blocked_clients: int = 0
     pubsub_clients: int = 0
+    pubsub_channels: int = 0
+    pubsub_patterns: int = 0
+    pubsub_shard_channels: int = 0
+    pushes: int = 0  #: messages given to clients
+    output_closed: int = 0  #: clients closed for what they did not read
+    pubsub_closed: int = 0  #: subscribers among them
     largest_input_buffer: int = 0
     largest_output_buffer: int = 0
     connections_accepted: int = 0

@@ -16,7 +16,7 @@ from proxy.engine.types cimport (
     ANSWER_ACL_WHOAMI, ANSWER_AUTH, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK,
     ANSWER_CLIENT_REPLY, ANSWER_CLIENT_SETINFO, ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_HELLO, ANSWER_PING,
     ANSWER_QUIT, ANSWER_RESET, ANSWER_SELECT, ANSWER_TIME, CLIENT_CLOSING, CLIENT_NO_EVICT, CLIENT_NO_TOUCH,
-    CLIENT_SILENT, CLIENT_SKIP, CLIENT_TRUSTED, DATABASES, Client, Core, Row, User,
+    CLIENT_SILENT, CLIENT_SKIP, CLIENT_SUBSCRIBER, CLIENT_TRUSTED, DATABASES, Client, Core, Row, User,
 )
 from proxy.wire.output cimport Output, output_append, output_bulk, output_clear, output_flatten, output_number
 from proxy.wire.resp cimport Frame, args_begin, args_next, read_number, write_number
@@ -46,6 +46,15 @@ cdef void say_output(Core* core, Client* client, Output* output) noexcept nogil:
 cdef void say_bulk(Core* core, Client* client, const char* text, size_t length) noexcept nogil:
     cdef Output output
     memset(&output, 0, sizeof(output))
+    output_bulk(&output, &core.chunks, text, length)
+    say_output(core, client, &output)
+
+
+cdef void pong(Core* core, Client* client, const char* text, size_t length) noexcept nogil:
+    """PING in RESP2's subscribe mode is answered in the form of a message."""
+    cdef Output output
+    memset(&output, 0, sizeof(output))
+    output_append(&output, &core.chunks, b"*2\r\n$4\r\npong\r\n", 14)
     output_bulk(&output, &core.chunks, text, length)
     say_output(core, client, &output)
 
@@ -102,6 +111,8 @@ cdef void answer(Core* core, Client* client, Row* row, const Frame* frame) noexc
     if what == ANSWER_PING:
         if frame.argc > 2:
             say(core, client, b"-ERR wrong number of arguments for 'ping' command\r\n")
+        elif client.flags & CLIENT_SUBSCRIBER and client.protocol == 2:
+            pong(core, client, words.text[1], words.length[1] if frame.argc == 2 else 0)
         elif frame.argc == 2:
             say_bulk(core, client, words.text[1], words.length[1])
         else:
@@ -112,13 +123,7 @@ cdef void answer(Core* core, Client* client, Row* row, const Frame* frame) noexc
         say(core, client, b"+OK\r\n")
         client.flags |= CLIENT_CLOSING
     elif what == ANSWER_RESET:
-        client.database = client.pool.database
-        client.protocol = 2
-        client.flags &= ~(<unsigned int> (CLIENT_NO_EVICT | CLIENT_NO_TOUCH))
-        if not client.flags & CLIENT_SKIP:
-            client.flags &= ~(<unsigned int> CLIENT_SILENT)
-        keep_word(&client.name, NULL, 0)
-        user_default(client)
+        client_reset(client)
         say(core, client, b"+RESET\r\n")
     elif what == ANSWER_HELLO:
         hello(core, client, frame)
@@ -155,6 +160,17 @@ cdef void answer(Core* core, Client* client, Row* row, const Frame* frame) noexc
         say(core, client, b"+OK\r\n")
     else:
         say(core, client, b"-ERR This instance has cluster support disabled\r\n")
+
+
+cdef void client_reset(Client* client) noexcept nogil:
+    """Everything that a client can change about its connection is as it was at first."""
+    client.database = client.pool.database
+    client.protocol = 2
+    client.flags &= ~(<unsigned int> (CLIENT_NO_EVICT | CLIENT_NO_TOUCH | CLIENT_SUBSCRIBER))
+    if not client.flags & CLIENT_SKIP:
+        client.flags &= ~(<unsigned int> CLIENT_SILENT)
+    keep_word(&client.name, NULL, 0)
+    user_default(client)
 
 
 cdef void select(Core* core, Client* client, const char* text, size_t length) noexcept nogil:

@@ -22,8 +22,9 @@ from proxy.engine.refusals cimport DONE, WAIT
 from proxy.engine.rights cimport user_default
 from proxy.engine.slots cimport client_ready, client_unread, slot_local, slots_clear
 from proxy.engine.types cimport (
-    CLIENT, CLIENT_BARRIER, CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_ENDED, CLIENT_KNOWN, CLIENT_PARKED, CLIENT_SILENT,
-    CLIENT_SKIP, CLIENT_STARVED, CLIENT_STUCK, CLIENT_TRUSTED, CLIENT_UNTOLD, DEAD, EVENT_GONE, Client, Core, Pool,
+    CLIENT, CLIENT_BARRIER, CLIENT_BLOCKED, CLIENT_BURIED, CLIENT_CLOSING, CLIENT_ENDED, CLIENT_KNOWN, CLIENT_PARKED,
+    CLIENT_SILENT, CLIENT_SKIP, CLIENT_STARVED, CLIENT_STUCK, CLIENT_SUBSCRIBER, CLIENT_TRUSTED, CLIENT_UNTOLD, DEAD,
+    EVENT_GONE, Client, Core, Pool,
 )
 from proxy.engine.transaction cimport transaction_drop
 from proxy.wire.chunk cimport CHUNK_SIZE
@@ -113,18 +114,26 @@ cdef void client_close(Core* core, Client* client) noexcept nogil:
     client.library = NULL
     client.library_version = NULL
     # The ready list and events of this turn may still name it.
-    client.references += 1
-    client.next_grave = core.graveyard
-    core.graveyard = client
+    client_bury(core, client)
     if client.flags & CLIENT_KNOWN:
-        client.flags |= CLIENT_UNTOLD
         client_gone(core, client)
+
+
+cdef void client_bury(Core* core, Client* client) noexcept nogil:
+    """Put a husk into the graveyard, which is looked at when the turn ends."""
+    if not client.flags & CLIENT_BURIED:
+        client.flags |= CLIENT_BURIED
+        client.references += 1
+        client.next_grave = core.graveyard
+        core.graveyard = client
 
 
 cdef void client_gone(Core* core, Client* client) noexcept nogil:
     """Tell the control plane that a client it knows has left; while its box is full, the graveyard keeps the husk."""
-    if event_post(core, EVENT_GONE, client.pool.index, 0, 0, client, 0, client.id, NULL, 0):
-        client.flags &= ~(<uint32_t> CLIENT_UNTOLD)
+    client.flags &= ~(<uint32_t> CLIENT_UNTOLD)
+    if not event_post(core, EVENT_GONE, client.pool.index, 0, 0, client, 0, client.id, NULL, 0):
+        client.flags |= CLIENT_UNTOLD
+        client_bury(core, client)
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
@@ -356,6 +365,26 @@ cdef void clients_admit(Core* core) noexcept nogil:
 
 # -- sending ----------------------------------------------------------------------------------------------------------
 
+cdef bint client_behind(Core* core, Client* client) noexcept nogil:
+    """Does a client that the kernel takes no more bytes for owe its end to a limit? Counts that.
+
+    A subscriber is bounded more tightly, because nothing that it does bounds what is pushed to it.
+    """
+    cdef size_t unread = client_unread(client)
+    if unread > client.pool.limits.output_hard:
+        core.counters.output_closed += 1
+        return True
+    if not client.flags & CLIENT_SUBSCRIBER or unread <= client.pool.limits.pubsub_soft:
+        client.slow_us = 0
+        return False
+    if client.slow_us == 0:
+        client.slow_us = core.now_us
+    if unread > client.pool.limits.pubsub_hard or core.now_us - client.slow_us > client.pool.limits.pubsub_soft_us:
+        core.counters.pubsub_closed += 1
+        return True
+    return False
+
+
 cdef void client_flush(Core* core, Client* client) noexcept nogil:
     """Send what is owed; afterwards leave, if nothing more is to come, and free what an idle client does not need."""
     cdef size_t before = client.output.length
@@ -371,12 +400,12 @@ cdef void client_flush(Core* core, Client* client) noexcept nogil:
         core.counters.bytes_out += before - client.output.length
         if status == WROTE_SOME:
             client.flags |= CLIENT_STUCK
-            if client_unread(client) > client.pool.limits.output_hard:
-                core.counters.output_closed += 1
+            if client_behind(core, client):
                 client_close(core, client)
                 return
         else:
             client.flags &= ~(<uint32_t> CLIENT_STUCK)
+            client.slow_us = 0
     if client.head == client.tail:
         if client.slots != NULL:
             slots_clear(core, client)

@@ -23,7 +23,7 @@ from proxy.engine.texts cimport error_field, error_words, error_write
 from proxy.engine.types cimport (
     CONN, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_GREETING, CONN_IDLE, CONN_LOST, CONN_OPEN, DEAD, ERROR_LOST_NOT_SENT,
     ERROR_LOST_READ, ERROR_LOST_WRITE, ERROR_TIMEOUT_NOT_SENT, ERROR_TIMEOUT_READ, ERROR_TIMEOUT_WRITE, EVENT_NODE,
-    FIELD_ADDRESS, FIELD_COMMAND, FIELD_ELAPSED, FIELD_NODE, FIELD_POOL, FIELD_REASON, GHOSTS, ROW_WRITE, SLOT_MERGING,
+    FIELD_ADDRESS, FIELD_COMMAND, FIELD_ELAPSED, FIELD_NODE, FIELD_POOL, FIELD_REASON, GHOSTS, ROW_WRITE, SLOT_ADDING,
     SLOT_WAITING, Client, Conn, Core, ErrorArgs, Merge, Node, Pending, Slot,
 )
 from proxy.wire.input cimport input_clear
@@ -33,7 +33,7 @@ from proxy.wire.output cimport (
 )
 from proxy.wire.poll cimport poll_add, poll_want
 from proxy.wire.reply cimport reply_reset
-from proxy.wire.resp cimport write_number
+from proxy.wire.resp cimport read_number, write_number
 from proxy.wire.system cimport (
     EINPROGRESS, EPOLLIN, EPOLLOUT, IPPROTO_TCP, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SOCK_CLOEXEC, SOCK_NONBLOCK,
     SOCK_STREAM, SOL_SOCKET, TCP_NODELAY, close, connect, errno, getsockopt, linger_t, setsockopt, sockaddr, socket,
@@ -156,6 +156,19 @@ cdef void client_release(Core* core, Client* client) noexcept nogil:
         free(client)
 
 
+cdef void added(Core* core, Client* client, Slot* slot, uint32_t number, const char* data, size_t length) noexcept nogil:
+    """An integer and what is to be added to it; an error as it is."""
+    cdef char text[32]
+    cdef long long value = 0
+    cdef long long extra = <long long> slot.at
+    slot.state = SLOT_WAITING
+    if data[0] == c':' and read_number(data + 1, length - 3, &value):
+        text[0] = c':'
+        slot_fill(core, client, number, text, 1 + write_number(text + 1, value + extra))
+    else:
+        slot_fill(core, client, number, data, length)
+
+
 cdef void pending_answer(Core* core, Pending* pending, const char* data, size_t length) noexcept nogil:
     """Hand a reply, or an error of our own, to the slot that waits for it; nobody gets it when the client is gone."""
     cdef Client* client = pending.client
@@ -167,8 +180,11 @@ cdef void pending_answer(Core* core, Pending* pending, const char* data, size_t 
         return
     client.references -= 1
     slot = &client.slots[pending.slot & client.mask]
-    if slot.state != SLOT_MERGING:
+    if slot.state == SLOT_WAITING:
         slot_fill(core, client, pending.slot, data, length)
+        return
+    if slot.state == SLOT_ADDING:
+        added(core, client, slot, pending.slot, data, length)
         return
     merge = <Merge*> slot.at
     client.held_bytes += length

@@ -5,10 +5,11 @@ The straight road is the command with one key: look the row up, hash the key, ap
 connection. Everything else leaves that road early.
 """
 
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport abort, calloc, free, malloc
 
 from proxy.engine.answers cimport answer
+from proxy.engine.audience cimport audience_extra
 from proxy.engine.blocking cimport block, wait
 from proxy.engine.choice cimport usable
 from proxy.engine.connection cimport conn_expect, conn_place, conn_send, conn_send_chunk, conn_touch
@@ -27,11 +28,13 @@ from proxy.engine.transaction cimport (
     transaction_begin, transaction_discard, transaction_drop, transaction_queue, transaction_run,
 )
 from proxy.engine.types cimport (
-    CACHING_FRESH, CLIENT_BARRIER, CLIENT_MULTI, CLIENT_PAUSED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_TRUSTED,
-    ERROR_ARITY, ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, EVENT_REQUEST, LANE_CONTROL, LANE_ENGINE,
+    ANSWER_RESET, AUDIENCE_CHANNEL, AUDIENCE_SHARD, CACHING_FRESH, CLIENT_BARRIER, CLIENT_KNOWN, CLIENT_MULTI,
+    CLIENT_PAUSED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRUSTED, ERROR_ARITY, ERROR_BUSY,
+    ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, ERROR_SUBSCRIBED, EVENT_REQUEST, LANE_CONTROL, LANE_ENGINE,
     LANE_FAST, LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER, ROW_DISCARD,
-    ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_QUIT, ROW_RESET, ROW_SPECIAL, ROW_TRACKING,
-    ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SLOT_MERGING, Client, Conn, Core, KeyRef, Merge, Node, Pool, Row,
+    ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT, ROW_RESET, ROW_SHARD,
+    ROW_SPECIAL, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SLOT_ADDING, SLOT_MERGING,
+    SLOT_WAITING, Client, Conn, Core, KeyRef, Merge, Node, Pool, Row, Slot,
 )
 from proxy.wire.chunk cimport Chunk
 from proxy.wire.input cimport MOVE_AT, input_detach
@@ -68,9 +71,9 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
     if row.flags & ROW_BARRIER and client.head != client.tail:
         return WAIT
     core.row_stats[row.index].calls += 1
-    if row.lane == LANE_ENGINE:
+    if row.lane == LANE_ENGINE and not (client.flags & CLIENT_KNOWN and row.answer == ANSWER_RESET):
         answer(core, client, row, frame)
-    elif row.lane == LANE_CONTROL:
+    elif row.lane == LANE_CONTROL or row.lane == LANE_ENGINE:
         ask_control(core, client, row, frame)
     else:
         core.row_stats[row.index].rejected += 1
@@ -84,6 +87,8 @@ cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept no
         return DONE
     if client.flags & CLIENT_PAUSED and (client.pool.paused == PAUSE_ALL or row.flags & ROW_PAUSES):
         return WAIT            # until clients.pyx ends the pause
+    if client.flags & CLIENT_SUBSCRIBER and client.protocol == 2 and not row.flags & ROW_SUBSCRIBED:
+        return refuse(core, client, row, ERROR_SUBSCRIBED, NULL, NULL)
     if row.flags & ROW_RESET:
         transaction_drop(core, client)
         watch_end(core, client, True)
@@ -173,6 +178,28 @@ cdef int send_large(Core* core, Client* client, Row* row, Frame* frame, Node* no
     return DONE
 
 
+cdef int publish(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
+    """To the channel's node; what its count leaves out is remembered in the slot, to be added to the reply."""
+    cdef const char* channel = frame.data + frame.args[1].offset
+    cdef size_t length = frame.args[1].length
+    cdef int index = home(core, client.pool, channel, length)
+    cdef int kind = AUDIENCE_SHARD if row.flags & ROW_SHARD else AUDIENCE_CHANNEL
+    cdef int64_t extra = 0
+    cdef uint32_t number = client.tail
+    cdef Slot* slot
+    cdef int verdict
+    if index >= 0:
+        extra = audience_extra(core, &client.pool.nodes[index], kind, channel, length)
+    verdict = send_to(core, client, row, frame, client.pool, index)
+    # Unless it was answered at once, with an error.
+    if extra and client.tail != number and <int32_t> (number - client.head) >= 0:
+        slot = &client.slots[number & client.mask]
+        if slot.state == SLOT_WAITING:
+            slot.state = SLOT_ADDING
+            slot.at = <size_t> extra
+    return verdict
+
+
 # -- to the nodes of several keys -----------------------------------------------------------------------------------------
 
 cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
@@ -180,6 +207,8 @@ cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept 
     cdef Pool* pool = client.pool
     cdef int count, index
     cdef bint together = True
+    if row.flags & ROW_PUBLISH:
+        return publish(core, client, row, frame)
     if row.blocks_with[0] and blocks(core, row, frame):
         return block(core, client, row, frame)
     count = keys_find(core, row, frame)

@@ -10,7 +10,9 @@ import os
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy
 
+from proxy.engine.audience cimport audiences_free
 from proxy.engine.connection cimport conn_free
 from proxy.engine.client cimport client_close
 from proxy.engine.mail cimport order_new
@@ -21,9 +23,10 @@ from proxy.engine.turn cimport engine_loop, turn, turn_end
 from proxy.engine.users cimport build_users
 from proxy.engine.types cimport (
     BUCKETS, CONNS, CONN_OPEN, DEAD, INBOX, LIMIT_BULK, LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, ORDER_ADMIT,
-    ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_KILL, ORDER_LEARN,
-    ORDER_LIST, ORDER_LISTEN, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_SET, REPLY_CLOSE, REPLY_KEEP,
-    REPLY_NO_SUBSCRIBER, REPLY_SUBSCRIBER, WAKE, Client, Conn, Core, Event, Node, Order, Pool, RowStats,
+    ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_KILL,
+    ORDER_LEARN, ORDER_LIST, ORDER_LISTEN, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_SET,
+    ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, WAKE, Client, Conn,
+    Core, Event, Node, Order, Pool, RowStats,
 )
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.input cimport SCRATCH
@@ -53,7 +56,7 @@ COUNTERS = (
     "turns", "requests", "replies", "accepted", "handed_over", "rejected_clients", "closed", "protocol_errors",
     "bytes_in", "bytes_out", "split", "local", "error_replies", "timeouts", "withdrawn", "late_replies",
     "pushes_dropped", "starved", "output_closed", "query_closed", "events_dropped", "reconnects", "transactions",
-    "blocked", "lost_pops",
+    "blocked", "lost_pops", "pushes", "pubsub_closed",
 )
 LIMITS = {
     "most_clients": LIMIT_CLIENTS, "max_bulk": LIMIT_BULK, "query_buffer": LIMIT_QUERY_BUFFER, "idle_us": LIMIT_IDLE,
@@ -109,6 +112,7 @@ cdef class Engine:
         core.input_limit = input_limit
         core.output_limit = output_limit
         core.random_state = <uint64_t> int.from_bytes(os.urandom(8), "little") | 1
+        core.audience_seed = <uint64_t> int.from_bytes(os.urandom(8), "little")
         core.scratch = <char*> malloc(SCRATCH + 64)
         core.now_us = monotonic_us()
         core.reserve_fd = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
@@ -149,6 +153,7 @@ cdef class Engine:
                     conn = pool.nodes[node_index].privates
                     pool.nodes[node_index].privates = conn.next_private
                     conn_free(core, conn)
+            audiences_free(pool)
             free(pool.nodes)
             free(pool.live)
         while True:
@@ -227,6 +232,9 @@ cdef class Engine:
             pool.limits.most_clients = limits["most_clients"]
             pool.limits.output_soft = limits["output_soft"]
             pool.limits.output_hard = limits["output_hard"]
+            pool.limits.pubsub_hard = limits["pubsub_hard"]
+            pool.limits.pubsub_soft = limits["pubsub_soft"]
+            pool.limits.pubsub_soft_us = limits["pubsub_soft_us"]
             pool.limits.query_buffer = limits["query_buffer"]
             pool.limits.backlog = limits["backlog"]
             pool.limits.bulk = limits["bulk"]
@@ -321,15 +329,16 @@ cdef class Engine:
         self.post(order)
 
     def reply(self, size_t client, uint32_t slot, bytes data, bint close_after=False, bint keep=False,
-              subscriber=None):
+              subscriber=None, bint reset=False):
         """Answer a `request` event; must be called exactly once for each.
 
         `keep`: the pointer stays valid, EVENT_GONE says when the client leaves, and release() must follow that.
+        `reset`: the engine does what RESET does to a connection.
         """
         cdef Order* order = order_new(ORDER_REPLY, data, len(data))
         order.client = <Client*> client
         order.slot = slot
-        order.flag = (REPLY_CLOSE if close_after else 0) | (REPLY_KEEP if keep else 0)
+        order.flag = (REPLY_CLOSE if close_after else 0) | (REPLY_KEEP if keep else 0) | (REPLY_RESET if reset else 0)
         if subscriber is not None:
             order.flag |= REPLY_SUBSCRIBER if subscriber else REPLY_NO_SUBSCRIBER
         self.post(order)
@@ -366,8 +375,11 @@ cdef class Engine:
 
     def push(self, bytes clients, bytes data):
         """Append `data`, whole messages, to the output of every client in `clients`: an array of their pointers, all
-        of them kept and not released. One that has too much unread output is closed."""
-        cdef Order* order = order_new(ORDER_PUSH, clients + data, len(clients) + len(data))
+        of them kept and not released. A `>` in front becomes a `*` for clients of RESP2. One that has too much unread
+        output is closed."""
+        cdef Order* order = order_new(ORDER_PUSH, NULL, len(clients) + len(data))
+        memcpy(order.data, PyBytes_AS_STRING(clients), len(clients))
+        memcpy(order.data + len(clients), PyBytes_AS_STRING(data), len(data))
         order.tag = len(clients) // sizeof(Client*)
         self.post(order)
 
@@ -394,6 +406,22 @@ cdef class Engine:
         order.pool = pool
         order.node = node
         order.tag = <uint64_t> ghost
+        self.post(order)
+
+    def audience(self, int pool, int kind, bytes name, uint32_t extra):
+        """A subscription (kind: lanes.registry.Kind) has `extra` clients besides the one that its node counts."""
+        cdef Order* order = order_new(ORDER_AUDIENCE, name, len(name))
+        order.pool = pool
+        order.flag = kind
+        order.tag = extra
+        self.post(order)
+
+    def subscribed(self, int pool, int node, bint subscribed):
+        """Whether all subscriptions of the process are in force at this node: only then are its counts corrected."""
+        cdef Order* order = order_new(ORDER_SUBSCRIBED, NULL, 0)
+        order.pool = pool
+        order.node = node
+        order.flag = subscribed
         self.post(order)
 
     # -- events -----------------------------------------------------------------------------------------------------------

@@ -9,8 +9,10 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from proxy.engine.accept cimport listen_stop
+from proxy.engine.answers cimport client_reset
+from proxy.engine.audience cimport audience_set
 from proxy.engine.blocking cimport unblock_all
-from proxy.engine.client cimport client_close, client_gone
+from proxy.engine.client cimport client_behind, client_close, client_gone
 from proxy.engine.clients cimport clients_kill, clients_pause
 from proxy.engine.connection cimport client_release, conn_connect, conn_fail, conn_for, conn_haunt
 from proxy.engine.describe cimport client_describe
@@ -19,14 +21,16 @@ from proxy.engine.private cimport privates_fail
 from proxy.engine.scripts cimport scripts_forget, scripts_learn
 from proxy.engine.slots cimport client_ready, client_unread, slot_fill
 from proxy.engine.types cimport (
-    CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_PARKED, CLIENT_SUBSCRIBER, CLIENT_UNTOLD, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD,
-    EVENT_DRAINED, EVENT_LISTED, LIMIT_BULK, LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, LISTENER, ORDER_ADMIT,
-    ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_KILL, ORDER_LEARN,
-    ORDER_LIST, ORDER_LISTEN, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_SET, ORDER_STOP, REPLY_CLOSE,
-    REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_SUBSCRIBER, Client, Conn, Core, Node, Order, Pool, PoolLimits,
+    CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_PARKED, CLIENT_STUCK, CLIENT_SUBSCRIBER, CONNS,
+    CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD, EVENT_DRAINED, EVENT_LISTED, LIMIT_BULK, LIMIT_CLIENTS,
+    LIMIT_IDLE, LIMIT_QUERY_BUFFER, LISTENER, ORDER_ADMIT, ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN,
+    ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_KILL, ORDER_LEARN, ORDER_LIST, ORDER_LISTEN, ORDER_PAUSE, ORDER_PUSH,
+    ORDER_RELEASE, ORDER_REPLY, ORDER_SET, ORDER_STOP, ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER,
+    REPLY_RESET, REPLY_SUBSCRIBER, Client, Conn, Core, Node, Order, Pool, PoolLimits,
 )
+from proxy.wire.chunk cimport SHARE_AT, Shared, chunk_share, chunk_view, shared_release
 from proxy.wire.mailbox cimport mailbox_take
-from proxy.wire.output cimport Output, output_append, output_clear
+from proxy.wire.output cimport Output, output_append, output_clear, output_move
 from proxy.wire.poll cimport poll_add
 from proxy.wire.system cimport EPOLLIN
 
@@ -60,6 +64,8 @@ cdef void orders_take(Core* core) noexcept nogil:
         elif order.kind == ORDER_SET:
             set_limit(&core.pools[order.pool].limits, order.flag, (<uint64_t*> order.data)[0])
         elif order.kind == ORDER_RELEASE:
+            # A request of it may be under way still: if its answer keeps the client, its end is told again.
+            order.client.flags &= ~(<uint32_t> CLIENT_KNOWN)
             client_release(core, order.client)
         elif order.kind == ORDER_LEARN:
             scripts_learn(core, order.pool, order.slot, order.data, order.length)
@@ -67,6 +73,10 @@ cdef void orders_take(Core* core) noexcept nogil:
             scripts_forget(core, order.slot)
         elif order.kind == ORDER_GHOST:
             conn_haunt(core, &core.pools[order.pool].nodes[order.node], <int64_t> order.tag, order.data, NULL)
+        elif order.kind == ORDER_AUDIENCE:
+            audience_set(core, &core.pools[order.pool], order.flag, order.data, order.length, <uint32_t> order.tag)
+        elif order.kind == ORDER_SUBSCRIBED:
+            core.pools[order.pool].nodes[order.node].subscribed = order.flag != 0
         elif order.kind == ORDER_DRAIN:
             core.draining = 1
             core.busy = 1
@@ -80,6 +90,8 @@ cdef void deliver(Core* core, Order* order) noexcept nogil:
     """The control plane's answer to a request."""
     cdef Client* client = order.client
     if client.handle.kind != DEAD:
+        if order.flag & REPLY_RESET:
+            client_reset(client)
         slot_fill(core, client, order.slot, order.data, order.length)
         if order.flag & REPLY_CLOSE:
             client.flags |= CLIENT_CLOSING
@@ -91,7 +103,6 @@ cdef void deliver(Core* core, Order* order) noexcept nogil:
         # The request's reference becomes the control plane's.
         client.flags |= CLIENT_KNOWN
         if client.handle.kind == DEAD:
-            client.flags |= CLIENT_UNTOLD
             client_gone(core, client)
         return
     client_release(core, client)
@@ -100,17 +111,41 @@ cdef void deliver(Core* core, Order* order) noexcept nogil:
 cdef void push(Core* core, Order* order) noexcept nogil:
     """Messages for subscribers: the pointers come first, then the bytes.
 
-    A message never splits a reply: outputs hold whole ones. Each client is flushed at the end of the turn, so messages
-    that came together leave together; one that is past its limit is closed there, and delays nobody.
+    A push type, `>`, is an array, `*`, to a client of RESP2, and nothing else differs, so the bytes serve all. A message
+    never splits a reply: outputs hold whole ones. Each client is flushed at the end of the turn, so messages that came
+    together leave together; a large one is held once for all, whoever reads it when.
     """
     cdef Client** clients = <Client**> order.data
-    cdef const char* data = order.data + order.tag * sizeof(Client*)
+    cdef Client* client
+    cdef char* data = order.data + order.tag * sizeof(Client*)
     cdef size_t length = order.length - order.tag * sizeof(Client*)
+    cdef Shared* shared[2]     # by protocol
+    cdef bint array = data[0] == c'>'
+    cdef int form
     cdef uint64_t index
+    shared[0] = NULL
+    shared[1] = NULL
     for index in range(order.tag):
-        if clients[index].handle.kind != DEAD:
-            output_append(&clients[index].output, &core.chunks, data, length)
-            client_ready(core, clients[index])
+        client = clients[index]
+        if client.handle.kind == DEAD:
+            continue
+        form = 1 if client.protocol == 3 else 0
+        if array:
+            data[0] = c'>' if form else c'*'
+        if length < SHARE_AT:
+            output_append(&client.output, &core.chunks, data, length)
+        else:
+            if shared[form] == NULL:
+                shared[form] = chunk_share(&core.chunks, data, length)
+            output_move(&client.output, &core.chunks, chunk_view(shared[form]))
+        core.counters.pushes += 1
+        if not client.flags & CLIENT_STUCK:
+            client_ready(core, client)
+        elif client_behind(core, client):
+            client_close(core, client)
+    for form in range(2):
+        if shared[form] != NULL:
+            shared_release(&core.chunks, shared[form])
 
 
 cdef void pause(Core* core, Order* order) noexcept nogil:

@@ -41,8 +41,11 @@ cdef enum RowFlag:
     ROW_PAUSES = 32768         # waits while writes are paused
     ROW_TRACKING = 65536       # CLIENT TRACKING and what belongs to it
     ROW_EVALSHA = 131072       # names a script by its digest: see scripts.pxd
-    ROW_SCRIPT = 262144        # runs code at the node, where the rights of a client's user do not hold
-    ROW_KEYLESS = 524288       # has key specs, and may do without a key
+    ROW_PUBLISH = 262144       # its key is a channel, its reply the number of receivers
+    ROW_SHARD = 524288         # a shard channel
+    ROW_SUBSCRIBED = 1048576   # allowed in RESP2's subscribe mode
+    ROW_SCRIPT = 2097152       # runs code at the node, where the rights of a client's user do not hold
+    ROW_KEYLESS = 4194304      # has key specs, and may do without a key
     # Rows that leave the straight road of dispatch: see special() there.
     ROW_SPECIAL = (ROW_MULTI | ROW_EXEC | ROW_DISCARD | ROW_RESET | ROW_WATCH | ROW_UNWATCH | ROW_BLOCKS | ROW_WAIT
                    | ROW_TRACKING)
@@ -202,13 +205,14 @@ cdef enum ErrorKind:           # rows of errors.ENGINE_ERRORS, in this order
     ERROR_WATCH_NODE = 19      # not on the node of the watched keys
     ERROR_TRANSACTION = 20     # a transaction that is too large
     ERROR_REDIRECT = 21        # CLIENT TRACKING … REDIRECT
-    ERROR_NOPERM_COMMAND = 22
-    ERROR_NOPERM_KEY = 23
-    ERROR_NOPERM_CHANNEL = 24
-    ERROR_NOPERM_SCRIPT = 25
-    ERROR_NOPERM_SORT_BY = 26  # with keys that the user may not read
-    ERROR_NOPERM_SORT_GET = 27
-    ERROR_KINDS = 28
+    ERROR_SUBSCRIBED = 22      # not in RESP2's subscribe mode
+    ERROR_NOPERM_COMMAND = 23
+    ERROR_NOPERM_KEY = 24
+    ERROR_NOPERM_CHANNEL = 25
+    ERROR_NOPERM_SCRIPT = 26
+    ERROR_NOPERM_SORT_BY = 27  # with keys that the user may not read
+    ERROR_NOPERM_SORT_GET = 28
+    ERROR_KINDS = 29
 
 cdef enum ErrorField:
     FIELD_NONE = 0

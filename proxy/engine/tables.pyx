@@ -17,9 +17,9 @@ from proxy.engine.types cimport (
     ANSWER_TIME, ANSWER_TRACKING, ANSWER_TRACKINGINFO, BEGIN_INDEX, BEGIN_KEYWORD, BEGIN_OPTION, CHANNELS_ALL,
     CHANNELS_ONE, CHANNELS_PATTERNS, CLASS_LOCAL, CLASS_READ, CLASS_SPLIT, CLASS_WRITE, ERROR_KINDS, FIELDS, NAME_ROOM,
     OPTIONS, PIECES, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER, ROW_DISCARD, ROW_EVALSHA, ROW_EXEC,
-    ROW_KEYLESS, ROW_MULTI, ROW_NO_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_QUIT, ROW_RESET, ROW_SCRIPT, ROW_TRACKING,
-    ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SPECS, USE_READ, USE_WRITE, VARIES_BITFIELD, VARIES_SET, VARIES_SORT,
-    Core, KeySpec, Row, RowStats, Template,
+    ROW_KEYLESS, ROW_MULTI, ROW_NO_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT, ROW_RESET, ROW_SCRIPT,
+    ROW_SHARD, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SPECS, USE_READ, USE_WRITE,
+    VARIES_BITFIELD, VARIES_SET, VARIES_SORT, Core, KeySpec, Row, RowStats, Template,
 )
 
 from proxy.commands import COMMANDS, Lane, refusal
@@ -52,6 +52,9 @@ BY_DIGEST = {"evalsha", "evalsha_ro"}
 BEFORE_AUTH = {"auth", "hello", "quit", "reset"}
 # Rows whose options say what they do to keys.
 VARIES = {"set": VARIES_SET, "bitfield": VARIES_BITFIELD, "sort": VARIES_SORT, "sort_ro": VARIES_SORT}
+SUBSCRIBED = {
+    "subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe", "ping", "quit", "reset",
+}
 BEGINS = {"index": BEGIN_INDEX, "keyword": BEGIN_KEYWORD, "option": BEGIN_OPTION}
 
 
@@ -115,6 +118,11 @@ cdef fill_row(list kept, Row* row, command):
         row.flags |= ROW_PAUSES
     if command.name in BY_DIGEST:
         row.flags |= ROW_EVALSHA
+    if command.name in SUBSCRIBED:
+        row.flags |= ROW_SUBSCRIBED
+    if command.publishes:
+        # That it happened cannot be taken back: its fate matters as a write's does.
+        row.flags |= ROW_PUBLISH | ROW_WRITE | (ROW_SHARD if command.name == "spublish" else 0)
     if command.name in BARRIERS or command.lane == Lane.CONTROL:
         row.flags |= ROW_BARRIER
     fill_rights(row, command)
@@ -144,7 +152,7 @@ cdef fill_row(list kept, Row* row, command):
         spec.use = (USE_READ if source.reads else 0) | (USE_WRITE if source.writes else 0)
         copy_name(spec.keyword, source.keyword.lower(), NAME_ROOM)
     # One key at a fixed place, the command's arity granting that it is there: the straight road of dispatch.
-    if command.lane == Lane.FAST and len(command.routes) == 1 and not command.blocks_with:
+    if command.lane == Lane.FAST and len(command.routes) == 1 and not command.blocks_with and not command.publishes:
         spec = &row.specs[0]
         least = command.arity if command.arity > 0 else -command.arity
         if (spec.begin == BEGIN_INDEX and not spec.by_number and spec.last == 0

@@ -16,8 +16,8 @@ from proxy.engine.private cimport private_settle, privates_bury, privates_tick
 from proxy.engine.replies cimport conn_readable
 from proxy.engine.slots cimport client_ready
 from proxy.engine.types cimport (
-    CLIENT, CLIENT_PARKED, CLIENT_READY, CLIENT_STUCK, CLIENT_UNTOLD, CONN, CONN_CONNECTING, CONNS, DEAD, INBOX, LISTENER, WAKE, Client, Conn, Core,
-    Pool,
+    CLIENT, CLIENT_BURIED, CLIENT_PARKED, CLIENT_READY, CLIENT_STUCK, CLIENT_UNTOLD, CONN, CONNS, CONN_CONNECTING,
+    DEAD, INBOX, LISTENER, WAKE, Client, Conn, Core, Pool,
 )
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.poll cimport Handle, poll_wait, wake, wake_clear
@@ -53,6 +53,8 @@ cdef void turn(Core* core, int timeout_ms) noexcept nogil:
     core.counters.turns += 1
     if core.poll.count:
         core.busy = 1
+    # Before any socket: what the control plane told one client through another engine holds for this one's requests.
+    orders_take(core)
     for index in range(core.poll.count):
         handle = <Handle*> core.poll.ready[index].data.ptr
         events = core.poll.ready[index].events
@@ -201,6 +203,7 @@ cdef void bury(Core* core) noexcept nogil:
             client.next_grave = core.graveyard
             core.graveyard = client
         else:
+            client.flags &= ~(<unsigned int> CLIENT_BURIED)
             client_release(core, client)
         client = following
 

@@ -48,6 +48,7 @@ cdef enum SlotState:
     SLOT_HELD = 1              # in client.held, from offset `at`
     SLOT_CHUNK = 2             # `at` is a Chunk* of its own
     SLOT_MERGING = 3           # waiting; `at` is a Merge*
+    SLOT_ADDING = 4            # waiting; `at` is to be added to the integer that comes
 
 cdef struct Slot:              # the place of one owed reply; 16 bytes
     size_t at
@@ -76,7 +77,8 @@ cdef enum ClientFlag:
     CLIENT_BLOCKED = 131072    # waits at a node, on a private connection
     CLIENT_WATCHING = 262144   # holds a WATCH: reads are answered by the key's own node and by nothing else
     CLIENT_TRACKING = 524288   # CLIENT TRACKING ON: everything goes by connections of its own
-    CLIENT_RESTRICTED = 1048576    # its user may not do everything: see rights.pyx
+    CLIENT_BURIED = 1048576    # in core.graveyard
+    CLIENT_RESTRICTED = 2097152    # its user may not do everything: see rights.pyx
     # Clients whose requests leave the straight road of dispatch: see special() there.
     CLIENT_SPECIAL = CLIENT_MULTI | CLIENT_SUBSCRIBER | CLIENT_PAUSED | CLIENT_TRACKING | CLIENT_RESTRICTED
 
@@ -139,6 +141,7 @@ cdef struct Client:
     uint8_t deferred           # turns that its replies have waited for more of them
     User* user                 # of pool.users
     uint32_t together          # what comes before this slot leaves with the reply of the slot before it
+    uint64_t slow_us           # a subscriber: since when its unread output is above pubsub_soft; 0: it is not
 
 cdef enum MergeKind:           # of a Merge, beside Lane
     MERGE_EXEC = 100           # elements of EXEC's array, in the order of queueing
@@ -267,6 +270,7 @@ cdef struct Node:
     uint8_t socket_address[128]
     uint32_t socket_length     # 0: not resolved yet
     uint8_t ejected
+    uint8_t subscribed         # all that our clients subscribed to here is confirmed by the node
     uint8_t ghost_count
     int64_t ghosts[GHOSTS]     # ids of lost connections whose requests may still be executed; killed before new ones
     char ghost_run[41]         # run_id of the node that knew them
@@ -290,6 +294,9 @@ cdef struct PoolLimits:
     uint32_t most_clients      # 0: any number
     uint64_t output_soft
     uint64_t output_hard
+    uint64_t pubsub_hard       # unread output of a subscriber, from where it is closed
+    uint64_t pubsub_soft       # and from where it is closed after pubsub_soft_us
+    uint64_t pubsub_soft_us
     uint64_t query_buffer
     uint64_t backlog           # unsent bytes of one node connection
     uint64_t bulk              # requests of this size take the bulk connection
@@ -301,6 +308,27 @@ cdef struct PoolLimits:
     uint32_t most_tombstones
     uint32_t tombstone_us      # age of the oldest tombstone that ends a connection
     uint64_t idle_us           # clients that are silent for so long are closed; 0: none
+
+cdef enum AudienceKind:        # what is subscribed to; lanes.registry.Kind
+    AUDIENCE_CHANNEL = 0
+    AUDIENCE_PATTERN = 1
+    AUDIENCE_SHARD = 2
+
+cdef struct Audience:          # one subscription that several clients of this process share
+    Audience* next             # in its bucket
+    Audience* next_pattern     # in Audiences.patterns
+    Audience* before_pattern
+    uint64_t hash
+    uint32_t extra             # clients besides the first
+    uint32_t length
+    uint8_t kind
+    char* name                 # behind this struct
+
+cdef struct Audiences:
+    Audience** buckets         # NULL while there is none
+    uint32_t mask
+    uint32_t count
+    Audience* patterns
 
 cdef struct Pool:
     Handle listener            # must be first
@@ -327,6 +355,7 @@ cdef struct Pool:
     uint32_t node_auth_length
     uint32_t node_auth_args
     PoolLimits limits
+    Audiences audiences
 
 
 # -- the engine ---------------------------------------------------------------------------------------------------
@@ -363,6 +392,8 @@ cdef struct Counters:
     uint64_t transactions
     uint64_t blocked           # requests that waited at a node
     uint64_t lost_pops         # replies to blocked clients that had left
+    uint64_t pushes            # messages given to clients
+    uint64_t pubsub_closed     # subscribers closed at a limit of their own
     uint64_t latency[4][BUCKETS]
 
 cdef struct Peers:             # shared by the engines of one process
@@ -423,6 +454,7 @@ cdef struct Core:
     uint64_t denied_us         # when the second began that the next counts
     uint32_t denied            # events of refused requests in it
     void* scripts              # scripts.Scripts; NULL: none was learned
+    uint64_t audience_seed
     char* agent                # "quench:<proxy>:<engine>"
     Counters counters
 
@@ -447,12 +479,15 @@ cdef enum OrderKind:           # control plane -> engine
     ORDER_LEARN = 15           # keep the body of a script: number `slot`, digest and body
     ORDER_FORGET = 16          # script number `slot` is not to be sent any more
     ORDER_GHOST = 17           # the control plane lost a connection: have the node kill it, by its id and run_id
+    ORDER_AUDIENCE = 18        # so many clients share this subscription
+    ORDER_SUBSCRIBED = 19      # our subscriptions at this node are there, or are not
 
 cdef enum ReplyFlag:           # ORDER_REPLY: Order.flag
     REPLY_CLOSE = 1            # end the connection afterwards
     REPLY_KEEP = 2             # the control plane goes on naming the client
     REPLY_SUBSCRIBER = 4       # it is in subscribe mode from here on
     REPLY_NO_SUBSCRIBER = 8    # it is not
+    REPLY_RESET = 16           # its connection is as new: RESET of a client that the control plane knows
 
 cdef enum PauseMode:           # ORDER_PAUSE: Order.flag
     PAUSE_NONE = 0
@@ -484,7 +519,7 @@ cdef enum EventKind:           # engine -> control plane
     EVENT_LISTED = 5           # what an order with a tag asked for: clients described, ids of those closed
     EVENT_DRAINED = 6
     EVENT_GONE = 7             # a client that the control plane knows has left
-    EVENT_DENIED = 9           # a user was refused something
+    EVENT_DENIED = 8           # a user was refused something
 
 cdef struct Event:
     int kind

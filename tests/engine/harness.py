@@ -15,6 +15,7 @@ from tests.oracle import resp
 
 LIMITS: dict[str, int] = {
     "window": 1024, "most_clients": 0, "output_soft": 1 << 20, "output_hard": 1 << 30, "query_buffer": 1 << 30,
+    "pubsub_hard": 32 << 20, "pubsub_soft": 8 << 20, "pubsub_soft_us": 60_000_000,
     "backlog": 64 << 20, "bulk": 256 << 10, "max_bulk": 512 << 20, "timeout_us": 0, "connect_timeout_us": 1_000_000,
     "most_blocked": 2000, "most_watching": 2000, "most_tombstones": 1024, "tombstone_us": 60_000_000,
 }

@@ -96,6 +96,12 @@ def _stats(context: AnswerContext) -> Lines:
     yield "total_net_output_bytes", now.bytes_out
     yield "total_reads_processed", now.reads
     yield "total_writes_processed", now.writes
+    yield "pubsub_channels", now.pubsub_channels
+    yield "pubsub_patterns", now.pubsub_patterns
+    yield "pubsubshard_channels", now.pubsub_shard_channels
+    yield "pubsub_messages_pushed", now.pushes
+    yield "client_output_buffer_limit_disconnections", now.output_closed
+    yield "pubsub_output_limit_disconnections", now.pubsub_closed
     yield "total_error_replies", sum(now.errors.values())
     yield "keyspace_hits", now.copy_hits
     yield "keyspace_misses", now.copy_misses
