@@ -40,7 +40,8 @@ class EventKind:
     LISTED = 5
     DRAINED = 6
     GONE = 7
-    DENIED = 8
+    DENIED = 9
+    MONITOR = 10
 
 
 def open_listener(pool: Pool, shared: bool) -> socket.socket:

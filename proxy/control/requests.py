@@ -44,7 +44,7 @@ class Requests:
         access: Access | None = None,
     ) -> None:
         """`handlers`, by full command name, answer in tasks of their own; every other command is answered at once,
-        but for what has to happen `before`, which is waited for in a task too. Without `access` ACL knows nobody."""
+        but for what has to happen `before`, which is waited for in a task too. Without `access` ACL knows of nobody."""
         self._access = access
         self._engines = engines
         self._snapshot = snapshot
