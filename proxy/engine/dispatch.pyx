@@ -26,7 +26,7 @@ from proxy.engine.scripts cimport script_frame
 from proxy.engine.slots cimport slot_local, slot_push
 from proxy.engine.tracking cimport track, track_end
 from proxy.engine.transaction cimport (
-    transaction_begin, transaction_discard, transaction_drop, transaction_queue, transaction_run,
+    transaction_begin, transaction_discard, transaction_drop, transaction_misspelt, transaction_queue, transaction_run,
 )
 from proxy.engine.types cimport (
     ANSWER_RESET, AUDIENCE_CHANNEL, AUDIENCE_SHARD, CACHING_FRESH, CLIENT_BARRIER, CLIENT_KNOWN, CLIENT_MONITORED,
@@ -54,6 +54,8 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
         if row == NULL:
             return unknown_child(core, client, frame)
     if (<int> frame.argc != row.arity) if row.arity >= 0 else (<int> frame.argc < -row.arity):
+        if row.flags & ROW_EXEC:
+            return transaction_misspelt(core, client, row)
         return refuse(core, client, row, ERROR_ARITY, NULL, NULL)
     if not client.flags & CLIENT_TRUSTED and not row.flags & ROW_BEFORE_AUTH:
         return refuse(core, client, row, ERROR_NOAUTH, NULL, NULL)
