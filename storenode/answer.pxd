@@ -9,6 +9,11 @@ from storenode.types cimport Call
 
 cdef void answer_error(Call* call, const char* text) noexcept nogil
 cdef void answer_nil(Call* call) noexcept nogil
+cdef void answer_nil_array(Call* call) noexcept nogil
+cdef void answer_double(Call* call, double value) noexcept nogil
+cdef void answer_score_text(Call* call, double value) noexcept nogil
+cdef void answer_set(Call* call, long long length) noexcept nogil
+cdef int write_double(char* text, double value) noexcept nogil
 cdef void answer_map(Call* call, long long pairs) noexcept nogil
 cdef void answer_text(Call* call, const char* text) noexcept nogil
 cdef void answer_verbatim(Call* call, const char* text, size_t length) noexcept nogil

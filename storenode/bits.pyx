@@ -7,9 +7,10 @@ from libc.string cimport memcpy, memset
 from proxy.wire.resp cimport read_number
 from storenode.answer cimport answer_error, answer_number, answer_syntax
 from storenode.arguments cimport is_word, take_integer
-from storenode.keyspace cimport entry_value, key_read, key_write, value_resize, value_set
-from storenode.strings cimport is_string
-from storenode.types cimport RAW, Call, Place, Slice
+from storenode.changes cimport EVENT_SETBIT, key_changed
+from storenode.entry cimport entry_value
+from storenode.keyspace cimport key_read, key_write, type_is, value_resize, value_set
+from storenode.types cimport RAW, STRING, Call, Place, Slice
 
 cdef extern from *:
     """
@@ -43,7 +44,7 @@ cdef void command_setbit(Call* call) noexcept nogil:
         empty.data = b""
         empty.length = 0
         value_set(call.database, key, &place, &empty, RAW)
-    elif not is_string(call, place.entry):
+    elif not type_is(call, place.entry, STRING):
         return
     length = place.entry.value_length
     needed = <size_t> (offset >> 3) + 1
@@ -55,6 +56,7 @@ cdef void command_setbit(Call* call) noexcept nogil:
     at += offset >> 3
     old = (at[0] >> shift) & 1
     at[0] = <char> ((at[0] & ~(1 << shift)) | (<int> bit << shift))
+    key_changed(call.database, key, EVENT_SETBIT)
     answer_number(call, old)
 
 
@@ -65,7 +67,7 @@ cdef void command_getbit(Call* call) noexcept nogil:
         return
     if not key_read(call, &call.argv[1], &place):
         answer_number(call, 0)
-    elif is_string(call, place.entry):
+    elif type_is(call, place.entry, STRING):
         if offset >> 3 >= place.entry.value_length:
             answer_number(call, 0)
         else:
@@ -99,7 +101,7 @@ cdef void command_bitcount(Call* call) noexcept nogil:
     if not found:
         answer_number(call, 0)
         return
-    if not is_string(call, place.entry):
+    if not type_is(call, place.entry, STRING):
         return
     total = place.entry.value_length
     at = entry_value(place.entry)

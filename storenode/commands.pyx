@@ -15,10 +15,16 @@ from storenode.config cimport command_config_get, command_config_resetstat, comm
 from storenode.info cimport command_info
 from storenode.keys cimport (
     command_copy, command_dbsize, command_del, command_exists, command_expire, command_expireat, command_expiretime,
-    command_flushall, command_flushdb, command_keys, command_memory_usage, command_object_encoding,
-    command_object_freq, command_object_idletime, command_object_refcount, command_persist, command_pexpire,
-    command_pexpireat, command_pexpiretime, command_pttl, command_randomkey, command_rename, command_renamenx,
-    command_scan, command_touch, command_ttl, command_type,
+    command_flushall, command_flushdb, command_move, command_persist, command_pexpire, command_pexpireat,
+    command_pexpiretime, command_pttl, command_rename, command_renamenx, command_swapdb, command_touch, command_ttl,
+    command_unlink,
+)
+from storenode.object cimport (
+    command_debug_object, command_debug_set_active_expire, command_debug_sleep, command_memory_usage,
+    command_object_encoding, command_object_freq, command_object_idletime, command_object_refcount, command_type,
+)
+from storenode.scan cimport (
+    command_hscan, command_keys, command_randomkey, command_scan, command_sscan, command_zscan,
 )
 from storenode.session cimport (
     command_auth, command_client_getname, command_client_id, command_client_info, command_client_kill,
@@ -90,7 +96,7 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"bitcount",         -2, READONLY,   1, 1, 1,   command_bitcount)
 
     add(node, b"del",              -2, WRITE,      1, -1, 1,  command_del)
-    add(node, b"unlink",           -2, WF,         1, -1, 1,  command_del)
+    add(node, b"unlink",           -2, WF,         1, -1, 1,  command_unlink)
     add(node, b"exists",           -2, RF,         1, -1, 1,  command_exists)
     add(node, b"touch",            -2, RF,         1, -1, 1,  command_touch)
     add(node, b"type",              2, RF,         1, 1, 1,   command_type)
@@ -105,6 +111,8 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"persist",           2, WF,         1, 1, 1,   command_persist)
     add(node, b"rename",            3, WRITE,      1, 2, 1,   command_rename)
     add(node, b"renamenx",          3, WF,         1, 2, 1,   command_renamenx)
+    add(node, b"move",              3, WF,         1, 1, 1,   command_move)
+    add(node, b"swapdb",            3, WF,         0, 0, 0,   command_swapdb)
     add(node, b"copy",             -3, WRITE | DENYOOM, 1, 2, 1,   command_copy)
     add(node, b"randomkey",         1, READONLY,   0, 0, 0,   command_randomkey)
     add(node, b"dbsize",            1, RF,         0, 0, 0,   command_dbsize)
@@ -119,6 +127,11 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"object|freq",       3, READONLY,   2, 2, 1,   command_object_freq)
     add(node, b"memory",           -2, CONTAINER,  0, 0, 0,   NULL)
     add(node, b"memory|usage",     -3, READONLY,   2, 2, 1,   command_memory_usage)
+
+    add(node, b"debug",            -2, CONTAINER,  0, 0, 0,   NULL)
+    add(node, b"debug|sleep",       3, ADMIN,      0, 0, 0,   command_debug_sleep)
+    add(node, b"debug|object",      3, ADMIN,      2, 2, 1,   command_debug_object)
+    add(node, b"debug|set-active-expire", 3, ADMIN, 0, 0, 0,  command_debug_set_active_expire)
 
     add(node, b"ping",             -1, FAST,       0, 0, 0,   command_ping)
     add(node, b"echo",              2, FAST,       0, 0, 0,   command_echo)

@@ -16,9 +16,13 @@ from storenode.answer cimport (
     answer_syntax,
 )
 from storenode.arguments cimport is_word, take_expiry, take_float, take_integer
+from storenode.changes cimport (
+    EVENT_APPEND, EVENT_DEL, EVENT_EXPIRE, EVENT_INCRBY, EVENT_INCRBYFLOAT, EVENT_PERSIST, EVENT_SET, EVENT_SETRANGE,
+    key_changed,
+)
+from storenode.entry cimport entry_slice, entry_value
 from storenode.keyspace cimport (
-    EMBSTR_MOST, entry_slice, entry_value, key_expire, key_read, key_remove, key_write, value_encoding, value_resize,
-    value_set,
+    EMBSTR_MOST, key_expire, key_read, key_remove, key_write, type_is, value_encoding, value_resize, value_set,
 )
 from storenode.types cimport EMBSTR, INTEGER, RAW, STRING, Call, Entry, Place, Slice
 
@@ -42,14 +46,6 @@ cdef enum SetFlag:             # options of SET and GETEX
     ANY_EXPIRY = 32 + 64 + 128 + 256
 
 
-cdef bint is_string(Call* call, const void* entry) noexcept nogil:
-    """Answers WRONGTYPE and returns False for another type."""
-    if (<Entry*> entry).type == STRING:
-        return True
-    answer_error(call, b"WRONGTYPE Operation against a key holding the wrong kind of value")
-    return False
-
-
 cdef inline void answer_value(Call* call, const Entry* entry) noexcept nogil:
     answer_bulk(call, entry_value(entry), entry.value_length)
 
@@ -65,7 +61,7 @@ cdef void command_get(Call* call) noexcept nogil:
     cdef Place place
     if not key_read(call, &call.argv[1], &place):
         answer_nil(call)
-    elif is_string(call, place.entry):
+    elif type_is(call, place.entry, STRING):
         answer_value(call, place.entry)
 
 
@@ -126,7 +122,7 @@ cdef void set_string(Call* call, int flags, const Slice* expiry, const Slice* va
             answer_nil(call)
         else:
             call.node.stats.hits += 1
-            if not is_string(call, place.entry):
+            if not type_is(call, place.entry, STRING):
                 return
             answer_value(call, place.entry)
     if (flags & IF_MISSING and found) or (flags & IF_PRESENT and not found):
@@ -139,6 +135,9 @@ cdef void set_string(Call* call, int flags, const Slice* expiry, const Slice* va
     value_set(call.database, key, &place, value, value_encoding(value))
     if expiry != NULL or (found and not flags & KEEP_EXPIRY and place.entry.expire_ms):
         key_expire(call.database, &place, expire_ms)
+    key_changed(call.database, key, EVENT_SET)
+    if expiry != NULL:
+        key_changed(call.database, key, EVENT_EXPIRE)
     if not flags & REPLY_OLD:
         answer_raw(call, done, 5 if done[0] == c'+' else 4)
 
@@ -168,12 +167,13 @@ cdef void replace(Call* call, const Slice* key, Place* place, const Slice* value
     value_set(call.database, key, place, value, value_encoding(value))
     if place.entry.expire_ms:
         key_expire(call.database, place, 0)
+    key_changed(call.database, key, EVENT_SET)
 
 
 cdef void command_getset(Call* call) noexcept nogil:
     cdef Place place
     if key_read(call, &call.argv[1], &place):
-        if not is_string(call, place.entry):
+        if not type_is(call, place.entry, STRING):
             return
         answer_value(call, place.entry)
     else:
@@ -185,9 +185,9 @@ cdef void command_getdel(Call* call) noexcept nogil:
     cdef Place place
     if not key_read(call, &call.argv[1], &place):
         answer_nil(call)
-    elif is_string(call, place.entry):
+    elif type_is(call, place.entry, STRING):
         answer_value(call, place.entry)
-        key_remove(call.database, &place)
+        key_remove(call.database, &place, EVENT_DEL)
 
 
 cdef void command_getex(Call* call) noexcept nogil:
@@ -200,16 +200,20 @@ cdef void command_getex(Call* call) noexcept nogil:
     if not key_read(call, &call.argv[1], &place):
         answer_nil(call)
         return
-    if not is_string(call, place.entry):
+    if not type_is(call, place.entry, STRING):
         return
     if expiry != NULL and not take_expiry(call, expiry, (flags & (EX | EXAT)) != 0, (flags & (EXAT | PXAT)) != 0,
                                           &expire_ms):
         return
     answer_value(call, place.entry)
     if expiry != NULL and expire_ms <= call.node.now_ms:
-        key_remove(call.database, &place)
-    elif expiry != NULL or flags & PERSIST:
+        key_remove(call.database, &place, EVENT_DEL)
+    elif expiry != NULL:
         key_expire(call.database, &place, expire_ms)
+        key_changed(call.database, &call.argv[1], EVENT_EXPIRE)
+    elif flags & PERSIST and place.entry.expire_ms:
+        key_expire(call.database, &place, 0)
+        key_changed(call.database, &call.argv[1], EVENT_PERSIST)
 
 
 cdef void command_mget(Call* call) noexcept nogil:
@@ -259,7 +263,7 @@ cdef void command_append(Call* call) noexcept nogil:
     if not key_write(call, &call.argv[1], &place):
         value_set(call.database, &call.argv[1], &place, value, value_encoding(value))
     else:
-        if not is_string(call, place.entry):
+        if not type_is(call, place.entry, STRING):
             return
         length = place.entry.value_length
         if not fits(call, <long long> (length + value.length)):
@@ -267,6 +271,7 @@ cdef void command_append(Call* call) noexcept nogil:
         at = value_resize(call.database, &place, length + value.length, True)
         memcpy(at + length, value.data, value.length)
         place.entry.encoding = RAW
+    key_changed(call.database, &call.argv[1], EVENT_APPEND)
     answer_number(call, place.entry.value_length)
 
 
@@ -274,7 +279,7 @@ cdef void command_strlen(Call* call) noexcept nogil:
     cdef Place place
     if not key_read(call, &call.argv[1], &place):
         answer_number(call, 0)
-    elif is_string(call, place.entry):
+    elif type_is(call, place.entry, STRING):
         answer_number(call, place.entry.value_length)
 
 
@@ -286,7 +291,7 @@ cdef void command_getrange(Call* call) noexcept nogil:
     if not key_read(call, &call.argv[1], &place):
         answer_bulk(call, b"", 0)
         return
-    if not is_string(call, place.entry):
+    if not type_is(call, place.entry, STRING):
         return
     length = place.entry.value_length
     if start < 0 and end < 0 and start > end:
@@ -325,7 +330,7 @@ cdef void command_setrange(Call* call) noexcept nogil:
         return
     found = key_write(call, key, &place)
     if found:
-        if not is_string(call, place.entry):
+        if not type_is(call, place.entry, STRING):
             return
         length = place.entry.value_length
     if value.length == 0:
@@ -343,6 +348,7 @@ cdef void command_setrange(Call* call) noexcept nogil:
         memset(at + length, 0, offset - length)
     memcpy(at + offset, value.data, value.length)
     place.entry.encoding = RAW
+    key_changed(call.database, key, EVENT_SETRANGE)
     answer_number(call, place.entry.value_length)
 
 
@@ -354,7 +360,7 @@ cdef void increment(Call* call, long long delta) noexcept nogil:
     cdef long long value = 0
     cdef bint found = key_write(call, key, &place)
     if found:
-        if not is_string(call, place.entry):
+        if not type_is(call, place.entry, STRING):
             return
         text = entry_slice(place.entry)
         if not take_integer(call, &text, &value):
@@ -366,6 +372,7 @@ cdef void increment(Call* call, long long delta) noexcept nogil:
     text.data = digits
     text.length = write_number(digits, value) - 2
     value_set(call.database, key, &place, &text, INTEGER)
+    key_changed(call.database, key, EVENT_INCRBY)
     answer_number(call, value)
 
 
@@ -404,7 +411,7 @@ cdef void command_incrbyfloat(Call* call) noexcept nogil:
     cdef int length
     cdef bint found = key_write(call, key, &place)
     if found:
-        if not is_string(call, place.entry):
+        if not type_is(call, place.entry, STRING):
             return
         text = entry_slice(place.entry)
         if not take_float(&text, &value):
@@ -428,4 +435,5 @@ cdef void command_incrbyfloat(Call* call) noexcept nogil:
     text.data = digits
     text.length = length
     value_set(call.database, key, &place, &text, EMBSTR if length <= EMBSTR_MOST else RAW)
+    key_changed(call.database, key, EVENT_INCRBYFLOAT)
     answer_bulk(call, digits, length)
