@@ -13,7 +13,6 @@ cdef extern from "<math.h>" nogil:
     bint signbit(double value)
 
 cdef enum:
-    DOUBLE_ROOM = 32           # "-1.7976931348623157e+308" and to spare
     WHOLE_MOST = 1000000000000000  # below it 17 digits are the number itself
 
 
@@ -59,6 +58,19 @@ cdef int write_double(char* text, double value) noexcept nogil:
     if -WHOLE_MOST < value < WHOLE_MOST and <double> (<long long> value) == value and not (value == 0 and signbit(value)):
         return write_number(text, <long long> value) - 2
     return snprintf(text, DOUBLE_ROOM, b"%.17g", value)
+
+
+cdef int write_long_double(char* text, long double value) noexcept nogil:
+    """"%.17Lf" without its trailing zeros, as Redis on x86-64 writes what INCRBYFLOAT computes."""
+    cdef int length = snprintf(text, LONG_DOUBLE_ROOM, b"%.17Lf", value)
+    while text[length - 1] == c'0':
+        length -= 1
+    if text[length - 1] == c'.':
+        length -= 1
+    if length == 2 and text[0] == c'-' and text[1] == c'0':
+        text[0] = c'0'
+        length = 1
+    return length
 
 
 cdef void answer_score_text(Call* call, double value) noexcept nogil:

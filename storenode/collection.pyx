@@ -10,12 +10,12 @@ from storenode.hash cimport hash_bytes
 from storenode.heap cimport heap_bytes, heap_free, heap_new, heap_resize
 from storenode.ints cimport INTS_MOST, ints_add, ints_at, ints_find, ints_remove
 from storenode.keyspace cimport value_point, value_splice
-from storenode.pack cimport PACK_BYTES, PACK_ELEMENTS, PACK_HEADER, pack_find, pack_load, pack_write
+from storenode.pack cimport PACK_BYTES, PACK_ELEMENTS, PACK_FIELDS, PACK_HEADER, pack_find, pack_load, pack_write
 from storenode.random cimport random_below
 from storenode.ranking cimport member_name, ranking_of
 from storenode.table cimport table_find, table_fit, table_insert, table_next, table_random, table_remove, table_walk
 from storenode.types cimport (
-    DEQUE, INTS, PACK, RANKING, TABLE, Deque, Dict, Entry, Member, Node, Place, Ranking, Slice,
+    DEQUE, HASH, INTS, PACK, RANKING, TABLE, Deque, Dict, Entry, Member, Node, Place, Ranking, Slice,
 )
 
 
@@ -165,7 +165,7 @@ cdef bint collection_put(Node* node, Place* place, const Slice* name, const Slic
                 pack_write(value_splice(node, place, at, PACK_HEADER + name.length + old_payload.length,
                                         PACK_HEADER + name.length + payload.length), name, payload)
                 return False
-            if entry.count < PACK_ELEMENTS:
+            if entry.count < (PACK_FIELDS if entry.type == HASH else PACK_ELEMENTS):
                 pack_write(value_splice(node, place, entry.value_length, 0,
                                         PACK_HEADER + name.length + payload.length), name, payload)
                 place.entry.count += 1

@@ -4,11 +4,10 @@
 from libc.limits cimport LLONG_MAX, LLONG_MIN
 from libc.stdint cimport int64_t
 from libc.stdio cimport snprintf
-from libc.string cimport memcmp
 
 from proxy.wire.resp cimport read_number
 from storenode.answer cimport answer_error, answer_number, answer_ok, answer_syntax
-from storenode.arguments cimport copy_text, is_word, take_integer
+from storenode.arguments cimport copy_text, is_word, same_bytes, take_integer
 from storenode.changes cimport (
     EVENT_COPY_TO, EVENT_DEL, EVENT_EXPIRE, EVENT_MOVE_FROM, EVENT_MOVE_TO, EVENT_PERSIST, EVENT_RENAME_FROM,
     EVENT_RENAME_TO, QUIET, database_changed, key_changed,
@@ -190,16 +189,12 @@ cdef void command_persist(Call* call) noexcept nogil:
         answer_number(call, 0)
 
 
-cdef inline bint same_key(const Slice* one, const Slice* other) noexcept nogil:
-    return one.length == other.length and memcmp(one.data, other.data, one.length) == 0
-
-
 cdef void rename(Call* call, bint only_new) noexcept nogil:
     cdef Place source, target
     if not key_write(call, &call.argv[1], &source):
         answer_error(call, b"ERR no such key")
         return
-    if same_key(&call.argv[1], &call.argv[2]):
+    if same_bytes(&call.argv[1], &call.argv[2]):
         if only_new:
             answer_number(call, 0)
         else:
@@ -262,7 +257,7 @@ cdef void command_copy(Call* call) noexcept nogil:
             answer_syntax(call)
             return
         index += 1
-    if target_home == home and same_key(&call.argv[1], &call.argv[2]):
+    if target_home == home and same_bytes(&call.argv[1], &call.argv[2]):
         answer_error(call, b"ERR source and destination objects are the same")
         return
     if not key_read(call, &call.argv[1], &source):

@@ -13,8 +13,9 @@ from libc.string cimport memcmp, memcpy
 from storenode.types cimport Slice
 
 cdef enum:
-    PACK_ELEMENTS = 128        # Redis's hash-max-listpack-entries and zset-max-listpack-entries
-    PACK_BYTES = 64            # and …-listpack-value: a longer name or payload makes a table
+    PACK_ELEMENTS = 128        # of a set or sorted set: Redis's zset-max-listpack-entries
+    PACK_FIELDS = 512          # of a hash: hash-max-listpack-entries
+    PACK_BYTES = 64            # …-max-listpack-value: a longer name or payload makes a table
     PACK_HEADER = 2
 
 

@@ -7,13 +7,12 @@ sees when several apply.
 
 from libc.limits cimport LLONG_MAX, LLONG_MIN
 from libc.stdint cimport int64_t
-from libc.stdio cimport snprintf
 from libc.string cimport memcpy, memset
 
 from proxy.wire.resp cimport write_number
 from storenode.answer cimport (
-    answer_arity, answer_array, answer_bulk, answer_error, answer_nil, answer_number, answer_ok, answer_raw,
-    answer_syntax,
+    LONG_DOUBLE_ROOM, answer_arity, answer_array, answer_bulk, answer_error, answer_nil, answer_number, answer_ok,
+    answer_raw, answer_syntax, write_long_double,
 )
 from storenode.arguments cimport is_word, take_expiry, take_float, take_integer
 from storenode.changes cimport (
@@ -401,11 +400,10 @@ cdef void command_decrby(Call* call) noexcept nogil:
 
 
 cdef void command_incrbyfloat(Call* call) noexcept nogil:
-    """Long doubles and "%.17Lf" without its trailing zeros, as in Redis on x86-64."""
     cdef const Slice* key = &call.argv[1]
     cdef Place place
     cdef Slice text
-    cdef char digits[5120]
+    cdef char digits[LONG_DOUBLE_ROOM]
     cdef long double value = 0
     cdef long double delta
     cdef int length
@@ -424,14 +422,7 @@ cdef void command_incrbyfloat(Call* call) noexcept nogil:
     if isnan(value) or isinf(value):
         answer_error(call, b"ERR increment would produce NaN or Infinity")
         return
-    length = snprintf(digits, sizeof(digits), b"%.17Lf", value)
-    while digits[length - 1] == c'0':
-        length -= 1
-    if digits[length - 1] == c'.':
-        length -= 1
-    if length == 2 and digits[0] == c'-' and digits[1] == c'0':
-        digits[0] = c'0'
-        length = 1
+    length = write_long_double(digits, value)
     text.data = digits
     text.length = length
     value_set(call.database, key, &place, &text, EMBSTR if length <= EMBSTR_MOST else RAW)
