@@ -10,13 +10,15 @@ from libc.stdlib cimport abort
 from libc.string cimport memcpy, memset, strchr, strlen
 
 from storenode.answer cimport answer_array, answer_map, answer_nil, answer_number, answer_raw, answer_text
-from storenode.bits cimport command_bitcount, command_getbit, command_setbit
+from storenode.bitfield cimport command_bitfield, command_bitfield_ro
+from storenode.bits cimport command_bitcount, command_bitop, command_bitpos, command_getbit, command_setbit
 from storenode.config cimport command_config_get, command_config_resetstat, command_config_set
 from storenode.hashes cimport (
     command_hdel, command_hexists, command_hget, command_hgetall, command_hincrby, command_hincrbyfloat, command_hkeys,
     command_hlen, command_hmget, command_hmset, command_hrandfield, command_hset, command_hsetnx, command_hstrlen,
     command_hvals,
 )
+from storenode.hyperloglog cimport command_pfadd, command_pfcount, command_pfmerge
 from storenode.info cimport command_info
 from storenode.keys cimport (
     command_copy, command_dbsize, command_del, command_exists, command_expire, command_expireat, command_expiretime,
@@ -24,6 +26,7 @@ from storenode.keys cimport (
     command_pexpiretime, command_pttl, command_rename, command_renamenx, command_swapdb, command_touch, command_ttl,
     command_unlink,
 )
+from storenode.lcs cimport command_lcs
 from storenode.lists cimport (
     command_lindex, command_linsert, command_llen, command_lmove, command_lmpop, command_lpop, command_lpos,
     command_lpush, command_lpushx, command_lrange, command_lrem, command_lset, command_ltrim, command_rpop,
@@ -74,7 +77,7 @@ from storenode.zsets cimport (
 
 
 cdef enum:
-    NAME_ROOM = 16             # bytes of the longest command name that is looked up
+    NAME_ROOM = 24             # bytes of the longest command name that is looked up
     WDF = WRITE | DENYOOM | FAST
     WF = WRITE | FAST
     WD = WRITE | DENYOOM
@@ -214,6 +217,16 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"zdiff",            -3, READONLY,   0, 0, 0,   command_zdiff)
     add(node, b"zdiffstore",       -4, WD,         1, 1, 1,   command_zdiffstore)
 
+    add(node, b"bitpos",           -3, READONLY,   1, 1, 1,   command_bitpos)
+    add(node, b"bitop",            -4, WD,         2, -1, 1,  command_bitop)
+    add(node, b"bitfield",         -2, WD,         1, 1, 1,   command_bitfield)
+    add(node, b"bitfield_ro",      -2, RF,         1, 1, 1,   command_bitfield_ro)
+    add(node, b"lcs",              -3, READONLY,   1, 2, 1,   command_lcs)
+
+    add(node, b"pfadd",            -2, WDF,        1, 1, 1,   command_pfadd)
+    add(node, b"pfcount",          -2, READONLY,   1, -1, 1,  command_pfcount)
+    add(node, b"pfmerge",          -2, WD,         1, -1, 1,  command_pfmerge)
+
     add(node, b"del",              -2, WRITE,      1, -1, 1,  command_del)
     add(node, b"unlink",           -2, WF,         1, -1, 1,  command_unlink)
     add(node, b"exists",           -2, RF,         1, -1, 1,  command_exists)
@@ -283,21 +296,23 @@ cdef void commands_open(Node* node) noexcept nogil:
 
 
 cdef inline uint64_t name_place(const uint64_t* words) noexcept nogil:
-    cdef uint64_t mixed = (words[0] ^ (words[1] * <uint64_t> 0x9E3779B97F4A7C15)) * <uint64_t> 0xD6E8FEB86659FD93
-    return (mixed >> 32) & (ROW_INDEX - 1)
+    cdef uint64_t mixed = words[0] ^ (words[1] * <uint64_t> 0x9E3779B97F4A7C15) ^ (words[2] * <uint64_t> 0xC2B2AE3D27D4EB4F)
+    return (mixed * <uint64_t> 0xD6E8FEB86659FD93 >> 32) & (ROW_INDEX - 1)
 
 
 cdef inline void fold_name(const char* name, size_t length, uint64_t* words) noexcept nogil:
-    """The name in lower case, padded with zeros, as two words. Only letters become letters, so nothing else matches."""
+    """The name in lower case, padded with zeros, as words. Only letters become letters, so nothing else matches."""
     words[0] = 0
     words[1] = 0
+    words[2] = 0
     memcpy(words, name, length)
     words[0] |= <uint64_t> 0x2020202020202020
     words[1] |= <uint64_t> 0x2020202020202020
+    words[2] |= <uint64_t> 0x2020202020202020
 
 
 cdef void index_rows(Node* node) noexcept nogil:
-    cdef uint64_t words[2]
+    cdef uint64_t words[3]
     cdef uint64_t at
     cdef int index, parent
     parent = -1
@@ -316,8 +331,8 @@ cdef void index_rows(Node* node) noexcept nogil:
 
 cdef Row* command_find(Node* node, const Slice* name) noexcept nogil:
     """The row of a command, in whatever case; NULL: unknown."""
-    cdef uint64_t words[2]
-    cdef uint64_t own[2]
+    cdef uint64_t words[3]
+    cdef uint64_t own[3]
     cdef uint64_t at
     cdef Row* row
     if name.length > NAME_ROOM:
@@ -328,7 +343,7 @@ cdef Row* command_find(Node* node, const Slice* name) noexcept nogil:
         row = &node.rows[node.row_index[at] - 1]
         if <size_t> row.name_length == name.length:
             fold_name(row.name, row.name_length, own)
-            if words[0] == own[0] and words[1] == own[1]:
+            if words[0] == own[0] and words[1] == own[1] and words[2] == own[2]:
                 return row
         at = (at + 1) & (ROW_INDEX - 1)
     return NULL

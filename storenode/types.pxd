@@ -252,7 +252,7 @@ cdef struct Node:              # node.pyx
     Output rewritten           # canonical form of an inline request
     Row rows[ROWS_MOST]
     int row_count
-    uint8_t row_index[ROW_INDEX]   # hash of the name -> row + 1
+    uint16_t row_index[ROW_INDEX]  # hash of the name -> row + 1
     Candidate candidates[POOL_SIZE]    # most idle last
     int candidate_count
     size_t memory              # bytes of keys, values and tables, malloc's own included

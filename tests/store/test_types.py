@@ -171,6 +171,52 @@ ZSET = st.one_of(
     command("zrandmember", KEYS, st.sampled_from([0, "x", -BIG - 1, BIG]), st.sampled_from(["withscores", "x"])),
 )
 
+TEXTS = st.one_of(VALUES, st.sampled_from(["ohmytext", "mynewtext", "abcabcabc", "\xff\x0f", "\0\0", "\xff" * 9]), st.binary(max_size=20))
+FIELD_TYPES = st.sampled_from(["u8", "i8", "u1", "i1", "u63", "i64", "u64", "i5", "x", "u", "i0", "i65"])
+PLACES = st.one_of(st.integers(0, 70), st.integers(0, 9).map("#{}".format), st.sampled_from([-1, "#x", "x", 1 << 40]))
+FIELD_NUMBERS = st.one_of(st.integers(-300, 300), st.sampled_from([BIG, -BIG - 1, BIG - 1, "x"]))
+FIELD_WORDS = st.lists(
+    st.one_of(
+        st.tuples(st.just("get"), FIELD_TYPES, PLACES),
+        *[st.tuples(st.sampled_from(["set", "incrby"]), FIELD_TYPES, PLACES, FIELD_NUMBERS)] * 3,
+        st.tuples(st.just("overflow"), st.sampled_from(["wrap", "sat", "FAIL", "sat", "x"])),
+        st.sampled_from([("x",), ("get", "u8"), ("overflow",)]),
+    ),
+    max_size=5,
+).map(flatten)
+
+BITS = st.one_of(
+    *[command("set", KEYS, TEXTS)] * 3,
+    *[with_options("bitpos", st.lists(NUMBERS, max_size=2), KEYS, st.sampled_from([0, 1, 0, 1, 2, "x"]))] * 2,
+    command("bitpos", KEYS, st.sampled_from([0, 1]), NUMBERS, NUMBERS, st.sampled_from(["bit", "BYTE", "x"])),
+    with_options("bitop", st.lists(KEYS, max_size=3), st.sampled_from(["and", "OR", "xor", "not", "x"]), KEYS),
+    *[with_options("bitfield", FIELD_WORDS, KEYS)] * 4,
+    with_options("bitfield_ro", FIELD_WORDS, KEYS),
+    *[
+        with_options(
+            "lcs",
+            st.lists(
+                st.sampled_from([("len",), ("IDX",), ("minmatchlen", 2), ("minmatchlen", "x"), ("withmatchlen",), ("x",)]),
+                max_size=3,
+            ).map(flatten),
+            KEYS,
+            KEYS,
+        )
+    ]
+    * 2,
+    command("setbit", KEYS, st.integers(-1, 100), st.sampled_from([0, 1])),
+    command("bitcount", KEYS, NUMBERS, NUMBERS, st.sampled_from(["bit", "byte", "x"])),
+)
+
+HLL = st.one_of(
+    *[with_options("pfadd", st.lists(st.integers(0, 100000), max_size=8), KEYS)] * 3,
+    st.tuples(KEYS, st.integers(0, 100), st.sampled_from([100, 1500, 4000])).map(
+        lambda parts: ("pfadd", parts[0], *range(parts[1] * 10, parts[1] * 10 + parts[2]))
+    ),
+    *[with_options(name, st.lists(KEYS, max_size=3), KEYS) for name in ("pfcount", "pfmerge", "pfcount")],
+    command("set", KEYS, st.sampled_from(["HYLL", "HYLL\0" + "\0" * 11, b"HYLL\1" + bytes(11) + b"\x7f\xff"])),
+)
+
 OTHER = st.one_of(
     *[command(name, KEYS) for name in ("type", "get", "strlen", "incr", "persist", "del", "unlink", "exists", "ttl")],
     *[command(name, KEYS, KEYS) for name in ("rename", "renamenx", "copy", "mget")],
@@ -242,7 +288,7 @@ def dump(connection: Any) -> list[Any]:
 HEALTH = list(HealthCheck)
 
 
-@pytest.mark.parametrize("family", [HASH, LIST, SET, ZSET], ids=["hash", "list", "set", "zset"])
+@pytest.mark.parametrize("family", [HASH, LIST, SET, ZSET, BITS, HLL], ids=["hash", "list", "set", "zset", "bits", "hll"])
 @pytest.mark.parametrize("version", [2, 3])
 def test_sequences(node: Server, reference: Server, family: Parts, version: int) -> None:
     @settings(max_examples=60, deadline=None, suppress_health_check=HEALTH)
@@ -257,7 +303,7 @@ def test_everything_mixed(node: Server, reference: Server) -> None:
     """Every command meets every type."""
 
     @settings(max_examples=60, deadline=None, suppress_health_check=HEALTH)
-    @given(commands=st.lists(st.one_of(HASH, LIST, SET, ZSET, OTHER), min_size=40, max_size=120), version=st.sampled_from([2, 3]))
+    @given(commands=st.lists(st.one_of(HASH, LIST, SET, ZSET, BITS, HLL, OTHER), min_size=40, max_size=120), version=st.sampled_from([2, 3]))
     def run(commands: list[Command], version: int) -> None:
         compare(node, reference, commands, version)
 
