@@ -13,6 +13,7 @@ from storenode.answer cimport answer_array, answer_map, answer_nil, answer_numbe
 from storenode.bitfield cimport command_bitfield, command_bitfield_ro
 from storenode.bits cimport command_bitcount, command_bitop, command_bitpos, command_getbit, command_setbit
 from storenode.config cimport command_config_get, command_config_resetstat, command_config_set
+from storenode.dump cimport command_dump, command_restore
 from storenode.hashes cimport (
     command_hdel, command_hexists, command_hget, command_hgetall, command_hincrby, command_hincrbyfloat, command_hkeys,
     command_hlen, command_hmget, command_hmset, command_hrandfield, command_hset, command_hsetnx, command_hstrlen,
@@ -53,6 +54,7 @@ from storenode.sets cimport (
     command_sadd, command_scard, command_sismember, command_smembers, command_smismember, command_smove, command_spop,
     command_srandmember, command_srem,
 )
+from storenode.sort cimport command_sort, command_sort_ro
 from storenode.strings cimport (
     command_append, command_decr, command_decrby, command_get, command_getdel, command_getex, command_getrange,
     command_getset, command_incr, command_incrby, command_incrbyfloat, command_mget, command_mset, command_msetnx,
@@ -226,6 +228,12 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"pfadd",            -2, WDF,        1, 1, 1,   command_pfadd)
     add(node, b"pfcount",          -2, READONLY,   1, -1, 1,  command_pfcount)
     add(node, b"pfmerge",          -2, WD,         1, -1, 1,  command_pfmerge)
+
+    add(node, b"sort",             -2, WD,         1, 1, 1,   command_sort)
+    add(node, b"sort_ro",          -2, READONLY,   1, 1, 1,   command_sort_ro)
+
+    add(node, b"dump",              2, READONLY,   1, 1, 1,   command_dump)
+    add(node, b"restore",          -4, WD,         1, 1, 1,   command_restore)
 
     add(node, b"del",              -2, WRITE,      1, -1, 1,  command_del)
     add(node, b"unlink",           -2, WF,         1, -1, 1,  command_unlink)
