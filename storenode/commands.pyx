@@ -14,6 +14,10 @@ from storenode.bitfield cimport command_bitfield, command_bitfield_ro
 from storenode.bits cimport command_bitcount, command_bitop, command_bitpos, command_getbit, command_setbit
 from storenode.config cimport command_config_get, command_config_resetstat, command_config_set
 from storenode.dump cimport command_dump, command_restore
+from storenode.geo cimport (
+    command_geoadd, command_geodist, command_geohash, command_geopos, command_georadius, command_georadius_ro,
+    command_georadiusbymember, command_georadiusbymember_ro, command_geosearch, command_geosearchstore,
+)
 from storenode.hashes cimport (
     command_hdel, command_hexists, command_hget, command_hgetall, command_hincrby, command_hincrbyfloat, command_hkeys,
     command_hlen, command_hmget, command_hmset, command_hrandfield, command_hset, command_hsetnx, command_hstrlen,
@@ -234,6 +238,17 @@ cdef void commands_open(Node* node) noexcept nogil:
 
     add(node, b"dump",              2, READONLY,   1, 1, 1,   command_dump)
     add(node, b"restore",          -4, WD,         1, 1, 1,   command_restore)
+
+    add(node, b"geoadd",           -5, WD,         1, 1, 1,   command_geoadd)
+    add(node, b"geodist",          -4, READONLY,   1, 1, 1,   command_geodist)
+    add(node, b"geohash",          -2, READONLY,   1, 1, 1,   command_geohash)
+    add(node, b"geopos",           -2, READONLY,   1, 1, 1,   command_geopos)
+    add(node, b"geosearch",        -7, READONLY,   1, 1, 1,   command_geosearch)
+    add(node, b"geosearchstore",   -8, WD,         1, 2, 1,   command_geosearchstore)
+    add(node, b"georadius",        -6, WD,         1, 1, 1,   command_georadius)
+    add(node, b"georadius_ro",     -6, READONLY,   1, 1, 1,   command_georadius_ro)
+    add(node, b"georadiusbymember", -5, WD,         1, 1, 1,   command_georadiusbymember)
+    add(node, b"georadiusbymember_ro", -5, READONLY,   1, 1, 1,   command_georadiusbymember_ro)
 
     add(node, b"del",              -2, WRITE,      1, -1, 1,  command_del)
     add(node, b"unlink",           -2, WF,         1, -1, 1,  command_unlink)

@@ -253,6 +253,8 @@ cdef void command_pfadd(Call* call) noexcept nogil:
     cdef int lookup = key_write_as(call, &call.argv[1], STRING, &place)
     if lookup == MISTYPED or (lookup == PRESENT and not is_hyperloglog(call, &place, &text)):
         return
+    if lookup == PRESENT:
+        place.entry.encoding = RAW
     if lookup == PRESENT and text.data[4] == DENSE:
         dense = <uint8_t*> text.data + HEADER
         for at in range(2, call.argc):
@@ -290,6 +292,7 @@ cdef void count_one(Call* call) noexcept nogil:
         answer_number(call, 0)
     if lookup != PRESENT or not is_hyperloglog(call, &place, &text):
         return
+    place.entry.encoding = RAW
     if not <uint8_t> text.data[15] & 0x80:
         memcpy(&count, text.data + 8, 8)
     else:

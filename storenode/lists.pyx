@@ -292,10 +292,7 @@ cdef bint read_lpos(Call* call, long long* rank, long long* count, long long* mo
     while at < call.argc:
         more = at + 1 < call.argc
         if is_word(&call.argv[at], b"rank") and more:
-            if not read_number(call.argv[at + 1].data, call.argv[at + 1].length, rank) or rank[0] == LLONG_MIN:
-                answer_error(call, b"ERR value is not an integer or out of range" if rank[0] != LLONG_MIN else
-                             b"ERR value is out of range, value must between -9223372036854775807 and "
-                             b"9223372036854775807")
+            if not take_integer(call, &call.argv[at + 1], rank):
                 return False
             if rank[0] == 0:
                 answer_error(call, b"ERR RANK can't be zero: use 1 to start from the first match, 2 from the second "
@@ -346,7 +343,7 @@ cdef void command_lpos(Call* call) noexcept nogil:
             answer_array(call, found)
         found = 0
         seen = 0
-        skip = (-rank if backwards else rank) - 1
+        skip = -(rank + 1) if backwards else rank - 1
         more = deque_end(deque, not backwards, &item)
         while more and (most == 0 or seen < most) and (count <= 0 or found < count):
             if same_bytes(&item.value, &call.argv[2]):

@@ -17,7 +17,7 @@ from tests.store.test_differential import BIG, Command, command, flatten, fresh,
 
 Parts = st.SearchStrategy[Any]
 
-SORTED = {"smembers", "sinter", "sunion", "sdiff", "hkeys", "hvals", "keys"}
+SORTED = {"smembers", "spop", "sinter", "sunion", "sdiff", "hkeys", "hvals", "keys"}
 PAIRED = {"hgetall", "hscan", "zscan"}
 
 KEYS = st.sampled_from(["h", "l", "s", "z", "t", "x", "y"])
@@ -208,13 +208,19 @@ BITS = st.one_of(
     command("bitcount", KEYS, NUMBERS, NUMBERS, st.sampled_from(["bit", "byte", "x"])),
 )
 
+# Keys that no other command appends to: what a broken one answers depends on where it is broken.
+COUNTERS = st.sampled_from(["p", "q", "r"])
+
 HLL = st.one_of(
-    *[with_options("pfadd", st.lists(st.integers(0, 100000), max_size=8), KEYS)] * 3,
-    st.tuples(KEYS, st.integers(0, 100), st.sampled_from([100, 1500, 4000])).map(
+    *[with_options("pfadd", st.lists(st.integers(0, 100000), max_size=8), COUNTERS)] * 3,
+    st.tuples(COUNTERS, st.integers(0, 100), st.sampled_from([100, 1500, 4000])).map(
         lambda parts: ("pfadd", parts[0], *range(parts[1] * 10, parts[1] * 10 + parts[2]))
     ),
-    *[with_options(name, st.lists(KEYS, max_size=3), KEYS) for name in ("pfcount", "pfmerge", "pfcount")],
-    command("set", KEYS, st.sampled_from(["HYLL", "HYLL\0" + "\0" * 11, b"HYLL\1" + bytes(11) + b"\x7f\xff"])),
+    *[with_options("pfcount", st.lists(st.one_of(COUNTERS, KEYS), max_size=3), COUNTERS)] * 2,
+    with_options("pfmerge", st.lists(st.one_of(COUNTERS, COUNTERS, KEYS), max_size=3), COUNTERS),
+    command("set", COUNTERS, st.sampled_from(["HYLL", "HYLL\0" + "\0" * 11, b"HYLL\1" + bytes(11) + b"\x7f\xff"])),
+    command("del", COUNTERS),
+    command("get", COUNTERS),
 )
 
 SORT_WORDS = st.lists(
@@ -239,6 +245,45 @@ SORT = st.one_of(
     with_options("zadd", st.lists(st.tuples(FLOATS, NAMES), min_size=1, max_size=2).map(flatten), st.just("z")),
     st.sampled_from(WEIGHED),
     command("hset", st.integers(-9, 12).map("wh_{}".format), st.just("f"), st.integers(0, 1000000)),
+)
+
+DEGREES = st.one_of(
+    st.floats(-180, 180), st.floats(-85, 85), st.floats(13, 16), st.sampled_from([0, 180, -180, 85.05112878, 90, "x", "nan"])
+)
+UNITS = st.sampled_from(["m", "KM", "ft", "mi", "km", "x"])
+RADII = st.one_of(st.floats(0, 500), st.floats(0, 20_000_000), st.sampled_from([0, -1, "x", 1e9]))
+GEO_WORDS = st.lists(
+    st.one_of(
+        st.sampled_from([("withdist",), ("withhash",), ("WITHCOORD",), ("asc",), ("desc",), ("x",), ("any",)]),
+        st.tuples(st.just("count"), st.sampled_from([1, 3, 100, 0, "x"])),
+        st.tuples(st.just("count"), st.sampled_from([1, 3]), st.just("any")),
+        st.tuples(st.sampled_from(["store", "storedist"]), KEYS),
+        st.just(("storedist",)),
+    ),
+    max_size=3,
+).map(flatten)
+GEO_FROM = st.one_of(st.tuples(st.just("frommember"), NAMES), st.tuples(st.just("FROMLONLAT"), DEGREES, DEGREES))
+GEO_BY = st.one_of(
+    st.tuples(st.just("byradius"), RADII, UNITS), st.tuples(st.just("bybox"), RADII, RADII, UNITS), st.just(("asc",))
+)
+GEO_SEARCH = st.tuples(GEO_FROM, GEO_BY, GEO_WORDS).map(flatten)
+
+GEO = st.one_of(
+    *[with_options("geoadd", st.lists(st.tuples(DEGREES, DEGREES, NAMES), min_size=1, max_size=6).map(flatten), KEYS)] * 4,
+    with_options(
+        "geoadd", st.tuples(DEGREES, DEGREES, NAMES), KEYS, st.sampled_from(["nx", "XX", "ch"]), st.sampled_from(["nx", "ch"])
+    ),
+    command("geoadd", KEYS, DEGREES, DEGREES),
+    *[with_options(name, st.lists(NAMES, max_size=3), KEYS) for name in ("geohash", "geopos")],
+    with_options("geodist", st.lists(UNITS, max_size=2), KEYS, NAMES, NAMES),
+    *[with_options("geosearch", GEO_SEARCH, KEYS)] * 4,
+    *[with_options("geosearchstore", GEO_SEARCH, KEYS, KEYS)] * 2,
+    *[with_options(name, GEO_WORDS, KEYS, DEGREES, DEGREES, RADII, UNITS) for name in ("georadius", "georadius_ro")],
+    *[
+        with_options(name, GEO_WORDS, KEYS, NAMES, RADII, UNITS)
+        for name in ("georadiusbymember", "georadiusbymember_ro")
+    ],
+    command("zrange", KEYS, st.just(0), st.just(-1), st.just("withscores")),
 )
 
 OTHER = st.one_of(
@@ -315,7 +360,7 @@ def dump(connection: Any, encodings: bool = True) -> list[Any]:
 HEALTH = list(HealthCheck)
 
 
-@pytest.mark.parametrize("family", [HASH, LIST, SET, ZSET, BITS, HLL, SORT], ids=["hash", "list", "set", "zset", "bits", "hll", "sort"])
+@pytest.mark.parametrize("family", [HASH, LIST, SET, ZSET, BITS, HLL, SORT, GEO], ids=["hash", "list", "set", "zset", "bits", "hll", "sort", "geo"])
 @pytest.mark.parametrize("version", [2, 3])
 def test_sequences(node: Server, reference: Server, family: Parts, version: int) -> None:
     @settings(max_examples=60, deadline=None, suppress_health_check=HEALTH)
@@ -330,7 +375,7 @@ def test_everything_mixed(node: Server, reference: Server) -> None:
     """Every command meets every type."""
 
     @settings(max_examples=60, deadline=None, suppress_health_check=HEALTH)
-    @given(commands=st.lists(st.one_of(HASH, LIST, SET, ZSET, BITS, HLL, SORT, OTHER), min_size=40, max_size=120), version=st.sampled_from([2, 3]))
+    @given(commands=st.lists(st.one_of(HASH, LIST, SET, ZSET, BITS, HLL, SORT, GEO, OTHER), min_size=40, max_size=120), version=st.sampled_from([2, 3]))
     def run(commands: list[Command], version: int) -> None:
         compare(node, reference, commands, version)
 
