@@ -165,7 +165,10 @@ cdef char* open_gap(Deque* deque, Piece* piece, uint32_t at, uint32_t size) noex
         memmove(bytes_of(piece) + piece.head, bytes_of(piece) + piece.head + size, before)
         return bytes_of(piece) + at - size
     if used > room // 4 * 3:
-        room = 2 * used if 2 * used < PIECE_MOST else PIECE_MOST
+        # Short lists are many and should be tight; a long piece is copied a dozen times until it is full.
+        room = used + (used // 4 if used < ROOM_NEXT else used // 2)
+        if room > PIECE_MOST:
+            room = PIECE_MOST
         if room < used:
             room = used
     spare = room - used

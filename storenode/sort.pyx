@@ -294,7 +294,7 @@ cdef void sort_entry(Call* call, Wish* wish, const Entry* entry) noexcept nogil:
             wish.unsorted = False
             wish.alpha = True
             wish.by = NULL
-        if wish.unsorted and entry.type == ZSET and wish.descending:
+        if wish.unsorted and entry.type != SET and wish.descending:
             reverse(rows, count)
     if not wish.unsorted and count:
         if not weigh(call, wish, rows, count):

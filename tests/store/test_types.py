@@ -4,16 +4,18 @@ Replies are compared byte for byte, those of unordered collections after sorting
 are in test_random.py.
 """
 
-import random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.store.conftest import Server
 from tests.store.raw import Argument, Parsed, parse, pipeline
 from tests.store.test_differential import BIG, Command, command, flatten, fresh, with_options
+
+# A failure is shown with its commands, and some of them are long.
+pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 
 Parts = st.SearchStrategy[Any]
 
@@ -36,9 +38,16 @@ COUNTS = st.sampled_from([0, 1, 2, 5, 200, -1, "x"])
 ENDS = st.sampled_from(["left", "right", "LEFT", "RIGHT", "up"])
 
 
+class Long(tuple[Argument, ...]):
+    """A command with too many arguments to be shown."""
+
+    def __repr__(self) -> str:
+        return f"<{' '.join(str(word)[:20] for word in self[:4])} … of {len(self)} words>"
+
+
 def many(name: str, key: str, *shape: str, count: int, start: int = 0) -> Command:
     """One command with `count` groups of arguments, '{}' in each being numbered."""
-    return (name, key, *[part.format(n) for n in range(start, start + count) for part in shape])
+    return Long((name, key, *[part.format(n) for n in range(start, start + count) for part in shape]))
 
 
 BULK = [
@@ -47,9 +56,9 @@ BULK = [
     *[many("sadd", "t", "m{}", count=n) for n in (60, 140)],
     *[many("rpush", "l", "item:{}", count=n) for n in (50, 900)],
     *[many("zadd", "z", "{}", "m{}", count=n, start=s) for n in (60, 130) for s in (0, 100)],
-    ("zadd", "z", *[part for n in range(300) for part in (n * 7919 % 50, f"n{n * 31 % 200}")]),
-    ("rpush", "l", *["y" * 3000] * 6),
-    ("lpush", "l", "z" * 70000),
+    Long(("zadd", "z", *[part for n in range(300) for part in (n * 7919 % 50, f"n{n * 31 % 200}")])),
+    Long(("rpush", "l", *["y" * 3000] * 6)),
+    Long(("lpush", "l", "z" * 70000)),
 ]
 
 HASH = st.one_of(
@@ -214,7 +223,7 @@ COUNTERS = st.sampled_from(["p", "q", "r"])
 HLL = st.one_of(
     *[with_options("pfadd", st.lists(st.integers(0, 100000), max_size=8), COUNTERS)] * 3,
     st.tuples(COUNTERS, st.integers(0, 100), st.sampled_from([100, 1500, 4000])).map(
-        lambda parts: ("pfadd", parts[0], *range(parts[1] * 10, parts[1] * 10 + parts[2]))
+        lambda parts: Long(("pfadd", parts[0], *range(parts[1] * 10, parts[1] * 10 + parts[2])))
     ),
     *[with_options("pfcount", st.lists(st.one_of(COUNTERS, KEYS), max_size=3), COUNTERS)] * 2,
     with_options("pfmerge", st.lists(st.one_of(COUNTERS, COUNTERS, KEYS), max_size=3), COUNTERS),
@@ -234,7 +243,7 @@ SORT_WORDS = st.lists(
     max_size=4,
 ).map(flatten)
 # Weights differ, so that nothing depends on which of two equals comes first.
-WEIGHED = [("mset", *[part for n in range(-9, 13) for part in (f"w_{n}", n * 7 % 23)])]
+WEIGHED = [Long(("mset", *[part for n in range(-9, 13) for part in (f"w_{n}", n * 7 % 23)]))]
 
 SORT = st.one_of(
     *[with_options("sort", SORT_WORDS, KEYS)] * 4,
@@ -357,13 +366,19 @@ def dump(connection: Any, encodings: bool = True) -> list[Any]:
     return out
 
 
-HEALTH = list(HealthCheck)
+# Nothing is shrunk: each try is a whole sequence over two sockets, and the message names the command that differs.
+SETTINGS = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
 
 
 @pytest.mark.parametrize("family", [HASH, LIST, SET, ZSET, BITS, HLL, SORT, GEO], ids=["hash", "list", "set", "zset", "bits", "hll", "sort", "geo"])
 @pytest.mark.parametrize("version", [2, 3])
 def test_sequences(node: Server, reference: Server, family: Parts, version: int) -> None:
-    @settings(max_examples=60, deadline=None, suppress_health_check=HEALTH)
+    @SETTINGS
     @given(commands=st.lists(st.one_of(family, family, family, OTHER), min_size=30, max_size=90))
     def run(commands: list[Command]) -> None:
         compare(node, reference, commands, version)
@@ -374,7 +389,7 @@ def test_sequences(node: Server, reference: Server, family: Parts, version: int)
 def test_everything_mixed(node: Server, reference: Server) -> None:
     """Every command meets every type."""
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=HEALTH)
+    @SETTINGS
     @given(commands=st.lists(st.one_of(HASH, LIST, SET, ZSET, BITS, HLL, SORT, GEO, OTHER), min_size=40, max_size=120), version=st.sampled_from([2, 3]))
     def run(commands: list[Command], version: int) -> None:
         compare(node, reference, commands, version)
