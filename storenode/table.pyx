@@ -24,6 +24,8 @@ cdef extern from "<malloc.h>" nogil:
 cdef enum:
     CROWDED = 16               # keys a bucket up to which a table may stay small to keep below maxmemory
     EMPTY_STEPS = 64           # empty buckets passed in one step of a move
+    FAIR_TRIES = 200
+    FAIR_CHAIN = 12            # entries of a chain among which table_random() draws fairly; hardly any has more
 
 cdef uint64_t ONES = 0x0101010101010101
 cdef uint64_t TAGS = 0x00FFFFFFFFFFFFFF
@@ -380,14 +382,19 @@ cdef inline Bucket* random_bucket(Dict* dict) noexcept nogil:
 
 
 cdef bint table_random(Dict* dict, Place* place) noexcept nogil:
-    """A key at random: a random non-empty bucket, then a random entry of its chain; slightly favours short chains."""
+    """An entry at random: a random bucket, and one of FAIR_CHAIN places in its chain, again and again until there is an
+    entry in that place. So an entry that is alone in its bucket is drawn no more often than one among seven. A table
+    that is all but empty, just before it shrinks, gets fewer tries than that would take."""
     cdef Bucket* first
     cdef Bucket* bucket
-    cdef int slot, held, chosen
+    cdef uint64_t held, chosen
+    cdef int tries = FAIR_TRIES
+    cdef int slot
     place.entry = NULL
     if dict.count == 0:
         return False
     while True:
+        tries -= tries > 0
         first = random_bucket(dict)
         held = 0
         bucket = first
@@ -397,7 +404,9 @@ cdef bint table_random(Dict* dict, Place* place) noexcept nogil:
             bucket = chained(bucket)
         if held == 0:
             continue
-        chosen = <int> random_below(dict.node, held)
+        chosen = random_below(dict.node, FAIR_CHAIN if tries and held < FAIR_CHAIN else held)
+        if chosen >= held:
+            continue
         bucket = first
         while bucket != NULL:
             for slot in range(SLOTS):
