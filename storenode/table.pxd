@@ -25,6 +25,8 @@ cdef struct Walk:              # over all entries of a table that does not chang
 
 cdef enum:
     KEYS_A_BUCKET = 5          # average that a table grows at: 13 bytes of table a key, 13 % of the buckets chained
+    KEYS_A_BUCKET_LARGE = 8    # of a large one: 9 bytes and half of them chained, 5 more; halves what growing costs
+    LARGE_FROM = 1 << 17       # buckets: 8 MiB, beyond any cache
     BUCKETS_LEAST = 4          # of a table that holds anything
 
 cdef bint table_find(Dict* dict, const char* key, size_t length, uint64_t hashed,
@@ -53,6 +55,11 @@ cdef inline void table_walk(Dict* dict, Walk* walk) noexcept nogil:
     walk.index = 0
     walk.which = 0
     walk.slot = 0
+
+
+cdef inline uint64_t keys_most(uint64_t buckets) noexcept nogil:
+    """Entries that a table of so many buckets holds before it grows."""
+    return buckets * (KEYS_A_BUCKET if buckets < LARGE_FROM else KEYS_A_BUCKET_LARGE)
 
 
 cdef inline bint table_moving(const Dict* dict) noexcept nogil:

@@ -215,7 +215,7 @@ cdef void table_insert(Dict* dict, Entry* entry, Place* place) noexcept nogil:
         dict.volatile_count += 1
     if table_moving(dict):
         table_move(dict, 1)
-    elif dict.count > (dict.tables[0].mask + 1) * KEYS_A_BUCKET:
+    elif dict.count > keys_most(dict.tables[0].mask + 1):
         table_fit(dict)
     put(dict, &dict.tables[1 if table_moving(dict) else 0], entry, place.hash, place)
 
@@ -308,7 +308,7 @@ cdef void table_fit(Dict* dict) noexcept nogil:
     cdef size_t limit = dict.node.maxmemory
     if dict.tables[0].buckets == NULL or table_moving(dict):
         return
-    if dict.count > size * KEYS_A_BUCKET:
+    if dict.count > keys_most(size):
         wanted = size * 2
         if limit and dict.count < size * CROWDED and dict.node.memory + wanted * sizeof(Bucket) > limit:
             return
