@@ -52,7 +52,7 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
 }
 UNITS = {"front_us": "CPU µs/request", "p50": "p50 µs", "idle_bytes": "bytes/connection", "peak_mb": "peak MB",
          "rss_after_mb": "MB 5 s after", "left_ratio": "RSS 5 s after / before",
-         "multi_ratio": "with MULTI / without", "p99_excess": "p99 µs beyond 1.5 × quiet"}  # fmt: skip
+         "multi_ratio": "with MULTI / without", "p99_excess": "p99 µs beyond 1.5 times quiet"}  # fmt: skip
 
 # The README's table: a row is (what it says, scenario, metric, format), a column (heading, target).
 README_ROWS = (

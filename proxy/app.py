@@ -88,7 +88,8 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
                 **administration.handlers(), **handlers(links, Scripts(engines)), **monitor.handlers(),
                 **pubsub.handlers,
             }  # fmt: skip
-            requests = Requests(engines, snapshot, clients, lanes, {"info": databases.before_info, "config|get": administration.before_get}, access)
+            before = {"info": databases.before_info, "config|get": administration.before_get}
+            requests = Requests(engines, snapshot, clients, lanes, before, access)
 
             def on_event(engine: int, event: Event) -> None:
                 kind, pool, node, code, client, _, tag, data = event

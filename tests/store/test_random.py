@@ -160,7 +160,7 @@ def test_memory_of_values_returns_to_the_start(connection: Connection) -> None:
                 elif remove[0] == "expire":
                     connection("pexpire", key, 1)
             connection(*(remove if remove[0] == "flushall" else ("flushall",)))
-            wait_until(lambda: info(connection, "memory", "used_memory") == before)  # noqa: B023
+            wait_until(lambda: info(connection, "memory", "used_memory") == before)
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
