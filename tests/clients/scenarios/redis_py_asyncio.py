@@ -22,7 +22,7 @@ async def until(call, within: float = 10.0):
             try:
                 if result := await call():
                     return result
-            except errors.RedisError:
+            except failed:
                 pass
             await asyncio.sleep(0.05)
 
