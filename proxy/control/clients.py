@@ -16,6 +16,7 @@ from itertools import count
 
 import trio
 
+from proxy.acl import users_of
 from proxy.control.engines import Engines
 from proxy.control.statistics import ClientRecord
 from proxy.engine.engine import Engine
@@ -52,12 +53,18 @@ class Clients:
         self._subscriptions = subscriptions
         self._settings = settings
         self._engines = engines
+        self._users = [[user.name for user in users_of(pool)] for pool in settings.pools]
         self._parts: dict[int, _Part] = {}
+        self._details: list[Callable[[ClientRecord], ClientRecord]] = []
         self._tags = count(1)
         self._turn = trio.Lock()
         self._begun = 0  # lists, ever
         self._latest = 0  # the number of the list that ended last, and what came of it
         self._outcome: list[ClientRecord] | ReplyError = []
+
+    def add_details(self, details: Callable[[ClientRecord], ClientRecord]) -> None:
+        """Have `details` fill in what the engines do not know of a client; it may run in a thread."""
+        self._details.append(details)
 
     def listed(self, tag: int, last: bool, data: bytes) -> None:
         """Part of one engine's answer to an order; one that nobody waits for (any more) is dropped."""
@@ -115,6 +122,14 @@ class Clients:
         """
         await self._ask_all(lambda engine, tag: engine.pause(tag, pool, mode, milliseconds))
 
+    async def monitor(self, pool: int, on: bool, path: bytes) -> None:
+        """Have every engine show the requests of a pool, or no longer; `path`: of its unix socket, or empty.
+
+        Raises:
+            ReplyError: an engine did not say within `LIST_TIMEOUT`.
+        """
+        await self._ask_all(lambda engine, tag: engine.monitor(tag, pool, on, path))
+
     async def _gather(self) -> list[ClientRecord]:
         texts = await self._ask_all(lambda engine, tag: engine.list_clients(tag))
         if sum(map(len, texts)) > LONG * 100:
@@ -156,16 +171,22 @@ class Clients:
         found = {}
         for text in texts:
             for line in text.decode("ascii", "replace").splitlines():
-                record = self._record(line.split("\t"))
+                record = self.record(line)
+                for details in self._details:
+                    record = details(record)
                 found[record.id] = record
         return [found[number] for number in sorted(found)]
 
-    def _record(self, words: list[str]) -> ClientRecord:
-        """One line of `list_clients` in proxy/engine/orders.pyx, whose order this is."""
+    def user_names(self, pool: int) -> list[str]:
+        """Who clients of a pool may be."""
+        return self._users[pool]
+
+    def record(self, line: str) -> ClientRecord:
+        """One line of `client_describe` in proxy/engine/describe.pyx, whose order this is."""
         (
             id_, address, port, fd, name, age, idle, database, protocol, library, version, unread, unsent, commands,
-            owed, command, _received, _sent, pool, letters, room, memory, queued, waits,
-        ) = words  # fmt: skip
+            owed, command, _received, _sent, pool, letters, room, memory, queued, waits, user,
+        ) = line.rstrip("\n").split("\t")  # fmt: skip
         local = self._engines.ports[int(pool)]
         unix = bool(self._settings.pools[int(pool)].listen.path)
         host = f"[{address}]" if ":" in address else address
@@ -202,4 +223,5 @@ class Clients:
             command=command if int(commands) else "NULL",
             library_name=library,
             library_version=version,
+            user=self._users[int(pool)][int(user)],
         )
