@@ -34,7 +34,7 @@ DIFFERENCES: tuple[Row, ...] = (
     Row(("save", "bgsave", "bgrewriteaof", "lastsave"), EVERYWHERE, "refused: persistence belongs to each node"),
     Row(("replicaof", "slaveof", "failover", "replconf"), EVERYWHERE, "refused: replication is the pool's business"),
     Row(("module|load", "module|loadex", "module|unload"), EVERYWHERE, "refused: modules belong to each node"),
-    Row(("pfdebug", "pfselftest", "script|debug"), EVERYWHERE, "refused: they look into one server"),
+    Row(("pfdebug", "script|debug"), EVERYWHERE, "refused: they look into one server"),
     Row(("migrate", "restore-asking"), EVERYWHERE, "refused: keys would go where the ring does not look for them"),
     Row(("shutdown",), EVERYWHERE, "refused: a client cannot stop the proxy"),
     Row(("debug",), EVERYWHERE, "DEBUG SLEEP is allowed and holds up its client alone; the rest is refused"),
