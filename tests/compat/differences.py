@@ -38,6 +38,7 @@ DIFFERENCES: tuple[Row, ...] = (
     Row(("migrate", "restore-asking"), EVERYWHERE, "refused: keys would go where the ring does not look for them"),
     Row(("shutdown",), EVERYWHERE, "refused: a client cannot stop the proxy"),
     Row(("debug",), EVERYWHERE, "DEBUG SLEEP is allowed and holds up its client alone; the rest is refused"),
+    Row(("config|set",), EVERYWHERE, "refused for what only a node has, such as maxmemory"),
     Row(("config|rewrite",), EVERYWHERE, "refused: the configuration is written by people"),
     Row(("select", "subscribe"), EVERYWHERE, "refused inside MULTI, which dooms the transaction"),
     # several nodes
