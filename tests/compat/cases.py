@@ -130,7 +130,17 @@ SETUPS = (
 )  # fmt: skip
 
 
-RANDOM = {b"HRANDFIELD", b"SRANDMEMBER", b"ZRANDMEMBER", b"SPOP"}
+#: Commands whose replies depend on chance, or on the clock.
+UNCERTAIN = {
+    "hrandfield", "srandmember", "zrandmember", "spop", "ttl", "pttl", "object|idletime", "object|freq",
+    "memory|usage", "xinfo|consumers", "xpending",
+}  # fmt: skip
+
+#: Commands that need more than keys: what a node knows of scripts, a server of its own, a subscription.
+APART = {
+    "evalsha", "evalsha_ro", "fcall", "fcall_ro", "migrate", "restore-asking", "pfdebug", "watch", "ssubscribe",
+    "sunsubscribe", "spublish",
+}  # fmt: skip
 
 
 def plain(one: Step) -> bool:
@@ -140,7 +150,7 @@ def plain(one: Step) -> bool:
         row is not None and not one.keep and one.awaited and one.connection == 1
         and not any(word.startswith(b"$") and len(word) == 2 and word[1:].isalpha() for word in one.words)
         and bool(row.routes) and not row.blocks(one.words) and not row.session
-        and row.name not in {"migrate", "restore-asking", "pfdebug", "watch", "ssubscribe", "sunsubscribe", "spublish"}
+        and row.name not in APART
     )  # fmt: skip
 
 
@@ -153,7 +163,7 @@ def requests() -> tuple[Step, ...]:
 def of_every_type() -> Iterator[Case]:
     """Every plain request on keys that hold a value of each type."""
     for one in requests():
-        if one.words[0].upper() in RANDOM:
+        if one.command in UNCERTAIN:
             one = replace(one, match=Match.SHAPE)
         if not (keys := tuple(dict.fromkeys(one.keys))):
             continue
