@@ -50,7 +50,7 @@ def resp3(engine):
     return client
 
 
-# -- subscribe mode -----------------------------------------------------------------------------------------------------
+# -- subscribe mode ---------------------------------------------------------------------------------------------------
 
 def test_resp2_allows_few_commands_in_subscribe_mode():
     engine = build(1)
@@ -109,7 +109,7 @@ def test_reset_of_a_kept_client_is_answered_by_the_control_plane():
     assert engine.state(client)["protocol"] == 2 and engine.state(client)["database"] == 0
 
 
-# -- pushes ---------------------------------------------------------------------------------------------------------------
+# -- pushes -----------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("size", [10, 100_000])
 def test_a_push_has_the_form_of_each_clients_protocol(size):
@@ -158,7 +158,7 @@ def test_a_push_between_replies_splits_none():
     settle(engine)
 
 
-# -- limits ---------------------------------------------------------------------------------------------------------------
+# -- limits -----------------------------------------------------------------------------------------------------------
 
 @pytest.fixture
 def with_sockets():
@@ -238,7 +238,7 @@ def test_a_subscriber_may_be_past_the_soft_limit_for_a_while(with_sockets):
 
 
 def test_who_does_not_subscribe_has_the_limits_of_everybody(with_sockets):
-    engine, clients, peers, names = with_sockets(1, pubsub_hard=100_000, pubsub_soft=100_000)
+    engine, clients, peers, _ = with_sockets(1, pubsub_hard=100_000, pubsub_soft=100_000)
     peers[0].sendall(request(b"UNSUBSCRIBE"))
     engine.run_once()
     ((pointer, slot, _),) = asked(engine)
@@ -248,7 +248,7 @@ def test_who_does_not_subscribe_has_the_limits_of_everybody(with_sockets):
     assert drained(engine, peers[0]) == 2_000_003
 
 
-# -- kept clients -----------------------------------------------------------------------------------------------------------
+# -- kept clients -----------------------------------------------------------------------------------------------------
 
 def test_a_client_that_leaves_is_told_once_and_its_pointer_stays_until_released():
     engine = build(1)
@@ -337,7 +337,7 @@ def test_an_end_that_does_not_fit_the_box_is_told_later(waiting):
     settle(engine)
 
 
-# -- how many received it -----------------------------------------------------------------------------------------------------
+# -- how many received it ---------------------------------------------------------------------------------------------
 
 def publish(engine, client, channel, reply, command=b"PUBLISH", node=0):
     engine.feed(client, request(command, channel, b"m"))

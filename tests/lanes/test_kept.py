@@ -104,6 +104,6 @@ async def test_releases_wait_for_room_in_the_engines_box(crowd):
             while lane.kept._releases:
                 lane.engine.turn()
                 lane.engine.events()
-                await trio.sleep(0)
+                await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()
     settle(lane.engine)
