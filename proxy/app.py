@@ -18,8 +18,13 @@ from proxy.control.engines import Engines, Event, EventKind
 from proxy.control.nodes import Nodes
 from proxy.control.requests import Requests
 from proxy.control.snapshot import Snapshot
+from proxy.lanes.across import handlers
+from proxy.lanes.administration import Administration
+from proxy.lanes.databases import Databases
 from proxy.lanes.kept import Kept
+from proxy.lanes.links import Links
 from proxy.lanes.pubsub import PubSub
+from proxy.lanes.scripts import Scripts
 from proxy.settings import Settings
 
 log = logging.getLogger("quench")
@@ -68,11 +73,15 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
         stop, stop_now = trio.Event(), trio.Event()
         async with trio.open_nursery() as nursery:
             kept = Kept(engines)
-            pubsub = PubSub(settings, engines, kept)
-            nodes = Nodes(settings, engines.engines, nursery, pubsub.live)
+            nodes = Nodes(settings, engines.engines, nursery, lambda pool, live: pubsub.live(pool, live))
+            links = Links(settings, nursery, nodes.ejected, engines.kill_ghost)
+            pubsub = PubSub(settings, engines, kept, links)
             clients = Clients(settings, engines, pubsub.counts)
-            snapshot = Snapshot(settings, engines, nodes, pubsub.totals)
-            requests = Requests(engines, snapshot, clients, pubsub.handlers)
+            databases = Databases(links)
+            snapshot = Snapshot(settings, engines, nodes, databases.known, pubsub.totals)
+            administration = Administration(engines, clients, snapshot)
+            lanes = {**administration.handlers(), **handlers(links, Scripts(engines)), **pubsub.handlers}
+            requests = Requests(engines, snapshot, clients, lanes, before={"info": databases.before_info})
 
             def on_event(engine: int, event: Event) -> None:
                 kind, pool, node, code, client, _, tag, data = event

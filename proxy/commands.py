@@ -57,8 +57,6 @@ CAPABILITIES: Mapping[str, str] = {
     "blocking": "blocking commands",
     "client tracking": "client-side caching through the proxy",
     "replication": "a view of the nodes' replication",
-    "scan": "commands that visit every node",
-    "scripts": "scripts that are kept on every node",
     "transactions": "transactions",
 }
 

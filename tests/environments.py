@@ -1,7 +1,7 @@
 """Environments of their own for clients and applications: one of Python or of Node.js for each list of packages.
 
-They live under `build/`, are made on first use and kept until their list changes. A registry that cannot be reached is a
-skip with the reason, found out once a session and within seconds; nothing waits for a network that is not there.
+They live under `build/`, are made on first use and kept until their list changes. A registry that cannot be reached is
+a skip with the reason, found out once a session and within seconds; nothing waits for a network that is not there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WITHIN = 90  # seconds that an installation may take
 
 
 def python_with(directory: str, *packages: str) -> Path:
-    """The interpreter of a virtual environment `build/<directory>` that holds `packages`; skips where they cannot be had."""
+    """The interpreter of a virtual environment `build/<directory>` with `packages`; skips where they cannot be had."""
     made = _python(directory, packages)
     if isinstance(made, str):
         pytest.skip(made)

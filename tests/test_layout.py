@@ -33,7 +33,7 @@ MOST_LINES = 600
 #: storenode but its loop, runs without the GIL.
 FACADES = {
     "proxy.engine.colocate", "proxy.engine.engine", "proxy.engine.probe", "proxy.engine.ring", "proxy.engine.tables",
-    "proxy.wire.inspect", "storenode.loop",
+    "proxy.wire.framer", "proxy.wire.inspect", "storenode.loop",
 }  # fmt: skip
 
 #: Layers of the proxy, highest first: a file imports from its own layer and from lower ones.
@@ -44,11 +44,14 @@ LAYERS = (
     ("proxy.app",),
     ("proxy.lanes",),
     ("proxy.control",),
+    ("proxy.config_envoy", "proxy.config_predixy"),
+    ("proxy.migration",),
     ("proxy.config_file", "proxy.config_text"),
     ("proxy.config_pool", "proxy.connections"),
     ("proxy.config_walk",),
     ("proxy.placement",),
     ("proxy.engine",),
+    ("proxy.commands_page",),
     ("proxy.commands", "proxy.spelling"),
     ("proxy.errors", "proxy.options", "proxy.units"),
     ("proxy.settings",),
@@ -59,14 +62,13 @@ LAYERS = (
 #: The engine, from the loop down: a file imports only from files further down. The `.pxd` of a file may name those that
 #: its inline functions need, and obeys the same order.
 SPINE = (
-    "probe", "engine", "tables", "turn", "orders", "accept", "client", "dispatch", "transaction",
-    "blocking", "private", "route", "refusals", "answers", "audience", "keys", "lookup",
-    "replies", "connection", "greeting", "mail", "texts", "slots", "merge", "types", "rows", "ring", "colocate",
-    "hashes",
+    "probe", "engine", "tables", "turn", "orders", "clients", "accept", "client", "dispatch", "transaction", "blocking",
+    "choice", "tracking", "private", "route", "refusals", "answers", "audience", "keys", "lookup", "replies", "scripts",
+    "connection", "greeting", "mail", "texts", "slots", "merge", "types", "rows", "ring", "colocate", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.
-WIRE = ("inspect", "rewrite", "input", "output", "reply", "resp", "chunk", "poll", "mailbox", "glob", "system")
+WIRE = ("inspect", "framer", "rewrite", "input", "output", "reply", "resp", "chunk", "poll", "mailbox", "glob", "system")
 
 
 def module_of(path: Path) -> str:

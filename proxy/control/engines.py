@@ -25,6 +25,10 @@ log = logging.getLogger("quench.engines")
 Event = tuple[int, int, int, int, int, int, int, bytes]
 
 
+#: Seconds between attempts to post to an engine whose box of orders is full.
+POST_AGAIN = 0.001
+
+
 class EventKind:
     """The kinds of events, as `types.pxd` numbers them."""
 
@@ -185,6 +189,20 @@ class Engines:
         listener.listen(pool.backlog)
         listener.setblocking(False)
         return listener.detach()
+
+    async def post(self, order: Callable[[], None]) -> None:
+        """Post an order to an engine, again and again while its box is full: a busy engine empties it every turn."""
+        while True:
+            try:
+                return order()
+            except BlockingIOError:
+                await trio.sleep(POST_AGAIN)
+
+    def kill_ghost(self, pool: int, node: int, ghost: int, run_id: bytes) -> None:
+        """Have a node kill a connection of ours that was given up, before it gets anything else from any engine."""
+        for engine in self.engines:
+            with suppress(BlockingIOError):  # 16384 orders are waiting: the engine has worse trouble than this
+                engine.kill_ghost(pool, node, ghost, run_id)
 
     def drain(self) -> None:
         """Accept no more and let every client go that is owed nothing; the paths of unix sockets are removed."""

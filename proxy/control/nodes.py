@@ -59,6 +59,11 @@ class Nodes:
         """The health of every node of a pool, in the pool's order."""
         return [NodeRecord(health.state.value, health.reason, health.ejections) for health in self._health[pool]]
 
+    def ejected(self, pool: int, node: int) -> str:
+        """Why a node is ejected; "" where it is not."""
+        health = self._health[pool][node]
+        return f"it was ejected: {health.reason}" if health.state is State.EJECTED else ""
+
     async def start(self) -> None:
         """Give every engine every node's address, and open first connections where the pool says so.
 

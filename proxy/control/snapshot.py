@@ -12,6 +12,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -19,7 +20,14 @@ import trio
 
 from proxy.control.engines import Engines
 from proxy.control.nodes import Nodes
-from proxy.control.statistics import CommandStatistics, Histogram, NodeStatistics, PoolStatistics, Statistics
+from proxy.control.statistics import (
+    CommandStatistics,
+    DatabaseStatistics,
+    Histogram,
+    NodeStatistics,
+    PoolStatistics,
+    Statistics,
+)
 from proxy.errors import ERRORS
 from proxy.settings import Pool, Settings
 
@@ -35,15 +43,49 @@ def _version() -> str:
         return "0"
 
 
+#: What is counted of a node; the rest is its state at the moment.
+_NODE_COUNTS = ("requests", "errors", "timeouts", "losses", "bytes_in", "bytes_out", "latency_us")
+
+#: Counters of an engine that are none.
+_GAUGES = ("clients", "chunk_bytes", "input_reserved")
+
+
+@dataclass(slots=True)
+class _Counts:
+    """What only grows, all engines together."""
+
+    counters: Counter[str] = field(default_factory=Counter)  #: and gauges
+    latencies: dict[str, Histogram] = field(default_factory=dict)
+    commands: Counter[tuple[str, int]] = field(default_factory=Counter)  #: by name and place in CommandStatistics
+    errors: Counter[str] = field(default_factory=Counter)
+    nodes: Counter[tuple[int, int, str]] = field(default_factory=Counter)
+
+    def subtract(self, base: _Counts) -> None:
+        """Count from `base` on."""
+        for name, value in base.counters.items():
+            if name not in _GAUGES:
+                self.counters[name] -= value
+        for name, histogram in base.latencies.items():
+            self.latencies[name] -= histogram
+        self.commands.subtract(base.commands)
+        self.errors.subtract(base.errors)
+
+
 class Snapshot:
     """Takes `Statistics` from what the engines, the node tasks and the process know."""
 
     def __init__(
-        self, settings: Settings, engines: Engines, nodes: Nodes,
+        self,
+        settings: Settings,
+        engines: Engines,
+        nodes: Nodes,
+        databases: Callable[[int], Mapping[int, DatabaseStatistics]] = lambda pool: {},
         subscriptions: Callable[[], tuple[int, int, int, int]] = lambda: (0, 0, 0, 0),
-    ) -> None:  # fmt: skip
-        """`subscriptions`: subscribed clients, and different channels, patterns and shard channels."""
+    ) -> None:
+        """`databases(pool)` is what is known of a pool's databases, without asking anybody;
+        `subscriptions`: subscribed clients, and different channels, patterns and shard channels."""
         self._subscriptions = subscriptions
+        self._databases = databases
         self._settings = settings
         self._engines = engines
         self._nodes = nodes
@@ -52,6 +94,8 @@ class Snapshot:
         self._started = time.monotonic()
         self._rate = 0.0
         self._peak = 0
+        self._changed: list[dict[str, object]] = [{} for _ in settings.pools]  # by CONFIG SET
+        self._base = _Counts()
 
     async def sample(self) -> None:
         """Keep the rate and the peak up to date, for ever."""
@@ -66,22 +110,13 @@ class Snapshot:
     def take(self, pool: int) -> Statistics:
         """The proxy as seen by a client of `pool`, an index of the settings' pools. Takes well below 1 ms."""
         engines = self._engines.engines
-        counters = self._counters()
+        counts = self._count()
+        counters = counts.counters
         memory = _memory(counters)
         self._peak = max(self._peak, memory)
+        counts.subtract(self._base)
+        latencies, commands, errors = counts.latencies, counts.commands, counts.errors
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        latencies: dict[str, Histogram] = {}
-        commands: Counter[tuple[str, int]] = Counter()
-        errors: Counter[str] = Counter()
-        for engine in engines:
-            for name, buckets in engine.latency().items():
-                latencies[name] = latencies.get(name, Histogram()) + Histogram(tuple(buckets))
-            for name, values in engine.command_stats().items():
-                for place, value in enumerate(values):
-                    commands[name, place] += value
-            for code, made in engine.error_stats().items():
-                if made:
-                    errors[ERRORS[code].text.partition(" ")[0]] += made
         subscribers, channels, patterns, shard_channels = self._subscriptions()
         return Statistics(
             version=self._version,
@@ -99,7 +134,7 @@ class Snapshot:
             pushes=counters["pushes"],
             output_closed=counters["output_closed"] + counters["pubsub_closed"],
             pubsub_closed=counters["pubsub_closed"],
-            max_clients=sum(map(_most_clients, self._settings.pools)),
+            max_clients=sum(map(self._most_clients, range(len(self._settings.pools)))),
             connections_accepted=counters["accepted"],
             connections_rejected=counters["rejected_clients"],
             connections_closed=counters["closed"],
@@ -120,11 +155,12 @@ class Snapshot:
             cpu_user=usage.ru_utime,
             commands={
                 name: CommandStatistics(*(commands[name, place] for place in range(4)))
-                for name in sorted({name for name, _ in commands})
+                for name in sorted({name for (name, _), value in commands.items() if value})
             },
             latencies=latencies,
-            errors=dict(errors),
+            errors={word: made for word, made in errors.items() if made},
             pools=self._pools(),
+            databases=self._databases(pool),
         )
 
     def config(self, pool: int) -> Mapping[str, object]:
@@ -135,12 +171,43 @@ class Snapshot:
             "client-query-buffer-limit": settings.limits.query_buffer,
             "databases": 16,
             "io-threads": self._settings.engines,
-            "maxclients": _most_clients(settings),
+            "maxclients": settings.client_connections or resource.getrlimit(resource.RLIMIT_NOFILE)[0],
             "port": self._port(pool),
             "proto-max-bulk-len": settings.limits.max_bulk,
             "tcp-backlog": settings.backlog,
             "unixsocket": settings.listen.path or "",
+            **self._changed[pool],
         }
+
+    def change(self, pool: int, values: Mapping[str, object]) -> None:
+        """CONFIG SET has put these into effect: `config` shows them from now on."""
+        self._changed[pool].update(values)
+
+    def reset(self) -> None:
+        """CONFIG RESETSTAT: what `take` counts begins at zero again. The engines go on counting."""
+        self._base = self._count()
+
+    def _count(self) -> _Counts:
+        """Everything that only ever grows, since the start of the process."""
+        counts = _Counts(self._counters())
+        for engine in self._engines.engines:
+            for name, buckets in engine.latency().items():
+                counts.latencies[name] = counts.latencies.get(name, Histogram()) + Histogram(tuple(buckets))
+            for name, values in engine.command_stats().items():
+                for place, value in enumerate(values):
+                    counts.commands[name, place] += value
+            for code, made in engine.error_stats().items():
+                if made:
+                    counts.errors[ERRORS[code].text.partition(" ")[0]] += made
+            for pool, stats in enumerate(engine.pool_stats()):
+                for place, node in enumerate(stats["nodes"]):
+                    for name in _NODE_COUNTS:
+                        counts.nodes[pool, place, name] += node[name]
+        return counts
+
+    def _most_clients(self, pool: int) -> int:
+        """The pool's limit; where it has none, open files are."""
+        return int(str(self.config(pool)["maxclients"]))
 
     def _counters(self) -> Counter[str]:
         """Summed over the engines."""
@@ -173,6 +240,8 @@ class Snapshot:
         total: Counter[str] = Counter()
         for part in parts:
             total.update(part)
+        for name in _NODE_COUNTS:
+            total[name] -= self._base.nodes[index, place, name]
         state = self._nodes.records(index)[place].state
         return NodeStatistics(
             name=server.name or server.address,
@@ -195,11 +264,6 @@ class Snapshot:
 def _memory(counters: Mapping[str, int]) -> int:
     """Bytes of buffers: chunks, and input that requests have reserved."""
     return counters["chunk_bytes"] + counters["input_reserved"]
-
-
-def _most_clients(pool: Pool) -> int:
-    """The pool's limit; where it has none, open files are."""
-    return pool.client_connections or resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def _resident() -> int:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 __all__ = [
     "ClientRecord",
     "CommandStatistics",
+    "DatabaseStatistics",
     "Histogram",
     "HotKeyStatistics",
     "NodeStatistics",
@@ -51,6 +52,12 @@ class Histogram:
         size = max(len(self.buckets), len(other.buckets))
         padded = [(*histogram.buckets, *(0,) * (size - len(histogram.buckets))) for histogram in (self, other)]
         return Histogram(tuple(map(sum, zip(*padded, strict=True))))
+
+
+    def __sub__(self, other: Histogram) -> Histogram:
+        """What was counted since `other`, an earlier reading of the same buckets."""
+        earlier = (*other.buckets, *(0,) * (len(self.buckets) - len(other.buckets)))
+        return Histogram(tuple(now - before for now, before in zip(self.buckets, earlier, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,21 @@ class PoolStatistics:
     def state(self) -> str:
         """``up``, ``degraded`` when a node is missing, ``down`` when all are."""
         return "up" if self.live == len(self.nodes) else "degraded" if self.live else "down"
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseStatistics:
+    """One database of one pool, its nodes added up."""
+
+    keys: int = 0
+    expires: int = 0  #: keys with a time to live
+    average_ttl: int = 0  #: of those, milliseconds
+
+    def __add__(self, other: DatabaseStatistics) -> DatabaseStatistics:
+        """Both together, the mean weighted."""
+        expires = self.expires + other.expires
+        ttl = self.average_ttl * self.expires + other.average_ttl * other.expires
+        return DatabaseStatistics(self.keys + other.keys, expires, ttl // expires if expires else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +191,7 @@ class Statistics:
     latencies: Mapping[str, Histogram] = field(default_factory=dict)  #: by command, or by class of command
     errors: Mapping[str, int] = field(default_factory=dict)  #: error replies by their first word
     pools: tuple[PoolStatistics, ...] = ()
+    databases: Mapping[int, DatabaseStatistics] = field(default_factory=dict)  #: of the client's pool, by number
     hot_keys: tuple[HotKeyStatistics, ...] = ()
 
 
@@ -179,6 +202,7 @@ class ClientRecord:
     id: int
     address: str
     local_address: str
+    pool: int = 0  #: index in Settings.pools
     fd: int = -1
     name: str = ""
     age: float = 0.0
@@ -190,7 +214,10 @@ class ClientRecord:
     shard_subscriptions: int = 0
     queued: int = -1  #: commands in MULTI; -1 outside of one
     watched: int = 0
+    subscriber: bool = False  #: in subscribe mode
+    monitor: bool = False
     blocked: bool = False
+    waits: tuple[tuple[int, int], ...] = ()  #: where: nodes by index, and the CLIENT ID there that waits for it
     no_evict: bool = False
     no_touch: bool = False
     closing: bool = False

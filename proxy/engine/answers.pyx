@@ -12,10 +12,10 @@ from libc.string cimport memcmp, memcpy, memset, strlen
 from proxy.engine.lookup cimport same_word
 from proxy.engine.slots cimport slot_local
 from proxy.engine.types cimport (
-    ANSWER_AUTH, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK, ANSWER_CLIENT_SETINFO,
-    ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_HELLO, ANSWER_PING, ANSWER_QUIT, ANSWER_RESET, ANSWER_SELECT,
-    ANSWER_TIME, CLIENT_CLOSING, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_SUBSCRIBER,
-    CLIENT_TRUSTED, DATABASES, Client, Core, Row,
+    ANSWER_AUTH, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK, ANSWER_CLIENT_REPLY,
+    ANSWER_CLIENT_SETINFO, ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_HELLO, ANSWER_PING, ANSWER_QUIT, ANSWER_RESET,
+    ANSWER_SELECT, ANSWER_TIME, CLIENT_CLOSING, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_SILENT, CLIENT_SKIP,
+    CLIENT_SUBSCRIBER, CLIENT_TRUSTED, DATABASES, Client, Core, Row,
 )
 from proxy.wire.output cimport Output, output_append, output_bulk, output_clear, output_flatten, output_number
 from proxy.wire.resp cimport Frame, args_begin, args_next, read_number, write_number
@@ -150,6 +150,8 @@ cdef void answer(Core* core, Client* client, Row* row, const Frame* frame) noexc
         set_info(core, client, &words)
     elif what == ANSWER_CLIENT_FLAG:
         set_flag(core, client, &words)
+    elif what == ANSWER_CLIENT_REPLY:
+        set_reply(core, client, &words)
     elif what == ANSWER_CLIENT_OK:
         # Nothing to announce: a proxy's clients never have to move to another endpoint.
         say(core, client, b"+OK\r\n")
@@ -162,6 +164,8 @@ cdef void client_reset(Client* client) noexcept nogil:
     client.database = client.pool.database
     client.protocol = 2
     client.flags &= ~(<unsigned int> (CLIENT_NO_EVICT | CLIENT_NO_TOUCH | CLIENT_SUBSCRIBER))
+    if not client.flags & CLIENT_SKIP:
+        client.flags &= ~(<unsigned int> CLIENT_SILENT)
     keep_word(&client.name, NULL, 0)
     if client.pool.password != NULL:
         client.flags &= ~(<unsigned int> CLIENT_TRUSTED)
@@ -314,3 +318,19 @@ cdef void set_flag(Core* core, Client* client, const Words* words) noexcept nogi
         say(core, client, b"-ERR syntax error\r\n")
         return
     say(core, client, b"+OK\r\n")
+
+
+cdef void set_reply(Core* core, Client* client, const Words* words) noexcept nogil:
+    """CLIENT REPLY ON | OFF | SKIP: a barrier, so nothing is owed that would be dropped or have to be kept."""
+    if same_word(words.text[2], words.length[2], b"on"):
+        client.flags &= ~(<unsigned int> (CLIENT_SILENT | CLIENT_SKIP))
+        say(core, client, b"+OK\r\n")
+    elif same_word(words.text[2], words.length[2], b"off"):
+        client.flags &= ~(<unsigned int> CLIENT_SKIP)
+        client.flags |= CLIENT_SILENT
+    elif not same_word(words.text[2], words.length[2], b"skip"):
+        say(core, client, b"-ERR syntax error\r\n")
+    elif not client.flags & CLIENT_SILENT or client.flags & CLIENT_SKIP:
+        # This command is not counted yet; blocked() in client.pyx ends it when the next one was counted and answered.
+        client.flags |= CLIENT_SILENT | CLIENT_SKIP
+        client.skip_until = client.commands + 2

@@ -11,8 +11,8 @@ from proxy.engine.refusals cimport DONE, WAIT, refuse
 from proxy.engine.route cimport NODE_ANY, NODE_NONE, NODE_SEVERAL, home, node_of
 from proxy.engine.slots cimport slot_push
 from proxy.engine.types cimport (
-    CLIENT_BARRIER, ERROR_CROSSSLOT, ERROR_NO_NODE, MERGE_LEAST, ROW_WRITE, SLOT_MERGING, Client, Conn, Core, Merge,
-    Pool, Row,
+    CLIENT_BARRIER, ERROR_CROSSSLOT, ERROR_NO_NODE, HOLD_WAIT, MERGE_LEAST, ROW_WRITE, SLOT_MERGING, Client, Conn,
+    Core, Merge, Pool, Row,
 )
 from proxy.wire.output cimport output_append
 from proxy.wire.resp cimport Frame
@@ -33,7 +33,7 @@ cdef int block(Core* core, Client* client, Row* row, Frame* frame) noexcept nogi
         index = home(core, pool, b"", 0)
     if index == NODE_NONE:
         return refuse(core, client, row, ERROR_NO_NODE, NULL, NULL)
-    conn = private_take(core, client, row, &pool.nodes[index], True)
+    conn = private_take(core, client, row, &pool.nodes[index], HOLD_WAIT)
     if conn == NULL:
         return DONE
     if row.flags & ROW_WRITE:
@@ -70,7 +70,7 @@ cdef int wait(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil
     for index in range(pool.node_count):
         if client.wrote and not client.wrote >> (index & 63) & 1:
             continue
-        conn = private_take(core, client, row, &pool.nodes[index], True)
+        conn = private_take(core, client, row, &pool.nodes[index], HOLD_WAIT)
         if conn == NULL:
             for place in range(count):
                 private_settle(core, conns[place])

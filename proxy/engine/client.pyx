@@ -22,7 +22,8 @@ from proxy.engine.refusals cimport DONE, WAIT
 from proxy.engine.slots cimport client_ready, client_unread, slot_local, slots_clear
 from proxy.engine.types cimport (
     CLIENT, CLIENT_BARRIER, CLIENT_BLOCKED, CLIENT_BURIED, CLIENT_CLOSING, CLIENT_ENDED, CLIENT_KNOWN, CLIENT_PARKED,
-    CLIENT_STARVED, CLIENT_STUCK, CLIENT_SUBSCRIBER, CLIENT_TRUSTED, CLIENT_UNTOLD, DEAD, EVENT_GONE, Client, Core, Pool,
+    CLIENT_SILENT, CLIENT_SKIP, CLIENT_STARVED, CLIENT_STUCK, CLIENT_SUBSCRIBER, CLIENT_TRUSTED, CLIENT_UNTOLD, DEAD,
+    EVENT_GONE, Client, Core, Pool,
 )
 from proxy.engine.transaction cimport transaction_drop
 from proxy.wire.chunk cimport CHUNK_SIZE
@@ -65,8 +66,9 @@ cdef Client* client_open(Core* core, Pool* pool, int fd) noexcept nogil:
     client.id = quench_next_id(<unsigned long long*> core.peers.ids)
     client.since_us = core.now_us
     client.active_us = core.now_us
+    client.flags = pool.client_flags
     if pool.password == NULL:
-        client.flags = CLIENT_TRUSTED
+        client.flags |= CLIENT_TRUSTED
     client.after = core.clients
     if core.clients != NULL:
         core.clients.before = client
@@ -98,6 +100,8 @@ cdef void client_close(Core* core, Client* client) noexcept nogil:
     quench_add(&core.peers.clients[core.index], -1)
     transaction_drop(core, client)
     privates_drop(core, client)
+    free(client.tracking)
+    client.tracking = NULL
     slots_clear(core, client)
     input_clear(&client.input, &core.chunks)
     output_clear(&client.output, &core.chunks)
@@ -155,10 +159,12 @@ cdef inline bint blocked(Core* core, Client* client) noexcept nogil:
     """
     cdef uint32_t in_flight = client.tail - client.head
     cdef size_t unread = client_unread(client)
-    if client.flags & (CLIENT_BARRIER | CLIENT_CLOSING):
+    if client.flags & (CLIENT_BARRIER | CLIENT_CLOSING | CLIENT_SKIP):
         if client.flags & CLIENT_CLOSING or client.head != client.tail:
             return True
         client.flags &= ~(<uint32_t> CLIENT_BARRIER)
+        if client.flags & CLIENT_SKIP and client.commands >= client.skip_until:
+            client.flags &= ~(<uint32_t> (CLIENT_SILENT | CLIENT_SKIP))
     if in_flight >= client.pool.limits.window or (in_flight >= FIRST_WINDOW and not client.reply_mean):
         return True
     if unread > client.pool.limits.output_soft:

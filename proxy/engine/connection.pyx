@@ -21,10 +21,10 @@ from proxy.engine.merge cimport merge_free, merge_part, merge_result
 from proxy.engine.slots cimport slot_fill
 from proxy.engine.texts cimport error_field, error_words, error_write
 from proxy.engine.types cimport (
-    CONN, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_GREETING, CONN_IDLE, CONN_LOST, CONN_OPEN, DEAD, EVENT_NODE,
-    ERROR_LOST_NOT_SENT, ERROR_LOST_READ, ERROR_LOST_WRITE, ERROR_TIMEOUT_NOT_SENT, ERROR_TIMEOUT_READ,
-    ERROR_TIMEOUT_WRITE, FIELD_ADDRESS, FIELD_COMMAND, FIELD_ELAPSED, FIELD_NODE, FIELD_POOL, FIELD_REASON, GHOSTS, ROW_WRITE,
-    SLOT_ADDING, SLOT_WAITING, Client, Conn, Core, ErrorArgs, Merge, Node, Pending, Slot,
+    CONN, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_GREETING, CONN_IDLE, CONN_LOST, CONN_OPEN, DEAD, ERROR_LOST_NOT_SENT,
+    ERROR_LOST_READ, ERROR_LOST_WRITE, ERROR_TIMEOUT_NOT_SENT, ERROR_TIMEOUT_READ, ERROR_TIMEOUT_WRITE, EVENT_NODE,
+    FIELD_ADDRESS, FIELD_COMMAND, FIELD_ELAPSED, FIELD_NODE, FIELD_POOL, FIELD_REASON, GHOSTS, ROW_WRITE, SLOT_ADDING,
+    SLOT_WAITING, Client, Conn, Core, ErrorArgs, Merge, Node, Pending, Slot,
 )
 from proxy.wire.input cimport input_clear
 from proxy.wire.output cimport (
@@ -240,26 +240,28 @@ cdef void conn_close(Core* core, Conn* conn) noexcept nogil:
     reply_reset(&conn.frame)
 
 
-cdef void haunt(Core* core, Conn* conn) noexcept nogil:
-    """The node may still execute what this lost connection sent: have it killed there before any newer request.
+cdef void conn_haunt(Core* core, Node* node, int64_t ghost, const char* run, const Conn* lost) noexcept nogil:
+    """The node may still execute what a lost connection sent: have it killed there before any newer request.
 
+    `ghost` is its id at the process `run`, a run_id of 41 bytes; `lost` its own struct, where it was one of ours.
     Connections that are open are told at once, in their stream; those that open later say it in their greeting.
     """
-    cdef Node* node = conn.node
     cdef Conn* other
     cdef char number[32]
     cdef size_t start
     cdef int digits, index
-    if memcmp(node.ghost_run, conn.run, sizeof(conn.run)) != 0 or node.ghost_count == GHOSTS:
+    if memcmp(node.ghost_run, run, sizeof(node.ghost_run)) != 0 or node.ghost_count == GHOSTS:
         node.ghost_count = 0
-    memcpy(node.ghost_run, conn.run, sizeof(conn.run))
-    node.ghosts[node.ghost_count] = conn.id
+    memcpy(node.ghost_run, run, sizeof(node.ghost_run))
+    node.ghosts[node.ghost_count] = ghost
     node.ghost_count += 1
-    digits = write_number(number, conn.id) - 2
+    digits = write_number(number, ghost) - 2
     for index in range(CONNS):
         other = node.conns[index]
-        if other == NULL or other == conn or other.state != CONN_OPEN:
+        if other == NULL or other == lost or other.state != CONN_OPEN:
             continue
+        if memcmp(other.run, run, sizeof(other.run)) != 0:
+            continue  # a younger process: the id may be somebody else's there
         start = other.output.length
         output_append(&other.output, &core.chunks, b"*4\r\n$6\r\nCLIENT\r\n$4\r\nKILL\r\n$2\r\nID\r\n", 34)
         output_bulk(&other.output, &core.chunks, number, digits)
@@ -289,7 +291,7 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
     conn.node.losses += 1
     # A wait that is cut off is over at the node, too; what it may have popped is said to be of unknown fate.
     if was_open and on_its_way and conn.id and not conn.blocking:
-        haunt(core, conn)
+        conn_haunt(core, conn.node, conn.id, conn.run, conn)
     conn.id = 0
     # Requests that the kernel never got stay queued while LOST: nothing was promised and nothing happened.
     offset = conn.head_offset

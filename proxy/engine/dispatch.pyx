@@ -11,6 +11,7 @@ from libc.stdlib cimport abort, calloc, free, malloc
 from proxy.engine.answers cimport answer
 from proxy.engine.audience cimport audience_extra
 from proxy.engine.blocking cimport block, wait
+from proxy.engine.choice cimport usable
 from proxy.engine.connection cimport conn_expect, conn_place, conn_send, conn_send_chunk, conn_touch
 from proxy.engine.keys cimport blocks, keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
@@ -18,18 +19,21 @@ from proxy.engine.mail cimport event_post
 from proxy.engine.merge cimport merge_new
 from proxy.engine.private cimport unwatch, watch, watch_end
 from proxy.engine.refusals cimport DONE, GO_ON, WAIT, refuse, unknown, unknown_child
-from proxy.engine.route cimport home, usable
+from proxy.engine.route cimport home
+from proxy.engine.scripts cimport script_frame
 from proxy.engine.slots cimport slot_local, slot_push
+from proxy.engine.tracking cimport track, track_end
 from proxy.engine.transaction cimport (
     transaction_begin, transaction_discard, transaction_drop, transaction_queue, transaction_run,
 )
 from proxy.engine.types cimport (
-    ANSWER_RESET, AUDIENCE_CHANNEL, AUDIENCE_SHARD, CLIENT_BARRIER, CLIENT_KNOWN, CLIENT_MULTI, CLIENT_SPECIAL,
-    CLIENT_SUBSCRIBER, CLIENT_TRUSTED, ERROR_ARITY, ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE,
-    ERROR_SUBSCRIBED, EVENT_REQUEST, LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MSET, LANE_SUM, ROW_BARRIER,
-    ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER, ROW_DISCARD, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PUBLISH, ROW_QUIT,
-    ROW_RESET, ROW_SHARD, ROW_SPECIAL, ROW_SUBSCRIBED, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SLOT_ADDING,
-    SLOT_MERGING, SLOT_WAITING, Client, Conn, Core, KeyRef, Merge, Node, Pool, Row, Slot,
+    ANSWER_RESET, AUDIENCE_CHANNEL, AUDIENCE_SHARD, CACHING_FRESH, CLIENT_BARRIER, CLIENT_KNOWN, CLIENT_MULTI,
+    CLIENT_PAUSED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRUSTED, ERROR_ARITY, ERROR_BUSY, ERROR_CROSSSLOT,
+    ERROR_NOAUTH, ERROR_NO_NODE, ERROR_SUBSCRIBED, EVENT_REQUEST, LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MSET,
+    LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER, ROW_DISCARD, ROW_EVALSHA, ROW_EXEC,
+    ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT, ROW_RESET, ROW_SHARD, ROW_SPECIAL, ROW_SUBSCRIBED,
+    ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SLOT_ADDING, SLOT_MERGING, SLOT_WAITING, Client, Conn,
+    Core, KeyRef, Merge, Node, Pool, Row, Slot,
 )
 from proxy.wire.chunk cimport Chunk
 from proxy.wire.input cimport MOVE_AT, input_detach
@@ -80,9 +84,12 @@ cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept no
     """Clients in a state of their own, and commands that change it or need a connection for themselves."""
     if client.flags & CLIENT_SUBSCRIBER and client.protocol == 2 and not row.flags & ROW_SUBSCRIBED:
         return refuse(core, client, row, ERROR_SUBSCRIBED, NULL, NULL)
+    if client.flags & CLIENT_PAUSED and (client.pool.paused == PAUSE_ALL or row.flags & ROW_PAUSES):
+        return WAIT            # until clients.pyx ends the pause
     if row.flags & ROW_RESET:
         transaction_drop(core, client)
         watch_end(core, client, True)
+        track_end(core, client)
         return GO_ON
     if row.flags & ROW_QUIT:
         return GO_ON
@@ -96,6 +103,11 @@ cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept no
         return watch(core, client, row, frame)
     if client.flags & CLIENT_MULTI:
         return transaction_queue(core, client, row, frame)
+    if row.flags & ROW_TRACKING:
+        return track(core, client, row, frame)
+    if client.caching and not row.flags & ROW_MULTI:
+        # A wish is for one request; behind a MULTI, for the transaction.
+        client.caching = client.caching & ~CACHING_FRESH if client.caching & CACHING_FRESH else 0
     if row.flags & ROW_UNWATCH:
         return unwatch(core, client, row)
     if row.flags & ROW_BLOCKS:
@@ -199,7 +211,7 @@ cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept 
     count = keys_find(core, row, frame)
     if count <= 0:
         # Malformed, or no key at all: whichever node gets it says what is wrong in the right words.
-        return send_to(core, client, row, frame, pool, home(core, pool, b"", 0))
+        return send_found(core, client, row, frame, pool, home(core, pool, b"", 0))
     for index in range(count):
         core.keys[index].node = home(core, pool, core.keys[index].data, core.keys[index].length)
         if core.keys[index].node < 0:
@@ -209,10 +221,30 @@ cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept 
     if row.lane == LANE_MSET and frame.argc % 2 == 0:
         return refuse(core, client, row, ERROR_ARITY, NULL, NULL)
     if together:
-        return send_to(core, client, row, frame, pool, core.keys[0].node)
+        return send_found(core, client, row, frame, pool, core.keys[0].node)
     if row.lane == LANE_FAST:
         return refuse(core, client, row, ERROR_CROSSSLOT, NULL, NULL)
     return split(core, client, row, frame, count)
+
+
+cdef int send_found(Core* core, Client* client, Row* row, Frame* frame, Pool* pool, int index) noexcept nogil:
+    """send_to(), with the body of a script that the node may not hold. The reply finds the script by its number."""
+    cdef int place = conn_place(client.protocol, client.database, 0)
+    cdef Node* node
+    cdef Conn* conn
+    cdef uint32_t serial, tail
+    cdef int verdict
+    if index < 0 or not row.flags & ROW_EVALSHA:
+        return send_to(core, client, row, frame, pool, index)
+    node = &pool.nodes[index]
+    conn = node.conns[place]
+    tail = 0 if conn == NULL else conn.tail
+    verdict = send_to(core, client, row, script_frame(core, node, conn, frame, &serial), pool, index)
+    conn = node.conns[place]
+    # What took the bulk connection is not marked: it teaches nothing, and costs nothing but the body.
+    if conn != NULL and conn.tail != tail:
+        conn.pending[(conn.tail - 1) & conn.mask].part = serial
+    return verdict
 
 
 cdef struct Part:              # of a split command: what one node gets

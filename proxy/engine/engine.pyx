@@ -17,12 +17,15 @@ from proxy.engine.connection cimport conn_free
 from proxy.engine.client cimport client_close
 from proxy.engine.mail cimport order_new
 from proxy.engine.ring cimport Placement
+from proxy.engine.scripts cimport scripts_free
 from proxy.engine.tables cimport build_errors, build_rows
 from proxy.engine.turn cimport engine_loop, turn, turn_end
 from proxy.engine.types cimport (
-    BUCKETS, CONN_OPEN, CONNS, DEAD, INBOX, ORDER_ADMIT, ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_LIST,
-    ORDER_LISTEN, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET,
-    REPLY_SUBSCRIBER, WAKE, Client, Conn, Core, Event, Node, Order, Pool, RowStats,
+    BUCKETS, CONNS, CONN_OPEN, DEAD, INBOX, LIMIT_BULK, LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, ORDER_ADMIT,
+    ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_KILL,
+    ORDER_LEARN, ORDER_LIST, ORDER_LISTEN, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_SET,
+    ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, WAKE, Client, Conn,
+    Core, Event, Node, Order, Pool, RowStats,
 )
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.input cimport SCRATCH
@@ -54,6 +57,9 @@ COUNTERS = (
     "pushes_dropped", "starved", "output_closed", "query_closed", "events_dropped", "reconnects", "transactions",
     "blocked", "lost_pops", "pushes", "pubsub_closed",
 )
+LIMITS = {
+    "most_clients": LIMIT_CLIENTS, "max_bulk": LIMIT_BULK, "query_buffer": LIMIT_QUERY_BUFFER, "idle_us": LIMIT_IDLE,
+}
 LATENCY_CLASSES = ("read", "write", "split", "local")
 
 
@@ -166,6 +172,7 @@ cdef class Engine:
             if fd >= 0:
                 close(fd)
         output_clear(&core.rewritten, &core.chunks)
+        scripts_free(core)
         pool_trim(&core.chunks)
         free(core.keys)
         free(core.pools)
@@ -337,6 +344,30 @@ cdef class Engine:
             order.flag |= REPLY_SUBSCRIBER if subscriber else REPLY_NO_SUBSCRIBER
         self.post(order)
 
+    def kill_clients(self, unsigned long long tag, bytes ids):
+        """Close clients by their ids, an array of 64-bit numbers in rising order: EVENT_LISTED with this tag brings
+        the ids of those that were here."""
+        cdef Order* order = order_new(ORDER_KILL, ids, len(ids))
+        order.tag = tag
+        self.post(order)
+
+    def pause(self, unsigned long long tag, int pool, int mode, uint32_t milliseconds):
+        """Hold back requests of a pool's clients for so long: `mode` 1 those that may write, 2 all; 0 ends a pause.
+        EVENT_LISTED with this tag and no data says that it holds."""
+        cdef Order* order = order_new(ORDER_PAUSE, NULL, 0)
+        order.tag = tag
+        order.pool = pool
+        order.flag = mode
+        order.slot = milliseconds
+        self.post(order)
+
+    def set_limit(self, int pool, str limit, uint64_t value):
+        """Change one of LIMITS for a pool: a number of clients (of the whole pool), bytes or microseconds."""
+        cdef Order* order = order_new(ORDER_SET, <char*> &value, sizeof(value))
+        order.pool = pool
+        order.flag = LIMITS[limit]
+        self.post(order)
+
     def release(self, size_t client):
         """Name a kept client no more: once for each EVENT_GONE. Orders posted before may still name it."""
         cdef Order* order = order_new(ORDER_RELEASE, NULL, 0)
@@ -351,6 +382,31 @@ cdef class Engine:
         memcpy(order.data, PyBytes_AS_STRING(clients), len(clients))
         memcpy(order.data + len(clients), PyBytes_AS_STRING(data), len(data))
         order.tag = len(clients) // sizeof(Client*)
+        self.post(order)
+
+    def learn_script(self, int pool, uint32_t serial, bytes digest, bytes body):
+        """Send EVALSHA of this script (SHA1 `digest`, 20 bytes) as EVAL to nodes of the pool that may not hold it.
+
+        Serials count up from 1; a script takes the place of that with a serial lower by 1024.
+        """
+        cdef Order* order = order_new(ORDER_LEARN, digest + body, len(digest) + len(body))
+        order.pool = pool
+        order.slot = serial
+        self.post(order)
+
+    def forget_script(self, uint32_t serial):
+        """From here on EVALSHA of this script is sent as it comes."""
+        cdef Order* order = order_new(ORDER_FORGET, NULL, 0)
+        order.slot = serial
+        self.post(order)
+
+    def kill_ghost(self, int pool, int node, long long ghost, bytes run_id):
+        """A connection of the control plane was given up with writes on it that may yet be executed: have the node
+        kill it, by its CLIENT ID there, before it gets another request from here."""
+        cdef Order* order = order_new(ORDER_GHOST, run_id[:40] + bytes(41 - len(run_id[:40])), 41)
+        order.pool = pool
+        order.node = node
+        order.tag = <uint64_t> ghost
         self.post(order)
 
     def audience(self, int pool, int kind, bytes name, uint32_t extra):
@@ -437,7 +493,8 @@ cdef class Engine:
                     "requests": node.requests, "errors": node.errors, "timeouts": node.timeouts,
                     "losses": node.losses, "bytes_out": node.bytes_out, "bytes_in": node.bytes_in,
                     "latency_us": node.latency_us, "connections": opened, "in_flight": in_flight,
-                    "backlog": backlog, "ejected": bool(node.ejected),
+                    "backlog": backlog, "ejected": bool(node.ejected), "blocked": node.blocked[0],
+                    "watching": node.watching[0],
                 })
             found.append({"clients": self.core.pools[index].clients, "nodes": nodes})
         return found

@@ -4,7 +4,7 @@
 An order is whole when it arrives and is freed here; nothing of it is kept.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
@@ -14,16 +14,20 @@ from proxy.engine.answers cimport client_reset
 from proxy.engine.audience cimport audience_set
 from proxy.engine.blocking cimport unblock_all
 from proxy.engine.client cimport client_behind, client_close, client_gone
-from proxy.engine.connection cimport client_release, conn_connect, conn_fail, conn_for
+from proxy.engine.clients cimport clients_kill, clients_pause
+from proxy.engine.connection cimport client_release, conn_connect, conn_fail, conn_for, conn_haunt
 from proxy.engine.mail cimport event_post
 from proxy.engine.private cimport privates_fail
+from proxy.engine.scripts cimport scripts_forget, scripts_learn
 from proxy.engine.slots cimport client_ready, client_unread, slot_fill
 from proxy.engine.types cimport (
-    CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_PARKED, CLIENT_STUCK,
-    CLIENT_SUBSCRIBER, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD, EVENT_DRAINED, EVENT_LISTED,
-    LISTENER, ORDER_ADMIT, ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_LIST,
-    ORDER_LISTEN, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_STOP, ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP,
-    REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, Client, Conn, Core, Node, Order, Pool,
+    CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_MULTI, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_PARKED,
+    CLIENT_PAUSED, CLIENT_STUCK, CLIENT_SUBSCRIBER, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD,
+    EVENT_DRAINED, EVENT_LISTED, LIMIT_BULK, LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, LISTENER, ORDER_ADMIT,
+    ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_KILL,
+    ORDER_LEARN, ORDER_LIST, ORDER_LISTEN, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_SET, ORDER_STOP,
+    ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, Client, Conn, Core,
+    Node, Order, Pool, PoolLimits, Slot,
 )
 from proxy.wire.chunk cimport SHARE_AT, Shared, chunk_share, chunk_view, shared_release
 from proxy.wire.input cimport input_length
@@ -59,10 +63,22 @@ cdef void orders_take(Core* core) noexcept nogil:
             listen_start(core)
         elif order.kind == ORDER_PUSH:
             push(core, order)
+        elif order.kind == ORDER_KILL:
+            clients_kill(core, order)
+        elif order.kind == ORDER_PAUSE:
+            pause(core, order)
+        elif order.kind == ORDER_SET:
+            set_limit(&core.pools[order.pool].limits, order.flag, (<uint64_t*> order.data)[0])
         elif order.kind == ORDER_RELEASE:
             # A request of it may be under way still: if its answer keeps the client, its end is told again.
             order.client.flags &= ~(<uint32_t> CLIENT_KNOWN)
             client_release(core, order.client)
+        elif order.kind == ORDER_LEARN:
+            scripts_learn(core, order.pool, order.slot, order.data, order.length)
+        elif order.kind == ORDER_FORGET:
+            scripts_forget(core, order.slot)
+        elif order.kind == ORDER_GHOST:
+            conn_haunt(core, &core.pools[order.pool].nodes[order.node], <int64_t> order.tag, order.data, NULL)
         elif order.kind == ORDER_AUDIENCE:
             audience_set(core, &core.pools[order.pool], order.flag, order.data, order.length, <uint32_t> order.tag)
         elif order.kind == ORDER_SUBSCRIBED:
@@ -136,6 +152,24 @@ cdef void push(Core* core, Order* order) noexcept nogil:
     for form in range(2):
         if shared[form] != NULL:
             shared_release(&core.chunks, shared[form])
+
+
+cdef void pause(Core* core, Order* order) noexcept nogil:
+    """CLIENT PAUSE and UNPAUSE; the answer says that from here on it holds."""
+    clients_pause(core, &core.pools[order.pool], order.flag, core.now_us + <uint64_t> order.slot * 1000)
+    event_post(core, EVENT_LISTED, 0, 0, 1, NULL, 0, order.tag, NULL, 0)
+
+
+cdef void set_limit(PoolLimits* limits, int limit, uint64_t value) noexcept nogil:
+    """CONFIG SET. Whoever keeps a limit reads it each time, so it holds from the next request on."""
+    if limit == LIMIT_CLIENTS:
+        limits.most_clients = <uint32_t> value
+    elif limit == LIMIT_BULK:
+        limits.max_bulk = value
+    elif limit == LIMIT_QUERY_BUFFER:
+        limits.query_buffer = value
+    elif limit == LIMIT_IDLE:
+        limits.idle_us = value
 
 
 cdef void listen_start(Core* core) noexcept nogil:
@@ -228,17 +262,22 @@ cdef void list_clients(Core* core, uint64_t tag, Client* only) noexcept nogil:
 
 cdef void list_client(Core* core, Client* client, Output* text) noexcept nogil:
     """One line, tab-separated, in the order that control/clients.py takes apart; about 1 us."""
-    cdef char line[768]        # the longest line has 600 bytes: texts are cut, numbers have 20 digits
+    cdef char line[1024]       # the longest line has 850 bytes: texts are cut, numbers have 20 digits
     cdef char address[64]
+    cdef char letters[16]
+    cdef char waits[256]
     cdef int length
     cdef const char* none = b""
+    cdef size_t room = 0 if client.input.chunk == NULL else client.input.chunk.capacity
     address[0] = 0
+    list_letters(client, letters)
+    list_waits(client, waits, sizeof(waits))
     if client.family == AF_INET or client.family == AF_INET6:
         inet_ntop(client.family, client.address, address, sizeof(address))
     length = snprintf(
         line, sizeof(line),
-        b"%llu\t%s\t%u\t%d\t%.128s\t%llu\t%llu\t%u\t%u\t%.64s\t%.64s\t%zu\t%zu\t%llu\t%u\t%s\t%llu\t%llu\t%d\t%d\t%d"
-        b"\t%d\n",
+        b"%llu\t%s\t%u\t%d\t%.128s\t%llu\t%llu\t%u\t%u\t%.64s\t%.64s\t%zu\t%zu\t%llu\t%u\t%s\t%llu\t%llu\t%d\t%s\t%zu"
+        b"\t%zu\t%d\t%s\n",
         <unsigned long long> client.id, <char*> address, <unsigned int> client.port, client.handle.fd,
         client.name if client.name != NULL else none,
         <unsigned long long> ((core.now_us - client.since_us) // 1000000),
@@ -249,9 +288,42 @@ cdef void list_client(Core* core, Client* client, Output* text) noexcept nogil:
         input_length(&client.input), client_unread(client), <unsigned long long> client.commands,
         client.tail - client.head, <char*> core.rows[client.last_row].full_name,
         <unsigned long long> client.received, <unsigned long long> client.sent, client.pool.index,
-        <int> ((client.flags & CLIENT_NO_EVICT) != 0), <int> ((client.flags & CLIENT_NO_TOUCH) != 0),
-        <int> ((client.flags & CLIENT_CLOSING) != 0))
+        letters, room - input_length(&client.input),
+        sizeof(Client) + room + client_unread(client) + (
+            0 if client.slots == NULL else (client.mask + 1) * sizeof(Slot)),
+        <int> (-1 if client.transaction == NULL else client.transaction.queued), waits)
     output_append(text, &core.chunks, line, length)
+
+
+cdef void list_waits(Client* client, char* text, size_t room) noexcept nogil:
+    """Where the client waits: the node's index and the connection's id there, `1:22;2:9`, as many as there is room for."""
+    cdef Conn* conn = client.privates
+    cdef size_t used = 0
+    text[0] = 0
+    while conn != NULL and room - used > 48:
+        if conn.blocking and conn.id:
+            used += snprintf(text + used, room - used, b"%s%d:%lld", b";" if used else b"", conn.node.index,
+                             <long long> conn.id)
+        conn = conn.next_owned
+
+
+cdef void list_letters(Client* client, char* letters) noexcept nogil:
+    """The client's flags as CLIENT LIST abbreviates them, in at most 15 bytes and a zero."""
+    cdef int used = 0
+    cdef const char* names = b"PxbceT"
+    cdef uint32_t[6] flags = [
+        CLIENT_SUBSCRIBER, CLIENT_MULTI, CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_NO_EVICT, CLIENT_NO_TOUCH,
+    ]
+    cdef int index
+    for index in range(6):
+        if client.flags & flags[index]:
+            letters[used] = names[index]
+            used += 1
+    # A request that a pause holds back: Redis counts such a client as blocked.
+    if client.flags & CLIENT_PAUSED and client.flags & CLIENT_PARKED and client.head == client.tail:
+        letters[used] = c'b'
+        used += 1
+    letters[used] = 0
 
 
 cdef void event_chunks(Core* core, uint64_t tag, Output* text) noexcept nogil:

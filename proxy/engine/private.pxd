@@ -2,14 +2,17 @@
 """Private connections: to a node, for one client at a time. What a shared connection must not carry goes here.
 
 A client takes one for a WATCH and keeps it until its EXEC, DISCARD or UNWATCH; it takes one for each node that a
-blocking command waits at, until the reply. Then the connection is spare and serves the next who needs one of its
+blocking command waits at, until the reply; and one for each node while it tracks keys. Then the connection is spare and serves the next who needs one of its
 protocol and database. How many clients wait, and watch, is bounded for each node and all engines together.
 """
 
 from proxy.engine.types cimport Client, Conn, Core, Node, Row
 from proxy.wire.resp cimport Frame
 
-cdef Conn* private_take(Core* core, Client* client, Row* row, Node* node, bint blocking) noexcept nogil
+cdef Conn* private_take(Core* core, Client* client, Row* row, Node* node, int hold) noexcept nogil
+cdef void private_follow(Core* core, Conn* conn, Client* client) noexcept nogil
+cdef void private_tell(Core* core, Conn* conn, const char* start, const char* last, size_t length) noexcept nogil
+cdef void untrack(Core* core, Conn* conn) noexcept nogil
 cdef void private_settle(Core* core, Conn* conn) noexcept nogil
 cdef void privates_drop(Core* core, Client* client) noexcept nogil
 cdef void privates_bury(Core* core) noexcept nogil

@@ -7,6 +7,7 @@ watched, its client's next EXEC runs nothing (as if a watched key had changed); 
 
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport abort, calloc
+from libc.string cimport strlen
 
 from proxy.engine.connection cimport (
     conn_connect, conn_expect, conn_fail, conn_for, conn_free, conn_retire, conn_send, conn_tick, conn_touch,
@@ -16,7 +17,8 @@ from proxy.engine.route cimport NODE_ANY, NODE_NONE, NODE_SEVERAL, home, node_of
 from proxy.engine.slots cimport slot_local, slot_push
 from proxy.engine.types cimport (
     CLIENT_BARRIER, CLIENT_BLOCKED, CLIENT_WATCHING, CONN, CONN_DOWN, CONN_OPEN, ERROR_BLOCKED, ERROR_CROSSSLOT,
-    ERROR_NODE_DOWN, ERROR_NO_NODE, ERROR_WATCHED, ERROR_WATCH_NODE, Client, Conn, Core, Node, Row,
+    ERROR_NODE_DOWN, ERROR_NO_NODE, ERROR_WATCHED, ERROR_WATCH_NODE, HOLD_WAIT, HOLD_WATCH, Client, Conn, Core, Node,
+    Row,
 )
 from proxy.wire.output cimport output_append, output_bulk
 from proxy.wire.resp cimport Frame, write_number
@@ -33,12 +35,12 @@ cdef extern from *:
 
 # -- taking and giving back -------------------------------------------------------------------------------------------
 
-cdef Conn* private_take(Core* core, Client* client, Row* row, Node* node, bint blocking) noexcept nogil:
+cdef Conn* private_take(Core* core, Client* client, Row* row, Node* node, int hold) noexcept nogil:
     """A connection to `node` for this client alone; NULL after the client was told why there is none."""
     cdef Conn* shared
     cdef Conn* conn
-    cdef uint32_t* count = node.blocked if blocking else node.watching
-    cdef uint32_t most = client.pool.limits.most_blocked if blocking else client.pool.limits.most_watching
+    cdef uint32_t* count = node.blocked if hold == HOLD_WAIT else node.watching
+    cdef uint32_t most = client.pool.limits.most_blocked if hold == HOLD_WAIT else client.pool.limits.most_watching
     if node.ejected:
         refuse(core, client, row, ERROR_NODE_DOWN, node, b"it was ejected")
         return NULL
@@ -49,7 +51,7 @@ cdef Conn* private_take(Core* core, Client* client, Row* row, Node* node, bint b
         return NULL
     if quench_take(count) >= most:
         quench_give(count)
-        refuse(core, client, row, ERROR_BLOCKED if blocking else ERROR_WATCHED, node, NULL)
+        refuse(core, client, row, ERROR_BLOCKED if hold == HOLD_WAIT else ERROR_WATCHED, node, NULL)
         return NULL
     conn = spare_of(node, client)
     if conn == NULL:
@@ -62,11 +64,13 @@ cdef Conn* private_take(Core* core, Client* client, Row* row, Node* node, bint b
     conn.next_owned = client.privates
     client.privates = conn
     conn.released = 0
-    if blocking:
+    if hold == HOLD_WAIT:
         conn.blocking = 1
         client.flags |= CLIENT_BLOCKED
-    else:
+    elif hold == HOLD_WATCH:
         conn.watching = 1
+    else:
+        conn.tracking = 1
     return conn
 
 
@@ -149,6 +153,9 @@ cdef void privates_drop(Core* core, Client* client) noexcept nogil:
     watch_end(core, client, True)
     while client.privates != NULL:
         conn = client.privates
+        if conn.tracking:
+            untrack(core, conn)
+            continue
         if conn.state == CONN_OPEN and recv(conn.handle.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0:
             core.counters.lost_pops += 1
         let_go(conn)
@@ -161,6 +168,9 @@ cdef void let_go(Conn* conn) noexcept nogil:
         return
     if conn.blocking:
         waited(conn)
+    if conn.tracking:
+        conn.tracking = 0
+        quench_give(conn.node.watching)
     if conn.watching:
         conn.watching = 0
         quench_give(conn.node.watching)
@@ -182,6 +192,9 @@ cdef void privates_bury(Core* core) noexcept nogil:
             conn.next_lost = core.lost_privates
             core.lost_privates = conn
         else:
+            if conn.tracking and conn.owner.protocol == 3:
+                # Whatever it would have told is lost: nothing that this client remembers is to be trusted.
+                slot_local(core, conn.owner, b">2\r\n$10\r\ninvalidate\r\n_\r\n", 24)
             let_go(conn)
             place = &conn.node.spares
             while place[0] != NULL and place[0] != conn:
@@ -235,6 +248,35 @@ cdef void private_unblock(Core* core, Conn* conn) noexcept nogil:
     conn_touch(core, shared)
 
 
+cdef void private_follow(Core* core, Conn* conn, Client* client) noexcept nogil:
+    """Its client has changed protocol or database since."""
+    cdef char number[32]
+    if conn.protocol != client.protocol:
+        conn.protocol = client.protocol
+        private_tell(core, conn, b"*2\r\n$5\r\nHELLO\r\n", number, write_number(number, client.protocol) - 2)
+    if conn.database != client.database:
+        conn.database = client.database
+        private_tell(core, conn, b"*2\r\n$6\r\nSELECT\r\n", number, write_number(number, client.database) - 2)
+
+
+cdef void private_tell(Core* core, Conn* conn, const char* start, const char* last, size_t length) noexcept nogil:
+    """A command of our own, without its last argument and that; its reply is dropped."""
+    cdef size_t before = conn.output.length
+    output_append(&conn.output, &core.chunks, start, strlen(start))
+    output_bulk(&conn.output, &core.chunks, last, length)
+    conn_expect(core, conn, NULL, 0, 0, 0, conn.output.length - before)
+    conn_touch(core, conn)
+
+
+cdef void untrack(Core* core, Conn* conn) noexcept nogil:
+    """Its client tracks no more, or is no more."""
+    conn.tracking = 0
+    quench_give(conn.node.watching)
+    if conn.handle.fd >= 0:
+        private_tell(core, conn, b"*3\r\n$6\r\nCLIENT\r\n$8\r\nTRACKING\r\n", b"OFF", 3)
+    give_back(conn)
+
+
 # -- WATCH ------------------------------------------------------------------------------------------------------------
 
 cdef int watch(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
@@ -258,7 +300,7 @@ cdef int watch(Core* core, Client* client, Row* row, Frame* frame) noexcept nogi
     if client.watch != NULL and client.watch.node != node:
         return refuse(core, client, row, ERROR_WATCH_NODE, NULL, NULL)
     if not client.flags & CLIENT_WATCHING:
-        client.watch = private_take(core, client, row, node, False)
+        client.watch = private_take(core, client, row, node, HOLD_WATCH)
         if client.watch == NULL:
             return DONE
         client.flags |= CLIENT_WATCHING
@@ -284,26 +326,10 @@ cdef int unwatch(Core* core, Client* client, Row* row) noexcept nogil:
 cdef Conn* watch_conn(Core* core, Client* client) noexcept nogil:
     """The connection with the client's WATCH, in its protocol and database of now; NULL when it was lost."""
     cdef Conn* conn = client.watch
-    cdef char number[32]
     if conn == NULL or conn.state == CONN_DOWN:
         return NULL
-    if conn.protocol != client.protocol:
-        conn.protocol = client.protocol
-        tell(core, conn, b"*2\r\n$5\r\nHELLO\r\n", 15, number, write_number(number, client.protocol) - 2)
-    if conn.database != client.database:
-        conn.database = client.database
-        tell(core, conn, b"*2\r\n$6\r\nSELECT\r\n", 16, number, write_number(number, client.database) - 2)
+    private_follow(core, conn, client)
     return conn
-
-
-cdef void tell(Core* core, Conn* conn, const char* start, size_t length, const char* last,
-               size_t last_length) noexcept nogil:
-    """A command of our own, in its last argument; its reply is dropped."""
-    cdef size_t before = conn.output.length
-    output_append(&conn.output, &core.chunks, start, length)
-    output_bulk(&conn.output, &core.chunks, last, last_length)
-    conn_expect(core, conn, NULL, 0, 0, 0, conn.output.length - before)
-    conn_touch(core, conn)
 
 
 cdef void watch_end(Core* core, Client* client, bint tell_node) noexcept nogil:

@@ -13,6 +13,7 @@ import os
 import socket
 
 from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy, memset
 
 from proxy.engine.client cimport client_close, client_open, client_take, starve
 from proxy.engine.connection cimport conn_fail, conn_for
@@ -156,8 +157,8 @@ cdef class Probe(Engine):
 
     # -- node connections -------------------------------------------------------------------------------------------
 
-    def connect(self, int node, int protocol=2, int database=0, int bulk=0):
-        """Make a connection OPEN, as if it had been greeted; its name."""
+    def connect(self, int node, int protocol=2, int database=0, int bulk=0, bytes run=b""):
+        """Make a connection OPEN, as if it had been greeted by the process `run`; its name."""
         cdef Core* core = self.core
         cdef Conn* conn = conn_for(core, &core.pools[0].nodes[node], protocol, database, bulk)
         if conn.state != CONN_OPEN:
@@ -166,6 +167,8 @@ cdef class Probe(Engine):
             conn.refusing = 0
             conn.failures = 0
             conn.why[0] = 0
+            memset(conn.run, 0, sizeof(conn.run))
+            memcpy(conn.run, <const char*> run, min(len(run), sizeof(conn.run) - 1))
             conn.since_us = core.now_us
             conn.used_us = core.now_us
             conn.stuck = 1

@@ -14,6 +14,6 @@ cdef enum Verdict:             # what became of a request
 
 cdef void doom(Client* client) noexcept nogil
 cdef int refuse(Core* core, Client* client, Row* row, int kind, Node* node, const char* why) noexcept nogil
-cdef int refuse_text(Core* core, Client* client, Row* row, const char* text, size_t length) noexcept nogil
+cdef int refuse_text(Core* core, Client* client, Row* row, const char* text) noexcept nogil
 cdef int unknown(Core* core, Client* client, Frame* frame) noexcept nogil
 cdef int unknown_child(Core* core, Client* client, Frame* frame) noexcept nogil

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Refusals: wording them. See refusals.pxd."""
 
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memset, strlen
 
 from proxy.engine.slots cimport slot_local
 from proxy.engine.texts cimport error_field, error_local, error_words
@@ -100,9 +100,9 @@ cdef int unknown_child(Core* core, Client* client, Frame* frame) noexcept nogil:
     return DONE
 
 
-cdef int refuse_text(Core* core, Client* client, Row* row, const char* text, size_t length) noexcept nogil:
+cdef int refuse_text(Core* core, Client* client, Row* row, const char* text) noexcept nogil:
     """Refuse with a whole error reply."""
     core.row_stats[row.index].rejected += 1
-    slot_local(core, client, text, length)
+    slot_local(core, client, text, strlen(text))
     doom(client)
     return DONE

@@ -1,8 +1,8 @@
 # cython: language_level=3
-"""Route: from keys to a node, and from a node to the connection that takes a request now."""
+"""Route: from the keys of a request to the node where they live."""
 
 from proxy.engine.ring cimport ring_live_node, ring_node
-from proxy.engine.types cimport Client, Conn, Core, Node, Pool, Row
+from proxy.engine.types cimport Client, Core, Pool, Row
 from proxy.wire.resp cimport Frame
 
 cdef enum:
@@ -11,7 +11,6 @@ cdef enum:
     NODE_ANY = -3              # there is no key, or the request is malformed: the node that gets it has the right words
 
 cdef int node_of(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil
-cdef Conn* usable(Core* core, Client* client, Row* row, Node* node, int bulk) noexcept nogil
 
 
 cdef inline int home(Core* core, Pool* pool, const char* key, size_t length) noexcept nogil:

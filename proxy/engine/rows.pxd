@@ -38,11 +38,15 @@ cdef enum RowFlag:
     ROW_ONE_NODE = 4096        # in a transaction, the only node of a pool may run it
     ROW_BLOCKS = 8192          # waits at the node: takes a private connection
     ROW_WAIT = 16384           # waits for replicas: a private connection to every node written to
-    ROW_PUBLISH = 32768        # its key is a channel, its reply the number of receivers
-    ROW_SHARD = 65536          # a shard channel
-    ROW_SUBSCRIBED = 131072    # allowed in RESP2's subscribe mode
+    ROW_PAUSES = 32768         # waits while writes are paused
+    ROW_TRACKING = 65536       # CLIENT TRACKING and what belongs to it
+    ROW_EVALSHA = 131072       # names a script by its digest: see scripts.pxd
+    ROW_PUBLISH = 262144       # its key is a channel, its reply the number of receivers
+    ROW_SHARD = 524288         # a shard channel
+    ROW_SUBSCRIBED = 1048576   # allowed in RESP2's subscribe mode
     # Rows that leave the straight road of dispatch: see special() there.
-    ROW_SPECIAL = ROW_MULTI | ROW_EXEC | ROW_DISCARD | ROW_RESET | ROW_WATCH | ROW_UNWATCH | ROW_BLOCKS | ROW_WAIT
+    ROW_SPECIAL = (ROW_MULTI | ROW_EXEC | ROW_DISCARD | ROW_RESET | ROW_WATCH | ROW_UNWATCH | ROW_BLOCKS | ROW_WAIT
+                   | ROW_TRACKING)
 
 cdef enum Begin:               # how a key spec says where to begin
     BEGIN_INDEX = 0            # at a position
@@ -96,8 +100,13 @@ cdef enum Answer:              # LANE_ENGINE rows; the names are in answers.ANSW
     ANSWER_CLIENT_SETINFO = 12
     ANSWER_CLIENT_FLAG = 13    # NO-EVICT, NO-TOUCH
     ANSWER_CLIENT_OK = 14      # MAINT_NOTIFICATIONS
-    ANSWER_NOT_CLUSTER = 15    # READONLY, READWRITE, ASKING
+    ANSWER_NOT_CLUSTER = 15    # READONLY, READWRITE, ASKING, CLUSTER
     ANSWER_SPECIAL = 16        # answered before, by special() of dispatch.pyx
+    ANSWER_CLIENT_REPLY = 17
+    ANSWER_TRACKING = 18       # these four by tracking.pyx
+    ANSWER_CACHING = 19
+    ANSWER_GETREDIR = 20
+    ANSWER_TRACKINGINFO = 21
 
 cdef enum LatencyClass:
     CLASS_READ = 0
@@ -137,8 +146,9 @@ cdef enum ErrorKind:           # rows of errors.ENGINE_ERRORS, in this order
     ERROR_IN_MULTI = 18        # not in a transaction
     ERROR_WATCH_NODE = 19      # not on the node of the watched keys
     ERROR_TRANSACTION = 20     # a transaction that is too large
-    ERROR_SUBSCRIBED = 21      # not in RESP2's subscribe mode
-    ERROR_KINDS = 22
+    ERROR_REDIRECT = 21        # CLIENT TRACKING … REDIRECT
+    ERROR_SUBSCRIBED = 22      # not in RESP2's subscribe mode
+    ERROR_KINDS = 23
 
 cdef enum ErrorField:
     FIELD_NONE = 0

@@ -11,12 +11,13 @@ from libc.string cimport memcpy
 
 from proxy.engine.lookup cimport Table, lookup_add, lookup_new
 from proxy.engine.types cimport (
-    ANSWER_AUTH, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK,
-    ANSWER_CLIENT_SETINFO, ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_HELLO, ANSWER_NOT_CLUSTER, ANSWER_PING,
-    ANSWER_QUIT, ANSWER_RESET, ANSWER_SELECT, ANSWER_SPECIAL, ANSWER_TIME, BEGIN_INDEX, BEGIN_KEYWORD, BEGIN_OPTION, CLASS_LOCAL,
-    CLASS_READ, CLASS_SPLIT, CLASS_WRITE, ERROR_KINDS, FIELDS, NAME_ROOM, OPTIONS, PIECES, ROW_BARRIER,
-    ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER, ROW_DISCARD, ROW_EXEC, ROW_MULTI, ROW_NO_MULTI, ROW_ONE_NODE,
-    ROW_PUBLISH, ROW_QUIT, ROW_RESET, ROW_SHARD, ROW_SUBSCRIBED, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SPECS,
+    ANSWER_AUTH, ANSWER_CACHING, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK,
+    ANSWER_CLIENT_REPLY, ANSWER_CLIENT_SETINFO, ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_GETREDIR, ANSWER_HELLO,
+    ANSWER_NOT_CLUSTER, ANSWER_PING, ANSWER_QUIT, ANSWER_RESET, ANSWER_SELECT, ANSWER_SPECIAL, ANSWER_TIME,
+    ANSWER_TRACKING, ANSWER_TRACKINGINFO, BEGIN_INDEX, BEGIN_KEYWORD, BEGIN_OPTION, CLASS_LOCAL, CLASS_READ,
+    CLASS_SPLIT, CLASS_WRITE, ERROR_KINDS, FIELDS, NAME_ROOM, OPTIONS, PIECES, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS,
+    ROW_CONTAINER, ROW_DISCARD, ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_NO_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH,
+    ROW_QUIT, ROW_RESET, ROW_SHARD, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SPECS,
     Core, KeySpec, Row, RowStats, Template,
 )
 
@@ -29,16 +30,24 @@ ANSWERS = {
     "auth": ANSWER_AUTH, "select": ANSWER_SELECT, "time": ANSWER_TIME, "client|id": ANSWER_CLIENT_ID,
     "client|setname": ANSWER_CLIENT_SETNAME, "client|getname": ANSWER_CLIENT_GETNAME,
     "client|setinfo": ANSWER_CLIENT_SETINFO, "client|no-evict": ANSWER_CLIENT_FLAG,
-    "client|no-touch": ANSWER_CLIENT_FLAG, "client|maint_notifications": ANSWER_CLIENT_OK,
+    "client|no-touch": ANSWER_CLIENT_FLAG, "client|reply": ANSWER_CLIENT_REPLY,
+    "client|maint_notifications": ANSWER_CLIENT_OK,
     "multi": ANSWER_SPECIAL, "exec": ANSWER_SPECIAL, "discard": ANSWER_SPECIAL, "watch": ANSWER_SPECIAL,
-    "unwatch": ANSWER_SPECIAL, "wait": ANSWER_SPECIAL,
+    "unwatch": ANSWER_SPECIAL, "wait": ANSWER_SPECIAL, "client|tracking": ANSWER_TRACKING,
+    "client|caching": ANSWER_CACHING, "client|getredir": ANSWER_GETREDIR, "client|trackinginfo": ANSWER_TRACKINGINFO,
     "readonly": ANSWER_NOT_CLUSTER, "readwrite": ANSWER_NOT_CLUSTER, "asking": ANSWER_NOT_CLUSTER,
+    "cluster": ANSWER_NOT_CLUSTER,
 }
-BARRIERS = {"reset", "hello", "auth", "select"}
+BARRIERS = {"reset", "hello", "auth", "select", "client|reply"}
+# What waits while writes are paused although it is not flagged as a write: scripts that may write, what publishes, and
+# PFCOUNT, which caches. A transaction waits whatever is in it.
+PAUSES = {"eval", "evalsha", "fcall", "publish", "spublish", "pfcount", "exec"}
 SPECIAL = {
     "multi": ROW_MULTI, "exec": ROW_EXEC | ROW_WRITE, "discard": ROW_DISCARD, "reset": ROW_RESET, "quit": ROW_QUIT,
-    "watch": ROW_WATCH, "unwatch": ROW_UNWATCH, "wait": ROW_WAIT,
+    "watch": ROW_WATCH, "unwatch": ROW_UNWATCH, "wait": ROW_WAIT, "client|tracking": ROW_TRACKING,
+    "client|caching": ROW_TRACKING, "client|getredir": ROW_TRACKING, "client|trackinginfo": ROW_TRACKING,
 }
+BY_DIGEST = {"evalsha", "evalsha_ro"}
 BEFORE_AUTH = {"auth", "hello", "quit", "reset"}
 SUBSCRIBED = {
     "subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe", "ping", "quit", "reset",
@@ -102,6 +111,10 @@ cdef fill_row(list kept, Row* row, command):
         row.flags |= ROW_BLOCKS
     if command.one_node:
         row.flags |= ROW_ONE_NODE
+    if command.write or command.name in PAUSES:
+        row.flags |= ROW_PAUSES
+    if command.name in BY_DIGEST:
+        row.flags |= ROW_EVALSHA
     if command.name in SUBSCRIBED:
         row.flags |= ROW_SUBSCRIBED
     if command.publishes:
@@ -141,9 +154,11 @@ cdef fill_row(list kept, Row* row, command):
                 and 0 < spec.index < min(least, 4)):
             row.key = spec.index
     if command.lane == Lane.ENGINE:
-        if command.name not in ANSWERS:
+        # Every subcommand of CLUSTER gets one answer.
+        name = command.name.partition("|")[0] if command.name.startswith("cluster|") else command.name
+        if name not in ANSWERS:
             raise ValueError(f"the engine has no answer for {command.name!r}; give its row another lane")
-        row.answer = ANSWERS[command.name]
+        row.answer = ANSWERS[name]
     if command.lane in (Lane.LATER, Lane.REFUSED):
         text = refusal(command).reply
         row.refusal = keep(kept, text)

@@ -11,21 +11,23 @@ from libc.stdlib cimport abort, calloc, free, realloc
 from libc.string cimport memcpy
 
 from proxy.engine.answers cimport answer
+from proxy.engine.choice cimport usable
 from proxy.engine.connection cimport conn_expect, conn_flush, conn_place, conn_touch
 from proxy.engine.merge cimport merge_new
 from proxy.engine.private cimport watch_conn, watch_end
 from proxy.engine.refusals cimport DONE, WAIT, refuse, refuse_text
-from proxy.engine.route cimport NODE_ANY, NODE_NONE, NODE_SEVERAL, home, node_of, usable
+from proxy.engine.route cimport NODE_ANY, NODE_NONE, NODE_SEVERAL, home, node_of
+from proxy.engine.scripts cimport script_frame
 from proxy.engine.slots cimport slot_local, slot_push
 from proxy.engine.types cimport (
     ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK, ANSWER_CLIENT_SETINFO,
     ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_NOT_CLUSTER, ANSWER_PING, ANSWER_TIME, CLIENT_BARRIER, CLIENT_MULTI,
-    CLIENT_WATCHING, ERROR_CROSSSLOT, ERROR_IN_MULTI, ERROR_NO_NODE, ERROR_TRANSACTION, ERROR_WATCH_NODE,
-    FLUSH_AT, LANE_CONTROL, LANE_ENGINE, LANE_SUM, MERGE_EXEC, PLACE_LOCAL, ROW_NO_MULTI, ROW_ONE_NODE,
-    ROW_UNWATCH, ROW_WAIT, ROW_WRITE, SLOT_MERGING, Block, Client, Conn, Core, Merge, Node, Output, Row, Transaction,
+    CLIENT_WATCHING, ERROR_CROSSSLOT, ERROR_IN_MULTI, ERROR_NO_NODE, ERROR_TRANSACTION, ERROR_WATCH_NODE, FLUSH_AT,
+    LANE_CONTROL, LANE_ENGINE, LANE_SUM, MERGE_EXEC, PLACE_LOCAL, ROW_EVALSHA, ROW_NO_MULTI, ROW_ONE_NODE, ROW_UNWATCH,
+    ROW_WAIT, ROW_WRITE, SLOT_MERGING, Block, Client, Conn, Core, Merge, Node, Row, Transaction,
 )
 from proxy.wire.chunk cimport Chunk, chunk_exact
-from proxy.wire.output cimport output_append, output_clear, output_join, output_number
+from proxy.wire.output cimport Output, output_append, output_clear, output_join, output_number
 from proxy.wire.resp cimport Frame
 
 cdef enum:
@@ -52,7 +54,7 @@ cdef int transaction_queue(Core* core, Client* client, Row* row, Frame* frame) n
     """Take one command into the transaction, or refuse it and with it the transaction."""
     cdef int node
     if row.flags & ROW_NO_MULTI:
-        return refuse_text(core, client, row, b"-ERR Command not allowed inside a transaction\r\n", 47)
+        return refuse_text(core, client, row, b"-ERR Command not allowed inside a transaction\r\n")
     if row.lane == LANE_ENGINE and not row.flags & ROW_WAIT:
         return queue_answer(core, client, row, frame)
     if row.lane <= LANE_SUM:
@@ -64,7 +66,7 @@ cdef int transaction_queue(Core* core, Client* client, Row* row, Frame* frame) n
     elif row.lane == LANE_CONTROL or row.flags & ROW_WAIT:
         return refuse(core, client, row, ERROR_IN_MULTI, NULL, NULL)
     else:
-        return refuse_text(core, client, row, row.refusal, row.refusal_length)
+        return refuse_text(core, client, row, row.refusal)
     if node == NODE_ANY:
         node = any_node(core, client)
     if node == NODE_NONE:
@@ -86,6 +88,7 @@ cdef int queue_for(Core* core, Client* client, Row* row, Frame* frame, Node* nod
     cdef Transaction* transaction = client.transaction
     cdef Block* block
     cdef int place
+    cdef uint32_t serial
     if client.watch != NULL and client.watch.node != node:
         return refuse(core, client, row, ERROR_WATCH_NODE, NULL, NULL)
     if not room_for(core, client, frame.length):
@@ -94,6 +97,8 @@ cdef int queue_for(Core* core, Client* client, Row* row, Frame* frame, Node* nod
     if place < 0:
         return refuse(core, client, row, ERROR_CROSSSLOT, NULL, NULL)
     block = &transaction.blocks[place]
+    if row.flags & ROW_EVALSHA:
+        frame = script_frame(core, node, node.conns[conn_place(client.protocol, client.database, 0)], frame, &serial)
     # A copy, for large values too: they are rare in transactions, and their chunk may hold the commands behind them.
     output_append(&block.bytes, &core.chunks, frame.data, frame.length)
     block.commands += 1
@@ -209,6 +214,7 @@ cdef int transaction_run(Core* core, Client* client, Row* row) noexcept nogil:
             core.counters.transactions -= 1
             return WAIT
     transaction_drop(core, client)
+    client.caching = 0
     return DONE
 
 
@@ -277,6 +283,8 @@ cdef void send_all(Core* core, Client* client, Row* row, Block* blocks, uint32_t
         answer_locals(core, client)
         return
     slot = slot_push(core, client, row.index)
+    # Whoever has sent EXEC reads none of the QUEUEDs before its reply: one send for all of them.
+    client.together = slot + 1
     if count > 1 or transaction.locals:
         merge = merge_new(core, MERGE_EXEC, False, transaction.queued)
         merge.parts = count + (1 if transaction.locals else 0)

@@ -5,15 +5,19 @@ Batching is what one turn collected, and while other work is at hand what the ne
 A turn is bounded by READY_MOST events and a few receives each, so its length is too.
 """
 
+from libc.stdint cimport int32_t
+
 from proxy.engine.accept cimport accept_clients, inbox_take
 from proxy.engine.client cimport client_close, client_flush, client_gone, client_readable, client_resume, clients_admit
+from proxy.engine.clients cimport clients_close_idle, clients_unpause_due
 from proxy.engine.connection cimport client_release, conn_established, conn_flush, conn_tick
 from proxy.engine.orders cimport drain_step, orders_take
 from proxy.engine.private cimport private_settle, privates_bury, privates_tick
 from proxy.engine.replies cimport conn_readable
 from proxy.engine.slots cimport client_ready
 from proxy.engine.types cimport (
-    CLIENT, CLIENT_BURIED, CLIENT_PARKED, CLIENT_READY, CLIENT_UNTOLD, CONN, CONN_CONNECTING, CONNS, DEAD, INBOX, LISTENER, WAKE, Client, Conn, Core,
+    CLIENT, CLIENT_BURIED, CLIENT_PARKED, CLIENT_READY, CLIENT_STUCK, CLIENT_UNTOLD, CONN, CONN_CONNECTING, CONNS, DEAD,
+    INBOX, LISTENER, WAKE, Client, Conn, Core,
     Pool,
 )
 from proxy.wire.chunk cimport pool_trim
@@ -135,6 +139,14 @@ cdef inline bint waits(Core* core, Client* client) noexcept nogil:
             and client.output.length < DEFER_BYTES and client.handle.kind != DEAD)
 
 
+cdef inline bint awaits_exec(Client* client) noexcept nogil:
+    """Is all that there is to send the beginning of a transaction whose EXEC is at the nodes? Its reply will call."""
+    if <int32_t> (client.together - client.head) > 0 and client.head != client.tail:
+        return client.output.length < DEFER_BYTES and not client.flags & CLIENT_STUCK
+    client.together = client.head
+    return False
+
+
 cdef void turn_end(Core* core) noexcept nogil:
     """Everything but waiting: send requests, send replies, let parked clients go on, tick, free."""
     cdef Client* client
@@ -158,7 +170,8 @@ cdef void turn_end(Core* core) noexcept nogil:
                 waiting = client
             elif client.handle.kind != DEAD:
                 client.deferred = 0
-                client_flush(core, client)
+                if not awaits_exec(client):
+                    client_flush(core, client)
                 if client.handle.kind != DEAD and client.flags & CLIENT_PARKED:
                     client_resume(core, client)
             client = following
@@ -219,10 +232,12 @@ cdef void tick(Core* core) noexcept nogil:
         core.peak = core.chunks.total
     if core.now_us - core.trim_us >= TRIM_US:
         core.trim_us = core.now_us
+        clients_close_idle(core)
         if core.peak - core.chunks.total > TRIM_BYTES:
             pool_trim(&core.chunks)
             malloc_trim(0)
             core.peak = core.chunks.total
+    clients_unpause_due(core)
     if core.draining:
         drain_step(core)
         core.busy = 1

@@ -36,6 +36,7 @@ cdef enum:
     DATABASES = 16
     CONNS = 2 * DATABASES * 2  # connections of one node: protocol x database x (shared | bulk)
     BUCKETS = 32               # log2 buckets of microseconds: bucket b counts [2^(b-1), 2^b)
+    SCRIPTS = 1024             # bodies of scripts that an engine keeps; a power of two
     GHOSTS = 8                 # lost connections of one node to be killed there
     FLUSH_AT = 65536           # bytes queued on a node connection that are sent before the turn ends
 
@@ -69,12 +70,26 @@ cdef enum ClientFlag:
     CLIENT_MULTI = 1024        # commands are queued: client.transaction
     CLIENT_KNOWN = 2048        # the control plane names it: told with EVENT_GONE when it leaves, ends with ORDER_RELEASE
     CLIENT_SUBSCRIBER = 4096   # in subscribe mode: with RESP2 few commands are allowed
-    CLIENT_BLOCKED = 16384     # waits at a node, on a private connection
-    CLIENT_WATCHING = 32768    # holds a WATCH: reads are answered by the key's own node and by nothing else
     CLIENT_UNTOLD = 8192       # left, and EVENT_GONE did not fit the box yet
-    CLIENT_BURIED = 65536      # in core.graveyard
+    CLIENT_PAUSED = 16384      # its pool is: some requests wait until that ends
+    CLIENT_SILENT = 32768      # CLIENT REPLY OFF, or SKIP for one command: replies are dropped, pushes are not
+    CLIENT_SKIP = 65536        # silent until `skip_until`
+    CLIENT_BLOCKED = 131072    # waits at a node, on a private connection
+    CLIENT_WATCHING = 262144   # holds a WATCH: reads are answered by the key's own node and by nothing else
+    CLIENT_TRACKING = 524288   # CLIENT TRACKING ON: everything goes by connections of its own
+    CLIENT_BURIED = 1048576    # in core.graveyard
     # Clients whose requests leave the straight road of dispatch: see special() there.
-    CLIENT_SPECIAL = CLIENT_MULTI | CLIENT_SUBSCRIBER
+    CLIENT_SPECIAL = CLIENT_MULTI | CLIENT_SUBSCRIBER | CLIENT_PAUSED | CLIENT_TRACKING
+
+cdef enum TrackingMode:
+    TRACKING_OPTIN = 1
+    TRACKING_OPTOUT = 2
+    TRACKING_BCAST = 4
+
+cdef enum CachingWish:         # CLIENT CACHING, for the request that follows
+    CACHING_YES = 1
+    CACHING_NO = 2
+    CACHING_FRESH = 4          # that request has not come yet
 
 cdef struct Client:
     Handle handle              # must be first
@@ -103,6 +118,10 @@ cdef struct Client:
     Transaction* transaction   # between MULTI and EXEC, else NULL
     Conn* privates             # private connections that it holds
     Conn* watch                # the one of them with its WATCH; NULL while CLIENT_WATCHING: it was lost
+    char* tracking             # the request that turned tracking on, for connections opened later; NULL: off
+    uint32_t tracking_length
+    uint8_t tracking_mode      # TrackingMode
+    uint8_t caching            # CachingWish
     uint64_t wrote             # nodes that it sent a write, by the low six bits of their index
     Output output
     Input input
@@ -114,10 +133,12 @@ cdef struct Client:
     uint64_t since_us          # monotonic
     uint64_t active_us
     uint64_t commands
+    uint64_t skip_until        # of `commands`, where CLIENT_SKIP ends
     uint64_t received
     uint64_t sent
     uint16_t last_row
     uint8_t deferred           # turns that its replies have waited for more of them
+    uint32_t together          # what comes before this slot leaves with the reply of the slot before it
     uint64_t slow_us           # a subscriber: since when its unread output is above pubsub_soft; 0: it is not
 
 cdef enum MergeKind:           # of a Merge, beside Lane
@@ -176,10 +197,15 @@ cdef enum GreetingStep:
     STEP_RUN = 5               # INFO server: run_id
     STEP_KILL = 6
 
+cdef enum Hold:                # what a private connection is taken for
+    HOLD_WAIT = 0
+    HOLD_WATCH = 1
+    HOLD_TRACK = 2
+
 cdef struct Pending:           # one request on its way, or one transaction; 32 bytes
     Client* client             # NULL: a tombstone
     uint32_t slot
-    uint32_t part              # of a Merge
+    uint32_t part              # of a Merge; of an EVALSHA: the script's number
     uint32_t start             # low 32 bits of the clock (us) when it was queued
     uint32_t size              # bytes
     uint32_t skip              # replies before the one that answers: those to MULTI and to what it queues
@@ -194,6 +220,7 @@ cdef struct Conn:
     uint8_t private            # serves one client at a time, and is none of node.conns
     uint8_t blocking           # private: its client waits, without a deadline
     uint8_t watching           # private: its client's WATCH is on it
+    uint8_t tracking           # private: it tells its client what was changed
     uint8_t released           # private: the node was asked to end the wait
     Client* owner              # private: who holds it; NULL: spare
     Conn* next_owned           # in client.privates
@@ -245,11 +272,13 @@ cdef struct Node:
     uint8_t ghost_count
     int64_t ghosts[GHOSTS]     # ids of lost connections whose requests may still be executed; killed before new ones
     char ghost_run[41]         # run_id of the node that knew them
+    uint8_t scripts[SCRIPTS >> 3]   # bits: the scripts that it holds, see scripts.pxd
+    char scripts_run[41]       # run_id of the process that does
     Conn* conns[CONNS]
     Conn* privates             # all private connections
     Conn* spares               # those that nobody holds
     uint32_t* blocked          # clients that wait here, of all engines; atomic
-    uint32_t* watching         # clients that hold a WATCH here; atomic
+    uint32_t* watching         # clients that hold a WATCH here or track keys; atomic
     uint64_t requests
     uint64_t errors            # error replies
     uint64_t timeouts
@@ -273,9 +302,10 @@ cdef struct PoolLimits:
     uint32_t timeout_us        # 0: none
     uint32_t connect_timeout_us
     uint32_t most_blocked      # clients that wait at one node
-    uint32_t most_watching     # clients that hold a WATCH at one node
+    uint32_t most_watching     # clients that hold a WATCH at one node or track keys
     uint32_t most_tombstones
     uint32_t tombstone_us      # age of the oldest tombstone that ends a connection
+    uint64_t idle_us           # clients that are silent for so long are closed; 0: none
 
 cdef enum AudienceKind:        # what is subscribed to; lanes.registry.Kind
     AUDIENCE_CHANNEL = 0
@@ -312,6 +342,9 @@ cdef struct Pool:
     uint8_t split_transactions # a transaction may have a block for each of several nodes
     uint8_t unix_socket
     uint8_t database           # where its clients start
+    uint8_t paused             # PauseMode
+    uint64_t paused_until_us
+    uint32_t client_flags      # ClientFlags that all its clients have, those to come included
     uint32_t clients
     char* password             # asked of clients; NULL: none
     uint32_t password_length
@@ -395,6 +428,7 @@ cdef struct Core:
     size_t output_limit        # bytes of chunks beyond which a client gets one reply at a time
     Pool* pools
     int pool_count
+    int paused_pools
     Row* rows
     int row_count
     void* lookup               # lookup.Table
@@ -413,6 +447,7 @@ cdef struct Core:
     KeyRef* keys
     size_t key_room
     uint64_t random_state
+    void* scripts              # scripts.Scripts; NULL: none was learned
     uint64_t audience_seed
     char* agent                # "quench:<proxy>:<engine>"
     Counters counters
@@ -432,8 +467,14 @@ cdef enum OrderKind:           # control plane -> engine
     ORDER_LISTEN = 9           # start accepting
     ORDER_RELEASE = 10         # the control plane has forgotten a client that it knew
     ORDER_PUSH = 11            # append these bytes to the output of these clients
-    ORDER_AUDIENCE = 12        # so many clients share this subscription
-    ORDER_SUBSCRIBED = 13      # our subscriptions at this node are there, or are not
+    ORDER_KILL = 12            # close the clients with these ids
+    ORDER_PAUSE = 13           # hold requests of a pool's clients for `slot` ms more, or no longer
+    ORDER_SET = 14             # change a pool's limit
+    ORDER_LEARN = 15           # keep the body of a script: number `slot`, digest and body
+    ORDER_FORGET = 16          # script number `slot` is not to be sent any more
+    ORDER_GHOST = 17           # the control plane lost a connection: have the node kill it, by its id and run_id
+    ORDER_AUDIENCE = 18        # so many clients share this subscription
+    ORDER_SUBSCRIBED = 19      # our subscriptions at this node are there, or are not
 
 cdef enum ReplyFlag:           # ORDER_REPLY: Order.flag
     REPLY_CLOSE = 1            # end the connection afterwards
@@ -441,6 +482,17 @@ cdef enum ReplyFlag:           # ORDER_REPLY: Order.flag
     REPLY_SUBSCRIBER = 4       # it is in subscribe mode from here on
     REPLY_NO_SUBSCRIBER = 8    # it is not
     REPLY_RESET = 16           # its connection is as new: RESET of a client that the control plane knows
+
+cdef enum PauseMode:           # ORDER_PAUSE: Order.flag
+    PAUSE_NONE = 0
+    PAUSE_WRITE = 1            # what may change a key, or publishes
+    PAUSE_ALL = 2
+
+cdef enum Limit:               # ORDER_SET: Order.flag; the value is in the data
+    LIMIT_CLIENTS = 1          # number, of the whole pool
+    LIMIT_BULK = 2             # bytes
+    LIMIT_QUERY_BUFFER = 3     # bytes
+    LIMIT_IDLE = 4             # us
 
 cdef struct Order:
     int kind
@@ -458,7 +510,7 @@ cdef enum EventKind:           # engine -> control plane
     EVENT_NODE = 2             # a node connection failed
     EVENT_OPEN = 3             # a node connection is open
     EVENT_SICK = 4             # a node answers, but with -LOADING and the like
-    EVENT_LISTED = 5           # the clients described
+    EVENT_LISTED = 5           # what an order with a tag asked for: clients described, ids of those closed
     EVENT_DRAINED = 6
     EVENT_GONE = 7             # a client that the control plane knows has left
 

@@ -29,7 +29,27 @@ TALKS = {
     "no-evict": [[b"CLIENT", b"NO-EVICT", b"ON"], [b"CLIENT", b"NO-EVICT", b"off"], [b"CLIENT", b"NO-EVICT", b"x"]],
     "auth without a password": [[b"AUTH", b"x"], [b"AUTH", b"default", b"x"], [b"AUTH", b"nobody", b"x"], [b"AUTH"],
                                 [b"AUTH", b"a", b"b", b"c"]],
-    "cluster": [[b"READONLY"], [b"READWRITE"], [b"ASKING"]],
+    "cluster": [[b"READONLY"], [b"READWRITE"], [b"ASKING"], *(
+        [b"CLUSTER", *words.split()] for words in (
+            b"INFO", b"NODES", b"SLOTS", b"SHARDS", b"MYID", b"HELP", b"KEYSLOT a", b"KEYSLOT", b"COUNTKEYSINSLOT 1",
+            b"RESET", b"MEET a 1", b"FAILOVER", b"NOPE", b"",
+        )
+    )],
+    "reply off and on": [
+        [b"CLIENT", b"REPLY", word] if word in (b"ON", b"off", b"Skip", b"x") else word.split()
+        for word in (
+            b"ON", b"x", b"off", b"PING", b"NOPE", b"ECHO", b"x", b"Skip", b"PING", b"ON", b"PING", b"off", b"HELLO 3",
+            b"SELECT 99", b"ON", b"HELLO 2", b"off", b"RESET", b"PING",
+        )
+    ],
+    "reply skip": [
+        [b"CLIENT", b"REPLY", word] if word in (b"ON", b"off", b"Skip", b"x") else word.split()
+        for word in (
+            b"Skip", b"PING 1", b"PING 2", b"Skip", b"NOPE", b"PING 3", b"Skip", b"ECHO", b"PING 4", b"Skip", b"Skip",
+            b"PING 5", b"PING 6", b"Skip", b"ON", b"PING 7", b"Skip", b"off", b"PING 8", b"ON", b"Skip", b"RESET",
+            b"PING 9", b"Skip", b"x", b"PING 10",
+        )
+    ] + [b"PING 11\r\n", [b"CLIENT", b"REPLY", b"SKIP"], b"*0\r\n", [b"PING"], [b"CLIENT", b"REPLY"]],
     "unknown": [[b"NOPE"], [b"NOPE", b"a", b"b"], [b"NOPE", b"x" * 200, b"y"], [b"NOPE", *[b"abc"] * 50],
                 [b"x" * 200], [b"CLIENT", b"NOPE"], [b"GET"], [b"GET", b"a", b"b"]],
     "broken": [[b"GET", b"a", b"b"], b"*1\r\n+GET\r\n"],

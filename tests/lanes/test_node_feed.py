@@ -32,6 +32,7 @@ class MadeUpNode:
         self.silent = self.refuse = False
         self.requests = []
         self.streams = []
+        self.sending = trio.Lock()
 
     async def serve(self, stream):
         with suppress(trio.BrokenResourceError):
@@ -46,7 +47,8 @@ class MadeUpNode:
                 while (request := reader.gets()) is not False:
                     self.requests.append(request)
                     if not self.silent:
-                        await stream.send_all(self.answer(request))
+                        async with self.sending:
+                            await stream.send_all(self.answer(request))
 
     def answer(self, request):
         name = request[0].lower()
@@ -59,7 +61,8 @@ class MadeUpNode:
         return b"*3\r\n" + bulk(name) + bulk(request[1]) + b":1\r\n"
 
     async def publish(self, channel, payload):
-        await self.streams[-1].send_all(b"*3\r\n$7\r\nmessage\r\n" + bulk(channel) + bulk(payload))
+        async with self.sending:
+            await self.streams[-1].send_all(b"*3\r\n$7\r\nmessage\r\n" + bulk(channel) + bulk(payload))
 
 
 @asynccontextmanager

@@ -250,7 +250,8 @@ def test_a_crowd_that_dies_leaves_nothing_behind(tmp_path, nodes):
             return len(os.listdir(f"/proc/{proxy.pid}/fd"))
 
         with proxy.link() as first:
-            subscribed(first, "PSUBSCRIBE", "cr*")  # at every node
+            subscribed(first, "PSUBSCRIBE", "cr*")
+            assert proxy("PUBSUB", "NUMPAT") == 1 and info(proxy)  # with all connections to the nodes that this takes
             before = descriptors() - 1
         crowd = [Link(proxy.address) for _ in range(count)]
         for number, link in enumerate(crowd):

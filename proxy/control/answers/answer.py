@@ -31,6 +31,7 @@ _HANDLERS: dict[str, Handler] = {
     "config|get": config.get,
     "info": information.info,
     "lolwut": identity.lolwut,
+    "module|list": identity.modules,
     "role": identity.role,
 }
 
@@ -51,7 +52,7 @@ def answer(args: list[bytes], protocol: int, context: AnswerContext) -> bytes:
             raise ReplyError("wrong_arity", command=row.name)
         if row.lane in (Lane.LATER, Lane.REFUSED):
             raise refusal(row)
-        if row.name.endswith("|help"):
+        if row.name.endswith("|help") and row.lane is Lane.CONTROL:
             return help_(args, protocol)
         handler = _HANDLERS.get(row.name)
         if handler is None:

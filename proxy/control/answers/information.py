@@ -157,9 +157,13 @@ def _cluster(_context: AnswerContext) -> Lines:
     yield "cluster_enabled", 0
 
 
-def _keyspace(_context: AnswerContext) -> Lines:
-    """Nothing: only a visit of every node could tell, and INFO must not depend on them."""
-    yield from ()
+def _keyspace(context: AnswerContext) -> Lines:
+    """As the nodes said a moment ago; a node that does not answer is there with what it said last."""
+    for number, database in sorted(context.statistics.databases.items()):
+        yield (
+            f"db{number}",
+            (("keys", database.keys), ("expires", database.expires), ("avg_ttl", database.average_ttl)),
+        )
 
 
 def _pools(context: AnswerContext) -> Lines:

@@ -116,4 +116,4 @@ run({
     await until(() => heard.includes('heard'))
     listener.disconnect()
   }
-}).then(() => client.disconnect())
+})

@@ -104,7 +104,6 @@ async function main () {
       listener.destroy()
     }
   })
-  client.destroy()
 }
 
 main()

@@ -24,6 +24,7 @@ async function run (steps) {
       clearTimeout(timer)
     }
   }
+  process.exit() // whatever a failed step left open
 }
 
 // The first true result of `call`; errors are another try.
@@ -45,7 +46,7 @@ async function until (call, within = 10000) {
 // Have a node killed and started again.
 function restart () {
   const lines = readline.createInterface({ input: process.stdin })
-  const restarted = new Promise(resolve => lines.once('line', line => { lines.close(); process.stdin.destroy(); resolve(line) }))
+  const restarted = new Promise(resolve => lines.once('line', line => { lines.close(); resolve(line) }))
   console.log('restart')
   return restarted
 }
