@@ -12,9 +12,9 @@ PEERS = ("redis", "haproxy", "nutcracker", "envoy", "quench")
 
 @dataclass(frozen=True)
 class Scenario:
-    """measure: `load` (the generator), `idle` or `burst` (bench.crowd), `transactions` or `blocked` (bench.sessions), or
-    `pubsub` (bench.pubsub). rate: requests a second, open loop; 0: closed loop. rounds: fixes the number of rounds, for
-    what only a fresh process can show."""
+    """measure: `load` (the generator), `idle` or `burst` (bench.crowd), `transactions` or `blocked` (bench.sessions),
+    `pubsub` (bench.pubsub). rate: requests a second, open loop; 0: closed loop. rounds: fixes the number of rounds,
+    for what only a fresh process can show."""
 
     name: str
     title: str

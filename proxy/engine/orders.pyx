@@ -13,7 +13,7 @@ from proxy.engine.accept cimport listen_stop
 from proxy.engine.answers cimport client_reset
 from proxy.engine.audience cimport audience_set
 from proxy.engine.blocking cimport unblock_all
-from proxy.engine.client cimport client_behind, client_close, client_gone
+from proxy.engine.client cimport client_behind, client_close, client_flush, client_gone
 from proxy.engine.clients cimport clients_kill, clients_pause
 from proxy.engine.connection cimport client_release, conn_connect, conn_fail, conn_for, conn_haunt
 from proxy.engine.mail cimport event_post
@@ -38,6 +38,10 @@ from proxy.wire.system cimport AF_INET, AF_INET6, EPOLLIN, socklen_t
 
 cdef extern from "<arpa/inet.h>" nogil:
     const char* inet_ntop(int family, const void* address, char* text, socklen_t room)
+
+
+cdef enum:
+    PUSHED_MOST = 262144       # bytes that messages of one turn may gather for a client
 
 
 cdef void orders_take(Core* core) noexcept nogil:
@@ -119,7 +123,8 @@ cdef void push(Core* core, Order* order) noexcept nogil:
 
     A push type, `>`, is an array, `*`, to a client of RESP2, and nothing else differs, so the bytes serve all. A message
     never splits a reply: outputs hold whole ones. Each client is flushed at the end of the turn, so messages that came
-    together leave together; a large one is held once for all, whoever reads it when.
+    together leave together, but for those that have grown to PUSHED_MOST: what many clients are owed has to leave before
+    more is added. A large message is held once for all, whoever reads it when.
     """
     cdef Client** clients = <Client**> order.data
     cdef Client* client
@@ -145,13 +150,17 @@ cdef void push(Core* core, Order* order) noexcept nogil:
                 shared[form] = chunk_share(&core.chunks, data, length)
             output_move(&client.output, &core.chunks, chunk_view(shared[form]))
         core.counters.pushes += 1
-        if not client.flags & CLIENT_STUCK:
+        if client.flags & CLIENT_STUCK:
+            if client_behind(core, client):
+                client_close(core, client)
+        elif client.output.length < PUSHED_MOST:
             client_ready(core, client)
-        elif client_behind(core, client):
-            client_close(core, client)
+        else:
+            client_flush(core, client)
     for form in range(2):
         if shared[form] != NULL:
             shared_release(&core.chunks, shared[form])
+    core.counters.push_bytes += order.length
 
 
 cdef void pause(Core* core, Order* order) noexcept nogil:

@@ -133,8 +133,9 @@ class Subscriptions:
             await wanted.answered.wait()
 
     def _unreachable(self, keys: Sequence[Key], command: str) -> ReplyError:
+        feeds = [feed for key in keys for feed in self._feeds(key)]
         missing = [feed for key in keys for feed in self._feeds(key) if not feed.has(key)]
-        feed = next((feed for feed in missing if feed.down), missing[0] if missing else self.feeds[0])
+        feed = next((feed for feed in missing if feed.down), (missing or feeds)[0])
         return ReplyError(
             "node_down", node=feed.name, address=feed.address, pool=self._pool.name, command=command,
             reason=feed.down or "it does not answer",

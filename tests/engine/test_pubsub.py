@@ -142,6 +142,22 @@ def test_a_large_message_is_held_once():
     assert engine.counters()["chunk_bytes"] - before < 1_000_000
 
 
+def test_messages_that_wait_for_the_engine_are_bounded_in_bytes():
+    engine = build(1)
+    client = engine.open()
+    names = pointers(subscriber(engine, client))
+    message = b"+" + b"x" * (10 << 20) + b"\r\n"
+    for _ in range(2):
+        posted = 0
+        with pytest.raises(BlockingIOError):
+            while posted < 100:
+                engine.push(names, message)
+                posted += 1
+        assert posted == 7
+        settle(engine)
+        assert engine.take(client) == message * posted
+
+
 def test_a_push_between_replies_splits_none():
     engine = build(2)
     client = resp3(engine)
