@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from proxy.acl import default_user
 from proxy.engine.engine import EngineGroup
 from proxy.engine.probe import Probe
 from proxy.engine.ring import Placement
@@ -52,7 +53,7 @@ def prepare() -> tuple[Probe, Placement]:
     limits |= dict.fromkeys(("most_clients", "timeout_us", "connect_timeout_us", "tombstone_us"), 0)
     engine.add_pools([{
         "name": b"micro", "listener": -1, "unix_socket": False, "placement": placement, "auto_eject": False,
-        "nil_on_error": False, "split_transactions": False, "database": 0, "password": None, "node_auth": [],
+        "nil_on_error": False, "split_transactions": False, "database": 0, "users": [default_user(None)], "node_auth": [],
         "nodes": [(b"n%d" % node, b"n%d" % node) for node in range(NODES)], "limits": limits,
     }])
     for node in range(NODES):

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 import trio
 
+from proxy.control.access import Access
 from proxy.control.clients import Clients
 from proxy.control.engines import Engines, Event, EventKind
 from proxy.control.nodes import Nodes
@@ -79,9 +80,10 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             clients = Clients(settings, engines, pubsub.counts)
             databases = Databases(links)
             snapshot = Snapshot(settings, engines, nodes, databases.known, pubsub.totals)
+            access = Access(settings, clients)
             administration = Administration(engines, clients, snapshot)
             lanes = {**administration.handlers(), **handlers(links, Scripts(engines)), **pubsub.handlers}
-            requests = Requests(engines, snapshot, clients, lanes, before={"info": databases.before_info})
+            requests = Requests(engines, snapshot, clients, lanes, {"info": databases.before_info}, access)
 
             def on_event(engine: int, event: Event) -> None:
                 kind, pool, node, code, client, _, tag, data = event
@@ -96,6 +98,8 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
                     nodes.opened(engine, pool, node)
                 elif kind == EventKind.GONE:
                     kept.gone(engine, client, tag)
+                elif kind == EventKind.DENIED:
+                    access.denied(event)
                 elif kind == EventKind.DRAINED:
                     drained[engine].set()
 

@@ -52,7 +52,6 @@ class Lane(IntEnum):
 
 #: What a LATER row waits for, worded to follow "it needs".
 CAPABILITIES: Mapping[str, str] = {
-    "access control": "access control",
     "administration": "administration through the proxy",
     "blocking": "blocking commands",
     "client tracking": "client-side caching through the proxy",
@@ -91,6 +90,16 @@ class KeySpec:
     keynum_index: int = 0
     first_key: int = 0
     flags: tuple[str, ...] = ()
+
+    @property
+    def reads(self) -> bool:
+        """The content of the keys is read, or copied, or part of the answer."""
+        return "access" in self.flags
+
+    @property
+    def writes(self) -> bool:
+        """The content of the keys is changed."""
+        return not {"insert", "update", "delete"}.isdisjoint(self.flags)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,6 +166,21 @@ class Command:
     def admin(self) -> bool:
         """Administers the server rather than data."""
         return "admin" in self.flags
+
+    @property
+    def runs_code(self) -> bool:
+        """Runs a script or function at the node, which may do what no key specification tells."""
+        return "scripting" in self.acl_categories and bool(self.routes)
+
+    @property
+    def channels(self) -> slice:
+        """Which arguments are channels, or patterns of them, that the caller needs a right to."""
+        return _CHANNELS.get(self.name, slice(0))
+
+    @property
+    def channel_patterns(self) -> bool:
+        """Its channels are patterns of channels."""
+        return self.name == "psubscribe"
 
     @property
     def touches_keys(self) -> bool:
@@ -319,6 +343,12 @@ def _parse_spec(text: str) -> KeySpec:
         values |= zip(("keynum_index", "first_key", "key_step"), map(int, rest.split(",")), strict=True)
     return KeySpec(begin=begin, find=kind, **values)  # type: ignore[arg-type]
 
+
+#: Where channels stand in a request, and which commands name patterns of them; leaving a channel needs no right.
+_CHANNELS: Mapping[str, slice] = {
+    "publish": slice(1, 2), "spublish": slice(1, 2),
+    "subscribe": slice(1, None), "ssubscribe": slice(1, None), "psubscribe": slice(1, None),
+}  # fmt: skip
 
 #: Lanes whose requests are written to a node.
 _NODE_LANES = frozenset({Lane.FAST, Lane.MGET, Lane.MSET, Lane.SUM})

@@ -12,7 +12,9 @@ from typing import Any
 from msgspec import UNSET
 from yaml.nodes import MappingNode, Node, SequenceNode
 
+from proxy.acl import DEFAULT
 from proxy.address import Listen, Server, make_server, parse_server, parse_weight
+from proxy.config_users import read_acl_file, read_users
 from proxy.config_walk import Walk, join, shape
 from proxy.options import GROUPS, OPTIONS, Option
 from proxy.placement import pointless
@@ -80,8 +82,12 @@ class PoolReader:
     def option(self, option: Option, node: Node, path: str) -> None:
         """One key and its value."""
         self.nodes[option.key] = node
-        read = {"servers": self.servers, "groups": self.groups}.get(option.kind) or partial(self.walk.scalar, option)
-        value = read(node, path)
+        readers: dict[str, Callable[[Node, str], Any]] = {
+            "servers": self.servers, "groups": self.groups, "users": partial(read_users, self.walk),
+            "acl_file": partial(read_acl_file, self.walk),
+        }  # fmt: skip
+        read = readers.get(option.kind)
+        value = self.walk.scalar(option, node, path) if read is None else read(node, path)
         if value is UNSET:
             return
         if value == Secret(MASK):
@@ -216,6 +222,12 @@ class PoolReader:
             harm(
                 self.node("hash"), f"{self.path}.hash",
                 f"crc32 has 15 bits and ketama's ring 32, so one node would hold nearly every key; {advice}",
+            )  # fmt: skip
+        if pool.password is not None and any(user.name == DEFAULT for user in pool.users):
+            culprit = self.spelled["users"]
+            self.walk.problem(
+                self.node(culprit), f"{self.path}.{culprit}",
+                f"has a user called {DEFAULT}, whose password is given by {self.spelled['password']}, too; keep one",
             )  # fmt: skip
         if pool.servers:
             self.check_ring(pool, harm)

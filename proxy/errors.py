@@ -100,6 +100,12 @@ _ROWS = (
     ErrorRow("pause_mode", "ERR CLIENT PAUSE mode must be WRITE or ALL", "syntax"),
     ErrorRow("subcommand_arity",
              "ERR unknown subcommand or wrong number of arguments for '{arguments}'. Try {command} HELP.", "syntax"),
+    ErrorRow("acl_category", "ERR Unknown category '{option}'", "syntax"),
+    ErrorRow("acl_user", "ERR User '{option}' not found", "syntax"),
+    ErrorRow("acl_command", "ERR Command '{option}' not found", "syntax"),
+    ErrorRow("acl_bits",
+             "ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to "
+             "{limit}", "syntax"),
     ErrorRow("config_unknown", "ERR Unknown option or number of arguments for CONFIG SET - '{name}'", "syntax"),
     ErrorRow("config_failed", "ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}", "syntax"),
     ErrorRow("keys_invalid", "ERR Invalid arguments specified for command", "syntax"),
@@ -127,6 +133,16 @@ _ROWS = (
     ErrorRow("no_password_set",
              "ERR AUTH <password> called without any password configured for the default user. "
              "Are you sure your configuration is correct?", "noauth"),
+    ErrorRow("no_permission_command", "NOPERM this user has no permissions to run the '{command}' command", "noperm"),
+    ErrorRow("no_permission_key",
+             "NOPERM this user has no permissions to access one of the keys used as arguments", "noperm"),
+    ErrorRow("no_permission_channel",
+             "NOPERM this user has no permissions to access one of the channels used as arguments", "noperm"),
+    ErrorRow("no_permission_script",
+             "NOPERM '{command}' runs code at the node, where the rights of this user do not hold; to allow it, set "
+             "scripts: true for the user", "noperm"),
+    ErrorRow("no_permission_sort_by", "ERR BY option of SORT denied due to insufficient ACL permissions.", "noperm"),
+    ErrorRow("no_permission_sort_get", "ERR GET option of SORT denied due to insufficient ACL permissions.", "noperm"),
     ErrorRow("protocol_version", "NOPROTO unsupported protocol version", "protocol_version"),
     ErrorRow("protocol_version_number", "ERR Protocol version is not an integer or out of range", "protocol_version"),
     ErrorRow("hello_option", "ERR Syntax error in HELLO option '{option}'", "syntax"),
@@ -246,6 +262,12 @@ ENGINE_ERRORS: tuple[ErrorRow, ...] = tuple(
         "transaction_size",
         "redirect",
         "subscribed",
+        "no_permission_command",
+        "no_permission_key",
+        "no_permission_channel",
+        "no_permission_script",
+        "no_permission_sort_by",
+        "no_permission_sort_get",
     )
 )
 

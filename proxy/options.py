@@ -14,8 +14,8 @@ from msgspec.structs import fields
 from proxy.settings import Limits, Pool, Reconnect
 
 Kind = Literal[
-    "engines", "listen", "servers", "groups", "duration", "size", "count", "flag", "choice", "tag", "text", "secret",
-    "file",
+    "engines", "listen", "servers", "groups", "users", "acl_file", "duration", "size", "count", "flag", "choice", "tag",
+    "text", "secret", "file",
 ]  # fmt: skip
 Where = Literal["both", "native", "nutcracker"]
 
@@ -122,6 +122,11 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("password", "secret", "asked of clients (AUTH); without one everybody is let in"),
     Option("password_file", "file", "the password, taken from the first line of this file", sets=("password",)),
+    Option(
+        "users", "users",
+        "who clients may be (AUTH name password) and what each may do, in the words of Redis's ACL SETUSER",
+    ),
+    Option("acl_file", "acl_file", "the users, taken from a file as Redis's aclfile is", sets=("users",)),
     Option("node_username", "text", "the ACL user at the nodes; without one, Redis's default user"),
     Option("node_password", "secret", "given to the nodes"),
     Option(

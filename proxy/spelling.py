@@ -168,6 +168,8 @@ _SPELLERS: dict[Kind, Callable[[Any], Any]] = {
 }
 
 _EXPECTED: dict[Kind, str] = {
+    "users": "NAME: {password | password_file | password_hash | nopass, rules, scripts} for each user",
+    "acl_file": "a path",
     "engines": "auto or a number",
     "listen": "host:port, or /path [mode]",
     "servers": "a list of 'host:port[:weight] [name]', '/path[:weight] [name]' or {address, weight, name}",

@@ -8,13 +8,13 @@ from libc.stdio cimport fprintf, snprintf, stderr
 from libc.stdlib cimport abort, free, realloc, strtoul
 from libc.string cimport memcmp
 
+from proxy.wire.glob cimport glob_match
 from proxy.wire.resp cimport read_number
 from storenode.answer cimport (
     answer_array, answer_bulk, answer_error, answer_nil, answer_not_integer, answer_number, answer_ok, answer_raw,
     answer_syntax, answer_text,
 )
 from storenode.arguments cimport copy_text, is_word, take_integer
-from storenode.glob cimport glob_match
 from storenode.keyspace cimport (
     database_clear, entry_bytes, entry_expired, entry_key, entry_slice, key_expire, key_peek, key_read,
     key_remove, key_rename, key_write, value_set,
@@ -329,15 +329,12 @@ cdef void command_flushall(Call* call) noexcept nogil:
 cdef void collect(void* context, Entry* entry) noexcept nogil:
     """A table visitor: remember a live entry that matches."""
     cdef Found* found = <Found*> context
-    cdef Slice key
     cdef Entry** entries
     found.seen += 1
     if entry_expired(entry, found.now_ms):
         return
     if found.pattern != NULL:
-        key.data = entry_key(entry)
-        key.length = entry.key_length
-        if not glob_match(found.pattern, &key, False):
+        if not glob_match(found.pattern.data, found.pattern.length, entry_key(entry), entry.key_length, False):
             return
     if found.count == found.room:
         entries = <Entry**> realloc(found.entries, (found.room * 2 + 64) * sizeof(Entry*))

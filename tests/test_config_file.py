@@ -13,6 +13,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from proxy.acl import apply_rules, new_user
 from proxy.address import Listen, Server
 from proxy.config_file import load, loads
 from proxy.config_text import SAMPLES, defaults, describe, describe_text, effective, to_yaml
@@ -293,7 +294,7 @@ def test_no_password_gets_out() -> None:
     again = loads(to_yaml(effective(settings)), "f")
     assert [str(warning) for warning in again.warnings] == [
         f"f:{line}:{column}: pools.cache.{key}: is the mask that quench config prints, not a password"
-        for line, column, key in ((16, 15, "password"), (18, 20, "node_password"))
+        for line, column, key in ((16, 15, "password"), (19, 20, "node_password"))
     ]
 
 
@@ -479,6 +480,16 @@ WORDS = st.text("abcdefghijklmnopqrstuvwxyz0123456789_-.", min_size=1, max_size=
 DURATIONS = st.integers(1_000, 10**12).map(lambda microseconds: microseconds / 1_000_000)
 
 
+USERS = st.builds(
+    lambda name, rules, scripts: replace(apply_rules(new_user(f"u-{name}"), ["nopass", *rules]), scripts=scripts),
+    WORDS,
+    st.lists(st.sampled_from(["on", "~*", "%W~*", "&b", "+get", "-@write", "(+@read ~x)", "+@all"]), max_size=3).filter(
+        lambda rules: not {"~*", "%W~*"} <= set(rules)
+    ),
+    st.booleans(),
+)  # fmt: skip
+
+
 def groups() -> st.SearchStrategy[tuple[Group, ...]]:
     """Up to three groups, no prefix twice."""
     prefixes = st.lists(st.text("ab:_.é '\"{", min_size=1, max_size=4), max_size=6, unique=True)
@@ -494,6 +505,7 @@ def groups() -> st.SearchStrategy[tuple[Group, ...]]:
 def pools(names: st.SearchStrategy[str]) -> st.SearchStrategy[Pool]:
     """Any pool that a native file can hold; servers have distinct names and one weight, so each has its points."""
     values: dict[str, st.SearchStrategy[Any]] = {
+        "users": st.lists(USERS, max_size=3, unique_by=lambda user: user.name).map(tuple),
         "flag": st.booleans(), "text": st.none() | WORDS, "secret": st.none() | WORDS.map(Secret),
         "tag": st.none() | st.text("{}[]$<>'\"#:ab", min_size=2, max_size=2), "groups": groups(),
     }  # fmt: skip

@@ -16,6 +16,7 @@ from itertools import count
 
 import trio
 
+from proxy.acl import users_of
 from proxy.control.engines import Engines
 from proxy.control.statistics import ClientRecord
 from proxy.engine.engine import Engine
@@ -52,6 +53,7 @@ class Clients:
         self._subscriptions = subscriptions
         self._settings = settings
         self._engines = engines
+        self._users = [[user.name for user in users_of(pool)] for pool in settings.pools]
         self._parts: dict[int, _Part] = {}
         self._tags = count(1)
         self._turn = trio.Lock()
@@ -156,16 +158,20 @@ class Clients:
         found = {}
         for text in texts:
             for line in text.decode("ascii", "replace").splitlines():
-                record = self._record(line.split("\t"))
+                record = self.record(line)
                 found[record.id] = record
         return [found[number] for number in sorted(found)]
 
-    def _record(self, words: list[str]) -> ClientRecord:
-        """One line of `list_clients` in proxy/engine/orders.pyx, whose order this is."""
+    def user_names(self, pool: int) -> list[str]:
+        """Who clients of a pool may be."""
+        return self._users[pool]
+
+    def record(self, line: str) -> ClientRecord:
+        """One line of `client_describe` in proxy/engine/describe.pyx, whose order this is."""
         (
             id_, address, port, fd, name, age, idle, database, protocol, library, version, unread, unsent, commands,
-            owed, command, _received, _sent, pool, letters, room, memory, queued, waits,
-        ) = words  # fmt: skip
+            owed, command, _received, _sent, pool, letters, room, memory, queued, waits, user,
+        ) = line.rstrip("\n").split("\t")  # fmt: skip
         local = self._engines.ports[int(pool)]
         unix = bool(self._settings.pools[int(pool)].listen.path)
         host = f"[{address}]" if ":" in address else address
@@ -202,4 +208,5 @@ class Clients:
             command=command if int(commands) else "NULL",
             library_name=library,
             library_version=version,
+            user=self._users[int(pool)][int(user)],
         )

@@ -15,6 +15,7 @@ from typing import Any
 
 import trio
 
+from proxy.acl import users_of
 from proxy.engine.engine import Engine, EngineGroup
 from proxy.placement import placement
 from proxy.settings import Pool, Settings
@@ -39,6 +40,7 @@ class EventKind:
     LISTED = 5
     DRAINED = 6
     GONE = 7
+    DENIED = 9
 
 
 def open_listener(pool: Pool, shared: bool) -> socket.socket:
@@ -107,7 +109,7 @@ def pool_values(pool: Pool, listener: int) -> dict[str, Any]:
         "nil_on_error": pool.partial_mget == "nil",
         "split_transactions": pool.cross_node_transactions == "split",
         "database": pool.redis_db,
-        "password": None if pool.password is None else pool.password.reveal().encode(),
+        "users": users_of(pool),
         "node_auth": node_auth,
         "nodes": [((server.name or server.address).encode(), server.address.encode()) for server in pool.servers],
         "limits": {

@@ -10,6 +10,7 @@ Whatever has to be waited for (a description of clients) runs in a task of its o
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
@@ -17,8 +18,10 @@ import hiredis
 import trio
 
 from proxy.commands import find
+from proxy.control.access import Access
 from proxy.control.answers import AnswerContext, answer, prepare
 from proxy.control.clients import Clients
+from proxy.control.denials import DenialLog
 from proxy.control.engines import Engines, Event
 from proxy.control.request import Answer, Handler, Request
 from proxy.control.snapshot import Snapshot
@@ -38,9 +41,11 @@ class Requests:
         clients: Clients,
         handlers: Mapping[str, Handler] | None = None,
         before: Mapping[str, Callable[[Request], Awaitable[None]]] | None = None,
+        access: Access | None = None,
     ) -> None:
         """`handlers`, by full command name, answer in tasks of their own; every other command is answered at once,
-        but for what has to happen `before`, which is waited for in a task too."""
+        but for what has to happen `before`, which is waited for in a task too. Without `access` ACL knows of nobody."""
+        self._access = access
         self._engines = engines
         self._snapshot = snapshot
         self._clients = clients
@@ -102,6 +107,10 @@ class Requests:
                 client=caller,
                 settings=self._snapshot.config(request.pool),
                 clients=everyone,
+                pool=request.pool,
+                users=self._access.users(request.pool) if self._access else (),
+                denials=self._access.denials if self._access else DenialLog(),
+                now=time.time(),
             )
             return answer(request.args, request.protocol, context)
         except Exception:

@@ -19,6 +19,7 @@ from proxy.engine.dispatch cimport dispatch
 from proxy.engine.mail cimport event_post
 from proxy.engine.private cimport privates_drop
 from proxy.engine.refusals cimport DONE, WAIT
+from proxy.engine.rights cimport user_default
 from proxy.engine.slots cimport client_ready, client_unread, slot_local, slots_clear
 from proxy.engine.types cimport (
     CLIENT, CLIENT_BARRIER, CLIENT_BLOCKED, CLIENT_BURIED, CLIENT_CLOSING, CLIENT_ENDED, CLIENT_KNOWN, CLIENT_PARKED,
@@ -67,8 +68,7 @@ cdef Client* client_open(Core* core, Pool* pool, int fd) noexcept nogil:
     client.since_us = core.now_us
     client.active_us = core.now_us
     client.flags = pool.client_flags
-    if pool.password == NULL:
-        client.flags |= CLIENT_TRUSTED
+    user_default(client)
     client.after = core.clients
     if core.clients != NULL:
         core.clients.before = client

@@ -19,6 +19,7 @@ from proxy.engine.mail cimport event_post
 from proxy.engine.merge cimport merge_new
 from proxy.engine.private cimport unwatch, watch, watch_end
 from proxy.engine.refusals cimport DONE, GO_ON, WAIT, refuse, unknown, unknown_child
+from proxy.engine.rights cimport permitted
 from proxy.engine.route cimport home
 from proxy.engine.scripts cimport script_frame
 from proxy.engine.slots cimport slot_local, slot_push
@@ -28,12 +29,12 @@ from proxy.engine.transaction cimport (
 )
 from proxy.engine.types cimport (
     ANSWER_RESET, AUDIENCE_CHANNEL, AUDIENCE_SHARD, CACHING_FRESH, CLIENT_BARRIER, CLIENT_KNOWN, CLIENT_MULTI,
-    CLIENT_PAUSED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRUSTED, ERROR_ARITY, ERROR_BUSY, ERROR_CROSSSLOT,
-    ERROR_NOAUTH, ERROR_NO_NODE, ERROR_SUBSCRIBED, EVENT_REQUEST, LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MSET,
-    LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER, ROW_DISCARD, ROW_EVALSHA, ROW_EXEC,
-    ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT, ROW_RESET, ROW_SHARD, ROW_SPECIAL, ROW_SUBSCRIBED,
-    ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SLOT_ADDING, SLOT_MERGING, SLOT_WAITING, Client, Conn,
-    Core, KeyRef, Merge, Node, Pool, Row, Slot,
+    CLIENT_PAUSED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRUSTED, ERROR_ARITY, ERROR_BUSY,
+    ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, ERROR_SUBSCRIBED, EVENT_REQUEST, LANE_CONTROL, LANE_ENGINE,
+    LANE_FAST, LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER, ROW_DISCARD,
+    ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT, ROW_RESET, ROW_SHARD,
+    ROW_SPECIAL, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SLOT_ADDING, SLOT_MERGING,
+    SLOT_WAITING, Client, Conn, Core, KeyRef, Merge, Node, Pool, Row, Slot,
 )
 from proxy.wire.chunk cimport Chunk
 from proxy.wire.input cimport MOVE_AT, input_detach
@@ -82,10 +83,12 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
 
 cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
     """Clients in a state of their own, and commands that change it or need a connection for themselves."""
-    if client.flags & CLIENT_SUBSCRIBER and client.protocol == 2 and not row.flags & ROW_SUBSCRIBED:
-        return refuse(core, client, row, ERROR_SUBSCRIBED, NULL, NULL)
+    if client.flags & CLIENT_RESTRICTED and not permitted(core, client, row, frame):
+        return DONE
     if client.flags & CLIENT_PAUSED and (client.pool.paused == PAUSE_ALL or row.flags & ROW_PAUSES):
         return WAIT            # until clients.pyx ends the pause
+    if client.flags & CLIENT_SUBSCRIBER and client.protocol == 2 and not row.flags & ROW_SUBSCRIBED:
+        return refuse(core, client, row, ERROR_SUBSCRIBED, NULL, NULL)
     if row.flags & ROW_RESET:
         transaction_drop(core, client)
         watch_end(core, client, True)

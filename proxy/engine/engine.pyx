@@ -20,6 +20,7 @@ from proxy.engine.ring cimport Placement
 from proxy.engine.scripts cimport scripts_free
 from proxy.engine.tables cimport build_errors, build_rows
 from proxy.engine.turn cimport engine_loop, turn, turn_end
+from proxy.engine.users cimport build_users
 from proxy.engine.types cimport (
     BUCKETS, CONNS, CONN_OPEN, DEAD, INBOX, LIMIT_BULK, LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, ORDER_ADMIT,
     ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_KILL,
@@ -221,9 +222,7 @@ cdef class Engine:
             pool.nil_on_error = values["nil_on_error"]
             pool.split_transactions = values["split_transactions"]
             pool.database = values["database"]
-            if values["password"] is not None:
-                pool.password = self.keep(values["password"])
-                pool.password_length = len(values["password"])
+            build_users(pool, self.kept, values["users"], self.names)
             if values["node_auth"]:
                 text = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in values["node_auth"])
                 pool.node_auth = self.keep(text)

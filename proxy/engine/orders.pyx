@@ -5,7 +5,6 @@ An order is whole when it arrives and is freed here; nothing of it is kept.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdio cimport snprintf
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
@@ -16,29 +15,24 @@ from proxy.engine.blocking cimport unblock_all
 from proxy.engine.client cimport client_behind, client_close, client_flush, client_gone
 from proxy.engine.clients cimport clients_kill, clients_pause
 from proxy.engine.connection cimport client_release, conn_connect, conn_fail, conn_for, conn_haunt
+from proxy.engine.describe cimport client_describe
 from proxy.engine.mail cimport event_post
 from proxy.engine.private cimport privates_fail
 from proxy.engine.scripts cimport scripts_forget, scripts_learn
 from proxy.engine.slots cimport client_ready, client_unread, slot_fill
 from proxy.engine.types cimport (
-    CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_MULTI, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_PARKED,
-    CLIENT_PAUSED, CLIENT_STUCK, CLIENT_SUBSCRIBER, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD,
-    EVENT_DRAINED, EVENT_LISTED, LIMIT_BULK, LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, LISTENER, ORDER_ADMIT,
-    ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_KILL,
-    ORDER_LEARN, ORDER_LIST, ORDER_LISTEN, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_SET, ORDER_STOP,
-    ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, Client, Conn, Core,
-    Node, Order, Pool, PoolLimits, Slot,
+    CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_PARKED, CLIENT_STUCK, CLIENT_SUBSCRIBER, CONNS,
+    CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD, EVENT_DRAINED, EVENT_LISTED, LIMIT_BULK, LIMIT_CLIENTS,
+    LIMIT_IDLE, LIMIT_QUERY_BUFFER, LISTENER, ORDER_ADMIT, ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN,
+    ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_KILL, ORDER_LEARN, ORDER_LIST, ORDER_LISTEN, ORDER_PAUSE, ORDER_PUSH,
+    ORDER_RELEASE, ORDER_REPLY, ORDER_SET, ORDER_STOP, ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER,
+    REPLY_RESET, REPLY_SUBSCRIBER, Client, Conn, Core, Node, Order, Pool, PoolLimits,
 )
 from proxy.wire.chunk cimport SHARE_AT, Shared, chunk_share, chunk_view, shared_release
-from proxy.wire.input cimport input_length
 from proxy.wire.mailbox cimport mailbox_take
 from proxy.wire.output cimport Output, output_append, output_clear, output_move
 from proxy.wire.poll cimport poll_add
-from proxy.wire.system cimport AF_INET, AF_INET6, EPOLLIN, socklen_t
-
-cdef extern from "<arpa/inet.h>" nogil:
-    const char* inet_ntop(int family, const void* address, char* text, socklen_t room)
-
+from proxy.wire.system cimport EPOLLIN
 
 cdef enum:
     PUSHED_MOST = 262144       # bytes that messages of one turn may gather for a client
@@ -260,79 +254,13 @@ cdef void list_clients(Core* core, uint64_t tag, Client* only) noexcept nogil:
     memset(&text, 0, sizeof(text))
     if only != NULL:
         if only.handle.kind != DEAD:
-            list_client(core, only, &text)
+            client_describe(core, only, &text)
     else:
         while client != NULL:
-            list_client(core, client, &text)
+            client_describe(core, client, &text)
             client = client.after
     event_chunks(core, tag, &text)
     output_clear(&text, &core.chunks)
-
-
-cdef void list_client(Core* core, Client* client, Output* text) noexcept nogil:
-    """One line, tab-separated, in the order that control/clients.py takes apart; about 1 us."""
-    cdef char line[1024]       # the longest line has 850 bytes: texts are cut, numbers have 20 digits
-    cdef char address[64]
-    cdef char letters[16]
-    cdef char waits[256]
-    cdef int length
-    cdef const char* none = b""
-    cdef size_t room = 0 if client.input.chunk == NULL else client.input.chunk.capacity
-    address[0] = 0
-    list_letters(client, letters)
-    list_waits(client, waits, sizeof(waits))
-    if client.family == AF_INET or client.family == AF_INET6:
-        inet_ntop(client.family, client.address, address, sizeof(address))
-    length = snprintf(
-        line, sizeof(line),
-        b"%llu\t%s\t%u\t%d\t%.128s\t%llu\t%llu\t%u\t%u\t%.64s\t%.64s\t%zu\t%zu\t%llu\t%u\t%s\t%llu\t%llu\t%d\t%s\t%zu"
-        b"\t%zu\t%d\t%s\n",
-        <unsigned long long> client.id, <char*> address, <unsigned int> client.port, client.handle.fd,
-        client.name if client.name != NULL else none,
-        <unsigned long long> ((core.now_us - client.since_us) // 1000000),
-        <unsigned long long> ((core.now_us - client.active_us) // 1000000),
-        <unsigned int> client.database, <unsigned int> client.protocol,
-        client.library if client.library != NULL else none,
-        client.library_version if client.library_version != NULL else none,
-        input_length(&client.input), client_unread(client), <unsigned long long> client.commands,
-        client.tail - client.head, <char*> core.rows[client.last_row].full_name,
-        <unsigned long long> client.received, <unsigned long long> client.sent, client.pool.index,
-        letters, room - input_length(&client.input),
-        sizeof(Client) + room + client_unread(client) + (
-            0 if client.slots == NULL else (client.mask + 1) * sizeof(Slot)),
-        <int> (-1 if client.transaction == NULL else client.transaction.queued), waits)
-    output_append(text, &core.chunks, line, length)
-
-
-cdef void list_waits(Client* client, char* text, size_t room) noexcept nogil:
-    """Where the client waits: the node's index and the connection's id there, `1:22;2:9`, as many as there is room for."""
-    cdef Conn* conn = client.privates
-    cdef size_t used = 0
-    text[0] = 0
-    while conn != NULL and room - used > 48:
-        if conn.blocking and conn.id:
-            used += snprintf(text + used, room - used, b"%s%d:%lld", b";" if used else b"", conn.node.index,
-                             <long long> conn.id)
-        conn = conn.next_owned
-
-
-cdef void list_letters(Client* client, char* letters) noexcept nogil:
-    """The client's flags as CLIENT LIST abbreviates them, in at most 15 bytes and a zero."""
-    cdef int used = 0
-    cdef const char* names = b"PxbceT"
-    cdef uint32_t[6] flags = [
-        CLIENT_SUBSCRIBER, CLIENT_MULTI, CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_NO_EVICT, CLIENT_NO_TOUCH,
-    ]
-    cdef int index
-    for index in range(6):
-        if client.flags & flags[index]:
-            letters[used] = names[index]
-            used += 1
-    # A request that a pause holds back: Redis counts such a client as blocked.
-    if client.flags & CLIENT_PAUSED and client.flags & CLIENT_PARKED and client.head == client.tail:
-        letters[used] = c'b'
-        used += 1
-    letters[used] = 0
 
 
 cdef void event_chunks(Core* core, uint64_t tag, Output* text) noexcept nogil:

@@ -26,7 +26,8 @@ from proxy.engine.ring cimport ring_node
 from proxy.engine.slots cimport client_ready, client_unread
 from proxy.engine.turn cimport turn_end
 from proxy.engine.types cimport (
-    CLIENT_BARRIER, CLIENT_CLOSING, CLIENT_ENDED, CLIENT_PARKED, CLIENT_READY, CLIENT_STARVED, CONN_OPEN, CONNS,
+    CLIENT_BARRIER, CLIENT_CLOSING, CLIENT_ENDED, CLIENT_PARKED, CLIENT_READY, CLIENT_RESTRICTED, CLIENT_STARVED,
+    CONN_OPEN, CONNS,
     DATABASES, SLOT_CHUNK, SLOT_HELD, SLOT_MERGING, Client, Conn, Core, Merge, Node, Pending, Row, Slot,
 )
 from proxy.wire.chunk cimport CHUNK_SIZE, Chunk
@@ -153,6 +154,7 @@ cdef class Probe(Engine):
             "closing": bool(client.flags & CLIENT_CLOSING), "barrier": bool(client.flags & CLIENT_BARRIER),
             "ready": bool(client.flags & CLIENT_READY), "privileged": self.core.privileged == client,
             "commands": client.commands, "slots": client.slots != NULL,
+            "restricted": bool(client.flags & CLIENT_RESTRICTED),
         }
 
     # -- node connections -------------------------------------------------------------------------------------------

@@ -44,6 +44,8 @@ cdef enum RowFlag:
     ROW_PUBLISH = 262144       # its key is a channel, its reply the number of receivers
     ROW_SHARD = 524288         # a shard channel
     ROW_SUBSCRIBED = 1048576   # allowed in RESP2's subscribe mode
+    ROW_SCRIPT = 2097152       # runs code at the node, where the rights of a client's user do not hold
+    ROW_KEYLESS = 4194304      # has key specs, and may do without a key
     # Rows that leave the straight road of dispatch: see special() there.
     ROW_SPECIAL = (ROW_MULTI | ROW_EXEC | ROW_DISCARD | ROW_RESET | ROW_WATCH | ROW_UNWATCH | ROW_BLOCKS | ROW_WAIT
                    | ROW_TRACKING)
@@ -52,6 +54,22 @@ cdef enum Begin:               # how a key spec says where to begin
     BEGIN_INDEX = 0            # at a position
     BEGIN_KEYWORD = 1          # behind the first argument that is this word
     BEGIN_OPTION = 2           # behind the last option of this name, options being read with their operands
+
+cdef enum KeyUse:              # what a request does to the content of a key; neither: it asks about the key only
+    USE_READ = 1
+    USE_WRITE = 2
+
+cdef enum Varies:              # what a request does that its key specs do not tell, but its options
+    VARIES_NOT = 0
+    VARIES_SET = 1             # reads with GET
+    VARIES_BITFIELD = 2        # writes unless it has GET alone
+    VARIES_SORT = 3            # BY and GET read keys that are named by elements
+
+cdef enum Channels:            # which arguments are channels that need a right
+    CHANNELS_NONE = 0
+    CHANNELS_ONE = 1           # the first
+    CHANNELS_ALL = 2
+    CHANNELS_PATTERNS = 3      # all, and they are patterns
 
 cdef struct KeySpec:
     uint8_t begin              # Begin
@@ -62,6 +80,7 @@ cdef struct KeySpec:
     int limit
     int number_index           # keynum: where the count is, relative to the begin
     int first                  # keynum: where the first key is, relative to the begin
+    uint8_t use                # KeyUse
     char keyword[NAME_ROOM]    # lower case
 
 cdef struct Row:
@@ -74,6 +93,8 @@ cdef struct Row:
     uint8_t key                # position of the only key, when it is fixed; else 0
     uint8_t answer             # LANE_ENGINE: Answer
     uint8_t kind               # latency class: LatencyClass
+    uint8_t varies             # Varies
+    uint8_t channels           # Channels
     uint8_t spec_count
     uint16_t children          # first subcommand row; 0: none
     uint16_t child_count
@@ -107,6 +128,7 @@ cdef enum Answer:              # LANE_ENGINE rows; the names are in answers.ANSW
     ANSWER_CACHING = 19
     ANSWER_GETREDIR = 20
     ANSWER_TRACKINGINFO = 21
+    ANSWER_ACL_WHOAMI = 22
 
 cdef enum LatencyClass:
     CLASS_READ = 0
@@ -119,7 +141,43 @@ cdef struct KeyRef:
     const char* data
     size_t length
     uint32_t argument          # its position in the request
-    int node
+    int node                   # after keys_find: the key spec that found it
+
+
+# -- users --------------------------------------------------------------------------------------------------------
+
+cdef struct Pattern:           # keys or channels that are open
+    const char* text           # a glob
+    uint32_t length
+    uint8_t use                # keys: KeyUse that it allows
+
+cdef struct FirstArgument:     # a command that is permitted with this first argument
+    const char* word           # lower case, zero terminated
+    uint16_t row
+
+cdef struct Selector:          # a request is permitted when one selector permits all of it
+    uint64_t* commands         # a bit for each row
+    FirstArgument* first
+    Pattern* keys
+    Pattern* channels
+    uint32_t first_count
+    uint32_t key_count
+    uint32_t channel_count
+    uint8_t all_keys
+    uint8_t all_channels
+
+cdef struct User:
+    const char* name           # zero terminated
+    uint32_t name_length
+    uint32_t index             # in pool.users
+    uint8_t enabled
+    uint8_t any_password
+    uint8_t restricted         # its requests are checked
+    uint8_t scripts            # may run ROW_SCRIPT all the same
+    uint32_t hash_count
+    uint32_t selector_count
+    const uint8_t* hashes      # SHA-256 of its passwords, 32 bytes each
+    Selector* selectors
 
 
 # -- errors -------------------------------------------------------------------------------------------------------
@@ -148,7 +206,13 @@ cdef enum ErrorKind:           # rows of errors.ENGINE_ERRORS, in this order
     ERROR_TRANSACTION = 20     # a transaction that is too large
     ERROR_REDIRECT = 21        # CLIENT TRACKING … REDIRECT
     ERROR_SUBSCRIBED = 22      # not in RESP2's subscribe mode
-    ERROR_KINDS = 23
+    ERROR_NOPERM_COMMAND = 23
+    ERROR_NOPERM_KEY = 24
+    ERROR_NOPERM_CHANNEL = 25
+    ERROR_NOPERM_SCRIPT = 26
+    ERROR_NOPERM_SORT_BY = 27  # with keys that the user may not read
+    ERROR_NOPERM_SORT_GET = 28
+    ERROR_KINDS = 29
 
 cdef enum ErrorField:
     FIELD_NONE = 0

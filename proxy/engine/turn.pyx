@@ -16,9 +16,8 @@ from proxy.engine.private cimport private_settle, privates_bury, privates_tick
 from proxy.engine.replies cimport conn_readable
 from proxy.engine.slots cimport client_ready
 from proxy.engine.types cimport (
-    CLIENT, CLIENT_BURIED, CLIENT_PARKED, CLIENT_READY, CLIENT_STUCK, CLIENT_UNTOLD, CONN, CONN_CONNECTING, CONNS, DEAD,
-    INBOX, LISTENER, WAKE, Client, Conn, Core,
-    Pool,
+    CLIENT, CLIENT_BURIED, CLIENT_PARKED, CLIENT_READY, CLIENT_STUCK, CLIENT_UNTOLD, CONN, CONNS, CONN_CONNECTING,
+    DEAD, INBOX, LISTENER, WAKE, Client, Conn, Core, Pool,
 )
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.poll cimport Handle, poll_wait, wake, wake_clear

@@ -78,8 +78,9 @@ cdef enum ClientFlag:
     CLIENT_WATCHING = 262144   # holds a WATCH: reads are answered by the key's own node and by nothing else
     CLIENT_TRACKING = 524288   # CLIENT TRACKING ON: everything goes by connections of its own
     CLIENT_BURIED = 1048576    # in core.graveyard
+    CLIENT_RESTRICTED = 2097152    # its user may not do everything: see rights.pyx
     # Clients whose requests leave the straight road of dispatch: see special() there.
-    CLIENT_SPECIAL = CLIENT_MULTI | CLIENT_SUBSCRIBER | CLIENT_PAUSED | CLIENT_TRACKING
+    CLIENT_SPECIAL = CLIENT_MULTI | CLIENT_SUBSCRIBER | CLIENT_PAUSED | CLIENT_TRACKING | CLIENT_RESTRICTED
 
 cdef enum TrackingMode:
     TRACKING_OPTIN = 1
@@ -138,6 +139,7 @@ cdef struct Client:
     uint64_t sent
     uint16_t last_row
     uint8_t deferred           # turns that its replies have waited for more of them
+    User* user                 # of pool.users
     uint32_t together          # what comes before this slot leaves with the reply of the slot before it
     uint64_t slow_us           # a subscriber: since when its unread output is above pubsub_soft; 0: it is not
 
@@ -346,8 +348,9 @@ cdef struct Pool:
     uint64_t paused_until_us
     uint32_t client_flags      # ClientFlags that all its clients have, those to come included
     uint32_t clients
-    char* password             # asked of clients; NULL: none
-    uint32_t password_length
+    User* users                # who its clients may be; owned by the Python object that the facade keeps
+    User* default_user         # whom they are before they say
+    uint32_t user_count
     char* node_auth            # "AUTH …" or the AUTH part of HELLO, as RESP arguments; NULL: none
     uint32_t node_auth_length
     uint32_t node_auth_args
@@ -446,10 +449,13 @@ cdef struct Core:
     Conn* lost_privates        # private connections to be freed when nothing names them any more
     Client* graveyard          # closed in this turn: freed at its end, when no list or event can name them
     KeyRef* keys
+    KeyRef* args               # all arguments, in the same block; valid after keys_find
     size_t key_room
     uint64_t random_state
     void* scripts              # scripts.Scripts; NULL: none was learned
     uint64_t audience_seed
+    uint64_t denied_us         # when the second began that the next counts
+    uint32_t denied            # events of refused requests in it
     char* agent                # "quench:<proxy>:<engine>"
     Counters counters
 
@@ -514,12 +520,15 @@ cdef enum EventKind:           # engine -> control plane
     EVENT_LISTED = 5           # what an order with a tag asked for: clients described, ids of those closed
     EVENT_DRAINED = 6
     EVENT_GONE = 7             # a client that the control plane knows has left
+    EVENT_DENIED = 9           # a user was refused something
 
 cdef struct Event:
     int kind
     int pool
     int node
-    int code                   # EVENT_NODE: failures in a row; EVENT_REQUEST: protocol (`node` is the database)
+    int code                   # EVENT_NODE: failures in a row; EVENT_REQUEST: protocol (`node` is the database);
+                               # EVENT_DENIED: Denial; data is the user's name (`slot` bytes), what was refused
+                               # (`node` bytes) and a line of client_describe(); `tag`: in a transaction
     Client* client
     uint32_t slot
     uint32_t length

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import resource
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import trio
@@ -61,7 +61,7 @@ class Administration:
     async def kill(self, request: Request) -> Answer:
         """CLIENT KILL address | filter value [filter value ...]. Who kills itself is answered first."""
         old = len(request.args) == 3
-        chosen, spare_me = _filters(request.args)
+        chosen, spare_me = _filters(request.args, self._clients.user_names(request.pool))
         found = {
             client.id
             for client in await self._clients.everyone()
@@ -128,7 +128,7 @@ class Administration:
         )  # fmt: skip
 
 
-def _filters(args: list[bytes]) -> tuple[Callable[[ClientRecord], bool], bool]:
+def _filters(args: list[bytes], users: Sequence[str]) -> tuple[Callable[[ClientRecord], bool], bool]:
     """What CLIENT KILL is to close: clients that pass all filters. And whether it spares the caller."""
     if len(args) == 3:
         address = args[2].decode("latin-1")
@@ -151,7 +151,7 @@ def _filters(args: list[bytes]) -> tuple[Callable[[ClientRecord], bool], bool]:
             case b"laddr":
                 wanted["local_address"] = text
             case b"user":
-                if text != "default":
+                if text not in users:
                     raise ReplyError("user_unknown", user=value)
                 wanted["user"] = text
             case b"skipme" if value.lower() in (b"yes", b"no"):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
+from proxy.acl import default_user
 from proxy.engine.engine import EngineGroup
 from proxy.engine.probe import Probe
 from proxy.engine.ring import Placement
+from proxy.settings import Secret, User
 from tests.helpers import bulk
 from tests.oracle import resp
 
@@ -27,14 +30,17 @@ def ring(nodes: int) -> Placement:
 
 
 def build(
-    nodes: int = 2, *, password: bytes | None = None, nil_on_error: bool = False, split: bool = False, auto_eject: bool = False,
+    nodes: int = 2, *, password: bytes | None = None, users: Sequence[User] = (), nil_on_error: bool = False,
+    split: bool = False, auto_eject: bool = False,
     input_limit: int = 1 << 30, output_limit: int = 1 << 40, connect: bool = True, **limits: int,
 ) -> Probe:
     """A probe of one pool `p` with nodes n0, n1, …; `connect`: their connections of RESP2 and RESP3 are open."""
+    if not users:
+        users = (default_user(None if password is None else Secret(password.decode())),)
     engine = Probe(EngineGroup(1), 0, b"quench:0:0", input_limit, output_limit)
     engine.add_pools([{
         "name": b"p", "listener": -1, "unix_socket": False, "placement": ring(nodes), "auto_eject": auto_eject,
-        "nil_on_error": nil_on_error, "split_transactions": split, "database": 0, "password": password, "node_auth": [],
+        "nil_on_error": nil_on_error, "split_transactions": split, "database": 0, "users": users, "node_auth": [],
         "nodes": [(b"n%d" % index, b"10.0.0.%d:6379" % index) for index in range(nodes)],
         "limits": {**LIMITS, **limits},
     }])

@@ -7,7 +7,7 @@ from array import array
 from contextlib import ExitStack
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.control.answers.glob import glob
@@ -417,6 +417,7 @@ def test_what_is_added_keeps_its_place_among_pipelined_replies():
 NAMES = st.text("ab*?", min_size=1, max_size=4).map(str.encode)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([CHANNEL, PATTERN, SHARD]), NAMES, st.integers(0, 9)), max_size=80),
        st.lists(NAMES, min_size=1, max_size=5))  # fmt: skip
 def test_the_table_of_audiences_agrees_with_a_dictionary(changes, channels):

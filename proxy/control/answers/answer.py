@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from proxy.commands import Lane, find, refusal
-from proxy.control.answers import client, command, config, identity, information
+from proxy.control.answers import acl, client, command, config, identity, information
 from proxy.control.answers.context import AnswerContext
 from proxy.control.answers.help import help_
 from proxy.errors import ReplyError, subcommand_error, unknown_command
@@ -19,6 +19,13 @@ __all__ = ["answer"]
 Handler = Callable[[list[bytes], int, AnswerContext], bytes]
 
 _HANDLERS: dict[str, Handler] = {
+    "acl|cat": acl.cat,
+    "acl|dryrun": acl.dryrun,
+    "acl|genpass": acl.genpass,
+    "acl|getuser": acl.getuser,
+    "acl|list": acl.list_,
+    "acl|log": acl.log,
+    "acl|users": acl.users,
     "client|info": client.info,
     "client|list": client.list_,
     "command": command.all_rows,
