@@ -24,6 +24,7 @@ from proxy.lanes.administration import Administration
 from proxy.lanes.databases import Databases
 from proxy.lanes.kept import Kept
 from proxy.lanes.links import Links
+from proxy.lanes.monitor import Monitor
 from proxy.lanes.pubsub import PubSub
 from proxy.lanes.scripts import Scripts
 from proxy.settings import Settings
@@ -82,7 +83,11 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             snapshot = Snapshot(settings, engines, nodes, databases.known, pubsub.totals)
             access = Access(settings, clients)
             administration = Administration(engines, clients, snapshot)
-            lanes = {**administration.handlers(), **handlers(links, Scripts(engines)), **pubsub.handlers}
+            monitor = Monitor(settings, engines, clients, kept)
+            lanes = {
+                **administration.handlers(), **handlers(links, Scripts(engines)),
+                **pubsub.handlers(), **monitor.handlers(),
+            }  # fmt: skip
             requests = Requests(engines, snapshot, clients, lanes, {"info": databases.before_info}, access)
 
             def on_event(engine: int, event: Event) -> None:
@@ -96,6 +101,8 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
                     nodes.failed(engine, pool, node, code, lost, data.decode("latin-1"))
                 elif kind == EventKind.OPEN:
                     nodes.opened(engine, pool, node)
+                elif kind == EventKind.MONITOR:
+                    monitor.shown(pool, tag, data)
                 elif kind == EventKind.GONE:
                     kept.gone(engine, client, tag)
                 elif kind == EventKind.DENIED:
@@ -108,6 +115,7 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             nursery.start_soon(snapshot.sample)
             nursery.start_soon(requests.run)
             nursery.start_soon(kept.run)
+            nursery.start_soon(monitor.run)
             nursery.start_soon(pubsub.run)
             # Names that take long to look up must not keep a signal waiting.
             await _until(stop, nodes.start)

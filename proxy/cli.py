@@ -52,6 +52,7 @@ LANES = {
     "LATER": "refused: it needs {later}",
     "REFUSED": "refused: {why}",
 }
+EVERY_NODE = "every node, the replies merged"  # of CONTROL, what proxy.lanes.across answers
 
 
 class Verbs(click.Group):
@@ -303,6 +304,7 @@ def commands(json_: bool, markdown: bool) -> None:
     """
     from proxy.commands import CAPABILITIES, COMMANDS, Lane  # 100 kB of JSON that no other verb reads
     from proxy.commands_page import page
+    from proxy.lanes import across
 
     if json_ and markdown:
         raise click.UsageError("--json and --markdown are two different pages; ask for one")
@@ -315,7 +317,8 @@ def commands(json_: bool, markdown: bool) -> None:
     for row in rows:
         marks = " (copied)" if row.cacheable else " (merged)" if row.mergeable else ""
         waits = f", waiting with {row.blocks_with}" if row.blocks_with else ", waiting" if row.blocking else ""
-        treatment = LANES[row.lane.name].format(later=CAPABILITIES.get(row.later, row.later), why=row.why)
+        words = EVERY_NODE if row.name in across.COMMANDS else LANES[row.lane.name]
+        treatment = words.format(later=CAPABILITIES.get(row.later, row.later), why=row.why)
         told.append((row, treatment + (waits if row.lane is Lane.FAST else "") + marks))
     if markdown:
         click.echo(page(told), nl=False)

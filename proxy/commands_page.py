@@ -37,9 +37,10 @@ Of {all} commands and subcommands {served} are served, {later} are not served ye
 a client gets an error that says why, and keeps its connection.
 
 *One node*: the node that holds the key, as it is and byte for byte; several keys have to live on one node, else the
-reply is `CROSSSLOT`. *Split by node*: one command for each node concerned, the replies merged. *Answered here*: by the
-proxy itself, without a node unless the command asks for one. *(copied)* marks a read that a copy of a hot key could
-answer, *(merged)* an increment that could be combined with others.
+reply is `CROSSSLOT`. *Split by node*: one command for each node concerned, the replies merged. *Every node*: all nodes
+of the pool are asked, and one that fails is an error. *Answered here*: by the proxy itself, without a node unless the
+command asks for one. *(copied)* marks a read that a copy of a hot key could answer, *(merged)* an increment that could
+be combined with others.
 """
 
 

@@ -64,10 +64,10 @@ LAYERS = (
 #: The engine, from the loop down: a file imports only from files further down. The `.pxd` of a file may name those that
 #: its inline functions need, and obeys the same order.
 SPINE = (
-    "probe", "engine", "tables", "users", "turn", "orders", "clients", "accept", "client", "dispatch", "transaction",
-    "blocking", "choice", "tracking", "private", "route", "answers", "rights", "refusals", "audience", "keys", "lookup",
-    "replies", "scripts", "connection", "greeting", "describe", "mail", "texts", "slots", "merge", "types", "rows",
-    "ring", "colocate", "sha256", "hashes",
+    "probe", "engine", "tables", "users", "turn", "orders", "clients", "accept", "client", "dispatch", "monitor",
+    "transaction", "blocking", "choice", "tracking", "private", "route", "answers", "rights", "refusals", "audience",
+    "keys", "lookup", "replies", "scripts", "connection", "greeting", "describe", "mail", "texts", "slots", "merge",
+    "types", "rows", "ring", "colocate", "sha256", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.

@@ -55,11 +55,16 @@ class Clients:
         self._engines = engines
         self._users = [[user.name for user in users_of(pool)] for pool in settings.pools]
         self._parts: dict[int, _Part] = {}
+        self._details: list[Callable[[ClientRecord], ClientRecord]] = []
         self._tags = count(1)
         self._turn = trio.Lock()
         self._begun = 0  # lists, ever
         self._latest = 0  # the number of the list that ended last, and what came of it
         self._outcome: list[ClientRecord] | ReplyError = []
+
+    def add_details(self, details: Callable[[ClientRecord], ClientRecord]) -> None:
+        """Have `details` fill in what the engines do not know of a client; it may run in a thread."""
+        self._details.append(details)
 
     def listed(self, tag: int, last: bool, data: bytes) -> None:
         """Part of one engine's answer to an order; one that nobody waits for (any more) is dropped."""
@@ -117,6 +122,14 @@ class Clients:
         """
         await self._ask_all(lambda engine, tag: engine.pause(tag, pool, mode, milliseconds))
 
+    async def monitor(self, pool: int, on: bool, path: bytes) -> None:
+        """Have every engine show the requests of a pool, or no longer; `path`: of its unix socket, or empty.
+
+        Raises:
+            ReplyError: an engine did not say within `LIST_TIMEOUT`.
+        """
+        await self._ask_all(lambda engine, tag: engine.monitor(tag, pool, on, path))
+
     async def _gather(self) -> list[ClientRecord]:
         texts = await self._ask_all(lambda engine, tag: engine.list_clients(tag))
         if sum(map(len, texts)) > LONG * 100:
@@ -159,6 +172,8 @@ class Clients:
         for text in texts:
             for line in text.decode("ascii", "replace").splitlines():
                 record = self.record(line)
+                for details in self._details:
+                    record = details(record)
                 found[record.id] = record
         return [found[number] for number in sorted(found)]
 

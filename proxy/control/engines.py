@@ -41,6 +41,7 @@ class EventKind:
     DRAINED = 6
     GONE = 7
     DENIED = 9
+    MONITOR = 10
 
 
 def open_listener(pool: Pool, shared: bool) -> socket.socket:

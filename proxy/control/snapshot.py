@@ -55,7 +55,8 @@ class _Counts:
     """What only grows, all engines together."""
 
     counters: Counter[str] = field(default_factory=Counter)  #: and gauges
-    latencies: dict[str, Histogram] = field(default_factory=dict)
+    latencies: dict[str, Histogram] = field(default_factory=dict)  #: by command
+    kinds: Counter[str] = field(default_factory=Counter)  #: replies by latency class
     commands: Counter[tuple[str, int]] = field(default_factory=Counter)  #: by name and place in CommandStatistics
     errors: Counter[str] = field(default_factory=Counter)
     nodes: Counter[tuple[int, int, str]] = field(default_factory=Counter)
@@ -67,6 +68,7 @@ class _Counts:
                 self.counters[name] -= value
         for name, histogram in base.latencies.items():
             self.latencies[name] -= histogram
+        self.kinds.subtract(base.kinds)
         self.commands.subtract(base.commands)
         self.errors.subtract(base.errors)
 
@@ -92,20 +94,20 @@ class Snapshot:
         self._version = _version()
         self._run_id = secrets.token_hex(20)
         self._started = time.monotonic()
-        self._rate = 0.0
+        self._rates = dict.fromkeys(("requests", "bytes_in", "bytes_out"), 0.0)
         self._peak = 0
         self._changed: list[dict[str, object]] = [{} for _ in settings.pools]  # by CONFIG SET
         self._base = _Counts()
 
     async def sample(self) -> None:
         """Keep the rate and the peak up to date, for ever."""
-        before, at = self._counters()["requests"], trio.current_time()
+        before, at = self._counters(), trio.current_time()
         while True:
             await trio.sleep(SAMPLE_EVERY)
             counters, now = self._counters(), trio.current_time()
-            self._rate = (counters["requests"] - before) / (now - at)
+            self._rates = {name: (counters[name] - before[name]) / (now - at) for name in self._rates}
             self._peak = max(self._peak, _memory(counters))
-            before, at = counters["requests"], now
+            before, at = counters, now
 
     def take(self, pool: int) -> Statistics:
         """The proxy as seen by a client of `pool`, an index of the settings' pools. Takes well below 1 ms."""
@@ -117,12 +119,15 @@ class Snapshot:
         counts.subtract(self._base)
         latencies, commands, errors = counts.latencies, counts.commands, counts.errors
         usage = resource.getrusage(resource.RUSAGE_SELF)
+        # The engines share these two numbers.
+        shared = [node for stats in engines[0].pool_stats() for node in stats["nodes"]]
         subscribers, channels, patterns, shard_channels = self._subscriptions()
         return Statistics(
             version=self._version,
             process_id=os.getpid(),
             run_id=self._run_id,
             uptime=time.monotonic() - self._started,
+            time=time.time(),
             tcp_port=self._port(pool),
             config_file=self._settings.file,
             engines=len(engines),
@@ -135,18 +140,23 @@ class Snapshot:
             output_closed=counters["output_closed"] + counters["pubsub_closed"],
             pubsub_closed=counters["pubsub_closed"],
             max_clients=sum(map(self._most_clients, range(len(self._settings.pools)))),
+            blocked_clients=sum(node["blocked"] for node in shared),
+            watching_clients=sum(node["watching"] for node in shared),
             connections_accepted=counters["accepted"],
             connections_rejected=counters["rejected_clients"],
             connections_closed=counters["closed"],
             memory=memory,
             memory_peak=self._peak,
             memory_resident=_resident(),
+            memory_of_system=os.sysconf("SC_PHYS_PAGES") * _PAGE,
             requests=counters["requests"],
-            requests_per_second=self._rate,
+            requests_per_second=self._rates["requests"],
+            bytes_in_per_second=self._rates["bytes_in"],
+            bytes_out_per_second=self._rates["bytes_out"],
             bytes_in=counters["bytes_in"],
             bytes_out=counters["bytes_out"],
-            reads=latencies["read"].count,
-            writes=latencies["write"].count,
+            reads=counts.kinds["read"],
+            writes=counts.kinds["write"],
             split_requests=counters["split"],
             timeouts=counters["timeouts"],
             late_replies=counters["late_replies"],
@@ -157,7 +167,7 @@ class Snapshot:
                 name: CommandStatistics(*(commands[name, place] for place in range(4)))
                 for name in sorted({name for (name, _), value in commands.items() if value})
             },
-            latencies=latencies,
+            latencies={name: latencies[name] for name in sorted(latencies) if latencies[name].count},
             errors={word: made for word, made in errors.items() if made},
             pools=self._pools(),
             databases=self._databases(pool),
@@ -191,8 +201,9 @@ class Snapshot:
         """Everything that only ever grows, since the start of the process."""
         counts = _Counts(self._counters())
         for engine in self._engines.engines:
-            for name, buckets in engine.latency().items():
+            for name, (kind, buckets) in engine.latency().items():
                 counts.latencies[name] = counts.latencies.get(name, Histogram()) + Histogram(tuple(buckets))
+                counts.kinds[kind] += sum(buckets)
             for name, values in engine.command_stats().items():
                 for place, value in enumerate(values):
                     counts.commands[name, place] += value

@@ -144,6 +144,7 @@ class Statistics:
     process_id: int
     run_id: str  #: forty hex digits, new with each process
     uptime: float
+    time: float = 0.0  #: of day, since the epoch
     tcp_port: int = 0
     config_file: str = ""
     engines: int = 1
@@ -152,6 +153,8 @@ class Statistics:
     max_clients: int = 0
     blocked_clients: int = 0
     pubsub_clients: int = 0
+    tracking_clients: int = 0
+    watching_clients: int = 0
     pubsub_channels: int = 0
     pubsub_patterns: int = 0
     pubsub_shard_channels: int = 0
@@ -168,9 +171,12 @@ class Statistics:
     memory_peak: int = 0
     memory_resident: int = 0  #: of the process
     memory_limit: int = 0  #: 0: none
+    memory_of_system: int = 0
 
     requests: int = 0
     requests_per_second: float = 0.0
+    bytes_in_per_second: float = 0.0
+    bytes_out_per_second: float = 0.0
     bytes_in: int = 0  #: from clients
     bytes_out: int = 0
     reads: int = 0
@@ -188,7 +194,7 @@ class Statistics:
     cpu_user: float = 0.0
 
     commands: Mapping[str, CommandStatistics] = field(default_factory=dict)  #: by the table's name, ``client|id``
-    latencies: Mapping[str, Histogram] = field(default_factory=dict)  #: by command, or by class of command
+    latencies: Mapping[str, Histogram] = field(default_factory=dict)  #: by command, of the replies of nodes
     errors: Mapping[str, int] = field(default_factory=dict)  #: error replies by their first word
     pools: tuple[PoolStatistics, ...] = ()
     databases: Mapping[int, DatabaseStatistics] = field(default_factory=dict)  #: of the client's pool, by number

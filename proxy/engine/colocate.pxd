@@ -5,6 +5,8 @@
 
 
 cdef struct Prefix:
+    unsigned long long head  # its first 8 bytes as they lie in memory, zeros behind a shorter one
+    unsigned long long mask  # 0xff for each byte of the head that counts
     const char* text  # in Groups.texts
     unsigned int length  # bytes, from 1
     unsigned int hash  # of the group's name: the place of every key of the group

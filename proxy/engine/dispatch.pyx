@@ -17,6 +17,7 @@ from proxy.engine.keys cimport blocks, keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
 from proxy.engine.mail cimport event_post
 from proxy.engine.merge cimport merge_new
+from proxy.engine.monitor cimport monitor_show
 from proxy.engine.private cimport unwatch, watch, watch_end
 from proxy.engine.refusals cimport DONE, GO_ON, WAIT, refuse, unknown, unknown_child
 from proxy.engine.rights cimport permitted
@@ -28,13 +29,13 @@ from proxy.engine.transaction cimport (
     transaction_begin, transaction_discard, transaction_drop, transaction_queue, transaction_run,
 )
 from proxy.engine.types cimport (
-    ANSWER_RESET, AUDIENCE_CHANNEL, AUDIENCE_SHARD, CACHING_FRESH, CLIENT_BARRIER, CLIENT_KNOWN, CLIENT_MULTI,
-    CLIENT_PAUSED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRUSTED, ERROR_ARITY, ERROR_BUSY,
-    ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, ERROR_SUBSCRIBED, EVENT_REQUEST, LANE_CONTROL, LANE_ENGINE,
-    LANE_FAST, LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER, ROW_DISCARD,
-    ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT, ROW_RESET, ROW_SHARD,
-    ROW_SPECIAL, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SLOT_ADDING, SLOT_MERGING,
-    SLOT_WAITING, Client, Conn, Core, KeyRef, Merge, Node, Pool, Row, Slot,
+    ANSWER_RESET, AUDIENCE_CHANNEL, AUDIENCE_SHARD, CACHING_FRESH, CLIENT_BARRIER, CLIENT_KNOWN, CLIENT_MONITORED,
+    CLIENT_MULTI, CLIENT_PAUSED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRUSTED, ERROR_ARITY,
+    ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, ERROR_SUBSCRIBED, EVENT_REQUEST, LANE_CONTROL,
+    LANE_ENGINE, LANE_FAST, LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER,
+    ROW_DISCARD, ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT, ROW_RESET,
+    ROW_SHARD, ROW_SPECIAL, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SLOT_ADDING,
+    SLOT_MERGING, SLOT_WAITING, Client, Conn, Core, KeyRef, Merge, Node, Pool, Row, Slot,
 )
 from proxy.wire.chunk cimport Chunk
 from proxy.wire.input cimport MOVE_AT, input_detach
@@ -85,10 +86,12 @@ cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept no
     """Clients in a state of their own, and commands that change it or need a connection for themselves."""
     if client.flags & CLIENT_RESTRICTED and not permitted(core, client, row, frame):
         return DONE
-    if client.flags & CLIENT_PAUSED and (client.pool.paused == PAUSE_ALL or row.flags & ROW_PAUSES):
-        return WAIT            # until clients.pyx ends the pause
     if client.flags & CLIENT_SUBSCRIBER and client.protocol == 2 and not row.flags & ROW_SUBSCRIBED:
         return refuse(core, client, row, ERROR_SUBSCRIBED, NULL, NULL)
+    if client.flags & CLIENT_PAUSED and held_back(client, row):
+        return WAIT
+    if client.flags & CLIENT_MONITORED:
+        monitor_show(core, client, row, frame)
     if row.flags & ROW_RESET:
         transaction_drop(core, client)
         watch_end(core, client, True)
@@ -118,6 +121,13 @@ cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept no
     if row.flags & ROW_WAIT:
         return wait(core, client, row, frame)
     return GO_ON
+
+
+cdef bint held_back(Client* client, Row* row) noexcept nogil:
+    """Does a pause of the client's pool hold this request back? Until clients.pyx ends it."""
+    if client.pool.paused == PAUSE_ALL or row.flags & ROW_PAUSES:
+        return True
+    return row.flags & ROW_EXEC and client.transaction != NULL and client.transaction.pauses
 
 
 # -- to one node --------------------------------------------------------------------------------------------------------

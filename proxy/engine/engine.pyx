@@ -16,6 +16,7 @@ from proxy.engine.audience cimport audiences_free
 from proxy.engine.connection cimport conn_free
 from proxy.engine.client cimport client_close
 from proxy.engine.mail cimport order_new
+from proxy.engine.monitor cimport monitor_clear, monitor_taken
 from proxy.engine.ring cimport Placement
 from proxy.engine.scripts cimport scripts_free
 from proxy.engine.tables cimport build_errors, build_rows
@@ -23,10 +24,10 @@ from proxy.engine.turn cimport engine_loop, turn, turn_end
 from proxy.engine.users cimport build_users
 from proxy.engine.types cimport (
     BUCKETS, CONNS, CONN_OPEN, DEAD, INBOX, LIMIT_BULK, LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, ORDER_ADMIT,
-    ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_KILL,
-    ORDER_LEARN, ORDER_LIST, ORDER_LISTEN, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_SET,
-    ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, WAKE, Client, Conn,
-    Core, Event, Node, Order, Pool, RowStats,
+    ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_HELD,
+    ORDER_KILL, ORDER_LEARN, ORDER_LIST, ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE,
+    ORDER_REPLY, ORDER_SET, ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET,
+    REPLY_SUBSCRIBER, WAKE, Client, Conn, Core, Event, Node, Order, Pool, RowStats,
 )
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.input cimport SCRATCH
@@ -57,7 +58,7 @@ COUNTERS = (
     "turns", "requests", "replies", "accepted", "handed_over", "rejected_clients", "closed", "protocol_errors",
     "bytes_in", "bytes_out", "split", "local", "error_replies", "timeouts", "withdrawn", "late_replies",
     "pushes_dropped", "starved", "output_closed", "query_closed", "events_dropped", "reconnects", "transactions",
-    "blocked", "lost_pops", "pushes", "pubsub_closed", "push_bytes",
+    "blocked", "lost_pops", "pushes", "pubsub_closed", "push_bytes", "monitor_dropped",
 )
 LIMITS = {
     "most_clients": LIMIT_CLIENTS, "max_bulk": LIMIT_BULK, "query_buffer": LIMIT_QUERY_BUFFER, "idle_us": LIMIT_IDLE,
@@ -144,6 +145,7 @@ cdef class Engine:
         turn_end(core)
         for pool_index in range(core.pool_count):
             pool = &core.pools[pool_index]
+            monitor_clear(core, pool)
             if pool.listener.fd >= 0:
                 close(pool.listener.fd)
             for node_index in range(pool.node_count):
@@ -361,6 +363,15 @@ cdef class Engine:
         order.slot = milliseconds
         self.post(order)
 
+    def monitor(self, unsigned long long tag, int pool, bint on, bytes path):
+        """Show a pool's requests as MONITOR does, in EVENT_MONITOR, or no longer; `path` is that of its unix socket.
+        EVENT_LISTED with this tag and no data says that it holds."""
+        cdef Order* order = order_new(ORDER_MONITOR, path, len(path))
+        order.tag = tag
+        order.pool = pool
+        order.flag = on
+        self.post(order)
+
     def set_limit(self, int pool, str limit, uint64_t value):
         """Change one of LIMITS for a pool: a number of clients (of the whole pool), bytes or microseconds."""
         cdef Order* order = order_new(ORDER_SET, <char*> &value, sizeof(value))
@@ -396,6 +407,14 @@ cdef class Engine:
         cdef Order* order = order_new(ORDER_LEARN, digest + body, len(digest) + len(body))
         order.pool = pool
         order.slot = serial
+        self.post(order)
+
+    def script_held(self, uint32_t serial, int pool, int node, bytes run_id):
+        """The process of a node, by its run_id, is known to hold a script."""
+        cdef Order* order = order_new(ORDER_HELD, run_id[:40] + bytes(41 - len(run_id[:40])), 41)
+        order.slot = serial
+        order.pool = pool
+        order.node = node
         self.post(order)
 
     def forget_script(self, uint32_t serial):
@@ -441,6 +460,7 @@ cdef class Engine:
                 return found
             found.append((event.kind, event.pool, event.node, event.code, <uintptr_t> event.client, event.slot,
                           event.tag, event.data[:event.length]))
+            monitor_taken(self.core, event)
             free(event)
 
     # -- statistics -------------------------------------------------------------------------------------------------------
@@ -456,11 +476,17 @@ cdef class Engine:
         return found
 
     def latency(self):
-        """log2 histograms of microseconds by latency class: bucket b counts values in [2**(b-1), 2**b)."""
-        return {
-            name: [self.core.counters.latency[kind][bucket] for bucket in range(BUCKETS)]
-            for kind, name in enumerate(LATENCY_CLASSES)
-        }
+        """log2 histograms of microseconds by name of the commands that nodes answered, with the command's latency class:
+        bucket b counts values in [2**(b-1), 2**b)."""
+        cdef RowStats* stats
+        cdef int index
+        found = {}
+        for index, name in enumerate(self.names):
+            stats = &self.core.row_stats[index]
+            if stats.usec:
+                found[name] = (LATENCY_CLASSES[self.core.rows[index].kind],
+                               [stats.latency[bucket] for bucket in range(BUCKETS)])
+        return found
 
     def command_stats(self):
         """(calls, usec, failed, rejected) by command name, for commands that were used."""
@@ -478,7 +504,8 @@ cdef class Engine:
         return {error.code: self.core.errors[kind].made for kind, error in enumerate(ENGINE_ERRORS)}
 
     def pool_stats(self):
-        """By pool: clients, and by node a dict of counters and its connections' state."""
+        """By pool: clients, and by node a dict of counters and its connections' state. `blocked` and `watching` are of all
+        engines together."""
         cdef Node* node
         cdef Conn* conn
         found = []

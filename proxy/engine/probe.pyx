@@ -349,7 +349,7 @@ cdef class Probe(Engine):
                         core.pools[0].ring, frames[index].data + frames[index].args[1].offset,
                         frames[index].args[1].length, &core.random_state)
             routed = now_ns()
-        core.counters.latency[3][0] += sink & 1
+        core.counters.late_replies += sink & 1    # used, so that the compiler keeps the loops
         return framed - began, found - framed, routed - found
 
     def time_turns(self, uint64_t number, bytes requests, list replies, int rounds):

@@ -130,7 +130,7 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data) noexcept no
     core.row_stats[pending.row].usec += latency
     core.counters.replies += 1
     conn.node.latency_us += latency
-    core.counters.latency[row.kind][quench_bucket(latency) & (BUCKETS - 1)] += 1
+    core.row_stats[pending.row].latency[quench_bucket(latency) & (BUCKETS - 1)] += 1
     if row.flags & ROW_EVALSHA:
         script_answered(core, conn, pending.part, data)
     if data[0] == c'-':

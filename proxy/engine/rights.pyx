@@ -21,8 +21,8 @@ from proxy.engine.sha256 cimport sha256
 from proxy.engine.types cimport (
     CHANNELS_NONE, CHANNELS_ONE, CHANNELS_PATTERNS, CLIENT_RESTRICTED, CLIENT_TRUSTED, ERROR_NOPERM_CHANNEL,
     ERROR_NOPERM_COMMAND, ERROR_NOPERM_KEY, ERROR_NOPERM_SCRIPT, ERROR_NOPERM_SORT_BY, ERROR_NOPERM_SORT_GET,
-    EVENT_DENIED, ROW_BEFORE_AUTH, ROW_KEYLESS, ROW_SCRIPT, USE_READ, USE_WRITE, VARIES_BITFIELD, VARIES_NOT,
-    VARIES_SET, VARIES_SORT, Client, Core, KeyRef, Pattern, Pool, Row, Selector, User,
+    EVENT_DENIED, ROW_BEFORE_AUTH, ROW_KEYLESS, ROW_PUBLISH, ROW_SCRIPT, USE_READ, USE_WRITE, VARIES_BITFIELD,
+    VARIES_NOT, VARIES_SET, VARIES_SORT, Client, Core, KeyRef, Pattern, Pool, Row, Selector, User,
 )
 from proxy.wire.glob cimport glob_match
 from proxy.wire.output cimport Output, output_append, output_clear
@@ -123,7 +123,7 @@ cdef int judge(const User* user, const Selector* selector, const Row* row, const
     place[0] = 0
     if not command_open(selector, row, frame):
         return DENIED_COMMAND
-    if not selector.all_keys and row.spec_count:
+    if not selector.all_keys and row.spec_count and not row.flags & ROW_PUBLISH:
         if key_count < 0 or (key_count == 0 and not row.flags & ROW_KEYLESS):
             # Nobody can say which keys these are; the node would say that the request is wrong.
             return DENIED_KEY

@@ -46,6 +46,7 @@ cdef enum RowFlag:
     ROW_SUBSCRIBED = 1048576   # allowed in RESP2's subscribe mode
     ROW_SCRIPT = 2097152       # runs code at the node, where the rights of a client's user do not hold
     ROW_KEYLESS = 4194304      # has key specs, and may do without a key
+    ROW_UNSEEN = 8388608       # administration: MONITOR does not show it
     # Rows that leave the straight road of dispatch: see special() there.
     ROW_SPECIAL = (ROW_MULTI | ROW_EXEC | ROW_DISCARD | ROW_RESET | ROW_WATCH | ROW_UNWATCH | ROW_BLOCKS | ROW_WAIT
                    | ROW_TRACKING)

@@ -9,6 +9,9 @@ of (SCRIPT LOAD), and remembers by node which of them its process, by run_id, ha
     body known, else                EVAL with the body; once that is answered, the node holds it
     body unknown                    EVALSHA as it came: the node knows better
 
+A node holds a script, too, when SCRIPT LOAD was answered by it: the control plane says so. In a transaction, whose
+replies are not looked into, that is the only way to learn it.
+
 Requests that wait while a connection is lost may meet a younger process than they were meant for. They were refused
 nowhere and promised nothing: the few EVALSHA among them may be answered with NOSCRIPT.
 """
@@ -35,6 +38,7 @@ cdef struct Scripts:
 
 
 cdef void scripts_learn(Core* core, int pool, uint32_t serial, const char* data, size_t length) noexcept nogil
+cdef void script_held(Core* core, Node* node, uint32_t serial, const char* run) noexcept nogil
 cdef void scripts_forget(Core* core, uint32_t serial) noexcept nogil
 cdef void scripts_free(Core* core) noexcept nogil
 cdef Frame* script_frame(Core* core, Node* node, const Conn* conn, Frame* frame, uint32_t* serial) noexcept nogil

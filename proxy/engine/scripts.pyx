@@ -54,6 +54,18 @@ cdef void scripts_learn(Core* core, int pool, uint32_t serial, const char* data,
             core.pools[index].nodes[node].scripts[place >> 3] &= <uint8_t> ~(1 << (place & 7))
 
 
+cdef void script_held(Core* core, Node* node, uint32_t serial, const char* run) noexcept nogil:
+    """The process `run` (a run_id of 41 bytes) behind a node holds script number `serial`."""
+    cdef Scripts* scripts = <Scripts*> core.scripts
+    cdef uint32_t place = serial & (SCRIPTS - 1)
+    if scripts == NULL or scripts.places[place].serial != serial or run[0] == 0:
+        return
+    if memcmp(run, node.scripts_run, sizeof(node.scripts_run)) != 0:
+        memset(node.scripts, 0, sizeof(node.scripts))
+        memcpy(node.scripts_run, run, sizeof(node.scripts_run))
+    node.scripts[place >> 3] |= <uint8_t> (1 << (place & 7))
+
+
 cdef void scripts_forget(Core* core, uint32_t serial) noexcept nogil:
     """Script number `serial` is not sent any more; it may be gone already."""
     cdef Scripts* scripts = <Scripts*> core.scripts
@@ -171,9 +183,4 @@ cdef void script_answered(Core* core, Conn* conn, uint32_t serial, const char* d
         if memcmp(data, b"-NOSCRIPT", 9) == 0:
             node.scripts[place >> 3] &= <uint8_t> ~(1 << (place & 7))
         return
-    if conn.run[0] == 0:
-        return
-    if memcmp(conn.run, node.scripts_run, sizeof(conn.run)) != 0:
-        memset(node.scripts, 0, sizeof(node.scripts))
-        memcpy(node.scripts_run, conn.run, sizeof(conn.run))
-    node.scripts[place >> 3] |= <uint8_t> (1 << (place & 7))
+    script_held(core, node, serial, conn.run)

@@ -18,8 +18,8 @@ from proxy.engine.types cimport (
     CHANNELS_ONE, CHANNELS_PATTERNS, CLASS_LOCAL, CLASS_READ, CLASS_SPLIT, CLASS_WRITE, ERROR_KINDS, FIELDS, NAME_ROOM,
     OPTIONS, PIECES, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER, ROW_DISCARD, ROW_EVALSHA, ROW_EXEC,
     ROW_KEYLESS, ROW_MULTI, ROW_NO_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT, ROW_RESET, ROW_SCRIPT,
-    ROW_SHARD, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SPECS, USE_READ, USE_WRITE,
-    VARIES_BITFIELD, VARIES_SET, VARIES_SORT, Core, KeySpec, Row, RowStats, Template,
+    ROW_SHARD, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNSEEN, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SPECS, USE_READ,
+    USE_WRITE, VARIES_BITFIELD, VARIES_SET, VARIES_SORT, Core, KeySpec, Row, RowStats, Template,
 )
 
 from proxy.commands import COMMANDS, Lane, refusal
@@ -41,8 +41,8 @@ ANSWERS = {
 }
 BARRIERS = {"reset", "hello", "auth", "select", "client|reply"}
 # What waits while writes are paused although it is not flagged as a write: scripts that may write, what publishes, and
-# PFCOUNT, which caches. A transaction waits whatever is in it.
-PAUSES = {"eval", "evalsha", "fcall", "publish", "spublish", "pfcount", "exec"}
+# PFCOUNT, which caches.
+PAUSES = {"eval", "evalsha", "fcall", "publish", "spublish", "pfcount"}
 SPECIAL = {
     "multi": ROW_MULTI, "exec": ROW_EXEC | ROW_WRITE, "discard": ROW_DISCARD, "reset": ROW_RESET, "quit": ROW_QUIT,
     "watch": ROW_WATCH, "unwatch": ROW_UNWATCH, "wait": ROW_WAIT, "client|tracking": ROW_TRACKING,
@@ -114,6 +114,8 @@ cdef fill_row(list kept, Row* row, command):
         row.flags |= ROW_BLOCKS
     if command.one_node:
         row.flags |= ROW_ONE_NODE
+    if command.admin:
+        row.flags |= ROW_UNSEEN
     if command.write or command.name in PAUSES:
         row.flags |= ROW_PAUSES
     if command.name in BY_DIGEST:

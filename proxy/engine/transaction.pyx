@@ -22,9 +22,10 @@ from proxy.engine.slots cimport slot_local, slot_push
 from proxy.engine.types cimport (
     ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK, ANSWER_CLIENT_SETINFO,
     ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_NOT_CLUSTER, ANSWER_PING, ANSWER_TIME, CLIENT_BARRIER, CLIENT_MULTI,
-    CLIENT_WATCHING, ERROR_CROSSSLOT, ERROR_IN_MULTI, ERROR_NO_NODE, ERROR_TRANSACTION, ERROR_WATCH_NODE, FLUSH_AT,
-    LANE_CONTROL, LANE_ENGINE, LANE_SUM, MERGE_EXEC, PLACE_LOCAL, ROW_EVALSHA, ROW_NO_MULTI, ROW_ONE_NODE, ROW_UNWATCH,
-    ROW_WAIT, ROW_WRITE, SLOT_MERGING, Block, Client, Conn, Core, Merge, Node, Row, Transaction,
+    CLIENT_SILENT, CLIENT_WATCHING, ERROR_CROSSSLOT, ERROR_IN_MULTI, ERROR_NO_NODE, ERROR_TRANSACTION,
+    ERROR_WATCH_NODE, FLUSH_AT, LANE_CONTROL, LANE_ENGINE, LANE_SUM, MERGE_EXEC, PLACE_LOCAL, ROW_EVALSHA,
+    ROW_NO_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_UNWATCH, ROW_WAIT, ROW_WRITE, SLOT_MERGING, Block, Client, Conn,
+    Core, Merge, Node, Row, Transaction,
 )
 from proxy.wire.chunk cimport Chunk, chunk_exact
 from proxy.wire.output cimport Output, output_append, output_clear, output_join, output_number
@@ -87,8 +88,13 @@ cdef int queue_for(Core* core, Client* client, Row* row, Frame* frame, Node* nod
     """Append a command to the block of its node."""
     cdef Transaction* transaction = client.transaction
     cdef Block* block
+    cdef Conn* conn = client.watch
     cdef int place
     cdef uint32_t serial
+    if row.flags & ROW_EVALSHA:
+        if conn == NULL:
+            conn = node.conns[conn_place(client.protocol, client.database, 0)]
+        frame = script_frame(core, node, conn, frame, &serial)
     if client.watch != NULL and client.watch.node != node:
         return refuse(core, client, row, ERROR_WATCH_NODE, NULL, NULL)
     if not room_for(core, client, frame.length):
@@ -97,8 +103,6 @@ cdef int queue_for(Core* core, Client* client, Row* row, Frame* frame, Node* nod
     if place < 0:
         return refuse(core, client, row, ERROR_CROSSSLOT, NULL, NULL)
     block = &transaction.blocks[place]
-    if row.flags & ROW_EVALSHA:
-        frame = script_frame(core, node, node.conns[conn_place(client.protocol, client.database, 0)], frame, &serial)
     # A copy, for large values too: they are rare in transactions, and their chunk may hold the commands behind them.
     output_append(&block.bytes, &core.chunks, frame.data, frame.length)
     block.commands += 1
@@ -151,6 +155,7 @@ cdef void queued(Core* core, Client* client, Row* row, int place, size_t length)
             abort()
     transaction.places[transaction.queued] = <uint16_t> place
     transaction.queued += 1
+    transaction.pauses |= (row.flags & ROW_PAUSES) != 0
     transaction.bytes += length
     core.input_reserved += length
     core.row_stats[row.index].calls += 1
@@ -162,6 +167,7 @@ cdef int queue_answer(Core* core, Client* client, Row* row, Frame* frame) noexce
     cdef Transaction* transaction = client.transaction
     cdef Output output = client.output
     cdef uint32_t tail = client.tail
+    cdef uint32_t silent = client.flags & CLIENT_SILENT
     cdef size_t before = transaction.local.length
     if not (row.answer == ANSWER_PING or row.answer == ANSWER_ECHO or row.answer == ANSWER_TIME
             or row.answer == ANSWER_CLIENT_ID or row.answer == ANSWER_CLIENT_GETNAME
@@ -171,7 +177,8 @@ cdef int queue_answer(Core* core, Client* client, Row* row, Frame* frame) noexce
         return refuse(core, client, row, ERROR_IN_MULTI, NULL, NULL)
     if not room_for(core, client, frame.length):
         return refuse(core, client, row, ERROR_TRANSACTION, NULL, NULL)
-    # Answered as if nothing were owed, into another output.
+    # Answered as if nothing were owed, into another output. EXEC's reply has a place for it, whoever may be silent.
+    client.flags &= ~(<uint32_t> CLIENT_SILENT)
     client.output = transaction.local
     client.tail = client.head
     if row.flags & ROW_UNWATCH:
@@ -182,6 +189,7 @@ cdef int queue_answer(Core* core, Client* client, Row* row, Frame* frame) noexce
     transaction.local = client.output
     client.output = output
     client.tail = tail
+    client.flags |= silent
     transaction.locals += 1
     queued(core, client, row, PLACE_LOCAL, transaction.local.length - before)
     return DONE

@@ -11,6 +11,7 @@ from proxy.engine.accept cimport accept_clients, inbox_take
 from proxy.engine.client cimport client_close, client_flush, client_gone, client_readable, client_resume, clients_admit
 from proxy.engine.clients cimport clients_close_idle, clients_unpause_due
 from proxy.engine.connection cimport client_release, conn_established, conn_flush, conn_tick
+from proxy.engine.monitor cimport monitor_send
 from proxy.engine.orders cimport drain_step, orders_take
 from proxy.engine.private cimport private_settle, privates_bury, privates_tick
 from proxy.engine.replies cimport conn_readable
@@ -184,6 +185,8 @@ cdef void turn_end(Core* core) noexcept nogil:
     bury(core)
     if core.lost_privates != NULL:
         privates_bury(core)
+    if core.monitored_pools:
+        monitor_send(core)
     if core.posted:
         core.posted = 0
         wake(core.event_fd)

@@ -79,8 +79,10 @@ cdef enum ClientFlag:
     CLIENT_TRACKING = 524288   # CLIENT TRACKING ON: everything goes by connections of its own
     CLIENT_BURIED = 1048576    # in core.graveyard
     CLIENT_RESTRICTED = 2097152    # its user may not do everything: see rights.pyx
+    CLIENT_MONITORED = 4194304     # its requests are shown to somebody's MONITOR
     # Clients whose requests leave the straight road of dispatch: see special() there.
-    CLIENT_SPECIAL = CLIENT_MULTI | CLIENT_SUBSCRIBER | CLIENT_PAUSED | CLIENT_TRACKING | CLIENT_RESTRICTED
+    CLIENT_SPECIAL = (CLIENT_MULTI | CLIENT_SUBSCRIBER | CLIENT_PAUSED | CLIENT_TRACKING | CLIENT_RESTRICTED
+                      | CLIENT_MONITORED)
 
 cdef enum TrackingMode:
     TRACKING_OPTIN = 1
@@ -135,6 +137,7 @@ cdef struct Client:
     uint64_t active_us
     uint64_t commands
     uint64_t skip_until        # of `commands`, where CLIENT_SKIP ends
+    uint64_t shown             # of `commands`, that MONITOR showed last
     uint64_t received
     uint64_t sent
     uint16_t last_row
@@ -178,6 +181,7 @@ cdef struct Transaction:       # what a client has queued
     Output local               # the replies of commands that the proxy answers by itself
     size_t bytes               # of all that is queued; charged to core.input_reserved
     uint8_t broken             # something was refused: EXEC runs nothing
+    uint8_t pauses             # something of it waits while writes are paused
 
 
 # -- nodes --------------------------------------------------------------------------------------------------------
@@ -346,6 +350,10 @@ cdef struct Pool:
     uint8_t database           # where its clients start
     uint8_t paused             # PauseMode
     uint64_t paused_until_us
+    uint8_t monitored
+    char path[112]             # of its unix socket, for MONITOR
+    Output shown               # lines for MONITOR, of this turn
+    uint64_t unseen            # requests that MONITOR did not show, since it was told
     uint32_t client_flags      # ClientFlags that all its clients have, those to come included
     uint32_t clients
     User* users                # who its clients may be; owned by the Python object that the facade keeps
@@ -365,6 +373,7 @@ cdef struct RowStats:
     uint64_t usec
     uint64_t failed            # error replies
     uint64_t rejected          # errors of the proxy before anything was sent
+    uint64_t latency[BUCKETS]  # of the replies of nodes
 
 cdef struct Counters:
     uint64_t turns
@@ -395,7 +404,7 @@ cdef struct Counters:
     uint64_t pushes            # messages given to clients
     uint64_t pubsub_closed     # subscribers closed at a limit of their own
     uint64_t push_bytes        # of orders to push that were carried out
-    uint64_t latency[4][BUCKETS]
+    uint64_t monitor_dropped   # requests that MONITOR did not show
 
 cdef struct Peers:             # shared by the engines of one process
     int count
@@ -433,6 +442,8 @@ cdef struct Core:
     Pool* pools
     int pool_count
     int paused_pools
+    int monitored_pools
+    uint64_t monitor_backlog   # bytes of lines in the box of events; atomic
     Row* rows
     int row_count
     void* lookup               # lookup.Table
@@ -482,6 +493,8 @@ cdef enum OrderKind:           # control plane -> engine
     ORDER_GHOST = 17           # the control plane lost a connection: have the node kill it, by its id and run_id
     ORDER_AUDIENCE = 18        # so many clients share this subscription
     ORDER_SUBSCRIBED = 19      # our subscriptions at this node are there, or are not
+    ORDER_MONITOR = 20         # show a pool's requests, or no longer
+    ORDER_HELD = 21            # a node's process, by run_id, holds script number `slot`
 
 cdef enum ReplyFlag:           # ORDER_REPLY: Order.flag
     REPLY_CLOSE = 1            # end the connection afterwards
@@ -521,6 +534,7 @@ cdef enum EventKind:           # engine -> control plane
     EVENT_DRAINED = 6
     EVENT_GONE = 7             # a client that the control plane knows has left
     EVENT_DENIED = 9           # a user was refused something
+    EVENT_MONITOR = 10         # lines for those who monitor a pool; the tag: how many are missing before them
 
 cdef struct Event:
     int kind

@@ -93,6 +93,7 @@ class Link:
         """`agent` is its name at the node; `on_ghost(id, run_id)` hears of a link that was given up with a write on
         it that may yet be executed."""
         self.closed = False
+        self.run_id = b""  #: of the node's process; empty until the link is open, or where the node does not tell
         self._pool = pool
         self._server = pool.servers[node]
         self._protocol = protocol
@@ -100,7 +101,6 @@ class Link:
         self._agent = agent
         self._on_ghost = on_ghost
         self._id = 0
-        self._run_id = b""
         self._unsent: deque[_Asked] = deque()
         self._sent: deque[_Asked] = deque()
         self._unsent_bytes = 0
@@ -181,7 +181,7 @@ class Link:
         self._scope.cancel()
         # At once, so that the engines hear of it before they hear of the error that the client gets.
         if self._id and any(asked.command.may_write for asked in self._sent):
-            self._on_ghost(self._id, self._run_id)
+            self._on_ghost(self._id, self.run_id)
 
     async def _open(self) -> trio.SocketStream:
         """Returns a stream that was greeted; ends the link where there is none to be had."""
@@ -228,7 +228,7 @@ class Link:
         if number.startswith(b":"):
             self._id = int(number[1:-2])
         _, found, run_id = information.partition(b"run_id:")
-        self._run_id = run_id[:40] if found else b""
+        self.run_id = run_id[:40] if found else b""
 
     async def _reply(self, stream: trio.SocketStream) -> bytes:
         """The next reply to the greeting. Raises ValueError and BrokenResourceError."""

@@ -64,6 +64,11 @@ class Links:
         server = self._settings.pools[pool].servers[node]
         return f"{server.name or server.address} ({server.address})"
 
+    def run_id(self, pool: int, node: int, protocol: int, database: int = 0) -> bytes:
+        """The process of a node, as the link that was asked last knows it; empty where that does not."""
+        link = self._links.get((pool, node, protocol, database))
+        return b"" if link is None else link.run_id
+
     async def ask(
         self, pool: int, node: int, words: Sequence[bytes], *, protocol: int = 2, database: int = 0,
         room: Room | None = None,

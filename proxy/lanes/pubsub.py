@@ -8,7 +8,6 @@ asked for it is received, and for what is published after the confirmation the c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -43,9 +42,8 @@ class PubSub:
         self.pools = [Subscriptions(index, pool, engines) for index, pool in enumerate(settings.pools)]
         kept.on_forget(self._forget)
 
-    @property
-    def handlers(self) -> Mapping[str, Handler]:
-        """By command, for `Requests`."""
+    def handlers(self) -> dict[str, Handler]:
+        """For `Requests`."""
         handlers: dict[str, Handler] = {
             "pubsub|channels": self._channels,
             "pubsub|shardchannels": self._channels,

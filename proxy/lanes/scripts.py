@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
-
-import trio
 
 from proxy.control.engines import Engines
 from proxy.control.request import Request
@@ -25,9 +24,6 @@ __all__ = ["Scripts", "exists", "flush", "kill", "load"]
 #: Bodies kept at most, and their bytes, in every engine. The engines have room for 1024: SCRIPTS in types.pxd.
 MOST_SCRIPTS = 1024
 MOST_BYTES = 16 << 20
-
-#: Seconds between attempts to post to an engine whose box of orders is full.
-POST_AGAIN = 0.001
 
 
 class Scripts:
@@ -43,18 +39,22 @@ class Scripts:
         """Is EVALSHA of this digest (in hex digits of either case) sure to find its script?"""
         return (pool, digest.lower()) in self._kept
 
-    async def learn(self, pool: int, body: bytes) -> None:
-        """The nodes of a pool hold this script: from now on it is sent to those that come to forget it."""
+    async def learn(self, pool: int, body: bytes, held_by: Sequence[bytes]) -> None:
+        """The nodes of a pool hold this script, processes with these run_ids: from now on it is sent to those that
+        come to forget it."""
         made = hashlib.sha1(body)
         key = pool, made.hexdigest().encode()
-        if key in self._kept or len(body) > MOST_BYTES:
+        if len(body) > MOST_BYTES:
             return
-        serial = next(self._serials)
-        self._kept[key] = serial, len(body)
-        self._bytes += len(body)
-        while len(self._kept) > MOST_SCRIPTS or self._bytes > MOST_BYTES:
-            await self._forget(next(iter(self._kept)))
-        await self._tell(lambda engine: engine.learn_script(pool, serial, made.digest(), body))
+        if key not in self._kept:
+            self._kept[key] = new = next(self._serials), len(body)
+            self._bytes += len(body)
+            while len(self._kept) > MOST_SCRIPTS or self._bytes > MOST_BYTES:
+                await self._forget(next(iter(self._kept)))
+            await self._tell(lambda engine: engine.learn_script(pool, new[0], made.digest(), body))
+        serial, _ = self._kept.get(key, (0, 0))
+        for node, run_id in enumerate(held_by):
+            await self._tell(partial(_held, serial, pool, node, run_id))
 
     async def forget(self, pool: int) -> None:
         """The scripts of a pool were flushed."""
@@ -69,18 +69,18 @@ class Scripts:
     async def _tell(self, order: Callable[[Engine], None]) -> None:
         """Give every engine an order; one whose box is full empties it every turn."""
         for engine in self._engines.engines:
-            while True:
-                try:
-                    order(engine)
-                    break
-                except BlockingIOError:
-                    await trio.sleep(POST_AGAIN)
+            await self._engines.post(partial(order, engine))
+
+
+def _held(serial: int, pool: int, node: int, run_id: bytes, engine: Engine) -> None:
+    engine.script_held(serial, pool, node, run_id)
 
 
 async def load(links: Links, scripts: Scripts, request: Request) -> bytes:
     """SCRIPT LOAD script: the digest, once every node has it and the engines know the body."""
     reply = (await links.agreed(request))[0]
-    await scripts.learn(request.pool, request.args[2])
+    held_by = [links.run_id(request.pool, node, request.protocol) for node in links.nodes(request.pool)]
+    await scripts.learn(request.pool, request.args[2], held_by)
     return reply
 
 

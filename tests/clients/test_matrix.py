@@ -6,17 +6,15 @@ says of every step how it went. One of the steps has a node killed and started a
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from tests.environments import node_modules, python_with
+from tests import programs
+from tests.environments import BUILD, node_modules, python_with
 from tests.redis_server import needs_redis_server
 from tests.system.tier import Node, Proxy, running_nodes, running_proxy
 
@@ -85,33 +83,15 @@ def command_of(scenario: Scenario, port: int) -> list[str]:
     return ["node", str(file), str(port), *scenario.after]
 
 
-def run(scenario: Scenario, nodes: list[Node], port: int) -> tuple[list[str], str]:
-    """Its lines and what it wrote to standard error; restarts a node when it asks."""
-    environment = os.environ | {"NODE_PATH": str(HERE.parents[1] / "build/clients/node/node_modules")}
-    lines = []
-    with subprocess.Popen(
-        command_of(scenario, port), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=environment,
-    ) as process:  # fmt: skip
-        assert process.stdin and process.stdout and process.stderr
-        errors: list[str] = []
-        reading = threading.Thread(target=lambda pipe: errors.append(pipe.read()), args=(process.stderr,))
-        reading.start()
-        watchdog = threading.Timer(WITHIN, process.kill)
-        watchdog.start()
-        try:
-            for line in process.stdout:
-                lines.append(line.rstrip("\n"))
-                if lines[-1] == "restart":
-                    nodes[1].kill()
-                    nodes[1].start()
-                    process.stdin.write("restarted\n")
-                    process.stdin.flush()
-        finally:
-            watchdog.cancel()
-            process.kill()
-            reading.join()
-    return lines, "".join(errors)
+def run(scenario: Scenario, nodes: list[Node], port: int) -> list[str]:
+    """Its lines; restarts a node when it asks."""
+
+    def restart() -> None:
+        nodes[1].kill()
+        nodes[1].start()
+
+    modules = str(BUILD / "clients/node/node_modules")
+    return programs.run(command_of(scenario, port), WITHIN, restart, NODE_PATH=modules)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=[scenario.name for scenario in SCENARIOS])
@@ -119,6 +99,4 @@ def test_client(scenario: Scenario, nodes: list[Node], proxy: Proxy) -> None:
     for node in nodes:
         node("FLUSHALL")
     assert isinstance(proxy.address, int)
-    lines, errors = run(scenario, nodes, proxy.address)
-    done = {line.split()[1] for line in lines if line.startswith("ok ")}
-    assert done == set(scenario.steps), "\n".join([*lines, errors])
+    programs.judge(run(scenario, nodes, proxy.address), scenario.steps)

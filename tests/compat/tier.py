@@ -127,11 +127,12 @@ class Pair:
 
     def _compare(self, case: Case, protocol: int) -> Difference | None:
         peers = [Peer(port, self.arrangement.tag, protocol) for port in (self.proxy, self.reference.port)]
-        request, queueing = Step(), False
+        last: dict[int, Step] = {}  # the request whose reply comes next, by connection
+        queueing = False
         try:
             for step in case:
                 if step.words:
-                    request = step
+                    last[step.connection] = step
                     queueing = step.words[0] == b"MULTI" or (queueing and step.words[0] not in (b"EXEC", b"DISCARD"))
                     for peer in peers:
                         peer.send(step)
@@ -139,15 +140,15 @@ class Pair:
                     for peer in peers:
                         peer.wait()
                     continue
-                if step.awaited and (found := self._differ(peers, step, request)):
+                if step.awaited and (found := self._differ(peers, step, last[step.connection])):
                     crossing = queueing and found.ours.startswith(b"-CROSSSLOT")
                     return found._replace(command="multi") if crossing else found
             for number in peers[0].used():  # neither may have more to say
-                last = Step((b"ECHO", b"the end"), connection=number)
+                end = Step((b"ECHO", b"the end"), connection=number)
                 for peer in peers:
                     with suppress(OSError):
-                        peer.send(last)
-                if found := self._differ(peers, last, request):
+                        peer.send(end)
+                if found := self._differ(peers, end, last[number]):
                     return found
         finally:
             for peer in peers:

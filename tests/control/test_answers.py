@@ -29,9 +29,7 @@ from proxy.control.statistics import (
 )
 from proxy.lanes import across
 from proxy.lanes.administration import Administration
-from proxy.lanes.kept import Kept
-from proxy.lanes.pubsub import PubSub
-from proxy.settings import Settings
+from proxy.lanes.monitor import Monitor
 from tests.redis_server import Connection, needs_redis_server, redis_server
 
 STATISTICS = Statistics(
@@ -63,8 +61,7 @@ STATISTICS = Statistics(
 )
 CLIENT = ClientRecord(7, "127.0.0.1:5000", "127.0.0.1:6380", name="app", age=3.9, library_name="redis-py", protocol=3)
 SUBSCRIBER = ClientRecord(9, "127.0.0.1:5001", "127.0.0.1:6380", pattern_subscriptions=2, blocked=True)
-LANES = set(across.handlers(None, None))  # type: ignore[arg-type]
-LANES |= set(PubSub(Settings(engines=0, pools=()), None, Kept(None), None).handlers) - {"reset"}  # type: ignore[arg-type]
+LANES = {*Administration.COMMANDS, *Monitor.COMMANDS, *across.COMMANDS}
 USERS = tuple(parse_line(line) for line in (
     "user default on nopass ~* &* +@all",
     "user u on >p ~a:* %R~r:* resetchannels &c:* +@all -get -acl (~s:* resetchannels -@all +get)",
@@ -189,7 +186,7 @@ def test_every_control_row_is_answered_and_no_other() -> None:
             assert row.lane is Lane.CONTROL, "a lane answers it, and no table"
         elif row.lane is Lane.CONTROL and row.group == "pubsub" and not row.name.endswith("|help"):
             continue  # by proxy.lanes.pubsub
-        elif row.lane is Lane.CONTROL and row.name not in Administration.COMMANDS:
+        elif row.lane is Lane.CONTROL:
             assert not isinstance(ask(args), hiredis.ReplyError), row.name
         else:
             args += [b"x"] * (abs(row.arity) - len(args))
@@ -236,7 +233,7 @@ def test_info_as_redis_py_reads_it() -> None:
     assert len(keys(text)) == len(set(keys(text))), "parsers keep the last of equal keys"
     parsed = parse_info(text)
     assert set(keys(text)) == set(parsed)
-    assert parsed["redis_version"] == "7.2.0" and parsed["redis_mode"] == "proxy"
+    assert parsed["redis_version"] == "7.2.0" and parsed["redis_mode"] == "standalone"
     assert (parsed["uptime_in_seconds"], parsed["uptime_in_days"]) == (90061, 1)
     assert (parsed["used_memory"], parsed["used_memory_human"]) == (3 << 20, "3.00M")
     assert parsed["total_error_replies"] == 3
@@ -271,12 +268,24 @@ def test_info_reads_like_redis(redis: tuple[Connection, int]) -> None:
     assert ours.startswith("# Server\r\nredis_version:") and theirs.startswith("# Server\r\nredis_version:")
     assert "\r\n\r\n# CPU\r\n" in ours and "\r\n\r\n# CPU\r\n" in theirs
     known = set(keys(redis[0]("INFO", "everything").decode()))
-    own = {"proxy_version", "engines", "pubsub_clients", "total_connections_closed"}
+    own = {"proxy_version", "engines", "pubsub_clients", "watching_clients", "total_connections_closed"}
     own |= {"client_output_buffer_limit_disconnections", "pubsub_messages_pushed", "pubsub_output_limit_disconnections"}
     own |= {"split_requests", "coalesced_requests", "combined_requests", "timed_out_requests", "late_replies"}
     assert set(keys(ask("INFO", redis[1]).decode())) - known <= own | {
         *("engine_turns", "errorstat_CROSSSLOT", "errorstat_ERR", "pool0", "pool1", "node0", "node1", "hotkey0")
     }
+
+
+def test_info_has_what_tools_look_for() -> None:
+    parsed = parse_info(ask("INFO", 2).decode())
+    expected = {
+        "redis_mode": "standalone", "role": "master", "loading": 0, "aof_enabled": 0, "rdb_bgsave_in_progress": 0,
+        "rdb_last_bgsave_status": "ok", "connected_slaves": 0, "cluster_enabled": 0, "tracking_clients": 0,
+        "used_memory_dataset": 0, "used_memory_peak_perc": "100.00%",
+    }  # fmt: skip
+    assert parsed | expected == parsed
+    wanted = "used_memory used_memory_peak total_system_memory maxmemory instantaneous_input_kbps rdb_last_save_time"
+    assert {*wanted.split(), "server_time_usec", "lru_clock", "evicted_keys", "expired_keys"} <= set(parsed)
 
 
 def test_help_and_lolwut() -> None:

@@ -81,7 +81,7 @@ def test_all_is_everything_but_errors_and_new_clients_are_paused_too() -> None:
 
 
 WRITES = b"""SET a 1|DEL a|MSET a 1|INCR a|EVAL x 0|EVALSHA x 0|FCALL x 0|PUBLISH a b|PFCOUNT a|SORT a|GETEX a
-FLUSHALL|BLPOP a 0|GEORADIUS a 1 1 1 m|BITFIELD a|XREADGROUP GROUP g c STREAMS s >|EXEC""".replace(b"\n", b"|").split(b"|")
+FLUSHALL|BLPOP a 0|GEORADIUS a 1 1 1 m|BITFIELD a|XREADGROUP GROUP g c STREAMS s >""".replace(b"\n", b"|").split(b"|")
 READS = b"GET a|EVAL_RO x 0|MGET a|SORT_RO a|TTL a|TOUCH a|PING|SELECT 1|MULTI".split(b"|")
 
 
@@ -95,6 +95,22 @@ def test_what_may_write(line: bytes) -> None:
     settle(engine)
     assert engine.state(client)["parked"] == (line in WRITES)
     assert bool(engine.take(client) or engine.sent(conn(0)) or engine.sent(conn(1))) == (line in READS)
+
+
+@pytest.mark.parametrize("queued", [GET, SET])
+def test_a_transaction_waits_if_something_of_it_would(queued: bytes) -> None:
+    engine = build()
+    client = engine.open()
+    engine.feed(client, request(b"MULTI") + queued)
+    engine.pause(1, 0, WRITE, 1000)
+    engine.turn()
+    engine.feed(client, request(b"EXEC"))
+    settle(engine)
+    assert engine.take(client) == b"+OK\r\n+QUEUED\r\n"
+    assert (engine.sent(conn(0)) == b"") == (queued == SET) == engine.state(client)["parked"]
+    engine.pause(2, 0, NOTHING, 0)
+    settle(engine)
+    assert engine.state(client)["owed"] == 1
 
 
 def test_of_two_pauses_the_stricter_and_the_longer_count() -> None:
@@ -225,6 +241,20 @@ def test_only_the_next_reply_is_skipped_although_requests_are_pipelined() -> Non
     engine.answer(conn(0), b"+second\r\n")
     settle(engine)
     assert engine.take(client) == b"+second\r\n+PONG\r\n"
+
+
+def test_a_silent_transaction_runs_in_silence() -> None:
+    """Its local replies are parts of an array, though of one that is not sent."""
+    engine = build()
+    client = engine.open()
+    engine.feed(client, b"".join([
+        request(b"CLIENT", b"REPLY", b"OFF"), request(b"MULTI"), request(b"PING"), SET, request(b"EXEC"),
+        request(b"MULTI"), request(b"PING"), request(b"EXEC"), request(b"CLIENT", b"REPLY", b"ON"),
+    ]))
+    engine.sent(conn(0))
+    engine.answer(conn(0), b"+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n")
+    settle(engine)
+    assert engine.take(client) == b"+OK\r\n"
 
 
 def test_a_silent_client_may_quit() -> None:

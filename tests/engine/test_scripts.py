@@ -157,6 +157,40 @@ def test_a_new_script_takes_the_place_of_that_which_is_1024_older():
     assert engine.sent(conn(0)) == evalsha(BODIES[0], key) + as_eval(BODIES[1], key)
 
 
+def test_who_is_said_to_hold_it_gets_no_body():
+    """SCRIPT LOAD was answered by these processes; the second one is not the one that is connected."""
+    engine = start()
+    client = engine.open()
+    learn(engine, 1, BODIES[0])
+    engine.script_held(1, 0, 0, RUNS[0])
+    engine.script_held(1, 0, 1, RUNS[1])
+    engine.script_held(2, 0, 0, RUNS[0])
+    engine.turn()
+    engine.feed(client, evalsha(BODIES[0], key_on(0)) + evalsha(BODIES[0], key_on(1)))
+    assert engine.sent(conn(0)) == evalsha(BODIES[0], key_on(0))
+    assert engine.sent(conn(1)) == as_eval(BODIES[0], key_on(1))
+
+
+def test_in_a_transaction():
+    """Replies to what is in it are not looked into, so it teaches nothing."""
+    engine = start()
+    client = engine.open()
+    key = key_on(0)
+    learn(engine, 1, BODIES[0])
+    multi, run = request(b"MULTI"), request(b"EXEC")
+    for _ in range(2):
+        engine.feed(client, multi + evalsha(BODIES[0], key) + run)
+        assert engine.sent(conn(0)) == multi + as_eval(BODIES[0], key) + run
+        engine.answer(conn(0), b"+OK\r\n+QUEUED\r\n*1\r\n:1\r\n")
+    engine.script_held(1, 0, 0, RUNS[0])
+    engine.turn()
+    engine.feed(client, multi + evalsha(BODIES[0], key) + run)
+    assert engine.sent(conn(0)) == multi + evalsha(BODIES[0], key) + run
+    engine.answer(conn(0), b"+OK\r\n+QUEUED\r\n*1\r\n:1\r\n")
+    settle(engine)
+    assert engine.take(client) == b"+OK\r\n+QUEUED\r\n*1\r\n:1\r\n" * 3
+
+
 class Model:
     """What each node's process holds, and what the engine may believe of it."""
 

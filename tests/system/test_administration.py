@@ -53,7 +53,8 @@ CONFIG SET client-query-buffer-limit 2G|CONFIG GET client-query-buffer-limit|CON
 CONFIG SET loglevel x|CONFIG SET LOGLEVEL Warning|CONFIG GET loglevel|CONFIG SET loglevel notice databases 5
 CONFIG SET nope 1 databases 2|CONFIG SET databases 5 nope 1|CONFIG SET maxclients x nope 1
 CONFIG SET loglevel notice timeout x|CONFIG GET loglevel|CONFIG SET loglevel notice timeout 1000 MAXCLIENTS 500
-CONFIG GET timeout maxclients loglevel|CONFIG SET maxclients 10000 Maxclients 1|CONFIG SET timeout 0 maxclients 10000
+CONFIG GET timeout|CONFIG GET maxclients|CONFIG GET loglevel|CONFIG SET maxclients 10000 Maxclients 1
+CONFIG SET timeout 0 maxclients 10000
 CONFIG SET cluster-enabled no|CONFIG SET tcp-backlog 5|CONFIG RESETSTAT|CONFIG RESETSTAT x|CONFIG REWRITE x
 MODULE LIST|MODULE LIST x|DEBUG|READONLY|READWRITE|CLUSTER INFO|CLUSTER SLOTS|CLUSTER MYID|CLUSTER|ROLE|ROLE x
 LASTSAVE x|SAVE x|CLIENT REPLY x|CLIENT REPLY|CLIENT REPLY ON|CLIENT NO-EVICT x|CLIENT LIST ID x|CLIENT LIST TYPE x

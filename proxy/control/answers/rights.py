@@ -38,7 +38,7 @@ def _judge(user: User, selector: Selector, command: Command, args: Sequence[byte
         first = args[1].decode("latin-1").lower() if len(args) > 1 else ""
         if (command.name, first) not in selector.first_arguments:
             return Denial.COMMAND, 0
-    if not selector.all_keys and command.routes:
+    if not selector.all_keys and command.routes and not command.publishes:
         try:
             keys = key_uses(command, args)
         except ReplyError:
