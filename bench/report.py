@@ -37,6 +37,11 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("without them", "quiet_p99", ",.0f"),
         ("% of a core by waiting", "waiting_percent", ".2f"),
     ),
+    "pubsub": (
+        ("deliveries/s", "rate", ",.0f"),
+        ("CPU µs/delivery", "front_us", ".2f"),
+        ("nodes µs/delivery", "nodes_us", ".2f"),
+    ),
     "idle": (
         ("bytes/connection", "idle_bytes", ",.0f"),
         ("RSS before MB", "rss_before_mb", ".1f"),
