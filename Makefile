@@ -4,7 +4,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 SOURCES := $(wildcard proxy/*/*.pyx proxy/*/*.pxd storenode/*.pyx storenode/*.pxd) pyproject.toml
 
-.PHONY: help build run test lint sanitize fuzz bench clean
+.PHONY: help build run test lint commands sanitize fuzz bench clean
 .DEFAULT_GOAL := help
 
 help:            ## list the targets
@@ -39,6 +39,9 @@ lint: $(VENV)/.tested   ## ruff, and mypy --strict on proxy and storenode
 	$(PY) -m pip install --quiet --group lint
 	$(PY) -m ruff check .
 	$(PY) -m mypy
+
+commands: build  ## proxy/COMMANDS.md from the command table
+	$(VENV)/bin/quench commands --markdown > proxy/COMMANDS.md
 
 sanitize: $(VENV)/.tested  ## the tests of the native code under AddressSanitizer and UBSan, in build/sanitize
 	PY=$(PY) tests/sanitize.sh

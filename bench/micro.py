@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from proxy.acl import default_user
 from proxy.engine.engine import EngineGroup
 from proxy.engine.probe import Probe
 from proxy.engine.ring import Placement
@@ -46,12 +47,13 @@ def prepare() -> tuple[Probe, Placement]:
     placement = Placement([b"n%d" % node for node in range(NODES)], [1] * NODES)
     engine = Probe(EngineGroup(1), 0, b"quench:0:0", HUGE, HUGE)
     limits = dict.fromkeys(
-        ("window", "output_soft", "output_hard", "query_buffer", "backlog", "bulk", "max_bulk", "most_tombstones"),
+        ("window", "output_soft", "output_hard", "query_buffer", "backlog", "bulk", "max_bulk", "most_blocked",
+         "most_watching", "most_tombstones", "pubsub_hard", "pubsub_soft", "pubsub_soft_us"),
         1 << 30)
     limits |= dict.fromkeys(("most_clients", "timeout_us", "connect_timeout_us", "tombstone_us"), 0)
     engine.add_pools([{
         "name": b"micro", "listener": -1, "unix_socket": False, "placement": placement, "auto_eject": False,
-        "nil_on_error": False, "database": 0, "password": None, "node_auth": [],
+        "nil_on_error": False, "split_transactions": False, "database": 0, "users": [default_user(None)], "node_auth": [],
         "nodes": [(b"n%d" % node, b"n%d" % node) for node in range(NODES)], "limits": limits,
     }])
     for node in range(NODES):

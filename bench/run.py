@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import crowd, report
+from bench import crowd, report, sessions
 from bench.load import Load, Options, prefill
 from bench.process import StartFailedError, cpu_ns, hardware, raise_file_limit
 from bench.scenarios import BARS, SCENARIOS, Scenario
@@ -60,7 +60,18 @@ def measure_burst(target: Running, scenario: Scenario, seconds: float) -> Sample
     return dict(crowd.burst(target, scenario.clients, scenario.value_size))
 
 
-MEASURES = {"load": measure_load, "idle": measure_idle, "burst": measure_burst}
+def measure_transactions(target: Running, scenario: Scenario, seconds: float) -> Sample:
+    return dict(sessions.transactions(target, scenario.clients, scenario.value_size, seconds))
+
+
+def measure_blocked(target: Running, scenario: Scenario, seconds: float) -> Sample:
+    return dict(sessions.blocked(target, scenario.clients, 1000, scenario.rate, seconds))
+
+
+MEASURES = {
+    "load": measure_load, "idle": measure_idle, "burst": measure_burst, "transactions": measure_transactions,
+    "blocked": measure_blocked,
+}  # fmt: skip
 
 
 def run_scenario(

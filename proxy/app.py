@@ -13,11 +13,20 @@ from contextlib import suppress
 
 import trio
 
+from proxy.control.access import Access
 from proxy.control.clients import Clients
 from proxy.control.engines import Engines, Event, EventKind
 from proxy.control.nodes import Nodes
 from proxy.control.requests import Requests
 from proxy.control.snapshot import Snapshot
+from proxy.lanes.across import handlers
+from proxy.lanes.administration import Administration
+from proxy.lanes.databases import Databases
+from proxy.lanes.kept import Kept
+from proxy.lanes.links import Links
+from proxy.lanes.monitor import Monitor
+from proxy.lanes.pubsub import PubSub
+from proxy.lanes.scripts import Scripts
 from proxy.settings import Settings
 
 log = logging.getLogger("quench")
@@ -65,13 +74,24 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
         drained = [trio.Event() for _ in engines.engines]
         stop, stop_now = trio.Event(), trio.Event()
         async with trio.open_nursery() as nursery:
-            nodes = Nodes(settings, engines.engines, nursery)
-            clients = Clients(settings, engines)
-            snapshot = Snapshot(settings, engines, nodes)
-            requests = Requests(engines, snapshot, clients)
+            kept = Kept(engines)
+            pubsub = PubSub(settings, engines, kept)
+            nodes = Nodes(settings, engines.engines, nursery, pubsub.live)
+            clients = Clients(settings, engines, pubsub.counts)
+            links = Links(settings, nursery, nodes.ejected, engines.kill_ghost)
+            databases = Databases(links)
+            snapshot = Snapshot(settings, engines, nodes, databases.known, pubsub.totals)
+            access = Access(settings, clients)
+            administration = Administration(engines, clients, snapshot)
+            monitor = Monitor(settings, engines, clients, kept)
+            lanes = {
+                **administration.handlers(), **handlers(links, Scripts(engines)), **monitor.handlers(),
+                **pubsub.handlers,
+            }  # fmt: skip
+            requests = Requests(engines, snapshot, clients, lanes, {"info": databases.before_info}, access)
 
             def on_event(engine: int, event: Event) -> None:
-                kind, pool, node, code, _, _, tag, data = event
+                kind, pool, node, code, client, _, tag, data = event
                 if kind == EventKind.REQUEST:
                     requests.asked(engine, event)
                 elif kind == EventKind.LISTED:
@@ -81,6 +101,12 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
                     nodes.failed(engine, pool, node, code, lost, data.decode("latin-1"))
                 elif kind == EventKind.OPEN:
                     nodes.opened(engine, pool, node)
+                elif kind == EventKind.MONITOR:
+                    monitor.shown(pool, tag, data)
+                elif kind == EventKind.GONE:
+                    kept.gone(engine, client, tag)
+                elif kind == EventKind.DENIED:
+                    access.denied(event)
                 elif kind == EventKind.DRAINED:
                     drained[engine].set()
 
@@ -88,6 +114,9 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             nursery.start_soon(engines.run, on_event)
             nursery.start_soon(snapshot.sample)
             nursery.start_soon(requests.run)
+            nursery.start_soon(kept.run)
+            nursery.start_soon(monitor.run)
+            nursery.start_soon(pubsub.run)
             # Names that take long to look up must not keep a signal waiting.
             await _until(stop, nodes.start)
             if not stop.is_set():

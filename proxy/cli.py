@@ -25,8 +25,9 @@ from click.core import ParameterSource
 from click.exceptions import NoArgsIsHelpError
 
 from proxy.address import parse_listen
-from proxy.config_file import load
+from proxy.config_file import load, loads
 from proxy.config_text import defaults, describe, describe_text, effective, to_yaml
+from proxy.connections import report
 from proxy.placement import routes
 from proxy.settings import ConfigError, Pool, Settings
 from proxy.units import parse_size
@@ -51,6 +52,7 @@ LANES = {
     "LATER": "refused: it needs {later}",
     "REFUSED": "refused: {why}",
 }
+EVERY_NODE = "every node, the replies merged"  # of CONTROL, what proxy.lanes.across answers
 
 
 class Verbs(click.Group):
@@ -192,11 +194,19 @@ def run(file: str | None, given: str | None, verbose: int) -> None:
 @conf_file
 @click.option("-t", "--test-conf", is_flag=True, expose_value=False, hidden=True, help="twemproxy's word for check.")
 def check(file: str | None, given: str | None) -> None:
-    """Say everything that is wrong with FILE, as file:line:column: option: what to do."""
+    """Say everything that is wrong with FILE, as file:line:column: option: what to do.
+
+    If nothing is, say how many connections a node has to expect.
+    """
     settings = _settings(file, given)
     nodes = sum(len(pool.servers) for pool in settings.pools)
     pools = "1 pool" if len(settings.pools) == 1 else f"{len(settings.pools)} pools"
     click.echo(f"{settings.file}: ok: {pools}, {nodes} node{'s' * (nodes != 1)}, engines: {settings.engines}")
+    facts, warnings = report(settings)
+    for fact in facts:
+        click.echo(fact)
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
 
 
 @cli.command(
@@ -207,14 +217,23 @@ def check(file: str | None, given: str | None) -> None:
 @as_json
 @click.option("--describe", "describe_", is_flag=True, help="Print every option: value, default, meaning.")
 @click.option("--defaults", "defaults_", is_flag=True, help="Print a sample file with every default.")
-def config(file: str | None, given: str | None, json_: bool, describe_: bool, defaults_: bool) -> None:
+@click.option("--from-envoy", "envoy", metavar="FILE", help="Translate the redis_proxy filters of an Envoy bootstrap.")
+@click.option("--from-predixy", "predixy", metavar="FILE", help="Translate a predixy configuration.")
+def config(
+    file: str | None, given: str | None, json_: bool, describe_: bool, defaults_: bool, envoy: str | None,
+    predixy: str | None,
+) -> None:  # fmt: skip
     """Print the effective configuration: every option spelled out, passwords masked.
 
-    A nutcracker.yml comes out in the native form.
+    A nutcracker.yml comes out in the native form. What does not carry over from Envoy or predixy is a comment.
     """
-    if describe_ and defaults_:
-        raise click.UsageError("--describe and --defaults are two different pages; ask for one")
-    if describe_:
+    if sum(map(bool, (describe_, defaults_, envoy, predixy))) > 1:
+        raise click.UsageError("--describe, --defaults and --from-… are different pages; ask for one")
+    if envoy or predixy:
+        if given or json_ or click.get_current_context().get_parameter_source("file") is ParameterSource.COMMANDLINE:
+            raise click.UsageError("--from-… takes one file and prints YAML")
+        _migrate(envoy, predixy)
+    elif describe_:
         click.echo(_json(describe()) if json_ else describe_text())
     elif defaults_:
         click.echo(defaults(), nl=False)
@@ -241,7 +260,8 @@ def route(file: str | None, name: str | None, json_: bool, keys: tuple[str, ...]
         return
     for row in rows:
         home = "any node" if row["node"] is None else f"node {row['node']} → {row['address']}"
-        click.echo(f"{row['key']} → hash {row['hash']} → {home}")
+        group = f"group {row['group']} → " if row["group"] else ""
+        click.echo(f"{row['key']} → {group}hash {row['hash']} → {home}")
 
 
 @cli.command(
@@ -275,23 +295,36 @@ def demo(listen: tuple[str, int]) -> None:
     epilog="Example:  quench commands | grep refused",
 )  # fmt: skip
 @as_json
-def commands(json_: bool) -> None:
+@click.option("--markdown", is_flag=True, help="Print a page: proxy/COMMANDS.md.")
+def commands(json_: bool, markdown: bool) -> None:
     """List every Redis command: served by one node, split over several, answered here, or refused and why.
 
     "copied" marks a read that a copy of a hot key could answer, "merged" an increment that could be combined;
     neither is done yet.
     """
-    from proxy.commands import CAPABILITIES, COMMANDS  # 100 kB of JSON that no other verb reads
+    from proxy.commands import CAPABILITIES, COMMANDS, Lane  # 100 kB of JSON that no other verb reads
+    from proxy.commands_page import page
+    from proxy.lanes import across
 
+    if json_ and markdown:
+        raise click.UsageError("--json and --markdown are two different pages; ask for one")
     rows = [row for command in COMMANDS.values() for row in (command, *command.subcommands.values())]
     if json_:
         click.echo(_json([{name: getattr(row, name) for name in COMMAND_COLUMNS} | {"lane": row.lane.name.lower()}
                           for row in rows]))  # fmt: skip
         return
+    told = []
     for row in rows:
         marks = " (copied)" if row.cacheable else " (merged)" if row.mergeable else ""
-        treatment = LANES[row.lane.name].format(later=CAPABILITIES.get(row.later, row.later), why=row.why)
-        click.echo(f"{row.name.replace('|', ' '):24} {treatment}{marks}")
+        waits = f", waiting with {row.blocks_with}" if row.blocks_with else ", waiting" if row.blocking else ""
+        words = EVERY_NODE if row.name in across.COMMANDS else LANES[row.lane.name]
+        treatment = words.format(later=CAPABILITIES.get(row.later, row.later), why=row.why)
+        told.append((row, treatment + (waits if row.lane is Lane.FAST else "") + marks))
+    if markdown:
+        click.echo(page(told), nl=False)
+        return
+    for row, treatment in told:
+        click.echo(f"{row.name.replace('|', ' '):24} {treatment}")
 
 
 def _settings(file: str | None, given: str | None) -> Settings:
@@ -310,6 +343,30 @@ def _settings(file: str | None, given: str | None) -> Settings:
     for warning in settings.warnings:
         click.echo(f"warning: {warning}", err=True)
     return settings
+
+
+def _migrate(envoy: str | None, predixy: str | None) -> None:
+    """Print a migrated file; what would be wrong with it here is a warning."""
+    from proxy import config_envoy, config_predixy
+
+    source = envoy or predixy or ""
+    try:
+        text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+        if envoy:
+            migration = config_envoy.convert(text)
+        else:
+            migration = config_predixy.convert(text, source, lambda path: Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        why = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
+        click.echo(f"quench: {why}" if why.startswith(source) else f"quench: {source}: {why}", err=True)
+        sys.exit(EX_CONFIG)
+    text = migration.text(source)
+    click.echo(text, nl=False)
+    try:
+        loads(text, "<output>")
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(f"warning: {problem}", err=True)
 
 
 def _pool(settings: Settings, name: str | None) -> Pool:

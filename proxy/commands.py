@@ -52,14 +52,10 @@ class Lane(IntEnum):
 
 #: What a LATER row waits for, worded to follow "it needs".
 CAPABILITIES: Mapping[str, str] = {
-    "access control": "access control",
     "administration": "administration through the proxy",
     "blocking": "blocking commands",
     "client tracking": "client-side caching through the proxy",
-    "pub/sub": "publish and subscribe",
     "replication": "a view of the nodes' replication",
-    "scan": "commands that visit every node",
-    "scripts": "scripts that are kept on every node",
     "transactions": "transactions",
 }
 
@@ -79,7 +75,8 @@ class KeySpec:
         end, and ``limit`` n > 1 means only the first 1/n of the remaining arguments. ``keynum``: the number of keys is
         the argument at start + ``keynum_index``, the first of them is at start + ``first_key``. ``unknown``: as above.
     flags:
-        Redis's: RO RW OW RM, access update insert delete, not_key, incomplete, variable_flags.
+        Redis's: RO RW OW RM, access update insert delete, not_key, incomplete, variable_flags. The proxy's own:
+        channel, which routes a command without being a key.
     """
 
     begin: Literal["index", "keyword", "option", "unknown"]
@@ -93,6 +90,16 @@ class KeySpec:
     keynum_index: int = 0
     first_key: int = 0
     flags: tuple[str, ...] = ()
+
+    @property
+    def reads(self) -> bool:
+        """The content of the keys is read, or copied, or part of the answer."""
+        return "access" in self.flags
+
+    @property
+    def writes(self) -> bool:
+        """The content of the keys is changed."""
+        return not {"insert", "update", "delete"}.isdisjoint(self.flags)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,6 +133,7 @@ class Command:
     shared: bool  #: may be written to a shared node connection (a row with blocks_with: unless it blocks)
     cacheable: bool  #: a deterministic read of one key: copies and joined fetches allowed
     mergeable: bool  #: an increment the combiner may merge
+    one_node: bool  #: every node is asked; where a pool has one, its own answer is the answer, in a transaction too
     session: bool  #: changes the client's own connection: a barrier
     subcommands: Mapping[str, Command] = field(default_factory=dict, repr=False)
 
@@ -145,6 +153,11 @@ class Command:
         return self.write or (not self.readonly and any({"RW", "OW", "RM"} & set(spec.flags) for spec in self.routes))
 
     @property
+    def publishes(self) -> bool:
+        """Routed by a channel, which is no key; answers with the number of receivers."""
+        return any("channel" in spec.flags for spec in self.routes)
+
+    @property
     def blocking(self) -> bool:
         """Always waits; a command that waits only on request has `blocks_with` instead."""
         return "blocking" in self.flags and not self.blocks_with
@@ -153,6 +166,21 @@ class Command:
     def admin(self) -> bool:
         """Administers the server rather than data."""
         return "admin" in self.flags
+
+    @property
+    def runs_code(self) -> bool:
+        """Runs a script or function at the node, which may do what no key specification tells."""
+        return "scripting" in self.acl_categories and bool(self.routes)
+
+    @property
+    def channels(self) -> slice:
+        """Which arguments are channels, or patterns of them, that the caller needs a right to."""
+        return _CHANNELS.get(self.name, slice(0))
+
+    @property
+    def channel_patterns(self) -> bool:
+        """Its channels are patterns of channels."""
+        return self.name == "psubscribe"
 
     @property
     def touches_keys(self) -> bool:
@@ -316,6 +344,12 @@ def _parse_spec(text: str) -> KeySpec:
     return KeySpec(begin=begin, find=kind, **values)  # type: ignore[arg-type]
 
 
+#: Where channels stand in a request, and which commands name patterns of them; leaving a channel needs no right.
+_CHANNELS: Mapping[str, slice] = {
+    "publish": slice(1, 2), "spublish": slice(1, 2),
+    "subscribe": slice(1, None), "ssubscribe": slice(1, None), "psubscribe": slice(1, None),
+}  # fmt: skip
+
 #: Lanes whose requests are written to a node.
 _NODE_LANES = frozenset({Lane.FAST, Lane.MGET, Lane.MSET, Lane.SUM})
 
@@ -350,9 +384,10 @@ def _parse_row(row: Mapping[str, Any], children: Mapping[str, Command]) -> Comma
         why=row.get("why", ""),
         blocks_with=row.get("blocks_with", ""),
         effect=row.get("effect", "same"),
-        shared=lane in _NODE_LANES and not session,
+        shared=lane in _NODE_LANES and not session and ("blocking" not in flags or "blocks_with" in row),
         cacheable=row.get("cacheable", False),
         mergeable=row.get("mergeable", False),
+        one_node=row.get("one_node", False),
         session=session,
         subcommands=children,
     )

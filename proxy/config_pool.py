@@ -12,11 +12,13 @@ from typing import Any
 from msgspec import UNSET
 from yaml.nodes import MappingNode, Node, SequenceNode
 
+from proxy.acl import DEFAULT
 from proxy.address import Listen, Server, make_server, parse_server, parse_weight
+from proxy.config_users import read_acl_file, read_users
 from proxy.config_walk import Walk, join, shape
 from proxy.options import GROUPS, OPTIONS, Option
 from proxy.placement import pointless
-from proxy.settings import MASK, Pool, Secret
+from proxy.settings import MASK, Group, Pool, Secret
 from proxy.spelling import nearest
 
 
@@ -80,7 +82,12 @@ class PoolReader:
     def option(self, option: Option, node: Node, path: str) -> None:
         """One key and its value."""
         self.nodes[option.key] = node
-        value = self.servers(node, path) if option.kind == "servers" else self.walk.scalar(option, node, path)
+        readers: dict[str, Callable[[Node, str], Any]] = {
+            "servers": self.servers, "groups": self.groups, "users": partial(read_users, self.walk),
+            "acl_file": partial(read_acl_file, self.walk),
+        }  # fmt: skip
+        read = readers.get(option.kind)
+        value = self.walk.scalar(option, node, path) if read is None else read(node, path)
         if value is UNSET:
             return
         if value == Secret(MASK):
@@ -112,6 +119,41 @@ class PoolReader:
             labels.setdefault(server.label, index)
             servers.append(server)
         return tuple(servers) if len(self.walk.problems) == before else UNSET
+
+    def groups(self, node: Node, path: str) -> Any:
+        """The groups of keys that live together, or UNSET if one of them is wrong."""
+        before = len(self.walk.problems)
+        if not isinstance(node, MappingNode):
+            self.walk.problem(node, path, f'expected groups like {{rq: ["rq:"]}}, got {shape(node)}')
+            return UNSET
+        groups = []
+        owners: dict[str, str] = {}  # prefix → the group that has it
+        for name, key, value in self.walk.entries(node, path):
+            here = join(path, name)
+            if not name:
+                self.walk.problem(key, path, "a group needs a name: its keys live where a key of that name does")
+            if not isinstance(value, SequenceNode) or not value.value:
+                self.walk.problem(value, here, f'expected a list of prefixes like ["rq:"], got {shape(value)}')
+                continue
+            prefixes = [self.prefix(item, f"{here}[{index}]", name, owners) for index, item in enumerate(value.value)]
+            groups.append(Group(name, tuple(prefixes)))
+        return tuple(groups) if len(self.walk.problems) == before else UNSET
+
+    def prefix(self, node: Node, path: str, group: str, owners: dict[str, str]) -> str:
+        """One prefix, entered in `owners`; the empty text if it is wrong."""
+        if isinstance(node, MappingNode):
+            self.walk.problem(node, path, 'expected a prefix; write it in quotes: "rq:"')
+            return ""
+        text = self.walk.text(node, path)
+        if text is None:
+            return ""
+        if not text:
+            self.walk.problem(node, path, "is empty, and every key begins with nothing; write how the keys begin")
+        elif text in owners:
+            where = "this group already" if owners[text] == group else f"group {owners[text]}"
+            self.walk.problem(node, path, f"'{text}' is in {where}; keep one of them")
+        owners.setdefault(text, group)
+        return text
 
     def server(self, node: Node, path: str) -> Server | None:
         """One node, in either form."""
@@ -164,6 +206,10 @@ class PoolReader:
         limits, harm = pool.limits, self.walk.warn if self.walk.nutcracker else self.walk.problem
         for low, high, small, large in (
             ("limits.output_soft", "limits.output_hard", limits.output_soft, limits.output_hard),
+            (
+                "limits.output_pubsub_soft", "limits.output_pubsub",
+                limits.output_pubsub_soft, limits.output_pubsub,
+            ),
             ("limits.bulk", "limits.max_bulk", limits.bulk, limits.max_bulk),
             ("limits.max_bulk", "limits.query_buffer", limits.max_bulk, limits.query_buffer),
             ("reconnect.first", "reconnect.most", pool.reconnect.first, pool.reconnect.most),
@@ -177,12 +223,23 @@ class PoolReader:
                 self.node("hash"), f"{self.path}.hash",
                 f"crc32 has 15 bits and ketama's ring 32, so one node would hold nearly every key; {advice}",
             )  # fmt: skip
+        if pool.password is not None and any(user.name == DEFAULT for user in pool.users):
+            culprit = self.spelled["users"]
+            self.walk.problem(
+                self.node(culprit), f"{self.path}.{culprit}",
+                f"has a user called {DEFAULT}, whose password is given by {self.spelled['password']}, too; keep one",
+            )  # fmt: skip
         if pool.servers:
             self.check_ring(pool, harm)
         if pool.distribution == "random" and len(pool.servers) > 1:
             self.walk.warn(
                 self.node("distribution"), f"{self.path}.distribution",
                 "random asks any node for any key; it is for nodes that all hold the same data",
+            )  # fmt: skip
+        if pool.colocate and pool.distribution == "random":
+            harm(
+                self.node("colocate"), f"{self.path}.colocate",
+                "has no effect with distribution: random, where any node is asked for any key; take one of them out",
             )  # fmt: skip
         if pool.server_connections > 1:
             self.walk.warn(

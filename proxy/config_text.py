@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from msgspec import UNSET
 
+from proxy.config_users import spell_users
 from proxy.options import ENGINES, OPTIONS, Option
 from proxy.settings import Pool, Settings
 from proxy.spelling import expected, spell
@@ -29,7 +30,8 @@ def _pool(pool: Pool) -> dict[str, Any]:
         if option.sets is None:
             holder = getattr(pool, option.group) if option.group else pool
             place = options.setdefault(option.group, {}) if option.group else options
-            place[option.name] = spell(option, getattr(holder, option.name))
+            value = getattr(holder, option.name)
+            place[option.name] = spell_users(value) if option.kind == "users" else spell(option, value)
     return options
 
 
@@ -52,6 +54,8 @@ def _row(option: Option) -> dict[str, Any]:
 
 
 def _default(option: Option) -> Any:
+    if option.kind == "users":
+        return spell_users(option.default)
     return None if option.default is UNSET else spell(option, option.default) if option is not ENGINES else "auto"
 
 
@@ -102,8 +106,11 @@ SAMPLES = {
     "listen": "listen: 127.0.0.1:6400",
     "servers": "servers:\n      - 127.0.0.1:6379:1 a\n      - {address: 127.0.0.1:6380, weight: 1, name: b}",
     "hash_tag": '#hash_tag: "{}"',
+    "colocate": '#colocate: {celery: ["celery", "unacked", "_kombu."], rq: ["rq:"]}',
     "password": "#password: ${CACHE_PASSWORD}",
     "password_file": "#password_file: /run/secrets/cache",
+    "users": "#users:\n    #  app: {password: \"${APP_PASSWORD}\", rules: \"~app:* +@all -@dangerous\"}",
+    "acl_file": "#acl_file: /etc/quench/users.acl",
     "node_username": "#node_username: quench",
     "node_password": "#node_password: ${NODE_PASSWORD}",
     "node_password_file": "#node_password_file: /run/secrets/node",
@@ -114,7 +121,8 @@ SAMPLES = {
 
 def _sample(option: Option, indent: str) -> list[str]:
     """The comment and the line of one option."""
-    values = f" ({expected(option)})" if option.choices or option.kind in ("servers", "listen") else ""
+    told = option.choices or option.kind in ("groups", "listen", "servers", "users")
+    values = f" ({expected(option)})" if told else ""
     note = fill(
         f"{option.help[:1].upper()}{option.help[1:]}{values}.", WIDTH,
         initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ",

@@ -78,6 +78,8 @@ _ROWS = (
     ErrorRow("unknown_command", "ERR unknown command '{command}', with args beginning with: {arguments}",
              "unknown_command"),
     ErrorRow("unknown_subcommand", "ERR unknown subcommand '{arguments}'. Try {command} HELP.", "unknown_command"),
+    ErrorRow("subcommand_syntax",
+             "ERR unknown subcommand or wrong number of arguments for '{arguments}'. Try {command} HELP.", "syntax"),
     ErrorRow("wrong_arity", "ERR wrong number of arguments for '{command}' command", "wrong_arity"),
     ErrorRow("syntax", "ERR syntax error", "syntax"),
     ErrorRow("not_an_integer", "ERR value is not an integer or out of range", "syntax"),
@@ -88,17 +90,33 @@ _ROWS = (
     ErrorRow("client_option", "ERR Unrecognized option '{option}'", "syntax"),
     ErrorRow("client_type", "ERR Unknown client type '{type}'", "syntax"),
     ErrorRow("client_id", "ERR Invalid client ID", "syntax"),
+    ErrorRow("client_id_number", "ERR client-id should be greater than 0", "syntax"),
+    ErrorRow("client_age", "ERR maxage should be greater than 0", "syntax"),
+    ErrorRow("client_age_number", "ERR maxage is not an integer or out of range", "syntax"),
+    ErrorRow("client_unknown", "ERR No such client", "syntax"),
+    ErrorRow("user_unknown", "ERR No such user '{user}'", "syntax"),
+    ErrorRow("timeout_number", "ERR timeout is not an integer or out of range", "syntax"),
+    ErrorRow("timeout_negative", "ERR timeout is negative", "syntax"),
+    ErrorRow("pause_mode", "ERR CLIENT PAUSE mode must be WRITE or ALL", "syntax"),
+    ErrorRow("subcommand_arity",
+             "ERR unknown subcommand or wrong number of arguments for '{arguments}'. Try {command} HELP.", "syntax"),
+    ErrorRow("acl_category", "ERR Unknown category '{option}'", "syntax"),
+    ErrorRow("acl_user", "ERR User '{option}' not found", "syntax"),
+    ErrorRow("acl_command", "ERR Command '{option}' not found", "syntax"),
+    ErrorRow("acl_bits",
+             "ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to "
+             "{limit}", "syntax"),
+    ErrorRow("config_unknown", "ERR Unknown option or number of arguments for CONFIG SET - '{name}'", "syntax"),
+    ErrorRow("config_failed", "ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}", "syntax"),
     ErrorRow("keys_invalid", "ERR Invalid arguments specified for command", "syntax"),
     ErrorRow("keys_none", "ERR The command has no key arguments", "syntax"),
     ErrorRow("keys_unknown_command", "ERR Invalid command specified", "syntax"),
     ErrorRow("keys_arity", "ERR Invalid number of arguments specified for command", "syntax"),
     # what the proxy does not do
     ErrorRow("later", "ERR '{command}' is not supported yet: it needs {capability}", "later"),
-    ErrorRow("not_queued",
-             "ERR '{command}' was not executed: it is part of a transaction, and MULTI was refused; DISCARD ends this",
-             "later"),
-    ErrorRow("later_option", "ERR '{command}' with this option is not supported yet: it needs blocking commands",
-             "later"),
+    ErrorRow("subscribed",
+             "ERR Can't execute '{command}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed "
+             "in this context", "subscribed"),
     ErrorRow("refused", "ERR '{command}' is refused by the proxy: {why}", "refused"),
     ErrorRow("cross_slot",
              "CROSSSLOT Keys in request don't hash to the same slot: '{command}' needs them on one node of pool {pool}",
@@ -115,6 +133,16 @@ _ROWS = (
     ErrorRow("no_password_set",
              "ERR AUTH <password> called without any password configured for the default user. "
              "Are you sure your configuration is correct?", "noauth"),
+    ErrorRow("no_permission_command", "NOPERM this user has no permissions to run the '{command}' command", "noperm"),
+    ErrorRow("no_permission_key",
+             "NOPERM this user has no permissions to access one of the keys used as arguments", "noperm"),
+    ErrorRow("no_permission_channel",
+             "NOPERM this user has no permissions to access one of the channels used as arguments", "noperm"),
+    ErrorRow("no_permission_script",
+             "NOPERM '{command}' runs code at the node, where the rights of this user do not hold; to allow it, set "
+             "scripts: true for the user", "noperm"),
+    ErrorRow("no_permission_sort_by", "ERR BY option of SORT denied due to insufficient ACL permissions.", "noperm"),
+    ErrorRow("no_permission_sort_get", "ERR GET option of SORT denied due to insufficient ACL permissions.", "noperm"),
     ErrorRow("protocol_version", "NOPROTO unsupported protocol version", "protocol_version"),
     ErrorRow("protocol_version_number", "ERR Protocol version is not an integer or out of range", "protocol_version"),
     ErrorRow("hello_option", "ERR Syntax error in HELLO option '{option}'", "syntax"),
@@ -145,6 +173,18 @@ _ROWS = (
              "busy"),
     ErrorRow("internal", "ERR the proxy failed to answer '{command}': a mistake in it that its log describes",
              "internal"),
+    # commands for all nodes
+    ErrorRow("some_failed", "ERR '{command}' failed on {failed} of {nodes} nodes of pool {pool}: {reason}",
+             "some_failed"),
+    ErrorRow("some_done",
+             "ERR '{command}' was done on {done} of {nodes} nodes of pool {pool} only: {reason}", "some_failed"),
+    ErrorRow("gathered_limit",
+             "ERR the nodes' replies to '{command}' exceed {limit} bytes, limits.output_hard; ask for less",
+             "gathered"),
+    ErrorRow("cursor_range",
+             "ERR the cursor of node {node} is too large to be counted together with the other nodes", "gathered"),
+    ErrorRow("cursor", "ERR invalid cursor", "syntax"),
+    ErrorRow("slowlog_count", "ERR count should be greater than or equal to -1", "syntax"),
     # nodes
     ErrorRow("node_down", "ERR node {node} ({address}) of pool {pool} is down: {reason}; '{command}' was not sent",
              "node_down"),
@@ -170,7 +210,21 @@ _ROWS = (
     ErrorRow("database_limit",
              "ERR database {database} cannot be opened on node {node} ({address}) of pool {pool}: all {limit} extra "
              "connections are in use", "database_limit"),
-    # transactions
+    # blocking commands and transactions
+    ErrorRow("max_blocked", "ERR max blocked clients reached: {limit} of pool {pool} wait on node {node} ({address})",
+             "max_blocked"),
+    ErrorRow("max_watching", "ERR max watching clients reached: {limit} of pool {pool} hold a WATCH on node {node} "
+             "({address})", "max_watching"),
+    ErrorRow("redirect", "ERR REDIRECT is not supported by the proxy: use HELLO 3, and invalidations come on the connection "
+             "itself", "refused"),
+    ErrorRow("in_multi", "ERR '{command}' cannot be part of a transaction: the proxy answers it, or every node has to",
+             "in_multi"),
+    ErrorRow("watch_node",
+             "CROSSSLOT Keys in request don't hash to the same slot: '{command}' needs them on the node of pool {pool} "
+             "that holds the watched keys", "cross_slot"),
+    ErrorRow("transaction_size",
+             "ERR '{command}' was not queued: the transaction exceeds {limit} bytes, the limit of one client, or the "
+             "memory for requests is used up", "input_memory"),
     ErrorRow("exec_abort", "EXECABORT Transaction discarded because of previous errors.", "exec_abort"),
 )
 # fmt: on
@@ -201,8 +255,19 @@ ENGINE_ERRORS: tuple[ErrorRow, ...] = tuple(
         "backlog_full",
         "max_clients",
         "busy",
-        "later_option",
-        "not_queued",
+        "max_blocked",
+        "max_watching",
+        "in_multi",
+        "watch_node",
+        "transaction_size",
+        "redirect",
+        "subscribed",
+        "no_permission_command",
+        "no_permission_key",
+        "no_permission_channel",
+        "no_permission_script",
+        "no_permission_sort_by",
+        "no_permission_sort_get",
     )
 )
 

@@ -14,8 +14,9 @@ from msgspec.structs import fields
 from proxy.settings import Limits, Pool, Reconnect
 
 Kind = Literal[
-    "engines", "listen", "servers", "duration", "size", "count", "flag", "choice", "tag", "text", "secret", "file"
-]
+    "engines", "listen", "servers", "groups", "users", "acl_file", "duration", "size", "count", "flag", "choice", "tag",
+    "text", "secret", "file",
+]  # fmt: skip
 Where = Literal["both", "native", "nutcracker"]
 
 HASHES = (
@@ -92,6 +93,11 @@ OPTIONS: tuple[Option, ...] = (
         "two characters: if a key has both, only what stands between them is hashed, e.g. \"{}\"", "both",
     ),
     Option(
+        "colocate", "groups",
+        "groups of keys that share a node: a key that begins with a prefix of a group is placed by the group's name, "
+        "whatever its hash tag; the longest prefix counts",
+    ),
+    Option(
         "distribution", "choice",
         "number to node: ketama is a ring; modula moves most keys when a node is added; random is any node", "both",
         choices=("ketama", "modula", "random"),
@@ -116,6 +122,11 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("password", "secret", "asked of clients (AUTH); without one everybody is let in"),
     Option("password_file", "file", "the password, taken from the first line of this file", sets=("password",)),
+    Option(
+        "users", "users",
+        "who clients may be (AUTH name password) and what each may do, in the words of Redis's ACL SETUSER",
+    ),
+    Option("acl_file", "acl_file", "the users, taken from a file as Redis's aclfile is", sets=("users",)),
     Option("node_username", "text", "the ACL user at the nodes; without one, Redis's default user"),
     Option("node_password", "secret", "given to the nodes"),
     Option(
@@ -154,12 +165,24 @@ OPTIONS: tuple[Option, ...] = (
         "partial_mget", "choice", "MGET when a node fails: an error for the whole command, or nil for that node's keys",
         choices=("fail", "nil"),
     ),
+    Option(
+        "cross_node_transactions", "choice",
+        "MULTI over several nodes: CROSSSLOT, or one block a node, each atomic and all of them together not",
+        choices=("fail", "split"),
+    ),
     Option("limits.window", "count", "requests that one client may have at the nodes; further ones wait", least=1),
     Option(
         "limits.output_soft", "size", "unread replies of a client, from where its requests are read but not sent",
         least=1024,
     ),
     Option("limits.output_hard", "size", "unread replies of a client, from where it is closed", least=1024),
+    Option("limits.output_pubsub", "size", "unread output of a subscriber, from where it is closed", least=1024),
+    Option(
+        "limits.output_pubsub_soft", "size", "and from where it is closed after output_pubsub_time", least=1024,
+    ),
+    Option(
+        "limits.output_pubsub_time", "duration", "how long a subscriber may be above output_pubsub_soft", least=0.001,
+    ),
     Option(
         "limits.output_total", "size",
         "replies of all clients together, beyond which a client gets one reply at a time", least=1024,
@@ -182,6 +205,14 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "limits.tombstone_age", "duration", "a node connection is replaced, too, when a reply is this late",
         least=0.001,
+    ),
+    Option(
+        "limits.max_blocked", "count",
+        "clients that may wait in blocking commands at one node, each on a connection of its own; 0 is none",
+    ),
+    Option(
+        "limits.max_watching", "count",
+        "clients that may hold a WATCH at one node, each on a connection of its own; 0 is none",
     ),
     Option("redis", "flag", "true: the pool speaks Redis; Quench speaks nothing else", "nutcracker", sets=()),
 )  # fmt: skip

@@ -19,6 +19,7 @@ def placement(pool: Pool) -> Placement:
         distribution=pool.distribution,
         hash=pool.hash,
         hash_tag=pool.hash_tag.encode() if pool.hash_tag else None,
+        colocate={group.name.encode(): [prefix.encode() for prefix in group.prefixes] for group in pool.colocate},
     )
 
 
@@ -31,15 +32,18 @@ def pointless(pool: Pool) -> list[int]:
 
 
 def routes(pool: Pool, keys: tuple[str, ...]) -> list[dict[str, Any]]:
-    """For each key a dict of key, hash, node (its label) and address; node and address are None when any will do."""
+    """For each key a dict of key, group (None if it is in none), hash, node (its label) and address; the last two are
+    None when any node will do."""
     ring = placement(pool)
     rows = []
     for key in keys:
         raw = os.fsencode(key)
         home = None if pool.distribution == "random" else pool.servers[ring.node(raw)]
+        group = ring.group(raw)
         rows.append(
             {
                 "key": raw.decode("utf-8", "backslashreplace"),
+                "group": group and group.decode(),
                 "hash": ring.hash(raw),
                 "node": home and home.label,
                 "address": home and home.address,

@@ -1,8 +1,8 @@
 """Settings: a checked configuration in memory, and the errors of one that is not.
 
-Owns the structs that the rest of the proxy reads (`Settings` > `Pool` > `Limits`, `Reconnect`), their defaults, and
-`Secret`, a password that does not print. `options.py` says for each field how it is spelled in a file and what it
-means to a user; `config_file.load` makes a Settings, `config_text.effective` turns it back into text.
+Owns the structs that the rest of the proxy reads (`Settings` > `Pool` > `Group`, `User`, `Limits`, `Reconnect`), their
+defaults, and `Secret`, a password that does not print. `options.py` says for each field how it is spelled in a file and
+what it means to a user; `config_file.load` makes a Settings, `config_text.effective` turns it back into text.
 
 Everything is frozen: the control plane replaces a Settings, it never edits one. Durations are seconds, sizes bytes.
 """
@@ -53,6 +53,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     window: int = 1024
     output_soft: int = 1 << 20
     output_hard: int = 1 << 30
+    output_pubsub: int = 32 << 20
+    output_pubsub_soft: int = 8 << 20
+    output_pubsub_time: float = 60.0
     output_total: int = 1 << 30
     query_buffer: int = 1 << 30
     input_total: int = 384 << 20
@@ -61,6 +64,58 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_bulk: int = 512 << 20
     max_tombstones: int = 1024
     tombstone_age: float = 30.0
+    max_blocked: int = 2000
+    max_watching: int = 2000
+
+
+class Group(Struct, frozen=True):
+    """Keys that live together: those that begin with one of the `prefixes` have the place of the `name`."""
+
+    name: str
+    prefixes: tuple[str, ...]
+
+
+class KeyPattern(Struct, frozen=True):
+    """Keys that a selector opens: a glob, and what may be done to them."""
+
+    pattern: str
+    read: bool = True
+    write: bool = True
+
+
+class Selector(Struct, frozen=True, kw_only=True):
+    """One way to be permitted: a command, all of its keys and all of its channels have to be in the same selector."""
+
+    begins_open: bool = False  # +@all or -@all, and
+    rules: tuple[str, ...] = ()  # +get, -@string, …, which then gave the next three: for ACL LIST
+    commands: frozenset[str] = frozenset()  # full names, a container and its subcommands each
+    first_arguments: frozenset[tuple[str, str]] = frozenset()  # (command, its first argument): +select|0
+    all_commands: bool = False
+    keys: tuple[KeyPattern, ...] = ()
+    all_keys: bool = False
+    channels: tuple[str, ...] = ()
+    all_channels: bool = False
+
+    @property
+    def unrestricted(self) -> bool:
+        """Permits everything."""
+        return self.all_commands and self.all_keys and self.all_channels
+
+
+class User(Struct, frozen=True, kw_only=True):
+    """Somebody whom clients of a pool may be, and what he may do: any of his selectors is enough."""
+
+    name: str
+    enabled: bool = False
+    no_password: bool = False  # any password is right
+    hashes: tuple[Secret, ...] = ()  # SHA-256 of each password, in lower-case hexadecimal
+    selectors: tuple[Selector, ...] = (Selector(),)  # the first one is the user's own, then those in parentheses
+    scripts: bool = False  # may run scripts although he is restricted: nodes do not know his rights
+
+    @property
+    def unrestricted(self) -> bool:
+        """Needs no check."""
+        return any(selector.unrestricted for selector in self.selectors)
 
 
 class Pool(Struct, frozen=True, kw_only=True):
@@ -72,6 +127,7 @@ class Pool(Struct, frozen=True, kw_only=True):
 
     hash: str = "murmur"
     hash_tag: str | None = None
+    colocate: tuple[Group, ...] = ()
     distribution: str = "ketama"
 
     timeout: float | None = 5.0
@@ -81,6 +137,7 @@ class Pool(Struct, frozen=True, kw_only=True):
     tcpkeepalive: bool = True
 
     password: Secret | None = None
+    users: tuple[User, ...] = ()
     node_username: str | None = None
     node_password: Secret | None = None
     redis_db: int = 0
@@ -94,6 +151,7 @@ class Pool(Struct, frozen=True, kw_only=True):
     reconnect: Reconnect = Reconnect()
 
     partial_mget: str = "fail"
+    cross_node_transactions: str = "fail"
     limits: Limits = Limits()
 
 

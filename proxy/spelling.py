@@ -161,15 +161,19 @@ _PARSERS: dict[Kind, Callable[[Option, str], Any]] = {
 _SPELLERS: dict[Kind, Callable[[Any], Any]] = {
     "listen": str,
     "servers": lambda servers: [str(server) for server in servers],
+    "groups": lambda groups: {group.name: list(group.prefixes) for group in groups},
     "duration": format_duration,
     "size": format_size,
     "secret": lambda secret: MASK,
 }
 
 _EXPECTED: dict[Kind, str] = {
+    "users": "NAME: {password | password_file | password_hash | nopass, rules, scripts} for each user",
+    "acl_file": "a path",
     "engines": "auto or a number",
     "listen": "host:port, or /path [mode]",
     "servers": "a list of 'host:port[:weight] [name]', '/path[:weight] [name]' or {address, weight, name}",
+    "groups": "GROUP: [PREFIX, …] for each group",
     "duration": "a duration like 400ms, 30s, 5m",
     "size": "a size like 256kb, 64mb, 1gb",
     "count": "a number",

@@ -7,11 +7,11 @@ Fixed parameters exist because clients and tools read them; those that can be se
 from libc.stdio cimport snprintf
 from libc.string cimport memset, strlen
 
+from proxy.wire.glob cimport glob_match
 from proxy.wire.resp cimport read_number
 from storenode.answer cimport answer_arity, answer_bulk, answer_error, answer_map, answer_ok, answer_text
 from storenode.arguments cimport copy_text, is_word
 from storenode.evict cimport evict_for
-from storenode.glob cimport glob_match
 from storenode.types cimport ALLKEYS_LRU, NOEVICTION, Call, Node, Slice, Stats
 
 cdef enum:
@@ -91,7 +91,7 @@ cdef bint asked(Call* call, const char* name, Slice* shown) noexcept nogil:
         if is_word(&call.argv[index], name):
             shown[0] = call.argv[index]
             return True
-        if glob_match(&call.argv[index], shown, True):
+        if glob_match(call.argv[index].data, call.argv[index].length, shown.data, shown.length, True):
             return True
     return False
 

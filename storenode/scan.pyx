@@ -11,12 +11,12 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.stdio cimport fprintf, snprintf, stderr
 from libc.stdlib cimport abort, free, realloc, strtoul
 
+from proxy.wire.glob cimport glob_match
 from storenode.answer cimport answer_array, answer_bulk, answer_error, answer_nil, answer_score_text, answer_syntax
 from storenode.arguments cimport copy_text, is_word, take_integer
 from storenode.changes cimport EVENT_EXPIRED
 from storenode.collection cimport Elements, elements_begin, elements_next, member_payload
 from storenode.entry cimport entry_expired, entry_key, entry_name, entry_structure
-from storenode.glob cimport glob_match
 from storenode.keyspace cimport ABSENT, MISTYPED, key_read_as, key_remove
 from storenode.object cimport type_name
 from storenode.ranking cimport member_name, ranking_of
@@ -79,6 +79,10 @@ cdef bint take_wish(Call* call, int at, bint keys, Wish* wish) noexcept nogil:
     return True
 
 
+cdef inline bint matches(const Slice* pattern, const Slice* name) noexcept nogil:
+    return glob_match(pattern.data, pattern.length, name.data, name.length, False)
+
+
 cdef void collect(void* context, Entry* entry) noexcept nogil:
     """A table visitor: remember what lives and matches."""
     cdef Found* found = <Found*> context
@@ -93,7 +97,7 @@ cdef void collect(void* context, Entry* entry) noexcept nogil:
         name = entry_name(entry)
     else:
         name = member_name(<Member*> entry)
-    if found.wish.pattern != NULL and not glob_match(found.wish.pattern, &name, False):
+    if found.wish.pattern != NULL and not matches(found.wish.pattern, &name):
         return
     if found.count == found.room:
         entries = <Entry**> realloc(found.entries, (found.room * 2 + 64) * sizeof(Entry*))
@@ -176,7 +180,7 @@ cdef void scan_small(Call* call, const Entry* entry, const Wish* wish) noexcept 
             answer_array(call, count if entry.type == SET else count * 2)
         elements_begin(entry, &elements)
         while elements_next(&elements):
-            if wish.pattern != NULL and not glob_match(wish.pattern, &elements.name, False):
+            if wish.pattern != NULL and not matches(wish.pattern, &elements.name):
                 continue
             if turn:
                 answer_element(call, entry.type, &elements.name, &elements.payload)

@@ -173,9 +173,17 @@ def test_route_names_the_pool() -> None:
     assert (unknown.exit_code, unknown.stderr) == (2, f"quench: {NUTCRACKER} has no pool gamma; it has alpha, beta\n")
     rows = json.loads(quench("route", "-c", NUTCRACKER, "--json", "user:1000", QUENCH_POOL="beta").stdout)
     assert [row | {"address": None} for row in rows] == [
-        {"key": "user:1000", "hash": 2927313545, "node": "server1", "address": None}
+        {"key": "user:1000", "group": None, "hash": 2927313545, "node": "server1", "address": None}
     ]
     assert rows[0]["address"] == "127.0.0.1:6380"
+
+
+def test_route_names_the_group() -> None:
+    text = Path(MINIMAL).read_text() + '    colocate: {rq: ["rq:"], late: ["rq:job"]}\n'
+    result = CliRunner().invoke(cli, ["route", "-c", "-", "rq", "rq:queues", "rq:job:1", "user:1"], input=text)
+    first, second, third, last = result.stdout.splitlines()
+    assert second == first.replace("rq → ", "rq:queues → group rq → ")
+    assert third.startswith("rq:job:1 → group late → hash ") and last.startswith("user:1 → hash ")
 
 
 def test_route_takes_any_bytes() -> None:

@@ -11,12 +11,14 @@ import yaml
 from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from proxy.acl import apply_rules, new_user
 from proxy.address import Listen, Server
 from proxy.config_file import load, loads
 from proxy.config_text import SAMPLES, defaults, describe, describe_text, effective, to_yaml
 from proxy.options import HASHES, OPTIONS
-from proxy.settings import MASK, ConfigError, Limits, Pool, Reconnect, Secret, Settings, usable_cpus
+from proxy.settings import MASK, ConfigError, Group, Limits, Pool, Reconnect, Secret, Settings, usable_cpus
 
 CONFIG = Path(__file__).parent.parent / "config"
 POOL = "pools:\n  cache:\n    listen: 127.0.0.1:6400\n    servers: [10.0.0.1:6379]\n"
@@ -54,6 +56,7 @@ def test_everything() -> None:
         + """
     hash: fnv1a_64
     hash_tag: "$$"
+    colocate: {rq: ["rq:"], celery: [celery, "_kombu."]}
     distribution: modula
     timeout: none
     connect_timeout: 250ms
@@ -71,18 +74,19 @@ def test_everything() -> None:
     reconnect: {first: 1ms, most: 1h}
     partial_mget: nil
     limits: {window: 8, output_soft: 2kb, output_hard: 3kb, query_buffer: 9kb, input_total: 5kb, backlog: 6kb,
-             bulk: 7kb, max_bulk: 8kb, max_tombstones: 9, tombstone_age: 10s}
+             bulk: 7kb, max_bulk: 8kb, max_tombstones: 9, tombstone_age: 10s, max_blocked: 0, max_watching: 11}
 """
     )
     assert pool == Pool(
         name="cache", listen=Listen("127.0.0.1", 6400), servers=(Server("10.0.0.1:6379"),), hash="fnv1a_64",
-        hash_tag="$$", distribution="modula", timeout=None, connect_timeout=0.25, backlog=16, preconnect=False,
+        hash_tag="$$", colocate=(Group("rq", ("rq:",)), Group("celery", ("celery", "_kombu."))), distribution="modula",
+        timeout=None, connect_timeout=0.25, backlog=16, preconnect=False,
         tcpkeepalive=False, password=Secret("0123"), node_username="quench", node_password=Secret("0123"), redis_db=3,
         client_connections=0, auto_eject=True, server_failure_limit=5, server_retry_timeout=120.0,
         reconnect=Reconnect(first=0.001, most=3600.0), partial_mget="nil",
         limits=Limits(
             window=8, output_soft=2048, output_hard=3072, query_buffer=9216, input_total=5120, backlog=6144,
-            bulk=7168, max_bulk=8192, max_tombstones=9, tombstone_age=10.0,
+            bulk=7168, max_bulk=8192, max_tombstones=9, tombstone_age=10.0, max_blocked=0, max_watching=11,
         ),
     )  # fmt: skip
 
@@ -149,6 +153,24 @@ pools:
         ("reconnect: {first: 3s}", "5:24: pools.cache.reconnect.first: reconnect.first is larger than reconnect.most"),
         ("limits: {output_hard: 4kb}", "5:27: pools.cache.limits.output_hard: limits.output_soft is larger than "
          "limits.output_hard"),
+        ("colocate: [rq]", "5:15: pools.cache.colocate: expected groups like {rq: [\"rq:\"]}, got a list"),
+        ("colocate: {rq: 'rq:'}", "5:20: pools.cache.colocate.rq: expected a list of prefixes like [\"rq:\"], "
+         "got 'rq:'"),
+        ("colocate: {rq: []}", "5:20: pools.cache.colocate.rq: expected a list of prefixes like [\"rq:\"], got an "
+         "empty list"),
+        ("colocate: {rq: [rq: ]}", "5:21: pools.cache.colocate.rq[0]: expected a prefix; write it in quotes: \"rq:\""),
+        ("colocate: {rq: ['a', '']}", "5:26: pools.cache.colocate.rq[1]: is empty, and every key begins with nothing; "
+         "write how the keys begin"),
+        ("colocate: {a: ['x'], b: ['y', 'x']}", "5:35: pools.cache.colocate.b[1]: 'x' is in group a; keep one of "
+         "them"),
+        ("colocate: {a: ['x', 'x']}", "5:25: pools.cache.colocate.a[1]: 'x' is in this group already; keep one of "
+         "them"),
+        ("colocate: {'': ['x']}", "5:16: pools.cache.colocate: a group needs a name: its keys live where a key of "
+         "that name does"),
+        ("colocate: {a: ['${A}']}", "5:20: pools.cache.colocate.a[0]: variable A is not set; set it, or write "
+         "${A:-default}"),
+        ("distribution: random\n    colocate: {a: [x]}", "6:15: pools.cache.colocate: has no effect with "
+         "distribution: random, where any node is asked for any key; take one of them out"),
         ("limits: 3", "5:13: pools.cache.limits: expected the options of limits, got '3'"),
         ("password: ''", "5:15: pools.cache.password: is empty; give it a value or delete the key"),
         ("password: [a]", "5:15: pools.cache.password: expected one value, got a list"),
@@ -272,7 +294,7 @@ def test_no_password_gets_out() -> None:
     again = loads(to_yaml(effective(settings)), "f")
     assert [str(warning) for warning in again.warnings] == [
         f"f:{line}:{column}: pools.cache.{key}: is the mask that quench config prints, not a password"
-        for line, column, key in ((15, 15, "password"), (17, 20, "node_password"))
+        for line, column, key in ((16, 15, "password"), (19, 20, "node_password"))
     ]
 
 
@@ -413,8 +435,9 @@ def test_samples_load_without_a_warning(name: str) -> None:
     assert effective(loads(to_yaml(effective(settings)))) == effective(settings)
 
 
-def test_there_are_the_four_samples() -> None:
-    assert {"minimal.yml", "quench.yml", "redis.yml", "nutcracker.yml"} <= {path.name for path in CONFIG.glob("*.yml")}
+def test_the_samples_are_there() -> None:
+    samples = {"minimal.yml", "quench.yml", "redis.yml", "nutcracker.yml", "applications.yml"}
+    assert samples <= {path.name for path in CONFIG.glob("*.yml")}
 
 
 def test_the_sample_of_every_option_is_current() -> None:
@@ -457,11 +480,34 @@ WORDS = st.text("abcdefghijklmnopqrstuvwxyz0123456789_-.", min_size=1, max_size=
 DURATIONS = st.integers(1_000, 10**12).map(lambda microseconds: microseconds / 1_000_000)
 
 
+USERS = st.builds(
+    lambda name, rules, scripts: replace(apply_rules(new_user(f"u-{name}"), ["nopass", *rules]), scripts=scripts),
+    WORDS,
+    st.lists(st.sampled_from(["on", "~*", "%W~*", "&b", "+get", "-@write", "(+@read ~x)", "+@all"]), max_size=3).filter(
+        lambda rules: not {"~*", "%W~*"} <= set(rules)
+    ),
+    st.booleans(),
+)  # fmt: skip
+
+
+def groups() -> st.SearchStrategy[tuple[Group, ...]]:
+    """Up to three groups, no prefix twice."""
+    prefixes = st.lists(st.text("ab:_.é '\"{", min_size=1, max_size=4), max_size=6, unique=True)
+    return st.builds(
+        lambda names, prefixes: tuple(
+            Group(name, part) for number, name in enumerate(names)
+            if (part := tuple(prefixes[number :: len(names)]))
+        ),
+        st.lists(WORDS, max_size=3, unique=True), prefixes,
+    )  # fmt: skip
+
+
 def pools(names: st.SearchStrategy[str]) -> st.SearchStrategy[Pool]:
     """Any pool that a native file can hold; servers have distinct names and one weight, so each has its points."""
     values: dict[str, st.SearchStrategy[Any]] = {
+        "users": st.lists(USERS, max_size=3, unique_by=lambda user: user.name).map(tuple),
         "flag": st.booleans(), "text": st.none() | WORDS, "secret": st.none() | WORDS.map(Secret),
-        "tag": st.none() | st.text("{}[]$<>'\"#:ab", min_size=2, max_size=2),
+        "tag": st.none() | st.text("{}[]$<>'\"#:ab", min_size=2, max_size=2), "groups": groups(),
     }  # fmt: skip
 
     def value(key: str) -> st.SearchStrategy[Any]:
@@ -492,7 +538,8 @@ def pools(names: st.SearchStrategy[str]) -> st.SearchStrategy[Pool]:
                                     for index, host in enumerate(hosts)),
         st.lists(WORDS, min_size=1, max_size=5), st.integers(1, 1000),
     )  # fmt: skip
-    return st.builds(Pool, name=names, listen=listen, servers=servers, reconnect=reconnect, limits=limits, **own)
+    built = st.builds(Pool, name=names, listen=listen, servers=servers, reconnect=reconnect, limits=limits, **own)
+    return built.map(lambda pool: replace(pool, colocate=()) if pool.distribution == "random" else pool)
 
 
 @effort(deadline=None, max_examples=60)

@@ -32,8 +32,8 @@ MOST_LINES = 600
 #: Modules that turn Python objects into structs and back. Everything else of proxy.engine and proxy.wire, and all of
 #: storenode but its loop, runs without the GIL.
 FACADES = {
-    "proxy.engine.engine", "proxy.engine.probe", "proxy.engine.ring", "proxy.engine.tables",
-    "proxy.wire.inspect", "storenode.loop",
+    "proxy.engine.colocate", "proxy.engine.engine", "proxy.engine.probe", "proxy.engine.ring", "proxy.engine.tables",
+    "proxy.engine.users", "proxy.wire.framer", "proxy.wire.inspect", "storenode.loop",
 }  # fmt: skip
 
 #: Layers of the proxy, highest first: a file imports from its own layer and from lower ones.
@@ -44,11 +44,16 @@ LAYERS = (
     ("proxy.app",),
     ("proxy.lanes",),
     ("proxy.control",),
+    ("proxy.config_envoy", "proxy.config_predixy"),
+    ("proxy.migration",),
     ("proxy.config_file", "proxy.config_text"),
-    ("proxy.config_pool",),
+    ("proxy.config_pool", "proxy.connections"),
+    ("proxy.config_users",),
     ("proxy.config_walk",),
     ("proxy.placement",),
     ("proxy.engine",),
+    ("proxy.commands_page",),
+    ("proxy.acl",),
     ("proxy.commands", "proxy.spelling"),
     ("proxy.errors", "proxy.options", "proxy.units"),
     ("proxy.settings",),
@@ -59,12 +64,16 @@ LAYERS = (
 #: The engine, from the loop down: a file imports only from files further down. The `.pxd` of a file may name those that
 #: its inline functions need, and obeys the same order.
 SPINE = (
-    "probe", "engine", "tables", "turn", "orders", "accept", "client", "dispatch", "answers", "keys", "lookup",
-    "replies", "connection", "greeting", "mail", "texts", "slots", "merge", "types", "rows", "ring", "hashes",
+    "probe", "engine", "tables", "users", "turn", "orders", "clients", "accept", "client", "dispatch", "monitor",
+    "transaction", "blocking", "choice", "tracking", "private", "route", "answers", "rights", "refusals", "audience",
+    "keys", "lookup", "replies", "scripts", "connection", "greeting", "describe", "mail", "texts", "slots", "merge",
+    "types", "rows", "ring", "colocate", "sha256", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.
-WIRE = ("inspect", "rewrite", "input", "output", "reply", "resp", "chunk", "poll", "mailbox", "system")
+WIRE = (
+    "inspect", "framer", "rewrite", "input", "output", "reply", "resp", "chunk", "poll", "mailbox", "glob", "system",
+)
 
 
 def module_of(path: Path) -> str:
@@ -149,7 +158,7 @@ def test_what_decides_is_pure() -> None:
     for name in ("health", "statistics", "reply"):
         assert not re.search(r"^\s*(import|from)\s+(trio|time|socket|random)\b",
                              (ROOT / f"proxy/control/{name}.py").read_text(), re.MULTILINE), name  # fmt: skip
-    for path in (ROOT / "proxy/control/answers").glob("*.py"):
+    for path in (*(ROOT / "proxy/control/answers").glob("*.py"), ROOT / "proxy/lanes/registry.py"):
         assert "trio" not in code_of(path), path
 
 
@@ -233,6 +242,12 @@ def test_enums_agree_with_the_tables() -> None:
     assert enum_of("ErrorField") == [("FIELD_NONE", 0), *fields, ("FIELDS", len(fields) + 1)]
     events = [(name, number) for name, number in vars(EventKind).items() if name.isupper()]
     assert enum_of("EventKind") == [(f"EVENT_{name}", number) for name, number in events]
+
+
+@pytest.mark.parametrize("name", ["RowFlag", "ClientFlag", "ReplyFlag"])
+def test_no_two_flags_share_a_bit(name: str) -> None:
+    numbers = [number for _, number in enum_of(name)]
+    assert len(set(numbers)) == len(numbers) and all(number & (number - 1) == 0 for number in numbers)
 
 
 # -- the project speaks of itself -------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import Any
 
 import trio
 
+from proxy.acl import users_of
 from proxy.engine.engine import Engine, EngineGroup
 from proxy.placement import placement
 from proxy.settings import Pool, Settings
@@ -23,6 +24,10 @@ log = logging.getLogger("quench.engines")
 
 #: (kind, pool, node, code, client, slot, tag, data) as Engine.events() gives them.
 Event = tuple[int, int, int, int, int, int, int, bytes]
+
+
+#: Seconds between attempts to post to an engine whose box of orders is full.
+POST_AGAIN = 0.001
 
 
 class EventKind:
@@ -35,6 +40,8 @@ class EventKind:
     LISTED = 5
     DRAINED = 6
     GONE = 7
+    DENIED = 9
+    MONITOR = 10
 
 
 def open_listener(pool: Pool, shared: bool) -> socket.socket:
@@ -101,8 +108,9 @@ def pool_values(pool: Pool, listener: int) -> dict[str, Any]:
         "placement": placement(pool),
         "auto_eject": pool.auto_eject,
         "nil_on_error": pool.partial_mget == "nil",
+        "split_transactions": pool.cross_node_transactions == "split",
         "database": pool.redis_db,
-        "password": None if pool.password is None else pool.password.reveal().encode(),
+        "users": users_of(pool),
         "node_auth": node_auth,
         "nodes": [((server.name or server.address).encode(), server.address.encode()) for server in pool.servers],
         "limits": {
@@ -110,12 +118,17 @@ def pool_values(pool: Pool, listener: int) -> dict[str, Any]:
             "most_clients": pool.client_connections,
             "output_soft": limits.output_soft,
             "output_hard": limits.output_hard,
+            "pubsub_hard": limits.output_pubsub,
+            "pubsub_soft": limits.output_pubsub_soft,
+            "pubsub_soft_us": int(limits.output_pubsub_time * 1e6),
             "query_buffer": limits.query_buffer,
             "backlog": limits.backlog,
             "bulk": limits.bulk,
             "max_bulk": limits.max_bulk,
             "timeout_us": 0 if pool.timeout is None else max(1, int(pool.timeout * 1e6)),
             "connect_timeout_us": max(1, int(pool.connect_timeout * 1e6)),
+            "most_blocked": limits.max_blocked,
+            "most_watching": limits.max_watching,
             "most_tombstones": limits.max_tombstones,
             "tombstone_us": max(1, int(limits.tombstone_age * 1e6)),
         },
@@ -179,6 +192,20 @@ class Engines:
         listener.listen(pool.backlog)
         listener.setblocking(False)
         return listener.detach()
+
+    async def post(self, order: Callable[[], None]) -> None:
+        """Post an order to an engine, again and again while its box is full: a busy engine empties it every turn."""
+        while True:
+            try:
+                return order()
+            except BlockingIOError:
+                await trio.sleep(POST_AGAIN)
+
+    def kill_ghost(self, pool: int, node: int, ghost: int, run_id: bytes) -> None:
+        """Have a node kill a connection of ours that was given up, before it gets anything else from any engine."""
+        for engine in self.engines:
+            with suppress(BlockingIOError):  # 16384 orders are waiting: the engine has worse trouble than this
+                engine.kill_ghost(pool, node, ghost, run_id)
 
     def drain(self) -> None:
         """Accept no more and let every client go that is owed nothing; the paths of unix sockets are removed."""

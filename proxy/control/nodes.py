@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,12 @@ class NodeRecord:
 class Nodes:
     """All nodes of all pools, for all engines of the process."""
 
-    def __init__(self, settings: Settings, engines: list[Engine], nursery: trio.Nursery) -> None:
+    def __init__(
+        self, settings: Settings, engines: list[Engine], nursery: trio.Nursery,
+        on_live: Callable[[int, bytes], None] = lambda pool, live: None,
+    ) -> None:  # fmt: skip
+        """`on_live(pool, live)` is called when a node was ejected or readmitted: a byte for each, 0 while it is out."""
+        self._on_live = on_live
         self._settings = settings
         self._engines = engines
         self._nursery = nursery
@@ -52,6 +58,11 @@ class Nodes:
     def records(self, pool: int) -> list[NodeRecord]:
         """The health of every node of a pool, in the pool's order."""
         return [NodeRecord(health.state.value, health.reason, health.ejections) for health in self._health[pool]]
+
+    def ejected(self, pool: int, node: int) -> str:
+        """Why a node is ejected; "" where it is not."""
+        health = self._health[pool][node]
+        return f"it was ejected: {health.reason}" if health.state is State.EJECTED else ""
 
     async def start(self) -> None:
         """Give every engine every node's address, and open first connections where the pool says so.
@@ -92,6 +103,7 @@ class Nodes:
                     for each in self._engines:
                         each.eject(pool, node, True)
                         each.node_down(pool, node, reason.encode())
+                    self._on_live(pool, self._live(pool))
                     self._nursery.start_soon(self._probe_at, pool, node, probe_at)
                 case Probe(at):
                     self._nursery.start_soon(self._probe_at, pool, node, at)
@@ -100,6 +112,10 @@ class Nodes:
                     for index, each in enumerate(self._engines):
                         each.eject(pool, node, False)
                         self._nursery.start_soon(self._connect, pool, node, index, False)
+                    self._on_live(pool, self._live(pool))
+
+    def _live(self, pool: int) -> bytes:
+        return bytes(health.state is not State.EJECTED for health in self._health[pool])
 
     async def _connect_at(self, pool: int, node: int, engine: int, at: float) -> None:
         await trio.sleep_until(at)

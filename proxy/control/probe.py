@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import hiredis
@@ -10,39 +11,64 @@ import trio
 from proxy.address import Server
 from proxy.settings import Pool
 
+__all__ = ["ask", "authentication", "connect", "probe"]
+
 
 async def probe(pool: Pool, server: Server) -> str:
     """Connect, authenticate, PING. Returns "" when the node serves, else why it does not; never raises OSError.
 
     Bounded by the pool's `connect_timeout`.
     """
+    try:
+        reply = await ask(pool, server, "PING")
+    except OSError as error:
+        return str(error)
+    return str(reply) if isinstance(reply, hiredis.ReplyError) else ""
+
+
+async def ask(pool: Pool, server: Server, *command: str | bytes) -> Any:
+    """The node's reply to one command, after authenticating; an error of the node is a `hiredis.ReplyError`.
+
+    Bounded by the pool's `connect_timeout`.
+
+    Raises:
+        OSError: the node did not answer; the text says why.
+    """
     with trio.move_on_after(pool.connect_timeout):
         try:
-            stream: trio.abc.Stream
-            if server.path:
-                stream = await trio.open_unix_socket(server.path)
-            else:
-                stream = await trio.open_tcp_stream(server.host, server.port)
-            async with stream:
-                return await _ask(stream, pool)
+            async with await connect(server) as stream:
+                return await _ask(stream, [*authentication(pool), command])
         except (OSError, UnicodeError, trio.BrokenResourceError, hiredis.ProtocolError) as error:
-            return str(error) or type(error).__name__
-    return "it does not answer"
+            raise OSError(str(error) or type(error).__name__) from error
+    raise OSError("it does not answer")
 
 
-async def _ask(stream: trio.abc.Stream, pool: Pool) -> str:
-    commands: list[tuple[Any, ...]] = [("PING",)]
-    if pool.node_password is not None:
-        user = (pool.node_username,) if pool.node_username else ()
-        commands.insert(0, ("AUTH", *user, pool.node_password.reveal()))
+async def connect(server: Server) -> trio.abc.Stream:
+    """A stream to the node, looked up now. Raises OSError, or UnicodeError for a name that IDNA does not allow."""
+    if server.path:
+        return await trio.open_unix_socket(server.path)
+    return await trio.open_tcp_stream(server.host, server.port)
+
+
+def authentication(pool: Pool) -> list[tuple[Any, ...]]:
+    """What a connection to a node of `pool` says first: AUTH, or nothing."""
+    if pool.node_password is None:
+        return []
+    user = (pool.node_username,) if pool.node_username else ()
+    return [("AUTH", *user, pool.node_password.reveal())]
+
+
+async def _ask(stream: trio.abc.Stream, commands: Sequence[tuple[Any, ...]]) -> Any:
+    """The reply to the last command, or the first error."""
     await stream.send_all(b"".join(hiredis.pack_command(command) for command in commands))
     reader = hiredis.Reader()
+    reply: Any = None
     for _ in commands:
         while (reply := reader.gets()) is False:
-            received = await stream.receive_some(4096)
+            received = await stream.receive_some(65536)
             if not received:
-                return "it closed the connection"
+                raise OSError("it closed the connection")
             reader.feed(bytes(received))
         if isinstance(reply, hiredis.ReplyError):
-            return str(reply)
-    return ""
+            break
+    return reply

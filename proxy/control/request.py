@@ -33,6 +33,7 @@ class Answer:
     keep: bool = False  #: the control plane goes on naming this client: it is told when it leaves, and then lets go
     close: bool = False  #: the connection ends after the reply
     subscriber: bool | None = None  #: from here on the client is (not) in subscribe mode; None: as before
+    reset: bool = False  #: the engine resets the connection, as RESET does
 
 
 #: Answers one request; raises ReplyError instead where that is shorter. Runs in a task of its own.

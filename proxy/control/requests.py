@@ -10,14 +10,18 @@ Whatever has to be waited for (a description of clients) runs in a task of its o
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import hiredis
 import trio
 
 from proxy.commands import find
+from proxy.control.access import Access
 from proxy.control.answers import AnswerContext, answer, prepare
 from proxy.control.clients import Clients
+from proxy.control.denials import DenialLog
 from proxy.control.engines import Engines, Event
 from proxy.control.request import Answer, Handler, Request
 from proxy.control.snapshot import Snapshot
@@ -26,22 +30,30 @@ from proxy.errors import ReplyError
 
 log = logging.getLogger("quench.requests")
 
-#: Seconds between attempts to post an answer to an engine whose box of orders is full.
-POST_AGAIN = 0.001
-
 
 class Requests:
     """Answers control-lane commands for all engines."""
 
     def __init__(
-        self, engines: Engines, snapshot: Snapshot, clients: Clients, handlers: Mapping[str, Handler] | None = None
+        self,
+        engines: Engines,
+        snapshot: Snapshot,
+        clients: Clients,
+        handlers: Mapping[str, Handler] | None = None,
+        before: Mapping[str, Callable[[Request], Awaitable[None]]] | None = None,
+        access: Access | None = None,
     ) -> None:
-        """`handlers`, by full command name, answer in tasks of their own; every other command is answered at once."""
+        """`handlers`, by full command name, answer in tasks of their own; every other command is answered at once,
+        but for what has to happen `before`, which is waited for in a task too. Without `access` ACL knows of nobody."""
+        self._access = access
         self._engines = engines
         self._snapshot = snapshot
         self._clients = clients
         self._handlers: dict[str, Handler] = {
-            "client|list": self._client_list, "client|info": self._client_info, **(handlers or {})
+            "client|list": self._client_list,
+            "client|info": self._client_info,
+            **{name: partial(self._answer_after, first) for name, first in (before or {}).items()},
+            **(handlers or {}),
         }
         self._queue, self._requests = trio.open_memory_channel[tuple[int, Event]](float("inf"))
 
@@ -76,11 +88,16 @@ class Requests:
         await self._post_waiting(request.engine, request.client, request.slot, answer)
 
     async def _client_list(self, request: Request) -> bytes:
-        return self._answer(request, _caller(request), await self._clients.everyone())
+        everyone = await self._clients.everyone()
+        return self._answer(request, _caller(request), [one for one in everyone if one.pool == request.pool])
 
     async def _client_info(self, request: Request) -> bytes:
         caller = await self._clients.describe(request.engine, request.client)
         return self._answer(request, caller or _caller(request), [])
+
+    async def _answer_after(self, first: Callable[[Request], Awaitable[None]], request: Request) -> bytes:
+        await first(request)
+        return self._answer(request, _caller(request), [])
 
     def _answer(self, request: Request, caller: ClientRecord, everyone: list[ClientRecord]) -> bytes:
         """The reply; after an exception one that says so."""
@@ -90,6 +107,10 @@ class Requests:
                 client=caller,
                 settings=self._snapshot.config(request.pool),
                 clients=everyone,
+                pool=request.pool,
+                users=self._access.users(request.pool) if self._access else (),
+                denials=self._access.denials if self._access else DenialLog(),
+                now=time.time(),
             )
             return answer(request.args, request.protocol, context)
         except Exception:
@@ -97,18 +118,17 @@ class Requests:
 
     def _post(self, nursery: trio.Nursery, engine: int, client: int, slot: int, made: Answer) -> None:
         try:
-            self._engines.engines[engine].reply(client, slot, made.reply, made.close, made.keep, made.subscriber)
+            self._reply(engine, client, slot, made)
         except BlockingIOError:
             nursery.start_soon(self._post_waiting, engine, client, slot, made)
 
+    def _reply(self, engine: int, client: int, slot: int, made: Answer) -> None:
+        self._engines.engines[engine].reply(
+            client, slot, made.reply, made.close, made.keep, made.subscriber, made.reset
+        )
+
     async def _post_waiting(self, engine: int, client: int, slot: int, made: Answer) -> None:
-        """Post, again and again while the engine's box is full: a busy engine empties it every turn."""
-        while True:
-            try:
-                self._engines.engines[engine].reply(client, slot, made.reply, made.close, made.keep, made.subscriber)
-                return
-            except BlockingIOError:
-                await trio.sleep(POST_AGAIN)
+        await self._engines.post(lambda: self._reply(engine, client, slot, made))
 
 
 def _request(engine: int, event: Event) -> Request | None:

@@ -11,7 +11,8 @@ import resource
 import secrets
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -19,7 +20,14 @@ import trio
 
 from proxy.control.engines import Engines
 from proxy.control.nodes import Nodes
-from proxy.control.statistics import CommandStatistics, Histogram, NodeStatistics, PoolStatistics, Statistics
+from proxy.control.statistics import (
+    CommandStatistics,
+    DatabaseStatistics,
+    Histogram,
+    NodeStatistics,
+    PoolStatistics,
+    Statistics,
+)
 from proxy.errors import ERRORS
 from proxy.settings import Pool, Settings
 
@@ -35,70 +43,120 @@ def _version() -> str:
         return "0"
 
 
+#: What is counted of a node; the rest is its state at the moment.
+_NODE_COUNTS = ("requests", "errors", "timeouts", "losses", "bytes_in", "bytes_out", "latency_us")
+
+#: Counters of an engine that are none.
+_GAUGES = ("clients", "chunk_bytes", "input_reserved")
+
+
+@dataclass(slots=True)
+class _Counts:
+    """What only grows, all engines together."""
+
+    counters: Counter[str] = field(default_factory=Counter)  #: and gauges
+    latencies: dict[str, Histogram] = field(default_factory=dict)  #: by command
+    kinds: Counter[str] = field(default_factory=Counter)  #: replies by latency class
+    commands: Counter[tuple[str, int]] = field(default_factory=Counter)  #: by name and place in CommandStatistics
+    errors: Counter[str] = field(default_factory=Counter)
+    nodes: Counter[tuple[int, int, str]] = field(default_factory=Counter)
+
+    def subtract(self, base: _Counts) -> None:
+        """Count from `base` on."""
+        for name, value in base.counters.items():
+            if name not in _GAUGES:
+                self.counters[name] -= value
+        for name, histogram in base.latencies.items():
+            self.latencies[name] -= histogram
+        self.kinds.subtract(base.kinds)
+        self.commands.subtract(base.commands)
+        self.errors.subtract(base.errors)
+
+
 class Snapshot:
     """Takes `Statistics` from what the engines, the node tasks and the process know."""
 
-    def __init__(self, settings: Settings, engines: Engines, nodes: Nodes) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        engines: Engines,
+        nodes: Nodes,
+        databases: Callable[[int], Mapping[int, DatabaseStatistics]] = lambda pool: {},
+        subscriptions: Callable[[], tuple[int, int, int, int]] = lambda: (0, 0, 0, 0),
+    ) -> None:
+        """`databases(pool)` is what is known of a pool's databases, without asking anybody; `subscriptions()`: subscribed
+        clients, and different channels, patterns and shard channels."""
+        self._databases = databases
+        self._subscriptions = subscriptions
         self._settings = settings
         self._engines = engines
         self._nodes = nodes
         self._version = _version()
         self._run_id = secrets.token_hex(20)
         self._started = time.monotonic()
-        self._rate = 0.0
+        self._rates = dict.fromkeys(("requests", "bytes_in", "bytes_out"), 0.0)
         self._peak = 0
+        self._changed: list[dict[str, object]] = [{} for _ in settings.pools]  # by CONFIG SET
+        self._base = _Counts()
 
     async def sample(self) -> None:
         """Keep the rate and the peak up to date, for ever."""
-        before, at = self._counters()["requests"], trio.current_time()
+        before, at = self._counters(), trio.current_time()
         while True:
             await trio.sleep(SAMPLE_EVERY)
             counters, now = self._counters(), trio.current_time()
-            self._rate = (counters["requests"] - before) / (now - at)
+            self._rates = {name: (counters[name] - before[name]) / (now - at) for name in self._rates}
             self._peak = max(self._peak, _memory(counters))
-            before, at = counters["requests"], now
+            before, at = counters, now
 
     def take(self, pool: int) -> Statistics:
         """The proxy as seen by a client of `pool`, an index of the settings' pools. Takes well below 1 ms."""
         engines = self._engines.engines
-        counters = self._counters()
+        counts = self._count()
+        counters = counts.counters
         memory = _memory(counters)
         self._peak = max(self._peak, memory)
+        counts.subtract(self._base)
+        latencies, commands, errors = counts.latencies, counts.commands, counts.errors
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        latencies: dict[str, Histogram] = {}
-        commands: Counter[tuple[str, int]] = Counter()
-        errors: Counter[str] = Counter()
-        for engine in engines:
-            for name, buckets in engine.latency().items():
-                latencies[name] = latencies.get(name, Histogram()) + Histogram(tuple(buckets))
-            for name, values in engine.command_stats().items():
-                for place, value in enumerate(values):
-                    commands[name, place] += value
-            for code, made in engine.error_stats().items():
-                if made:
-                    errors[ERRORS[code].text.partition(" ")[0]] += made
+        # The engines share these two numbers.
+        shared = [node for stats in engines[0].pool_stats() for node in stats["nodes"]]
+        subscribers, channels, patterns, shard_channels = self._subscriptions()
         return Statistics(
             version=self._version,
             process_id=os.getpid(),
             run_id=self._run_id,
             uptime=time.monotonic() - self._started,
+            time=time.time(),
             tcp_port=self._port(pool),
             config_file=self._settings.file,
             engines=len(engines),
             clients=counters["clients"],
-            max_clients=sum(map(_most_clients, self._settings.pools)),
+            pubsub_clients=subscribers,
+            pubsub_channels=channels,
+            pubsub_patterns=patterns,
+            pubsub_shard_channels=shard_channels,
+            pushes=counters["pushes"],
+            output_closed=counters["output_closed"] + counters["pubsub_closed"],
+            pubsub_closed=counters["pubsub_closed"],
+            max_clients=sum(map(self._most_clients, range(len(self._settings.pools)))),
+            blocked_clients=sum(node["blocked"] for node in shared),
+            watching_clients=sum(node["watching"] for node in shared),
             connections_accepted=counters["accepted"],
             connections_rejected=counters["rejected_clients"],
             connections_closed=counters["closed"],
             memory=memory,
             memory_peak=self._peak,
             memory_resident=_resident(),
+            memory_of_system=os.sysconf("SC_PHYS_PAGES") * _PAGE,
             requests=counters["requests"],
-            requests_per_second=self._rate,
+            requests_per_second=self._rates["requests"],
+            bytes_in_per_second=self._rates["bytes_in"],
+            bytes_out_per_second=self._rates["bytes_out"],
             bytes_in=counters["bytes_in"],
             bytes_out=counters["bytes_out"],
-            reads=latencies["read"].count,
-            writes=latencies["write"].count,
+            reads=counts.kinds["read"],
+            writes=counts.kinds["write"],
             split_requests=counters["split"],
             timeouts=counters["timeouts"],
             late_replies=counters["late_replies"],
@@ -107,11 +165,12 @@ class Snapshot:
             cpu_user=usage.ru_utime,
             commands={
                 name: CommandStatistics(*(commands[name, place] for place in range(4)))
-                for name in sorted({name for name, _ in commands})
+                for name in sorted({name for (name, _), value in commands.items() if value})
             },
-            latencies=latencies,
-            errors=dict(errors),
+            latencies={name: latencies[name] for name in sorted(latencies) if latencies[name].count},
+            errors={word: made for word, made in errors.items() if made},
             pools=self._pools(),
+            databases=self._databases(pool),
         )
 
     def config(self, pool: int) -> Mapping[str, object]:
@@ -122,12 +181,44 @@ class Snapshot:
             "client-query-buffer-limit": settings.limits.query_buffer,
             "databases": 16,
             "io-threads": self._settings.engines,
-            "maxclients": _most_clients(settings),
+            "maxclients": settings.client_connections or resource.getrlimit(resource.RLIMIT_NOFILE)[0],
             "port": self._port(pool),
             "proto-max-bulk-len": settings.limits.max_bulk,
             "tcp-backlog": settings.backlog,
             "unixsocket": settings.listen.path or "",
+            **self._changed[pool],
         }
+
+    def change(self, pool: int, values: Mapping[str, object]) -> None:
+        """CONFIG SET has put these into effect: `config` shows them from now on."""
+        self._changed[pool].update(values)
+
+    def reset(self) -> None:
+        """CONFIG RESETSTAT: what `take` counts begins at zero again. The engines go on counting."""
+        self._base = self._count()
+
+    def _count(self) -> _Counts:
+        """Everything that only ever grows, since the start of the process."""
+        counts = _Counts(self._counters())
+        for engine in self._engines.engines:
+            for name, (kind, buckets) in engine.latency().items():
+                counts.latencies[name] = counts.latencies.get(name, Histogram()) + Histogram(tuple(buckets))
+                counts.kinds[kind] += sum(buckets)
+            for name, values in engine.command_stats().items():
+                for place, value in enumerate(values):
+                    counts.commands[name, place] += value
+            for code, made in engine.error_stats().items():
+                if made:
+                    counts.errors[ERRORS[code].text.partition(" ")[0]] += made
+            for pool, stats in enumerate(engine.pool_stats()):
+                for place, node in enumerate(stats["nodes"]):
+                    for name in _NODE_COUNTS:
+                        counts.nodes[pool, place, name] += node[name]
+        return counts
+
+    def _most_clients(self, pool: int) -> int:
+        """The pool's limit; where it has none, open files are."""
+        return int(str(self.config(pool)["maxclients"]))
 
     def _counters(self) -> Counter[str]:
         """Summed over the engines."""
@@ -160,6 +251,8 @@ class Snapshot:
         total: Counter[str] = Counter()
         for part in parts:
             total.update(part)
+        for name in _NODE_COUNTS:
+            total[name] -= self._base.nodes[index, place, name]
         state = self._nodes.records(index)[place].state
         return NodeStatistics(
             name=server.name or server.address,
@@ -182,11 +275,6 @@ class Snapshot:
 def _memory(counters: Mapping[str, int]) -> int:
     """Bytes of buffers: chunks, and input that requests have reserved."""
     return counters["chunk_bytes"] + counters["input_reserved"]
-
-
-def _most_clients(pool: Pool) -> int:
-    """The pool's limit; where it has none, open files are."""
-    return pool.client_connections or resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def _resident() -> int:

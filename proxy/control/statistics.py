@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 __all__ = [
     "ClientRecord",
     "CommandStatistics",
+    "DatabaseStatistics",
     "Histogram",
     "HotKeyStatistics",
     "NodeStatistics",
@@ -51,6 +52,12 @@ class Histogram:
         size = max(len(self.buckets), len(other.buckets))
         padded = [(*histogram.buckets, *(0,) * (size - len(histogram.buckets))) for histogram in (self, other)]
         return Histogram(tuple(map(sum, zip(*padded, strict=True))))
+
+
+    def __sub__(self, other: Histogram) -> Histogram:
+        """What was counted since `other`, an earlier reading of the same buckets."""
+        earlier = (*other.buckets, *(0,) * (len(self.buckets) - len(other.buckets)))
+        return Histogram(tuple(now - before for now, before in zip(self.buckets, earlier, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,21 @@ class PoolStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class DatabaseStatistics:
+    """One database of one pool, its nodes added up."""
+
+    keys: int = 0
+    expires: int = 0  #: keys with a time to live
+    average_ttl: int = 0  #: of those, milliseconds
+
+    def __add__(self, other: DatabaseStatistics) -> DatabaseStatistics:
+        """Both together, the mean weighted."""
+        expires = self.expires + other.expires
+        ttl = self.average_ttl * self.expires + other.average_ttl * other.expires
+        return DatabaseStatistics(self.keys + other.keys, expires, ttl // expires if expires else 0)
+
+
+@dataclass(frozen=True, slots=True)
 class HotKeyStatistics:
     """One key that is hot at the moment."""
 
@@ -122,6 +144,7 @@ class Statistics:
     process_id: int
     run_id: str  #: forty hex digits, new with each process
     uptime: float
+    time: float = 0.0  #: of day, since the epoch
     tcp_port: int = 0
     config_file: str = ""
     engines: int = 1
@@ -130,6 +153,14 @@ class Statistics:
     max_clients: int = 0
     blocked_clients: int = 0
     pubsub_clients: int = 0
+    tracking_clients: int = 0
+    watching_clients: int = 0
+    pubsub_channels: int = 0
+    pubsub_patterns: int = 0
+    pubsub_shard_channels: int = 0
+    pushes: int = 0  #: messages given to clients
+    output_closed: int = 0  #: clients closed for what they did not read
+    pubsub_closed: int = 0  #: subscribers among them
     largest_input_buffer: int = 0
     largest_output_buffer: int = 0
     connections_accepted: int = 0
@@ -140,9 +171,12 @@ class Statistics:
     memory_peak: int = 0
     memory_resident: int = 0  #: of the process
     memory_limit: int = 0  #: 0: none
+    memory_of_system: int = 0
 
     requests: int = 0
     requests_per_second: float = 0.0
+    bytes_in_per_second: float = 0.0
+    bytes_out_per_second: float = 0.0
     bytes_in: int = 0  #: from clients
     bytes_out: int = 0
     reads: int = 0
@@ -160,9 +194,10 @@ class Statistics:
     cpu_user: float = 0.0
 
     commands: Mapping[str, CommandStatistics] = field(default_factory=dict)  #: by the table's name, ``client|id``
-    latencies: Mapping[str, Histogram] = field(default_factory=dict)  #: by command, or by class of command
+    latencies: Mapping[str, Histogram] = field(default_factory=dict)  #: by command, of the replies of nodes
     errors: Mapping[str, int] = field(default_factory=dict)  #: error replies by their first word
     pools: tuple[PoolStatistics, ...] = ()
+    databases: Mapping[int, DatabaseStatistics] = field(default_factory=dict)  #: of the client's pool, by number
     hot_keys: tuple[HotKeyStatistics, ...] = ()
 
 
@@ -173,6 +208,7 @@ class ClientRecord:
     id: int
     address: str
     local_address: str
+    pool: int = 0  #: index in Settings.pools
     fd: int = -1
     name: str = ""
     age: float = 0.0
@@ -184,7 +220,11 @@ class ClientRecord:
     shard_subscriptions: int = 0
     queued: int = -1  #: commands in MULTI; -1 outside of one
     watched: int = 0
+    subscriber: bool = False  #: in subscribe mode
+    monitor: bool = False
+    tracking: bool = False
     blocked: bool = False
+    waits: tuple[tuple[int, int], ...] = ()  #: where: nodes by index, and the CLIENT ID there that waits for it
     no_evict: bool = False
     no_touch: bool = False
     closing: bool = False

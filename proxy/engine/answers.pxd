@@ -5,3 +5,4 @@ from proxy.engine.types cimport Client, Core, Row
 from proxy.wire.resp cimport Frame
 
 cdef void answer(Core* core, Client* client, Row* row, const Frame* frame) noexcept nogil
+cdef void client_reset(Client* client) noexcept nogil

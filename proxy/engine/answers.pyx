@@ -10,11 +10,13 @@ from libc.stdlib cimport abort, free, malloc
 from libc.string cimport memcmp, memcpy, memset, strlen
 
 from proxy.engine.lookup cimport same_word
+from proxy.engine.rights cimport user_authenticate, user_default
 from proxy.engine.slots cimport slot_local
 from proxy.engine.types cimport (
-    ANSWER_AUTH, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK, ANSWER_CLIENT_SETINFO,
-    ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_HELLO, ANSWER_PING, ANSWER_QUIT, ANSWER_RESET, ANSWER_SELECT,
-    ANSWER_TIME, CLIENT_CLOSING, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_TRUSTED, DATABASES, Client, Core, Row,
+    ANSWER_ACL_WHOAMI, ANSWER_AUTH, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK,
+    ANSWER_CLIENT_REPLY, ANSWER_CLIENT_SETINFO, ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_HELLO, ANSWER_PING,
+    ANSWER_QUIT, ANSWER_RESET, ANSWER_SELECT, ANSWER_TIME, CLIENT_CLOSING, CLIENT_NO_EVICT, CLIENT_NO_TOUCH,
+    CLIENT_SILENT, CLIENT_SKIP, CLIENT_SUBSCRIBER, CLIENT_TRUSTED, DATABASES, Client, Core, Row, User,
 )
 from proxy.wire.output cimport Output, output_append, output_bulk, output_clear, output_flatten, output_number
 from proxy.wire.resp cimport Frame, args_begin, args_next, read_number, write_number
@@ -44,6 +46,15 @@ cdef void say_output(Core* core, Client* client, Output* output) noexcept nogil:
 cdef void say_bulk(Core* core, Client* client, const char* text, size_t length) noexcept nogil:
     cdef Output output
     memset(&output, 0, sizeof(output))
+    output_bulk(&output, &core.chunks, text, length)
+    say_output(core, client, &output)
+
+
+cdef void pong(Core* core, Client* client, const char* text, size_t length) noexcept nogil:
+    """PING in RESP2's subscribe mode is answered in the form of a message."""
+    cdef Output output
+    memset(&output, 0, sizeof(output))
+    output_append(&output, &core.chunks, b"*2\r\n$4\r\npong\r\n", 14)
     output_bulk(&output, &core.chunks, text, length)
     say_output(core, client, &output)
 
@@ -100,6 +111,8 @@ cdef void answer(Core* core, Client* client, Row* row, const Frame* frame) noexc
     if what == ANSWER_PING:
         if frame.argc > 2:
             say(core, client, b"-ERR wrong number of arguments for 'ping' command\r\n")
+        elif client.flags & CLIENT_SUBSCRIBER and client.protocol == 2:
+            pong(core, client, words.text[1], words.length[1] if frame.argc == 2 else 0)
         elif frame.argc == 2:
             say_bulk(core, client, words.text[1], words.length[1])
         else:
@@ -110,17 +123,12 @@ cdef void answer(Core* core, Client* client, Row* row, const Frame* frame) noexc
         say(core, client, b"+OK\r\n")
         client.flags |= CLIENT_CLOSING
     elif what == ANSWER_RESET:
-        client.database = client.pool.database
-        client.protocol = 2
-        client.flags &= ~(<unsigned int> (CLIENT_NO_EVICT | CLIENT_NO_TOUCH))
-        keep_word(&client.name, NULL, 0)
-        if client.pool.password != NULL:
-            client.flags &= ~(<unsigned int> CLIENT_TRUSTED)
+        client_reset(client)
         say(core, client, b"+RESET\r\n")
     elif what == ANSWER_HELLO:
         hello(core, client, frame)
     elif what == ANSWER_AUTH:
-        auth(core, client, &words, frame.argc)
+        auth(core, client, &words, frame)
     elif what == ANSWER_SELECT:
         select(core, client, words.text[1], words.length[1])
     elif what == ANSWER_TIME:
@@ -143,11 +151,26 @@ cdef void answer(Core* core, Client* client, Row* row, const Frame* frame) noexc
         set_info(core, client, &words)
     elif what == ANSWER_CLIENT_FLAG:
         set_flag(core, client, &words)
+    elif what == ANSWER_ACL_WHOAMI:
+        say_bulk(core, client, client.user.name, client.user.name_length)
+    elif what == ANSWER_CLIENT_REPLY:
+        set_reply(core, client, &words)
     elif what == ANSWER_CLIENT_OK:
         # Nothing to announce: a proxy's clients never have to move to another endpoint.
         say(core, client, b"+OK\r\n")
     else:
         say(core, client, b"-ERR This instance has cluster support disabled\r\n")
+
+
+cdef void client_reset(Client* client) noexcept nogil:
+    """Everything that a client can change about its connection is as it was at first."""
+    client.database = client.pool.database
+    client.protocol = 2
+    client.flags &= ~(<unsigned int> (CLIENT_NO_EVICT | CLIENT_NO_TOUCH | CLIENT_SUBSCRIBER))
+    if not client.flags & CLIENT_SKIP:
+        client.flags &= ~(<unsigned int> CLIENT_SILENT)
+    keep_word(&client.name, NULL, 0)
+    user_default(client)
 
 
 cdef void select(Core* core, Client* client, const char* text, size_t length) noexcept nogil:
@@ -174,39 +197,20 @@ cdef void time(Core* core, Client* client) noexcept nogil:
 
 # -- who the client is ----------------------------------------------------------------------------------------------
 
-cdef bint right_password(Client* client, const char* user, size_t user_length, const char* text,
-                         size_t length) noexcept nogil:
-    """Compares in a time that depends on the given length alone."""
-    cdef unsigned int difference = 0
-    cdef size_t index
-    cdef size_t size = client.pool.password_length
-    if not (user_length == 7 and memcmp(user, b"default", 7) == 0):
-        return False
-    if client.pool.password == NULL:
-        return True
-    for index in range(length):
-        difference |= <unsigned char> (text[index] ^ client.pool.password[index % (size + 1)])
-    return difference == 0 and length == size
-
-
-cdef void auth(Core* core, Client* client, const Words* words, unsigned int argc) noexcept nogil:
-    if argc > 3:
+cdef void auth(Core* core, Client* client, const Words* words, const Frame* frame) noexcept nogil:
+    cdef User* user = client.pool.default_user
+    cdef bint named = frame.argc == 3
+    if frame.argc > 3:
         say(core, client, b"-ERR syntax error\r\n")
-        return
-    if argc == 2 and client.pool.password == NULL:
+    elif not named and user.any_password:
         say(core, client, b"-ERR AUTH <password> called without any password configured for the default user. "
             b"Are you sure your configuration is correct?\r\n")
-        return
-    if argc == 2:
-        if right_password(client, b"default", 7, words.text[1], words.length[1]):
-            client.flags |= CLIENT_TRUSTED
-            say(core, client, b"+OK\r\n")
-            return
-    elif right_password(client, words.text[1], words.length[1], words.text[2], words.length[2]):
-        client.flags |= CLIENT_TRUSTED
+    elif user_authenticate(core, client, frame, words.text[1] if named else user.name,
+                           words.length[1] if named else user.name_length,
+                           words.text[1 + named], words.length[1 + named]):
         say(core, client, b"+OK\r\n")
-        return
-    say(core, client, b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
+    else:
+        say(core, client, b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
 
 
 cdef void hello(Core* core, Client* client, const Frame* frame) noexcept nogil:
@@ -214,12 +218,11 @@ cdef void hello(Core* core, Client* client, const Frame* frame) noexcept nogil:
     cdef const char* at = args_begin(frame)
     cdef const char* text
     cdef const char* name = NULL
-    cdef const char* user
-    cdef const char* password
-    cdef size_t length, name_length = 0, user_length, password_length
+    cdef const char* user = NULL
+    cdef const char* password = NULL
+    cdef size_t length, name_length = 0, user_length = 0, password_length = 0
     cdef long long protocol = client.protocol
     cdef unsigned int place = 2
-    cdef bint trusted = (client.flags & CLIENT_TRUSTED) != 0
     cdef Output output
     cdef bint map_reply
     at = args_next(at, &text, &length)
@@ -236,10 +239,6 @@ cdef void hello(Core* core, Client* client, const Frame* frame) noexcept nogil:
         if same_word(text, length, b"auth") and frame.argc - place > 2:
             at = args_next(at, &user, &user_length)
             at = args_next(at, &password, &password_length)
-            if not right_password(client, user, user_length, password, password_length):
-                say(core, client, b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
-                return
-            trusted = True
             place += 3
         elif same_word(text, length, b"setname") and frame.argc - place > 1:
             at = args_next(at, &name, &name_length)
@@ -250,12 +249,14 @@ cdef void hello(Core* core, Client* client, const Frame* frame) noexcept nogil:
         else:
             say_quoted(core, client, b"-ERR Syntax error in HELLO option '", text, length, b"'\r\n")
             return
-    if not trusted:
+    if user != NULL and not user_authenticate(core, client, frame, user, user_length, password, password_length):
+        say(core, client, b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
+        return
+    if not client.flags & CLIENT_TRUSTED:
         say(core, client, b"-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO "
             b"<proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol "
             b"version at the same time\r\n")
         return
-    client.flags |= CLIENT_TRUSTED
     client.protocol = <unsigned char> protocol
     if name != NULL:
         keep_word(&client.name, name, name_length)
@@ -297,3 +298,19 @@ cdef void set_flag(Core* core, Client* client, const Words* words) noexcept nogi
         say(core, client, b"-ERR syntax error\r\n")
         return
     say(core, client, b"+OK\r\n")
+
+
+cdef void set_reply(Core* core, Client* client, const Words* words) noexcept nogil:
+    """CLIENT REPLY ON | OFF | SKIP: a barrier, so nothing is owed that would be dropped or have to be kept."""
+    if same_word(words.text[2], words.length[2], b"on"):
+        client.flags &= ~(<unsigned int> (CLIENT_SILENT | CLIENT_SKIP))
+        say(core, client, b"+OK\r\n")
+    elif same_word(words.text[2], words.length[2], b"off"):
+        client.flags &= ~(<unsigned int> CLIENT_SKIP)
+        client.flags |= CLIENT_SILENT
+    elif not same_word(words.text[2], words.length[2], b"skip"):
+        say(core, client, b"-ERR syntax error\r\n")
+    elif not client.flags & CLIENT_SILENT or client.flags & CLIENT_SKIP:
+        # This command is not counted yet; blocked() in client.pyx ends it when the next one was counted and answered.
+        client.flags |= CLIENT_SILENT | CLIENT_SKIP
+        client.skip_until = client.commands + 2

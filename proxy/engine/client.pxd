@@ -11,6 +11,8 @@ cdef void client_take(Core* core, Client* client, const char* data, size_t lengt
 cdef void client_resume(Core* core, Client* client) noexcept nogil
 cdef void client_flush(Core* core, Client* client) noexcept nogil
 cdef void client_close(Core* core, Client* client) noexcept nogil
+cdef bint client_behind(Core* core, Client* client) noexcept nogil
+cdef void client_bury(Core* core, Client* client) noexcept nogil
 cdef void client_gone(Core* core, Client* client) noexcept nogil
 cdef void clients_admit(Core* core) noexcept nogil
 cdef void starve(Core* core, Client* client) noexcept nogil

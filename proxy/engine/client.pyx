@@ -15,13 +15,18 @@ from libc.stdint cimport uint32_t
 from libc.stdlib cimport abort, calloc, free
 
 from proxy.engine.connection cimport client_release
-from proxy.engine.dispatch cimport DONE, WAIT, dispatch
+from proxy.engine.dispatch cimport dispatch
 from proxy.engine.mail cimport event_post
+from proxy.engine.private cimport privates_drop
+from proxy.engine.refusals cimport DONE, WAIT
+from proxy.engine.rights cimport user_default
 from proxy.engine.slots cimport client_ready, client_unread, slot_local, slots_clear
 from proxy.engine.types cimport (
-    CLIENT, CLIENT_BARRIER, CLIENT_CLOSING, CLIENT_ENDED, CLIENT_KNOWN, CLIENT_PARKED, CLIENT_STARVED, CLIENT_STUCK,
-    CLIENT_TRUSTED, CLIENT_UNTOLD, DEAD, EVENT_GONE, Client, Core, Pool,
+    CLIENT, CLIENT_BARRIER, CLIENT_BLOCKED, CLIENT_BURIED, CLIENT_CLOSING, CLIENT_ENDED, CLIENT_KNOWN, CLIENT_PARKED,
+    CLIENT_SILENT, CLIENT_SKIP, CLIENT_STARVED, CLIENT_STUCK, CLIENT_SUBSCRIBER, CLIENT_TRUSTED, CLIENT_UNTOLD, DEAD,
+    EVENT_GONE, Client, Core, Pool,
 )
+from proxy.engine.transaction cimport transaction_drop
 from proxy.wire.chunk cimport CHUNK_SIZE
 from proxy.wire.input cimport (
     MOVE_AT, READ_END, READ_NOTHING, READ_SOME, input_clear, input_keep, input_length, input_read,
@@ -62,8 +67,8 @@ cdef Client* client_open(Core* core, Pool* pool, int fd) noexcept nogil:
     client.id = quench_next_id(<unsigned long long*> core.peers.ids)
     client.since_us = core.now_us
     client.active_us = core.now_us
-    if pool.password == NULL:
-        client.flags = CLIENT_TRUSTED
+    client.flags = pool.client_flags
+    user_default(client)
     client.after = core.clients
     if core.clients != NULL:
         core.clients.before = client
@@ -93,6 +98,10 @@ cdef void client_close(Core* core, Client* client) noexcept nogil:
     client.pool.clients -= 1
     core.counters.closed += 1
     quench_add(&core.peers.clients[core.index], -1)
+    transaction_drop(core, client)
+    privates_drop(core, client)
+    free(client.tracking)
+    client.tracking = NULL
     slots_clear(core, client)
     input_clear(&client.input, &core.chunks)
     output_clear(&client.output, &core.chunks)
@@ -105,18 +114,26 @@ cdef void client_close(Core* core, Client* client) noexcept nogil:
     client.library = NULL
     client.library_version = NULL
     # The ready list and events of this turn may still name it.
-    client.references += 1
-    client.next_grave = core.graveyard
-    core.graveyard = client
+    client_bury(core, client)
     if client.flags & CLIENT_KNOWN:
-        client.flags |= CLIENT_UNTOLD
         client_gone(core, client)
+
+
+cdef void client_bury(Core* core, Client* client) noexcept nogil:
+    """Put a husk into the graveyard, which is looked at when the turn ends."""
+    if not client.flags & CLIENT_BURIED:
+        client.flags |= CLIENT_BURIED
+        client.references += 1
+        client.next_grave = core.graveyard
+        core.graveyard = client
 
 
 cdef void client_gone(Core* core, Client* client) noexcept nogil:
     """Tell the control plane that a client it knows has left; while its box is full, the graveyard keeps the husk."""
-    if event_post(core, EVENT_GONE, client.pool.index, 0, 0, client, 0, client.id, NULL, 0):
-        client.flags &= ~(<uint32_t> CLIENT_UNTOLD)
+    client.flags &= ~(<uint32_t> CLIENT_UNTOLD)
+    if not event_post(core, EVENT_GONE, client.pool.index, 0, 0, client, 0, client.id, NULL, 0):
+        client.flags |= CLIENT_UNTOLD
+        client_bury(core, client)
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
@@ -142,10 +159,12 @@ cdef inline bint blocked(Core* core, Client* client) noexcept nogil:
     """
     cdef uint32_t in_flight = client.tail - client.head
     cdef size_t unread = client_unread(client)
-    if client.flags & (CLIENT_BARRIER | CLIENT_CLOSING):
+    if client.flags & (CLIENT_BARRIER | CLIENT_CLOSING | CLIENT_SKIP):
         if client.flags & CLIENT_CLOSING or client.head != client.tail:
             return True
         client.flags &= ~(<uint32_t> CLIENT_BARRIER)
+        if client.flags & CLIENT_SKIP and client.commands >= client.skip_until:
+            client.flags &= ~(<uint32_t> (CLIENT_SILENT | CLIENT_SKIP))
     if in_flight >= client.pool.limits.window or (in_flight >= FIRST_WINDOW and not client.reply_mean):
         return True
     if unread > client.pool.limits.output_soft:
@@ -173,6 +192,10 @@ cdef void client_readable(Core* core, Client* client) noexcept nogil:
     if status == READ_NOTHING:
         return
     if status == READ_END:
+        if client.flags & CLIENT_BLOCKED:
+            # Nobody is there to get what it waits for: better that another one does.
+            client_close(core, client)
+            return
         # What was asked is still answered; then the connection ends.
         client.flags |= CLIENT_ENDED
         client_ready(core, client)
@@ -342,6 +365,26 @@ cdef void clients_admit(Core* core) noexcept nogil:
 
 # -- sending ----------------------------------------------------------------------------------------------------------
 
+cdef bint client_behind(Core* core, Client* client) noexcept nogil:
+    """Does a client that the kernel takes no more bytes for owe its end to a limit? Counts that.
+
+    A subscriber is bounded more tightly, because nothing that it does bounds what is pushed to it.
+    """
+    cdef size_t unread = client_unread(client)
+    if unread > client.pool.limits.output_hard:
+        core.counters.output_closed += 1
+        return True
+    if not client.flags & CLIENT_SUBSCRIBER or unread <= client.pool.limits.pubsub_soft:
+        client.slow_us = 0
+        return False
+    if client.slow_us == 0:
+        client.slow_us = core.now_us
+    if unread > client.pool.limits.pubsub_hard or core.now_us - client.slow_us > client.pool.limits.pubsub_soft_us:
+        core.counters.pubsub_closed += 1
+        return True
+    return False
+
+
 cdef void client_flush(Core* core, Client* client) noexcept nogil:
     """Send what is owed; afterwards leave, if nothing more is to come, and free what an idle client does not need."""
     cdef size_t before = client.output.length
@@ -357,12 +400,12 @@ cdef void client_flush(Core* core, Client* client) noexcept nogil:
         core.counters.bytes_out += before - client.output.length
         if status == WROTE_SOME:
             client.flags |= CLIENT_STUCK
-            if client_unread(client) > client.pool.limits.output_hard:
-                core.counters.output_closed += 1
+            if client_behind(core, client):
                 client_close(core, client)
                 return
         else:
             client.flags &= ~(<uint32_t> CLIENT_STUCK)
+            client.slow_us = 0
     if client.head == client.tail:
         if client.slots != NULL:
             slots_clear(core, client)

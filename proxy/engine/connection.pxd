@@ -9,7 +9,7 @@ Replies come in the order of the requests, so the oldest Pending names the clien
 All requests of a pool have the same deadline, so deadlines expire from the head on and no timer is needed.
 """
 
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t
 
 from proxy.engine.types cimport DATABASES, FLUSH_AT, Client, Conn, Core, Node, Pending
 from proxy.wire.chunk cimport Chunk
@@ -18,11 +18,13 @@ from proxy.wire.output cimport output_append, output_move
 cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil
 cdef void conn_close(Core* core, Conn* conn) noexcept nogil
 cdef void conn_flush(Core* core, Conn* conn) noexcept nogil
+cdef void conn_haunt(Core* core, Node* node, int64_t ghost, const char* run, const Conn* lost) noexcept nogil
 cdef void conn_tick(Core* core, Conn* conn) noexcept nogil
 cdef Conn* conn_for(Core* core, Node* node, int protocol, int database, int bulk) noexcept nogil
 cdef void conn_connect(Core* core, Conn* conn) noexcept nogil
 cdef void conn_established(Core* core, Conn* conn) noexcept nogil
 cdef void conn_grow(Conn* conn) noexcept nogil
+cdef void conn_retire(Core* core, Conn* conn) noexcept nogil
 cdef void conn_free(Core* core, Conn* conn) noexcept nogil
 cdef void pending_answer(Core* core, Pending* pending, const char* data, size_t length) noexcept nogil
 cdef void client_release(Core* core, Client* client) noexcept nogil
@@ -53,6 +55,7 @@ cdef inline void conn_expect(Core* core, Conn* conn, Client* client, uint32_t sl
     pending.part = part
     pending.start = <uint32_t> core.now_us
     pending.size = <uint32_t> size
+    pending.skip = 0
     pending.row = row
     if client != NULL:
         client.references += 1

@@ -21,10 +21,10 @@ from proxy.engine.merge cimport merge_free, merge_part, merge_result
 from proxy.engine.slots cimport slot_fill
 from proxy.engine.texts cimport error_field, error_words, error_write
 from proxy.engine.types cimport (
-    CONN, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_GREETING, CONN_IDLE, CONN_LOST, CONN_OPEN, DEAD, EVENT_NODE,
-    ERROR_LOST_NOT_SENT, ERROR_LOST_READ, ERROR_LOST_WRITE, ERROR_TIMEOUT_NOT_SENT, ERROR_TIMEOUT_READ,
-    ERROR_TIMEOUT_WRITE, FIELD_ADDRESS, FIELD_COMMAND, FIELD_ELAPSED, FIELD_NODE, FIELD_POOL, FIELD_REASON, GHOSTS, ROW_WRITE,
-    SLOT_MERGING, SLOT_WAITING, Client, Conn, Core, ErrorArgs, Merge, Node, Pending, Slot,
+    CONN, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_GREETING, CONN_IDLE, CONN_LOST, CONN_OPEN, DEAD, ERROR_LOST_NOT_SENT,
+    ERROR_LOST_READ, ERROR_LOST_WRITE, ERROR_TIMEOUT_NOT_SENT, ERROR_TIMEOUT_READ, ERROR_TIMEOUT_WRITE, EVENT_NODE,
+    FIELD_ADDRESS, FIELD_COMMAND, FIELD_ELAPSED, FIELD_NODE, FIELD_POOL, FIELD_REASON, GHOSTS, ROW_WRITE, SLOT_ADDING,
+    SLOT_WAITING, Client, Conn, Core, ErrorArgs, Merge, Node, Pending, Slot,
 )
 from proxy.wire.input cimport input_clear
 from proxy.wire.output cimport (
@@ -33,7 +33,7 @@ from proxy.wire.output cimport (
 )
 from proxy.wire.poll cimport poll_add, poll_want
 from proxy.wire.reply cimport reply_reset
-from proxy.wire.resp cimport write_number
+from proxy.wire.resp cimport read_number, write_number
 from proxy.wire.system cimport (
     EINPROGRESS, EPOLLIN, EPOLLOUT, IPPROTO_TCP, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SOCK_CLOEXEC, SOCK_NONBLOCK,
     SOCK_STREAM, SOL_SOCKET, TCP_NODELAY, close, connect, errno, getsockopt, linger_t, setsockopt, sockaddr, socket,
@@ -156,6 +156,19 @@ cdef void client_release(Core* core, Client* client) noexcept nogil:
         free(client)
 
 
+cdef void added(Core* core, Client* client, Slot* slot, uint32_t number, const char* data, size_t length) noexcept nogil:
+    """An integer and what is to be added to it; an error as it is."""
+    cdef char text[32]
+    cdef long long value = 0
+    cdef long long extra = <long long> slot.at
+    slot.state = SLOT_WAITING
+    if data[0] == c':' and read_number(data + 1, length - 3, &value):
+        text[0] = c':'
+        slot_fill(core, client, number, text, 1 + write_number(text + 1, value + extra))
+    else:
+        slot_fill(core, client, number, data, length)
+
+
 cdef void pending_answer(Core* core, Pending* pending, const char* data, size_t length) noexcept nogil:
     """Hand a reply, or an error of our own, to the slot that waits for it; nobody gets it when the client is gone."""
     cdef Client* client = pending.client
@@ -167,8 +180,11 @@ cdef void pending_answer(Core* core, Pending* pending, const char* data, size_t 
         return
     client.references -= 1
     slot = &client.slots[pending.slot & client.mask]
-    if slot.state != SLOT_MERGING:
+    if slot.state == SLOT_WAITING:
         slot_fill(core, client, pending.slot, data, length)
+        return
+    if slot.state == SLOT_ADDING:
+        added(core, client, slot, pending.slot, data, length)
         return
     merge = <Merge*> slot.at
     client.held_bytes += length
@@ -224,26 +240,28 @@ cdef void conn_close(Core* core, Conn* conn) noexcept nogil:
     reply_reset(&conn.frame)
 
 
-cdef void haunt(Core* core, Conn* conn) noexcept nogil:
-    """The node may still execute what this lost connection sent: have it killed there before any newer request.
+cdef void conn_haunt(Core* core, Node* node, int64_t ghost, const char* run, const Conn* lost) noexcept nogil:
+    """The node may still execute what a lost connection sent: have it killed there before any newer request.
 
+    `ghost` is its id at the process `run`, a run_id of 41 bytes; `lost` its own struct, where it was one of ours.
     Connections that are open are told at once, in their stream; those that open later say it in their greeting.
     """
-    cdef Node* node = conn.node
     cdef Conn* other
     cdef char number[32]
     cdef size_t start
     cdef int digits, index
-    if memcmp(node.ghost_run, conn.run, sizeof(conn.run)) != 0 or node.ghost_count == GHOSTS:
+    if memcmp(node.ghost_run, run, sizeof(node.ghost_run)) != 0 or node.ghost_count == GHOSTS:
         node.ghost_count = 0
-    memcpy(node.ghost_run, conn.run, sizeof(conn.run))
-    node.ghosts[node.ghost_count] = conn.id
+    memcpy(node.ghost_run, run, sizeof(node.ghost_run))
+    node.ghosts[node.ghost_count] = ghost
     node.ghost_count += 1
-    digits = write_number(number, conn.id) - 2
+    digits = write_number(number, ghost) - 2
     for index in range(CONNS):
         other = node.conns[index]
-        if other == NULL or other == conn or other.state != CONN_OPEN:
+        if other == NULL or other == lost or other.state != CONN_OPEN:
             continue
+        if memcmp(other.run, run, sizeof(other.run)) != 0:
+            continue  # a younger process: the id may be somebody else's there
         start = other.output.length
         output_append(&other.output, &core.chunks, b"*4\r\n$6\r\nCLIENT\r\n$4\r\nKILL\r\n$2\r\nID\r\n", 34)
         output_bulk(&other.output, &core.chunks, number, digits)
@@ -266,13 +284,14 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
     sent = conn.queued - conn.output.length
     on_its_way = sent > conn.head_offset
     conn_close(core, conn)
-    conn.state = CONN_LOST if was_open and not conn.node.ejected else CONN_DOWN
+    conn.state = CONN_LOST if was_open and not conn.node.ejected and not conn.private else CONN_DOWN
     conn.since_us = core.now_us
     conn.refusing = conn.state == CONN_DOWN
     conn.failures += 1
     conn.node.losses += 1
-    if was_open and on_its_way and conn.id:
-        haunt(core, conn)
+    # A wait that is cut off is over at the node, too; what it may have popped is said to be of unknown fate.
+    if was_open and on_its_way and conn.id and not conn.blocking:
+        conn_haunt(core, conn.node, conn.id, conn.run, conn)
     conn.id = 0
     # Requests that the kernel never got stay queued while LOST: nothing was promised and nothing happened.
     offset = conn.head_offset
@@ -293,7 +312,18 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
     conn.head_offset = offset
     conn.expired = 0
     strncpy(conn.why, reason, sizeof(conn.why) - 1)
-    event_node(core, EVENT_NODE, conn, reason)
+    if conn.private:
+        conn_retire(core, conn)
+    else:
+        event_node(core, EVENT_NODE, conn, reason)
+
+
+cdef void conn_retire(Core* core, Conn* conn) noexcept nogil:
+    """A private connection is of no use any more: privates_bury() frees it. Its shared sibling tells of the node."""
+    conn_close(core, conn)
+    conn.state = CONN_DOWN
+    conn.next_lost = core.lost_privates
+    core.lost_privates = conn
 
 
 cdef void conn_free(Core* core, Conn* conn) noexcept nogil:
@@ -378,9 +408,13 @@ cdef void conn_tick(Core* core, Conn* conn) noexcept nogil:
             return
     if conn.head == conn.tail:
         if conn.state == CONN_OPEN and core.now_us - conn.used_us > IDLE_CLOSE_US and (
-                conn.database or conn.bulk or conn.protocol == 3) and conn.output.length == 0:
-            conn_close(core, conn)
-            conn.state = CONN_IDLE
+                conn.database or conn.bulk or conn.protocol == 3 or conn.private) and conn.output.length == 0:
+            if conn.private:
+                if conn.owner == NULL:
+                    conn_retire(core, conn)
+            else:
+                conn_close(core, conn)
+                conn.state = CONN_IDLE
         return
     if limit == 0:
         return
@@ -389,9 +423,9 @@ cdef void conn_tick(Core* core, Conn* conn) noexcept nogil:
     if first != conn.tail and overdue(core, conn.pending[first & conn.mask].start, limit):
         if not conn.bulk or core.now_us - conn.progress_us > limit:
             expire(core, conn, limit)
-            if conn.bulk and conn.expired:
+            if (conn.bulk or conn.private) and conn.expired:
                 # Newer requests go by another connection: this one must not be executed behind their back.
-                conn_fail(core, conn, b"a large request took too long")
+                conn_fail(core, conn, b"a large request took too long" if conn.bulk else b"it took too long")
                 return
     if conn.expired and conn.state == CONN_OPEN and (
             conn.expired > conn.node.pool.limits.most_tombstones

@@ -5,39 +5,48 @@ The straight road is the command with one key: look the row up, hash the key, ap
 connection. Everything else leaves that road early.
 """
 
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport abort, calloc, free, malloc
-from libc.string cimport memcpy, memset
 
 from proxy.engine.answers cimport answer
-from proxy.engine.connection cimport conn_expect, conn_for, conn_place, conn_send, conn_send_chunk, conn_touch
+from proxy.engine.audience cimport audience_extra
+from proxy.engine.blocking cimport block, wait
+from proxy.engine.choice cimport usable
+from proxy.engine.connection cimport conn_expect, conn_place, conn_send, conn_send_chunk, conn_touch
 from proxy.engine.keys cimport blocks, keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
 from proxy.engine.mail cimport event_post
 from proxy.engine.merge cimport merge_new
-from proxy.engine.ring cimport ring_live_node, ring_node
+from proxy.engine.monitor cimport monitor_show
+from proxy.engine.private cimport unwatch, watch, watch_end
+from proxy.engine.refusals cimport DONE, GO_ON, WAIT, refuse, unknown, unknown_child
+from proxy.engine.rights cimport permitted
+from proxy.engine.route cimport home
+from proxy.engine.scripts cimport script_frame
 from proxy.engine.slots cimport slot_local, slot_push
-from proxy.engine.texts cimport error_field, error_local, error_words
+from proxy.engine.tracking cimport track, track_end
+from proxy.engine.transaction cimport (
+    transaction_begin, transaction_discard, transaction_drop, transaction_queue, transaction_run,
+)
 from proxy.engine.types cimport (
-    CLIENT_BARRIER, CLIENT_REFUSED_MULTI, CLIENT_SPECIAL, CLIENT_TRUSTED, CONN_IDLE, ERROR_ARITY, ERROR_BACKLOG, ERROR_BUSY,
-    ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NODE_DOWN, ERROR_NOT_QUEUED, ERROR_NO_NODE, ERROR_RESERVED,
-    ERROR_UNKNOWN_COMMAND, ERROR_UNKNOWN_SUBCOMMAND, EVENT_REQUEST, FIELD_ADDRESS, FIELD_ARGUMENTS, FIELD_COMMAND,
-    FIELD_LIMIT, FIELD_NODE, FIELD_POOL, FIELD_REASON, LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MSET, LANE_SUM,
-    ROW_BARRIER, ROW_BEFORE_AUTH, ROW_CONTAINER, ROW_DISCARD, ROW_EXEC, ROW_MULTI, SLOT_MERGING, Client, Conn, Core,
-    ErrorArgs, KeyRef, Merge, Node, Pool, Row,
+    ANSWER_RESET, AUDIENCE_CHANNEL, AUDIENCE_SHARD, CACHING_FRESH, CLIENT_BARRIER, CLIENT_KNOWN, CLIENT_MONITORED,
+    CLIENT_MULTI, CLIENT_PAUSED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRUSTED, ERROR_ARITY,
+    ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, ERROR_SUBSCRIBED, EVENT_REQUEST, LANE_CONTROL,
+    LANE_ENGINE, LANE_FAST, LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER,
+    ROW_DISCARD, ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT, ROW_RESET,
+    ROW_SHARD, ROW_SPECIAL, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SLOT_ADDING,
+    SLOT_MERGING, SLOT_WAITING, Client, Conn, Core, KeyRef, Merge, Node, Pool, Row, Slot,
 )
 from proxy.wire.chunk cimport Chunk
 from proxy.wire.input cimport MOVE_AT, input_detach
 from proxy.wire.output cimport output_bulk, output_number
-from proxy.wire.resp cimport Frame, args_begin, args_next, write_number
-
-cdef extern from "<string.h>" nogil:
-    size_t strnlen(const char* text, size_t most)
+from proxy.wire.resp cimport Frame, args_next
 
 
 cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
     """Start one canonical request. Returns a Verdict."""
     cdef Row* row = lookup(core, frame.data + frame.args[0].offset, frame.args[0].length)
+    cdef int verdict
     if row == NULL:
         return unknown(core, client, frame)
     if row.flags & ROW_CONTAINER and frame.argc > 1:
@@ -49,20 +58,23 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
     if not client.flags & CLIENT_TRUSTED and not row.flags & ROW_BEFORE_AUTH:
         return refuse(core, client, row, ERROR_NOAUTH, NULL, NULL)
     client.last_row = row.index
-    if client.flags & CLIENT_SPECIAL or row.flags & ROW_MULTI:
-        if special(core, client, row):
-            return DONE
+    if client.flags & CLIENT_SPECIAL or row.flags & ROW_SPECIAL:
+        verdict = special(core, client, row, frame)
+        if verdict != GO_ON:
+            return verdict
     if row.key:
         return send_to(core, client, row, frame, client.pool,
                        home(core, client.pool, frame.data + frame.args[row.key].offset, frame.args[row.key].length))
     if row.lane <= LANE_SUM:
         return with_keys(core, client, row, frame)
+    if row.flags & ROW_ONE_NODE and client.pool.node_count == 1:
+        return send_to(core, client, row, frame, client.pool, home(core, client.pool, b"", 0))
     if row.flags & ROW_BARRIER and client.head != client.tail:
         return WAIT
     core.row_stats[row.index].calls += 1
-    if row.lane == LANE_ENGINE:
+    if row.lane == LANE_ENGINE and not (client.flags & CLIENT_KNOWN and row.answer == ANSWER_RESET):
         answer(core, client, row, frame)
-    elif row.lane == LANE_CONTROL:
+    elif row.lane == LANE_CONTROL or row.lane == LANE_ENGINE:
         ask_control(core, client, row, frame)
     else:
         core.row_stats[row.index].rejected += 1
@@ -70,123 +82,55 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
     return DONE
 
 
-cdef bint special(Core* core, Client* client, Row* row) noexcept nogil:
-    """What some clients may not do now, or do in another way. True: taken care of."""
-    return without_transaction(core, client, row)
-
-
-cdef bint without_transaction(Core* core, Client* client, Row* row) noexcept nogil:
-    """MULTI is refused, and so is everything up to its EXEC or DISCARD: a pipeline that was meant to run as one
-    transaction, and whose sender learns that it did not, must not run as something else. True: answered."""
+cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
+    """Clients in a state of their own, and commands that change it or need a connection for themselves."""
+    if client.flags & CLIENT_RESTRICTED and not permitted(core, client, row, frame):
+        return DONE
+    if client.flags & CLIENT_SUBSCRIBER and client.protocol == 2 and not row.flags & ROW_SUBSCRIBED:
+        return refuse(core, client, row, ERROR_SUBSCRIBED, NULL, NULL)
+    if client.flags & CLIENT_PAUSED and held_back(client, row):
+        return WAIT
+    if client.flags & CLIENT_MONITORED:
+        monitor_show(core, client, row, frame)
+    if row.flags & ROW_RESET:
+        transaction_drop(core, client)
+        watch_end(core, client, True)
+        track_end(core, client)
+        return GO_ON
+    if row.flags & ROW_QUIT:
+        return GO_ON
     if row.flags & ROW_MULTI:
-        client.flags |= CLIENT_REFUSED_MULTI
-        return False
-    if row.flags & ROW_EXEC and client.flags & CLIENT_REFUSED_MULTI:
-        client.flags &= ~(<uint32_t> CLIENT_REFUSED_MULTI)
-        slot_local(core, client, b"-EXECABORT Transaction discarded because of previous errors.\r\n", 62)
+        return transaction_begin(core, client, row)
+    if row.flags & ROW_EXEC:
+        return transaction_run(core, client, row)
+    if row.flags & ROW_DISCARD:
+        return transaction_discard(core, client, row)
+    if row.flags & ROW_WATCH:
+        return watch(core, client, row, frame)
+    if client.flags & CLIENT_MULTI:
+        return transaction_queue(core, client, row, frame)
+    if row.flags & ROW_TRACKING:
+        return track(core, client, row, frame)
+    if client.caching and not row.flags & ROW_MULTI:
+        # A wish is for one request; behind a MULTI, for the transaction.
+        client.caching = client.caching & ~CACHING_FRESH if client.caching & CACHING_FRESH else 0
+    if row.flags & ROW_UNWATCH:
+        return unwatch(core, client, row)
+    if row.flags & ROW_BLOCKS:
+        return block(core, client, row, frame)
+    if row.flags & ROW_WAIT:
+        return wait(core, client, row, frame)
+    return GO_ON
+
+
+cdef bint held_back(Client* client, Row* row) noexcept nogil:
+    """Does a pause of the client's pool hold this request back? Until clients.pyx ends it."""
+    if client.pool.paused == PAUSE_ALL or row.flags & ROW_PAUSES:
         return True
-    if row.flags & ROW_DISCARD and client.flags & CLIENT_REFUSED_MULTI:
-        client.flags &= ~(<uint32_t> CLIENT_REFUSED_MULTI)
-        if row.lane == LANE_ENGINE:
-            return False
-        slot_local(core, client, b"+OK\r\n", 5)
-        return True
-    if not client.flags & CLIENT_REFUSED_MULTI:
-        return False
-    refuse(core, client, row, ERROR_NOT_QUEUED, NULL, NULL)
-    return True
-
-
-cdef inline int home(Core* core, Pool* pool, const char* key, size_t length) noexcept nogil:
-    """The node of a key; -1 when the pool ejects dead nodes and none is left."""
-    if pool.auto_eject:
-        return ring_live_node(pool.ring, key, length, pool.live, &core.random_state)
-    return ring_node(pool.ring, key, length, &core.random_state)
-
-
-# -- errors before anything is sent -----------------------------------------------------------------------------------
-
-cdef int refuse(Core* core, Client* client, Row* row, int kind, Node* node, const char* why) noexcept nogil:
-    """Answer with an error of the proxy's own; the connection stays."""
-    cdef ErrorArgs args
-    cdef char number[32]
-    memset(&args, 0, sizeof(args))
-    if row != NULL:
-        core.row_stats[row.index].rejected += 1
-        error_words(&args, FIELD_COMMAND, row.full_name)
-    error_words(&args, FIELD_POOL, client.pool.name)
-    if node != NULL:
-        error_words(&args, FIELD_NODE, node.name)
-        error_words(&args, FIELD_ADDRESS, node.address)
-        error_words(&args, FIELD_REASON, why)
-    if kind == ERROR_BACKLOG:
-        error_field(&args, FIELD_LIMIT, number, write_number(number, <long long> client.pool.limits.backlog) - 2)
-    error_local(core, client, kind, &args)
-    return DONE
-
-
-cdef int unknown(Core* core, Client* client, Frame* frame) noexcept nogil:
-    """Redis's words, with the first arguments quoted as Redis quotes them: a NUL ends what is shown of one."""
-    cdef ErrorArgs args
-    cdef char quoted[256]
-    cdef size_t used = 0
-    cdef const char* at = args_begin(frame)
-    cdef const char* text
-    cdef size_t length, shown
-    cdef unsigned int index
-    memset(&args, 0, sizeof(args))
-    at = args_next(at, &text, &length)
-    error_field(&args, FIELD_COMMAND, text, strnlen(text, length if length < 128 else 128))
-    for index in range(1, frame.argc):
-        if used >= 128:
-            break
-        at = args_next(at, &text, &length)
-        shown = strnlen(text, length if length < 128 - used else 128 - used)
-        quoted[used] = c'\''
-        memcpy(quoted + used + 1, text, shown)
-        quoted[used + 1 + shown] = c'\''
-        quoted[used + 2 + shown] = c' '
-        used += shown + 3
-    error_field(&args, FIELD_ARGUMENTS, quoted, used)
-    error_local(core, client, ERROR_UNKNOWN_COMMAND, &args)
-    return DONE
-
-
-cdef int unknown_child(Core* core, Client* client, Frame* frame) noexcept nogil:
-    cdef ErrorArgs args
-    cdef const char* name = frame.data + frame.args[0].offset
-    cdef char upper[32]
-    cdef unsigned int index
-    cdef unsigned int length = frame.args[0].length if frame.args[0].length < 32 else 32
-    memset(&args, 0, sizeof(args))
-    for index in range(length):
-        upper[index] = name[index] - 32 if c'a' <= name[index] <= c'z' else name[index]
-    error_field(&args, FIELD_COMMAND, upper, length)
-    error_field(&args, FIELD_ARGUMENTS, frame.data + frame.args[1].offset,
-                frame.args[1].length if frame.args[1].length < 128 else 128)
-    error_local(core, client, ERROR_UNKNOWN_SUBCOMMAND, &args)
-    return DONE
+    return row.flags & ROW_EXEC and client.transaction != NULL and client.transaction.pauses
 
 
 # -- to one node --------------------------------------------------------------------------------------------------------
-
-cdef Conn* usable(Core* core, Client* client, Row* row, Node* node, int bulk) noexcept nogil:
-    """The connection that takes this request now; NULL after the client was told why not."""
-    cdef Conn* conn
-    if node.ejected:
-        refuse(core, client, row, ERROR_NODE_DOWN, node, b"it was ejected")
-        return NULL
-    conn = node.conns[conn_place(client.protocol, client.database, bulk)]
-    if conn == NULL or conn.state == CONN_IDLE:
-        conn = conn_for(core, node, client.protocol, client.database, bulk)
-    if conn.refusing:
-        refuse(core, client, row, ERROR_NODE_DOWN, node, conn.why)
-        return NULL
-    if conn.output.length > client.pool.limits.backlog:
-        refuse(core, client, row, ERROR_BACKLOG, node, conn.why)
-        return NULL
-    return conn
-
 
 cdef inline int send_to(Core* core, Client* client, Row* row, Frame* frame, Pool* pool, int index) noexcept nogil:
     """Queue a whole request for one node."""
@@ -204,6 +148,8 @@ cdef inline int send_to(Core* core, Client* client, Row* row, Frame* frame, Pool
     slot = slot_push(core, client, row.index)
     core.row_stats[row.index].calls += 1
     node.requests += 1
+    # For WAIT: the nodes that were written to. ROW_WRITE is 1.
+    client.wrote |= <uint64_t> (row.flags & ROW_WRITE) << (index & 63)
     conn_send(core, conn, client, slot, 0, row.index, frame.data, frame.length)
     return DONE
 
@@ -228,6 +174,7 @@ cdef int send_large(Core* core, Client* client, Row* row, Frame* frame, Node* no
     slot = slot_push(core, client, row.index)
     core.row_stats[row.index].calls += 1
     node.requests += 1
+    client.wrote |= <uint64_t> (row.flags & ROW_WRITE) << (node.index & 63)
     if bulk:
         client.flags |= CLIENT_BARRIER
     # client.pyx made the request the first bytes of the input's chunk; rewritten ones live elsewhere.
@@ -241,6 +188,28 @@ cdef int send_large(Core* core, Client* client, Row* row, Frame* frame, Node* no
     return DONE
 
 
+cdef int publish(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
+    """To the channel's node; what its count leaves out is remembered in the slot, to be added to the reply."""
+    cdef const char* channel = frame.data + frame.args[1].offset
+    cdef size_t length = frame.args[1].length
+    cdef int index = home(core, client.pool, channel, length)
+    cdef int kind = AUDIENCE_SHARD if row.flags & ROW_SHARD else AUDIENCE_CHANNEL
+    cdef int64_t extra = 0
+    cdef uint32_t number = client.tail
+    cdef Slot* slot
+    cdef int verdict
+    if index >= 0:
+        extra = audience_extra(core, &client.pool.nodes[index], kind, channel, length)
+    verdict = send_to(core, client, row, frame, client.pool, index)
+    # Unless it was answered at once, with an error.
+    if extra and client.tail != number and <int32_t> (number - client.head) >= 0:
+        slot = &client.slots[number & client.mask]
+        if slot.state == SLOT_WAITING:
+            slot.state = SLOT_ADDING
+            slot.at = <size_t> extra
+    return verdict
+
+
 # -- to the nodes of several keys -----------------------------------------------------------------------------------------
 
 cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
@@ -248,12 +217,14 @@ cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept 
     cdef Pool* pool = client.pool
     cdef int count, index
     cdef bint together = True
+    if row.flags & ROW_PUBLISH:
+        return publish(core, client, row, frame)
     if row.blocks_with[0] and blocks(core, row, frame):
-        return refuse(core, client, row, ERROR_RESERVED, NULL, NULL)
+        return block(core, client, row, frame)
     count = keys_find(core, row, frame)
     if count <= 0:
         # Malformed, or no key at all: whichever node gets it says what is wrong in the right words.
-        return send_to(core, client, row, frame, pool, home(core, pool, b"", 0))
+        return send_found(core, client, row, frame, pool, home(core, pool, b"", 0))
     for index in range(count):
         core.keys[index].node = home(core, pool, core.keys[index].data, core.keys[index].length)
         if core.keys[index].node < 0:
@@ -263,10 +234,30 @@ cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept 
     if row.lane == LANE_MSET and frame.argc % 2 == 0:
         return refuse(core, client, row, ERROR_ARITY, NULL, NULL)
     if together:
-        return send_to(core, client, row, frame, pool, core.keys[0].node)
+        return send_found(core, client, row, frame, pool, core.keys[0].node)
     if row.lane == LANE_FAST:
         return refuse(core, client, row, ERROR_CROSSSLOT, NULL, NULL)
     return split(core, client, row, frame, count)
+
+
+cdef int send_found(Core* core, Client* client, Row* row, Frame* frame, Pool* pool, int index) noexcept nogil:
+    """send_to(), with the body of a script that the node may not hold. The reply finds the script by its number."""
+    cdef int place = conn_place(client.protocol, client.database, 0)
+    cdef Node* node
+    cdef Conn* conn
+    cdef uint32_t serial, tail
+    cdef int verdict
+    if index < 0 or not row.flags & ROW_EVALSHA:
+        return send_to(core, client, row, frame, pool, index)
+    node = &pool.nodes[index]
+    conn = node.conns[place]
+    tail = 0 if conn == NULL else conn.tail
+    verdict = send_to(core, client, row, script_frame(core, node, conn, frame, &serial), pool, index)
+    conn = node.conns[place]
+    # What took the bulk connection is not marked: it teaches nothing, and costs nothing but the body.
+    if conn != NULL and conn.tail != tail:
+        conn.pending[(conn.tail - 1) & conn.mask].part = serial
+    return verdict
 
 
 cdef struct Part:              # of a split command: what one node gets
@@ -329,6 +320,7 @@ cdef int split(Core* core, Client* client, Row* row, Frame* frame, int count) no
     for number in range(used):
         part = &parts[number]
         part.conn.node.requests += 1
+        client.wrote |= <uint64_t> (row.flags & ROW_WRITE) << (part.conn.node.index & 63)
         # Nothing of its own is appended: the bytes are in place already.
         conn_expect(core, part.conn, client, slot, number, row.index, part.conn.output.length - part.start)
         conn_touch(core, part.conn)

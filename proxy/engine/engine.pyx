@@ -7,19 +7,27 @@ else is either called before it starts, or posts to a mailbox, or reads counters
 
 import os
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy
 
+from proxy.engine.audience cimport audiences_free
 from proxy.engine.connection cimport conn_free
 from proxy.engine.client cimport client_close
 from proxy.engine.mail cimport order_new
+from proxy.engine.monitor cimport monitor_clear, monitor_taken
 from proxy.engine.ring cimport Placement
+from proxy.engine.scripts cimport scripts_free
 from proxy.engine.tables cimport build_errors, build_rows
 from proxy.engine.turn cimport engine_loop, turn, turn_end
+from proxy.engine.users cimport build_users
 from proxy.engine.types cimport (
-    BUCKETS, CONN_OPEN, CONNS, DEAD, INBOX, ORDER_ADMIT, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_LIST,
-    ORDER_LISTEN, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER,
+    BUCKETS, CONNS, CONN_OPEN, DEAD, INBOX, LIMIT_BULK, LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, ORDER_ADMIT,
+    ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_HELD,
+    ORDER_KILL, ORDER_LEARN, ORDER_LIST, ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE,
+    ORDER_REPLY, ORDER_SET, ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET,
     REPLY_SUBSCRIBER, WAKE, Client, Conn, Core, Event, Node, Order, Pool, RowStats,
 )
 from proxy.wire.chunk cimport pool_trim
@@ -49,8 +57,12 @@ cdef enum:
 COUNTERS = (
     "turns", "requests", "replies", "accepted", "handed_over", "rejected_clients", "closed", "protocol_errors",
     "bytes_in", "bytes_out", "split", "local", "error_replies", "timeouts", "withdrawn", "late_replies",
-    "pushes_dropped", "starved", "output_closed", "query_closed", "events_dropped", "reconnects",
+    "pushes_dropped", "starved", "output_closed", "query_closed", "events_dropped", "reconnects", "transactions",
+    "blocked", "lost_pops", "pushes", "pubsub_closed", "monitor_dropped",
 )
+LIMITS = {
+    "most_clients": LIMIT_CLIENTS, "max_bulk": LIMIT_BULK, "query_buffer": LIMIT_QUERY_BUFFER, "idle_us": LIMIT_IDLE,
+}
 LATENCY_CLASSES = ("read", "write", "split", "local")
 
 
@@ -76,6 +88,7 @@ cdef class EngineGroup:
                 close(self.peers.inbox[index])
         free(self.peers.inbox)
         free(self.peers.clients)
+        free(self.peers.held)
 
     @property
     def clients(self):
@@ -83,8 +96,12 @@ cdef class EngineGroup:
         return [self.peers.clients[index] for index in range(self.peers.count)]
 
 
+@cython.no_gc_clear
 cdef class Engine:
-    """One data-plane thread: build with add_pool(), then run() it in a thread of its own."""
+    """One data-plane thread: build with add_pool(), then run() it in a thread of its own.
+
+    The core borrows memory of `group` and `kept` until the very end: the collector must not take them away first.
+    """
 
     def __cinit__(self, EngineGroup group, int index, bytes agent, size_t input_limit, size_t output_limit):
         cdef Core* core
@@ -101,6 +118,7 @@ cdef class Engine:
         core.input_limit = input_limit
         core.output_limit = output_limit
         core.random_state = <uint64_t> int.from_bytes(os.urandom(8), "little") | 1
+        core.audience_seed = <uint64_t> int.from_bytes(os.urandom(8), "little")
         core.scratch = <char*> malloc(SCRATCH + 64)
         core.now_us = monotonic_us()
         core.reserve_fd = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
@@ -120,6 +138,7 @@ cdef class Engine:
     def __dealloc__(self):
         cdef Core* core = self.core
         cdef Pool* pool
+        cdef Conn* conn
         cdef Event* event
         cdef Order* order
         cdef int pool_index, node_index, place
@@ -130,12 +149,18 @@ cdef class Engine:
         turn_end(core)
         for pool_index in range(core.pool_count):
             pool = &core.pools[pool_index]
+            monitor_clear(core, pool)
             if pool.listener.fd >= 0:
                 close(pool.listener.fd)
             for node_index in range(pool.node_count):
                 for place in range(CONNS):
                     if pool.nodes[node_index].conns[place] != NULL:
                         conn_free(core, pool.nodes[node_index].conns[place])
+                while pool.nodes[node_index].privates != NULL:
+                    conn = pool.nodes[node_index].privates
+                    pool.nodes[node_index].privates = conn.next_private
+                    conn_free(core, conn)
+            audiences_free(pool)
             free(pool.nodes)
             free(pool.live)
         while True:
@@ -155,6 +180,7 @@ cdef class Engine:
             if fd >= 0:
                 close(fd)
         output_clear(&core.rewritten, &core.chunks)
+        scripts_free(core)
         pool_trim(&core.chunks)
         free(core.keys)
         free(core.pools)
@@ -181,6 +207,12 @@ cdef class Engine:
         self.core.pools = <Pool*> calloc(max(len(pools), 1), sizeof(Pool))
         if self.core.pools == NULL:
             raise MemoryError
+        if self.group.peers.held == NULL:
+            self.group.peers.held = <uint32_t*> calloc(
+                2 * sum(len(values["nodes"]) for values in pools) + 1, sizeof(uint32_t))
+            if self.group.peers.held == NULL:
+                raise MemoryError
+        held = 0
         for index, values in enumerate(pools):
             pool = &self.core.pools[index]
             pool.core = self.core
@@ -194,10 +226,9 @@ cdef class Engine:
             pool.ring = placement.ring
             pool.auto_eject = values["auto_eject"]
             pool.nil_on_error = values["nil_on_error"]
+            pool.split_transactions = values["split_transactions"]
             pool.database = values["database"]
-            if values["password"] is not None:
-                pool.password = self.keep(values["password"])
-                pool.password_length = len(values["password"])
+            build_users(pool, self.kept, values["users"], self.names)
             if values["node_auth"]:
                 text = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in values["node_auth"])
                 pool.node_auth = self.keep(text)
@@ -208,12 +239,17 @@ cdef class Engine:
             pool.limits.most_clients = limits["most_clients"]
             pool.limits.output_soft = limits["output_soft"]
             pool.limits.output_hard = limits["output_hard"]
+            pool.limits.pubsub_hard = limits["pubsub_hard"]
+            pool.limits.pubsub_soft = limits["pubsub_soft"]
+            pool.limits.pubsub_soft_us = limits["pubsub_soft_us"]
             pool.limits.query_buffer = limits["query_buffer"]
             pool.limits.backlog = limits["backlog"]
             pool.limits.bulk = limits["bulk"]
             pool.limits.max_bulk = limits["max_bulk"]
             pool.limits.timeout_us = limits["timeout_us"]
             pool.limits.connect_timeout_us = limits["connect_timeout_us"]
+            pool.limits.most_blocked = limits["most_blocked"]
+            pool.limits.most_watching = limits["most_watching"]
             pool.limits.most_tombstones = limits["most_tombstones"]
             pool.limits.tombstone_us = limits["tombstone_us"]
             pool.node_count = len(values["nodes"])
@@ -227,6 +263,9 @@ cdef class Engine:
                 node.index = place
                 node.name = self.keep(name)
                 node.address = self.keep(address)
+                node.blocked = &self.group.peers.held[2 * <int> held]
+                node.watching = node.blocked + 1
+                held += 1
                 pool.live[place] = 1
             self.core.pool_count = index + 1
 
@@ -297,17 +336,51 @@ cdef class Engine:
         self.post(order)
 
     def reply(self, size_t client, uint32_t slot, bytes data, bint close_after=False, bint keep=False,
-              subscriber=None):
+              subscriber=None, bint reset=False):
         """Answer a `request` event; must be called exactly once for each.
 
         `keep`: the pointer stays valid, EVENT_GONE says when the client leaves, and release() must follow that.
+        `reset`: the engine does what RESET does to a connection.
         """
         cdef Order* order = order_new(ORDER_REPLY, data, len(data))
         order.client = <Client*> client
         order.slot = slot
-        order.flag = (REPLY_CLOSE if close_after else 0) | (REPLY_KEEP if keep else 0)
+        order.flag = (REPLY_CLOSE if close_after else 0) | (REPLY_KEEP if keep else 0) | (REPLY_RESET if reset else 0)
         if subscriber is not None:
             order.flag |= REPLY_SUBSCRIBER if subscriber else REPLY_NO_SUBSCRIBER
+        self.post(order)
+
+    def kill_clients(self, unsigned long long tag, bytes ids):
+        """Close clients by their ids, an array of 64-bit numbers in rising order: EVENT_LISTED with this tag brings
+        the ids of those that were here."""
+        cdef Order* order = order_new(ORDER_KILL, ids, len(ids))
+        order.tag = tag
+        self.post(order)
+
+    def pause(self, unsigned long long tag, int pool, int mode, uint32_t milliseconds):
+        """Hold back requests of a pool's clients for so long: `mode` 1 those that may write, 2 all; 0 ends a pause.
+        EVENT_LISTED with this tag and no data says that it holds."""
+        cdef Order* order = order_new(ORDER_PAUSE, NULL, 0)
+        order.tag = tag
+        order.pool = pool
+        order.flag = mode
+        order.slot = milliseconds
+        self.post(order)
+
+    def monitor(self, unsigned long long tag, int pool, bint on, bytes path):
+        """Show a pool's requests as MONITOR does, in EVENT_MONITOR, or no longer; `path` is that of its unix socket.
+        EVENT_LISTED with this tag and no data says that it holds."""
+        cdef Order* order = order_new(ORDER_MONITOR, path, len(path))
+        order.tag = tag
+        order.pool = pool
+        order.flag = on
+        self.post(order)
+
+    def set_limit(self, int pool, str limit, uint64_t value):
+        """Change one of LIMITS for a pool: a number of clients (of the whole pool), bytes or microseconds."""
+        cdef Order* order = order_new(ORDER_SET, <char*> &value, sizeof(value))
+        order.pool = pool
+        order.flag = LIMITS[limit]
         self.post(order)
 
     def release(self, size_t client):
@@ -318,9 +391,61 @@ cdef class Engine:
 
     def push(self, bytes clients, bytes data):
         """Append `data`, whole messages, to the output of every client in `clients`: an array of their pointers, all
-        of them kept and not released. One that has too much unread output is closed."""
-        cdef Order* order = order_new(ORDER_PUSH, clients + data, len(clients) + len(data))
+        of them kept and not released. A `>` in front becomes a `*` for clients of RESP2. One that has too much unread
+        output is closed."""
+        cdef Order* order = order_new(ORDER_PUSH, NULL, len(clients) + len(data))
+        memcpy(order.data, PyBytes_AS_STRING(clients), len(clients))
+        memcpy(order.data + len(clients), PyBytes_AS_STRING(data), len(data))
         order.tag = len(clients) // sizeof(Client*)
+        self.post(order)
+
+    def learn_script(self, int pool, uint32_t serial, bytes digest, bytes body):
+        """Send EVALSHA of this script (SHA1 `digest`, 20 bytes) as EVAL to nodes of the pool that may not hold it.
+
+        Serials count up from 1; a script takes the place of that with a serial lower by 1024.
+        """
+        cdef Order* order = order_new(ORDER_LEARN, digest + body, len(digest) + len(body))
+        order.pool = pool
+        order.slot = serial
+        self.post(order)
+
+    def script_held(self, uint32_t serial, int pool, int node, bytes run_id):
+        """The process of a node, by its run_id, is known to hold a script."""
+        cdef Order* order = order_new(ORDER_HELD, run_id[:40] + bytes(41 - len(run_id[:40])), 41)
+        order.slot = serial
+        order.pool = pool
+        order.node = node
+        self.post(order)
+
+    def forget_script(self, uint32_t serial):
+        """From here on EVALSHA of this script is sent as it comes."""
+        cdef Order* order = order_new(ORDER_FORGET, NULL, 0)
+        order.slot = serial
+        self.post(order)
+
+    def kill_ghost(self, int pool, int node, long long ghost, bytes run_id):
+        """A connection of the control plane was given up with writes on it that may yet be executed: have the node
+        kill it, by its CLIENT ID there, before it gets another request from here."""
+        cdef Order* order = order_new(ORDER_GHOST, run_id[:40] + bytes(41 - len(run_id[:40])), 41)
+        order.pool = pool
+        order.node = node
+        order.tag = <uint64_t> ghost
+        self.post(order)
+
+    def audience(self, int pool, int kind, bytes name, uint32_t extra):
+        """A subscription (kind: lanes.registry.Kind) has `extra` clients besides the one that its node counts."""
+        cdef Order* order = order_new(ORDER_AUDIENCE, name, len(name))
+        order.pool = pool
+        order.flag = kind
+        order.tag = extra
+        self.post(order)
+
+    def subscribed(self, int pool, int node, bint subscribed):
+        """Whether all subscriptions of the process are in force at this node: only then are its counts corrected."""
+        cdef Order* order = order_new(ORDER_SUBSCRIBED, NULL, 0)
+        order.pool = pool
+        order.node = node
+        order.flag = subscribed
         self.post(order)
 
     # -- events -----------------------------------------------------------------------------------------------------------
@@ -335,6 +460,7 @@ cdef class Engine:
                 return found
             found.append((event.kind, event.pool, event.node, event.code, <uintptr_t> event.client, event.slot,
                           event.tag, event.data[:event.length]))
+            monitor_taken(self.core, event)
             free(event)
 
     # -- statistics -------------------------------------------------------------------------------------------------------
@@ -350,11 +476,17 @@ cdef class Engine:
         return found
 
     def latency(self):
-        """log2 histograms of microseconds by latency class: bucket b counts values in [2**(b-1), 2**b)."""
-        return {
-            name: [self.core.counters.latency[kind][bucket] for bucket in range(BUCKETS)]
-            for kind, name in enumerate(LATENCY_CLASSES)
-        }
+        """log2 histograms of microseconds by name of the commands that nodes answered, with the command's latency class:
+        bucket b counts values in [2**(b-1), 2**b)."""
+        cdef RowStats* stats
+        cdef int index
+        found = {}
+        for index, name in enumerate(self.names):
+            stats = &self.core.row_stats[index]
+            if stats.usec:
+                found[name] = (LATENCY_CLASSES[self.core.rows[index].kind],
+                               [stats.latency[bucket] for bucket in range(BUCKETS)])
+        return found
 
     def command_stats(self):
         """(calls, usec, failed, rejected) by command name, for commands that were used."""
@@ -372,7 +504,8 @@ cdef class Engine:
         return {error.code: self.core.errors[kind].made for kind, error in enumerate(ENGINE_ERRORS)}
 
     def pool_stats(self):
-        """By pool: clients, and by node a dict of counters and its connections' state."""
+        """By pool: clients, and by node a dict of counters and its connections' state. `blocked` and `watching` are of all
+        engines together."""
         cdef Node* node
         cdef Conn* conn
         found = []
@@ -391,7 +524,8 @@ cdef class Engine:
                     "requests": node.requests, "errors": node.errors, "timeouts": node.timeouts,
                     "losses": node.losses, "bytes_out": node.bytes_out, "bytes_in": node.bytes_in,
                     "latency_us": node.latency_us, "connections": opened, "in_flight": in_flight,
-                    "backlog": backlog, "ejected": bool(node.ejected),
+                    "backlog": backlog, "ejected": bool(node.ejected), "blocked": node.blocked[0],
+                    "watching": node.watching[0],
                 })
             found.append({"clients": self.core.pools[index].clients, "nodes": nodes})
         return found

@@ -22,7 +22,7 @@ cdef void room_for(Core* core, size_t count) noexcept nogil:
             abort()
 
 
-cdef int next_option(const Row* row, const KeyRef* args, int at, int argc) noexcept nogil:
+cdef int option_after(const Row* row, const KeyRef* args, int at, int argc) noexcept nogil:
     """The option after the one at `at`: its name and its operands are passed over."""
     cdef int index
     for index in range(row.option_count):
@@ -42,7 +42,7 @@ cdef int begin_of(const Row* row, const KeySpec* spec, const KeyRef* args, int a
         while at < argc:
             if same_word(args[at].data, args[at].length, spec.keyword):
                 found = at + 1
-            at = next_option(row, args, at, argc)
+            at = option_after(row, args, at, argc)
         return found if found < argc else 0
     step = 1 if spec.index >= 0 else -1
     while 0 < at < argc:
@@ -59,7 +59,7 @@ cdef int keys_find(Core* core, const Row* row, const Frame* frame) noexcept nogi
     """
     cdef const char* place = args_begin(frame)
     cdef int argc = <int> frame.argc
-    cdef int index, first, last, count = 0
+    cdef int index, which, first, last, count = 0
     cdef long long number = 0
     cdef const KeySpec* spec
     cdef KeyRef* args
@@ -68,6 +68,7 @@ cdef int keys_find(Core* core, const Row* row, const Frame* frame) noexcept nogi
     room_for(core, 2 * <size_t> argc * SPECS)
     keys = core.keys
     args = core.keys + <size_t> argc * SPECS
+    core.args = args
     for index in range(argc):
         place = args_next(place, &args[index].data, &args[index].length)
         args[index].argument = <uint32_t> index
@@ -99,6 +100,7 @@ cdef int keys_find(Core* core, const Row* row, const Frame* frame) noexcept nogi
             if count >= argc * SPECS:
                 return -1
             keys[count] = args[index]
+            keys[count].node = which
             count += 1
             index += spec.step
     return count
@@ -116,5 +118,5 @@ cdef bint blocks(Core* core, const Row* row, const Frame* frame) noexcept nogil:
     while at < argc:
         if same_word(core.keys[at].data, core.keys[at].length, row.blocks_with):
             return True
-        at = next_option(row, core.keys, at, argc)
+        at = option_after(row, core.keys, at, argc)
     return False

@@ -58,7 +58,7 @@ cdef void event_node(Core* core, int kind, Conn* conn, const char* reason) noexc
 
 
 cdef Order* order_new(int kind, const char* data, size_t length) noexcept nogil:
-    """An order with a copy of `data`; the engine frees it."""
+    """An order with a copy of `data`, or (NULL) with room for as much; the engine frees it."""
     cdef Order* order = <Order*> malloc(sizeof(Order) + length + 1)
     if order == NULL:
         abort()
@@ -66,7 +66,7 @@ cdef Order* order_new(int kind, const char* data, size_t length) noexcept nogil:
     order.kind = kind
     order.data = <char*> (order + 1)
     order.length = <uint32_t> length
-    if length:
+    if length and data != NULL:
         memcpy(order.data, data, length)
     order.data[length] = 0
     return order

@@ -1,7 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Merge: collecting parts and writing the merged reply. See merge.pxd.
 
-MGET is answered element by element in key order; MSET with OK; DEL, UNLINK, EXISTS and TOUCH with the sum. The first
+MGET is answered element by element in key order, and so is an EXEC with several blocks; MSET with OK; DEL, UNLINK,
+EXISTS and TOUCH with the sum; WAIT with the least number. The first
 error of any part becomes the whole reply, because a client cannot see that a part failed; only MGET under
 `partial_mget: nil` gives nil for the keys of a part that failed.
 """
@@ -10,7 +11,7 @@ from libc.stdint cimport uint16_t, uint32_t
 from libc.stdlib cimport abort, calloc, free
 from libc.string cimport memchr, memcpy
 
-from proxy.engine.types cimport LANE_MGET, LANE_SUM, Core, Merge
+from proxy.engine.types cimport LANE_MGET, LANE_SUM, MERGE_EXEC, MERGE_LEAST, Core, Merge
 from proxy.wire.chunk cimport Chunk, chunk_exact, chunk_free
 from proxy.wire.output cimport Output, output_append, output_number
 from proxy.wire.reply cimport ReplyFrame, frame_reply, reply_reset
@@ -60,16 +61,23 @@ cdef bint merge_part(Core* core, Merge* merge, uint32_t part, const char* data, 
     if data[0] == c'-':
         if merge.error == NULL:
             merge.error = copy_of(core, data, length)
-    elif merge.lane == LANE_MGET:
+    elif merge.lane == MERGE_EXEC and (data[0] == c'_' or data[1] == c'-'):
+        # Not run, because a watched key was changed: the whole of it.
+        if merge.error == NULL:
+            merge.error = copy_of(core, data, length)
+    elif merge.lane == LANE_MGET or merge.lane == MERGE_EXEC:
         if merge.replies == NULL:
             merge.replies = <Chunk**> calloc(merge.parts, sizeof(Chunk*))
             if merge.replies == NULL:
                 abort()
         merge.replies[part] = copy_of(core, data, length)
-    elif merge.lane == LANE_SUM:
+    elif merge.lane == LANE_SUM or merge.lane == MERGE_LEAST:
         end = <const char*> memchr(data, c'\r', length)
         if data[0] == c':' and read_number(data + 1, end - data - 1, &count):
-            merge.sum += count
+            if merge.lane == LANE_SUM:
+                merge.sum += count
+            elif count < merge.sum or merge.waiting + 1 == merge.parts:
+                merge.sum = count
     return merge.waiting == 0
 
 
@@ -82,10 +90,10 @@ cdef void merge_result(Core* core, Merge* merge, int protocol, Output* target) n
     if merge.error != NULL and not (merge.lane == LANE_MGET and merge.nil_on_error):
         output_append(target, &core.chunks, merge.error.data, merge.error.tail)
         return
-    if merge.lane == LANE_SUM:
+    if merge.lane == LANE_SUM or merge.lane == MERGE_LEAST:
         output_number(target, &core.chunks, c':', merge.sum)
         return
-    if merge.lane != LANE_MGET:
+    if merge.lane != LANE_MGET and merge.lane != MERGE_EXEC:
         output_append(target, &core.chunks, b"+OK\r\n", 5)
         return
     # `head` of each part's chunk walks over its elements; skip the array headers first.

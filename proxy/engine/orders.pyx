@@ -4,32 +4,37 @@
 An order is whole when it arrives and is freed here; nothing of it is kept.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
-from libc.stdio cimport snprintf
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from proxy.engine.accept cimport listen_stop
-from proxy.engine.client cimport client_close, client_gone
-from proxy.engine.connection cimport client_release, conn_connect, conn_fail, conn_for
+from proxy.engine.answers cimport client_reset
+from proxy.engine.audience cimport audience_set
+from proxy.engine.blocking cimport unblock_all
+from proxy.engine.client cimport client_behind, client_close, client_gone
+from proxy.engine.clients cimport clients_kill, clients_pause
+from proxy.engine.connection cimport client_release, conn_connect, conn_fail, conn_for, conn_haunt
+from proxy.engine.describe cimport client_describe
 from proxy.engine.mail cimport event_post
+from proxy.engine.monitor cimport monitor_switch
+from proxy.engine.private cimport privates_fail
+from proxy.engine.scripts cimport script_held, scripts_forget, scripts_learn
 from proxy.engine.slots cimport client_ready, client_unread, slot_fill
 from proxy.engine.types cimport (
-    CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_PARKED, CLIENT_SUBSCRIBER, CLIENT_UNTOLD,
-    CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, CONNS, DEAD, EVENT_DRAINED, EVENT_LISTED, LISTENER, ORDER_ADMIT,
-    ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_LIST, ORDER_LISTEN, ORDER_PUSH, ORDER_RELEASE,
-    ORDER_REPLY, ORDER_STOP, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_SUBSCRIBER, Client, Conn, Core, Node,
-    Order, Pool,
+    CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_PARKED, CLIENT_SILENT, CLIENT_STUCK, CLIENT_SUBSCRIBER,
+    CONNS, CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD, EVENT_DRAINED, EVENT_LISTED, LIMIT_BULK,
+    LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, LISTENER, ORDER_ADMIT, ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN,
+    ORDER_DRAIN, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_HELD, ORDER_KILL, ORDER_LEARN, ORDER_LIST,
+    ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_SET, ORDER_STOP,
+    ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, Client, Conn, Core,
+    Node, Order, Pool, PoolLimits,
 )
-from proxy.wire.input cimport input_length
+from proxy.wire.chunk cimport SHARE_AT, Shared, chunk_share, chunk_view, shared_release
 from proxy.wire.mailbox cimport mailbox_take
-from proxy.wire.output cimport Output, output_append, output_clear
+from proxy.wire.output cimport Output, output_append, output_clear, output_move
 from proxy.wire.poll cimport poll_add
-from proxy.wire.system cimport AF_INET, AF_INET6, EPOLLIN, socklen_t
-
-cdef extern from "<arpa/inet.h>" nogil:
-    const char* inet_ntop(int family, const void* address, char* text, socklen_t room)
-
+from proxy.wire.system cimport EPOLLIN
 
 cdef void orders_take(Core* core) noexcept nogil:
     """Carry out everything that was posted."""
@@ -54,8 +59,31 @@ cdef void orders_take(Core* core) noexcept nogil:
             listen_start(core)
         elif order.kind == ORDER_PUSH:
             push(core, order)
+        elif order.kind == ORDER_KILL:
+            clients_kill(core, order)
+        elif order.kind == ORDER_PAUSE:
+            pause(core, order)
+        elif order.kind == ORDER_MONITOR:
+            monitor_switch(core, &core.pools[order.pool], order.flag, order.data)
+            event_post(core, EVENT_LISTED, 0, 0, 1, NULL, 0, order.tag, NULL, 0)
+        elif order.kind == ORDER_SET:
+            set_limit(&core.pools[order.pool].limits, order.flag, (<uint64_t*> order.data)[0])
         elif order.kind == ORDER_RELEASE:
+            # A request of it may be under way still: if its answer keeps the client, its end is told again.
+            order.client.flags &= ~(<uint32_t> CLIENT_KNOWN)
             client_release(core, order.client)
+        elif order.kind == ORDER_LEARN:
+            scripts_learn(core, order.pool, order.slot, order.data, order.length)
+        elif order.kind == ORDER_HELD:
+            script_held(core, &core.pools[order.pool].nodes[order.node], order.slot, order.data)
+        elif order.kind == ORDER_FORGET:
+            scripts_forget(core, order.slot)
+        elif order.kind == ORDER_GHOST:
+            conn_haunt(core, &core.pools[order.pool].nodes[order.node], <int64_t> order.tag, order.data, NULL)
+        elif order.kind == ORDER_AUDIENCE:
+            audience_set(core, &core.pools[order.pool], order.flag, order.data, order.length, <uint32_t> order.tag)
+        elif order.kind == ORDER_SUBSCRIBED:
+            core.pools[order.pool].nodes[order.node].subscribed = order.flag != 0
         elif order.kind == ORDER_DRAIN:
             core.draining = 1
             core.busy = 1
@@ -68,8 +96,15 @@ cdef void orders_take(Core* core) noexcept nogil:
 cdef void deliver(Core* core, Order* order) noexcept nogil:
     """The control plane's answer to a request."""
     cdef Client* client = order.client
+    cdef uint32_t silent
     if client.handle.kind != DEAD:
+        if order.flag & REPLY_RESET:
+            client_reset(client)
+        # To a client that wants no replies a confirmed subscription is none: it is said, as messages will be.
+        silent = client.flags & CLIENT_SILENT if order.flag & REPLY_SUBSCRIBER else 0
+        client.flags &= ~silent
         slot_fill(core, client, order.slot, order.data, order.length)
+        client.flags |= silent
         if order.flag & REPLY_CLOSE:
             client.flags |= CLIENT_CLOSING
         if order.flag & REPLY_SUBSCRIBER:
@@ -80,7 +115,6 @@ cdef void deliver(Core* core, Order* order) noexcept nogil:
         # The request's reference becomes the control plane's.
         client.flags |= CLIENT_KNOWN
         if client.handle.kind == DEAD:
-            client.flags |= CLIENT_UNTOLD
             client_gone(core, client)
         return
     client_release(core, client)
@@ -89,17 +123,59 @@ cdef void deliver(Core* core, Order* order) noexcept nogil:
 cdef void push(Core* core, Order* order) noexcept nogil:
     """Messages for subscribers: the pointers come first, then the bytes.
 
-    A message never splits a reply: outputs hold whole ones. Each client is flushed at the end of the turn, so messages
-    that came together leave together; one that is past its limit is closed there, and delays nobody.
+    A push type, `>`, is an array, `*`, to a client of RESP2, and nothing else differs, so the bytes serve all. A message
+    never splits a reply: outputs hold whole ones. Each client is flushed at the end of the turn, so messages that came
+    together leave together; a large one is held once for all, whoever reads it when.
     """
     cdef Client** clients = <Client**> order.data
-    cdef const char* data = order.data + order.tag * sizeof(Client*)
+    cdef Client* client
+    cdef char* data = order.data + order.tag * sizeof(Client*)
     cdef size_t length = order.length - order.tag * sizeof(Client*)
+    cdef Shared* shared[2]     # by protocol
+    cdef bint array = data[0] == c'>'
+    cdef int form
     cdef uint64_t index
+    shared[0] = NULL
+    shared[1] = NULL
     for index in range(order.tag):
-        if clients[index].handle.kind != DEAD:
-            output_append(&clients[index].output, &core.chunks, data, length)
-            client_ready(core, clients[index])
+        client = clients[index]
+        if client.handle.kind == DEAD:
+            continue
+        form = 1 if client.protocol == 3 else 0
+        if array:
+            data[0] = c'>' if form else c'*'
+        if length < SHARE_AT:
+            output_append(&client.output, &core.chunks, data, length)
+        else:
+            if shared[form] == NULL:
+                shared[form] = chunk_share(&core.chunks, data, length)
+            output_move(&client.output, &core.chunks, chunk_view(shared[form]))
+        core.counters.pushes += 1
+        if not client.flags & CLIENT_STUCK:
+            client_ready(core, client)
+        elif client_behind(core, client):
+            client_close(core, client)
+    for form in range(2):
+        if shared[form] != NULL:
+            shared_release(&core.chunks, shared[form])
+
+
+cdef void pause(Core* core, Order* order) noexcept nogil:
+    """CLIENT PAUSE and UNPAUSE; the answer says that from here on it holds."""
+    clients_pause(core, &core.pools[order.pool], order.flag, core.now_us + <uint64_t> order.slot * 1000)
+    event_post(core, EVENT_LISTED, 0, 0, 1, NULL, 0, order.tag, NULL, 0)
+
+
+cdef void set_limit(PoolLimits* limits, int limit, uint64_t value) noexcept nogil:
+    """CONFIG SET. Whoever keeps a limit reads it each time, so it holds from the next request on."""
+    if limit == LIMIT_CLIENTS:
+        limits.most_clients = <uint32_t> value
+    elif limit == LIMIT_BULK:
+        limits.max_bulk = value
+    elif limit == LIMIT_QUERY_BUFFER:
+        limits.query_buffer = value
+    elif limit == LIMIT_IDLE:
+        limits.idle_us = value
 
 
 cdef void listen_start(Core* core) noexcept nogil:
@@ -134,6 +210,7 @@ cdef void give_up(Core* core, Node* node, const char* reason) noexcept nogil:
             conn.state = CONN_CONNECTING
             conn.refusing = 1
             conn_fail(core, conn, reason)
+    privates_fail(core, node, reason)
 
 
 cdef void set_ejected(Core* core, Pool* pool, int index, bint ejected) noexcept nogil:
@@ -151,16 +228,20 @@ cdef void set_ejected(Core* core, Pool* pool, int index, bint ejected) noexcept 
         conn = node.conns[place]
         if ejected and conn != NULL and conn.state == CONN_OPEN and conn.expired:
             conn_fail(core, conn, b"the node was ejected")
+    if ejected:
+        privates_fail(core, node, b"the node was ejected")
 
 
 cdef void drain_step(Core* core) noexcept nogil:
-    """Let go of every client that is owed nothing; when none is left, say so."""
+    """Let go of every client that is owed nothing, and end the waiting of others; when none is left, say so."""
     cdef Client* client = core.clients
     cdef Client* following
     while client != NULL:
         following = client.after
         if client.head == client.tail and client_unread(client) == 0 and not client.flags & CLIENT_PARKED:
             client_close(core, client)
+        elif client.flags & CLIENT_BLOCKED:
+            unblock_all(core, client)
         client = following
     if core.clients == NULL and core.draining == 1:
         core.draining = 2
@@ -176,41 +257,13 @@ cdef void list_clients(Core* core, uint64_t tag, Client* only) noexcept nogil:
     memset(&text, 0, sizeof(text))
     if only != NULL:
         if only.handle.kind != DEAD:
-            list_client(core, only, &text)
+            client_describe(core, only, &text)
     else:
         while client != NULL:
-            list_client(core, client, &text)
+            client_describe(core, client, &text)
             client = client.after
     event_chunks(core, tag, &text)
     output_clear(&text, &core.chunks)
-
-
-cdef void list_client(Core* core, Client* client, Output* text) noexcept nogil:
-    """One line, tab-separated, in the order that control/clients.py takes apart; about 1 us."""
-    cdef char line[768]        # the longest line has 600 bytes: texts are cut, numbers have 20 digits
-    cdef char address[64]
-    cdef int length
-    cdef const char* none = b""
-    address[0] = 0
-    if client.family == AF_INET or client.family == AF_INET6:
-        inet_ntop(client.family, client.address, address, sizeof(address))
-    length = snprintf(
-        line, sizeof(line),
-        b"%llu\t%s\t%u\t%d\t%.128s\t%llu\t%llu\t%u\t%u\t%.64s\t%.64s\t%zu\t%zu\t%llu\t%u\t%s\t%llu\t%llu\t%d\t%d\t%d"
-        b"\t%d\n",
-        <unsigned long long> client.id, <char*> address, <unsigned int> client.port, client.handle.fd,
-        client.name if client.name != NULL else none,
-        <unsigned long long> ((core.now_us - client.since_us) // 1000000),
-        <unsigned long long> ((core.now_us - client.active_us) // 1000000),
-        <unsigned int> client.database, <unsigned int> client.protocol,
-        client.library if client.library != NULL else none,
-        client.library_version if client.library_version != NULL else none,
-        input_length(&client.input), client_unread(client), <unsigned long long> client.commands,
-        client.tail - client.head, <char*> core.rows[client.last_row].full_name,
-        <unsigned long long> client.received, <unsigned long long> client.sent, client.pool.index,
-        <int> ((client.flags & CLIENT_NO_EVICT) != 0), <int> ((client.flags & CLIENT_NO_TOUCH) != 0),
-        <int> ((client.flags & CLIENT_CLOSING) != 0))
-    output_append(text, &core.chunks, line, length)
 
 
 cdef void event_chunks(Core* core, uint64_t tag, Output* text) noexcept nogil:

@@ -10,9 +10,10 @@ from libc.string cimport memcmp, memcpy
 from proxy.engine.connection cimport conn_fail, conn_flush, pending_answer
 from proxy.engine.greeting cimport greeting_reply
 from proxy.engine.mail cimport event_node
-from proxy.engine.slots cimport slot_fill_chunk
+from proxy.engine.scripts cimport script_answered
+from proxy.engine.slots cimport slot_fill_chunk, slot_local
 from proxy.engine.types cimport (
-    BUCKETS, CONN_OPEN, DEAD, EVENT_OPEN, EVENT_SICK, SLOT_MERGING, Client, Conn, Core, Pending, Row,
+    BUCKETS, CONN_OPEN, DEAD, EVENT_OPEN, EVENT_SICK, ROW_EVALSHA, SLOT_MERGING, Client, Conn, Core, Pending, Row,
 )
 from proxy.wire.chunk cimport Chunk, chunk_free
 from proxy.wire.input cimport (
@@ -104,19 +105,18 @@ cdef void conn_take(Core* core, Conn* conn, const char* data, size_t length) noe
 cdef Pending* next_pending(Core* core, Conn* conn, const char* data) noexcept nogil:
     """The request that this reply answers, taken off the ring; NULL if there is none to answer.
 
-    Counts it, and deals with everything that is not an answer: greetings, pushes, tombstones, replies too many.
+    Counts it, and deals with what answers nobody: tombstones, replies too many.
     """
     cdef Pending* pending
     cdef Row* row
     cdef uint32_t latency
-    if data[0] == c'>':
-        # Pushes are not answers. None was asked for on these connections.
-        core.counters.pushes_dropped += 1
-        return NULL
     if conn.head == conn.tail or conn.head_offset >= conn.queued - conn.output.length:
         conn_fail(core, conn, b"it sent a reply that nobody asked for")
         return NULL
     pending = &conn.pending[conn.head & conn.mask]
+    if pending.skip:
+        pending.skip -= 1
+        return NULL
     conn.head += 1
     conn.head_offset += pending.size
     if conn.expired:
@@ -130,7 +130,9 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data) noexcept no
     core.row_stats[pending.row].usec += latency
     core.counters.replies += 1
     conn.node.latency_us += latency
-    core.counters.latency[row.kind][quench_bucket(latency) & (BUCKETS - 1)] += 1
+    core.row_stats[pending.row].latency[quench_bucket(latency) & (BUCKETS - 1)] += 1
+    if row.flags & ROW_EVALSHA:
+        script_answered(core, conn, pending.part, data)
     if data[0] == c'-':
         core.row_stats[pending.row].failed += 1
         core.counters.error_replies += 1
@@ -149,11 +151,22 @@ cdef bint sick(const char* data) noexcept nogil:
             or memcmp(data, b"-BUSY ", 6) == 0)
 
 
+cdef void pushed(Core* core, Conn* conn, const char* data, size_t size) noexcept nogil:
+    """A push is no answer. One of tracking is for the connection's client, behind all that it is owed; see tracking.pxd."""
+    if conn.tracking and conn.owner.protocol == 3:
+        slot_local(core, conn.owner, data, size)
+    else:
+        core.counters.pushes_dropped += 1
+
+
 cdef void reply(Core* core, Conn* conn, const char* data, size_t size) noexcept nogil:
     """One whole reply, to be copied to where it belongs."""
     cdef Pending* pending
     if conn.state != CONN_OPEN:
         greeted(core, conn, data, size)
+        return
+    if data[0] == c'>':
+        pushed(core, conn, data, size)
         return
     pending = next_pending(core, conn, data)
     if pending == NULL or pending.client == NULL:
@@ -167,6 +180,10 @@ cdef void reply_large(Core* core, Conn* conn, Chunk* chunk) noexcept nogil:
     cdef Client* client
     if conn.state != CONN_OPEN:
         greeted(core, conn, chunk.data + chunk.head, chunk.tail - chunk.head)
+        chunk_free(&core.chunks, chunk)
+        return
+    if chunk.data[chunk.head] == c'>':
+        pushed(core, conn, chunk.data + chunk.head, chunk.tail - chunk.head)
         chunk_free(&core.chunks, chunk)
         return
     pending = next_pending(core, conn, chunk.data + chunk.head)

@@ -5,6 +5,8 @@
 # without a lock; whoever holds the Placement object keeps it alive.  In a request's life: after framing, before the
 # request is appended to a node's buffer.
 
+from proxy.engine.colocate cimport Groups
+
 
 cdef enum Distribution:  # the order of DISTRIBUTIONS in ring.pyx
     DISTRIBUTION_KETAMA = 0
@@ -26,9 +28,11 @@ cdef struct Point:
 cdef struct Ring:
     int distribution  # Distribution
     int hash_kind  # HashKind
+    unsigned char marked  # 1: some keys are not hashed as they stand; they have a tag, or begin like a group
     unsigned char tagged  # 1: hash only what stands between the two bytes below
     unsigned char tag_open
     unsigned char tag_close
+    Groups* groups  # owned; keys placed by how they begin, or NULL
     unsigned int nodes  # of the pool, 1..MOST_NODES
     unsigned int reachable  # nodes that have a point; a very light ketama node may have none
     unsigned int span  # modula: sum of weights; random: nodes; ketama: 0, for all of 2**32
@@ -40,11 +44,11 @@ cdef struct Ring:
 
 # From Python data; holds the GIL.  Raises ValueError, saying what to change, or MemoryError.
 cdef Ring* ring_build(
-    object labels, object weights, int distribution, int hash_kind, bytes hash_tag
+    object labels, object weights, int distribution, int hash_kind, bytes hash_tag, dict colocate
 ) except NULL
 cdef void ring_free(Ring* ring) noexcept nogil
 
-# The hash that places a key: of its tag if it has one; 0 for the empty key.
+# The hash that places a key: of its group's name if it begins like one, of its tag if it has one; 0 for the empty key.
 cdef unsigned int ring_hash(const Ring* ring, const char* key, size_t length) noexcept nogil
 
 # The home node.  `random_state` belongs to the calling engine, starts with any value, and is used by the random
@@ -66,4 +70,5 @@ cdef int ring_candidates(const Ring* ring, const char* key, size_t length, int* 
 
 cdef class Placement:
     cdef Ring* ring  # owned; valid as long as this object is
+    cdef tuple names  # of the groups, by number
     cdef public unsigned long long random_state  # of the methods below; an engine brings its own

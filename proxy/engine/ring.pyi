@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 DISTRIBUTIONS: tuple[str, ...]
 """The names a pool's `distribution` setting may have."""
@@ -8,8 +8,10 @@ class Placement:
 
     `labels` name the nodes in configuration order: a server's name if it has one, else `host:port` as written, without
     the port if that is 11211 (`/path:` for a unix socket).  `weights` are whole numbers from 1.  `hash_tag` is two
-    bytes, opening and closing: if a key holds something between them, only that is hashed.  While all nodes are
-    live every key has the node that twemproxy 0.5.0 gives it.  Raises ValueError, saying what to change.
+    bytes, opening and closing: if a key holds something between them, only that is hashed.  `colocate` maps the name
+    of a group to prefixes: a key that begins with one of them (the longest counts) has the place of that name, whatever
+    tag it has.  While all nodes are live every other key has the node that twemproxy 0.5.0 gives it.  Raises
+    ValueError, saying what to change.
     """
 
     random_state: int
@@ -22,12 +24,16 @@ class Placement:
         distribution: str = "ketama",
         hash: str = "murmur",
         hash_tag: bytes | None = None,
+        colocate: Mapping[bytes, Sequence[bytes]] | None = None,
     ) -> None: ...
     def __len__(self) -> int:
         """How many nodes."""
 
     def hash(self, key: bytes) -> int:
-        """The 32-bit hash that places `key`, tag applied; 0 for the empty key."""
+        """The 32-bit hash that places `key`, group and tag applied; 0 for the empty key."""
+
+    def group(self, key: bytes) -> bytes | None:
+        """The name of the group that `key` belongs to, if it begins like one."""
 
     def node(self, key: bytes) -> int:
         """The index of the home node; under the random distribution a new draw each time."""

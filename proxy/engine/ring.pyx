@@ -29,6 +29,7 @@ from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memchr, memcpy, memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
+from proxy.engine.colocate cimport Prefix, groups_build, groups_find, groups_free
 from proxy.engine.hashes cimport hash_key, md5_words
 
 import random
@@ -68,8 +69,13 @@ cdef inline unsigned int find(const Ring* ring, unsigned int position) noexcept 
 cdef inline unsigned int hash_of(const Ring* ring, const char* key, size_t length) noexcept nogil:
     cdef const char* opening
     cdef const char* closing
-    if ring.tagged and length > 0:
-        opening = <const char*>memchr(key, ring.tag_open, length)
+    cdef const Prefix* prefix
+    if ring.marked and length > 0:
+        if ring.groups != NULL:
+            prefix = groups_find(ring.groups, key, length)
+            if prefix != NULL:
+                return prefix.hash
+        opening = <const char*>memchr(key, ring.tag_open, length) if ring.tagged else NULL
         if opening != NULL:
             opening += 1
             closing = <const char*>memchr(opening, ring.tag_close, length - (opening - key))
@@ -289,7 +295,7 @@ cdef check_nodes(list labels, list weights):
 
 
 cdef Ring* ring_build(
-    object labels, object weights, int distribution, int hash_kind, bytes hash_tag
+    object labels, object weights, int distribution, int hash_kind, bytes hash_tag, dict colocate
 ) except NULL:
     cdef Ring* ring
     cdef unsigned int node
@@ -315,6 +321,9 @@ cdef Ring* ring_build(
         ring.hash_kind = hash_kind
         if hash_tag is not None:
             ring.tagged, ring.tag_open, ring.tag_close = 1, hash_tag[0], hash_tag[1]
+        if colocate:
+            ring.groups = groups_build(colocate, hash_kind)
+        ring.marked = ring.tagged or ring.groups != NULL
         ring.nodes = len(labels)
         if distribution == DISTRIBUTION_KETAMA:
             total = sum(weights)
@@ -344,6 +353,7 @@ cdef Ring* ring_build(
 
 cdef void ring_free(Ring* ring) noexcept nogil:
     if ring != NULL:
+        groups_free(ring.groups)
         free(ring.points)
         free(ring.first)
         free(ring)
@@ -352,10 +362,14 @@ cdef void ring_free(Ring* ring) noexcept nogil:
 # ---- for Python ------------------------------------------------------------------------------------------------------
 
 cdef class Placement:
-    def __cinit__(self, labels, weights, distribution="ketama", hash="murmur", bytes hash_tag=None):
+    def __cinit__(self, labels, weights, distribution="ketama", hash="murmur", bytes hash_tag=None, colocate=None):
         if distribution not in DISTRIBUTIONS:
             raise ValueError(f"unknown distribution {distribution!r}: use one of {', '.join(DISTRIBUTIONS)}")
-        self.ring = ring_build(labels, weights, DISTRIBUTIONS.index(distribution), hash_name_to_kind(hash), hash_tag)
+        groups = dict(colocate or {})
+        self.ring = ring_build(
+            labels, weights, DISTRIBUTIONS.index(distribution), hash_name_to_kind(hash), hash_tag, groups
+        )
+        self.names = tuple(groups)
         self.random_state = random.getrandbits(64)
 
     def __dealloc__(self):
@@ -366,6 +380,12 @@ cdef class Placement:
 
     def hash(self, bytes key not None):
         return ring_hash(self.ring, key, len(key))
+
+    def group(self, bytes key not None):
+        cdef const Prefix* prefix = NULL
+        if self.ring.groups != NULL:
+            prefix = groups_find(self.ring.groups, key, len(key))
+        return None if prefix == NULL else self.names[prefix.group]
 
     def node(self, bytes key not None):
         return ring_node(self.ring, key, len(key), &self.random_state)

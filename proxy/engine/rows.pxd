@@ -27,14 +27,50 @@ cdef enum RowFlag:
     ROW_BEFORE_AUTH = 2        # may run before AUTH
     ROW_CONTAINER = 4          # has subcommands
     ROW_BARRIER = 8            # starts when all earlier slots are answered
-    ROW_MULTI = 16             # opens a transaction: refused, and what was to be in it with it
-    ROW_EXEC = 32              # ends one
-    ROW_DISCARD = 64           # abandons one; so do RESET and QUIT
+    ROW_MULTI = 16             # opens a transaction
+    ROW_EXEC = 32              # runs it
+    ROW_DISCARD = 64           # drops it
+    ROW_RESET = 128            # drops it, and everything else that a client has set
+    ROW_QUIT = 256             # ends the connection, in a transaction too
+    ROW_WATCH = 512
+    ROW_UNWATCH = 1024
+    ROW_NO_MULTI = 2048        # not allowed in a transaction
+    ROW_ONE_NODE = 4096        # in a transaction, the only node of a pool may run it
+    ROW_BLOCKS = 8192          # waits at the node: takes a private connection
+    ROW_WAIT = 16384           # waits for replicas: a private connection to every node written to
+    ROW_PAUSES = 32768         # waits while writes are paused
+    ROW_TRACKING = 65536       # CLIENT TRACKING and what belongs to it
+    ROW_EVALSHA = 131072       # names a script by its digest: see scripts.pxd
+    ROW_PUBLISH = 262144       # its key is a channel, its reply the number of receivers
+    ROW_SHARD = 524288         # a shard channel
+    ROW_SUBSCRIBED = 1048576   # allowed in RESP2's subscribe mode
+    ROW_SCRIPT = 2097152       # runs code at the node, where the rights of a client's user do not hold
+    ROW_KEYLESS = 4194304      # has key specs, and may do without a key
+    ROW_UNSEEN = 8388608       # administration: MONITOR does not show it
+    # Rows that leave the straight road of dispatch: see special() there.
+    ROW_SPECIAL = (ROW_MULTI | ROW_EXEC | ROW_DISCARD | ROW_RESET | ROW_WATCH | ROW_UNWATCH | ROW_BLOCKS | ROW_WAIT
+                   | ROW_TRACKING)
 
 cdef enum Begin:               # how a key spec says where to begin
     BEGIN_INDEX = 0            # at a position
     BEGIN_KEYWORD = 1          # behind the first argument that is this word
     BEGIN_OPTION = 2           # behind the last option of this name, options being read with their operands
+
+cdef enum KeyUse:              # what a request does to the content of a key; neither: it asks about the key only
+    USE_READ = 1
+    USE_WRITE = 2
+
+cdef enum Varies:              # what a request does that its key specs do not tell, but its options
+    VARIES_NOT = 0
+    VARIES_SET = 1             # reads with GET
+    VARIES_BITFIELD = 2        # writes unless it has GET alone
+    VARIES_SORT = 3            # BY and GET read keys that are named by elements
+
+cdef enum Channels:            # which arguments are channels that need a right
+    CHANNELS_NONE = 0
+    CHANNELS_ONE = 1           # the first
+    CHANNELS_ALL = 2
+    CHANNELS_PATTERNS = 3      # all, and they are patterns
 
 cdef struct KeySpec:
     uint8_t begin              # Begin
@@ -45,6 +81,7 @@ cdef struct KeySpec:
     int limit
     int number_index           # keynum: where the count is, relative to the begin
     int first                  # keynum: where the first key is, relative to the begin
+    uint8_t use                # KeyUse
     char keyword[NAME_ROOM]    # lower case
 
 cdef struct Row:
@@ -57,6 +94,8 @@ cdef struct Row:
     uint8_t key                # position of the only key, when it is fixed; else 0
     uint8_t answer             # LANE_ENGINE: Answer
     uint8_t kind               # latency class: LatencyClass
+    uint8_t varies             # Varies
+    uint8_t channels           # Channels
     uint8_t spec_count
     uint16_t children          # first subcommand row; 0: none
     uint16_t child_count
@@ -83,7 +122,14 @@ cdef enum Answer:              # LANE_ENGINE rows; the names are in answers.ANSW
     ANSWER_CLIENT_SETINFO = 12
     ANSWER_CLIENT_FLAG = 13    # NO-EVICT, NO-TOUCH
     ANSWER_CLIENT_OK = 14      # MAINT_NOTIFICATIONS
-    ANSWER_NOT_CLUSTER = 15    # READONLY, READWRITE, ASKING
+    ANSWER_NOT_CLUSTER = 15    # READONLY, READWRITE, ASKING, CLUSTER
+    ANSWER_SPECIAL = 16        # answered before, by special() of dispatch.pyx
+    ANSWER_CLIENT_REPLY = 17
+    ANSWER_TRACKING = 18       # these four by tracking.pyx
+    ANSWER_CACHING = 19
+    ANSWER_GETREDIR = 20
+    ANSWER_TRACKINGINFO = 21
+    ANSWER_ACL_WHOAMI = 22
 
 cdef enum LatencyClass:
     CLASS_READ = 0
@@ -96,7 +142,43 @@ cdef struct KeyRef:
     const char* data
     size_t length
     uint32_t argument          # its position in the request
-    int node
+    int node                   # after keys_find: the key spec that found it
+
+
+# -- users --------------------------------------------------------------------------------------------------------
+
+cdef struct Pattern:           # keys or channels that are open
+    const char* text           # a glob
+    uint32_t length
+    uint8_t use                # keys: KeyUse that it allows
+
+cdef struct FirstArgument:     # a command that is permitted with this first argument
+    const char* word           # lower case, zero terminated
+    uint16_t row
+
+cdef struct Selector:          # a request is permitted when one selector permits all of it
+    uint64_t* commands         # a bit for each row
+    FirstArgument* first
+    Pattern* keys
+    Pattern* channels
+    uint32_t first_count
+    uint32_t key_count
+    uint32_t channel_count
+    uint8_t all_keys
+    uint8_t all_channels
+
+cdef struct User:
+    const char* name           # zero terminated
+    uint32_t name_length
+    uint32_t index             # in pool.users
+    uint8_t enabled
+    uint8_t any_password
+    uint8_t restricted         # its requests are checked
+    uint8_t scripts            # may run ROW_SCRIPT all the same
+    uint32_t hash_count
+    uint32_t selector_count
+    const uint8_t* hashes      # SHA-256 of its passwords, 32 bytes each
+    Selector* selectors
 
 
 # -- errors -------------------------------------------------------------------------------------------------------
@@ -118,9 +200,20 @@ cdef enum ErrorKind:           # rows of errors.ENGINE_ERRORS, in this order
     ERROR_BACKLOG = 13
     ERROR_MAX_CLIENTS = 14
     ERROR_BUSY = 15
-    ERROR_RESERVED = 16        # a blocking form of a command: later
-    ERROR_NOT_QUEUED = 17      # behind a MULTI that was refused
-    ERROR_KINDS = 18
+    ERROR_BLOCKED = 16         # as many wait at the node as may
+    ERROR_WATCHED = 17         # as many hold a WATCH there as may
+    ERROR_IN_MULTI = 18        # not in a transaction
+    ERROR_WATCH_NODE = 19      # not on the node of the watched keys
+    ERROR_TRANSACTION = 20     # a transaction that is too large
+    ERROR_REDIRECT = 21        # CLIENT TRACKING … REDIRECT
+    ERROR_SUBSCRIBED = 22      # not in RESP2's subscribe mode
+    ERROR_NOPERM_COMMAND = 23
+    ERROR_NOPERM_KEY = 24
+    ERROR_NOPERM_CHANNEL = 25
+    ERROR_NOPERM_SCRIPT = 26
+    ERROR_NOPERM_SORT_BY = 27  # with keys that the user may not read
+    ERROR_NOPERM_SORT_GET = 28
+    ERROR_KINDS = 29
 
 cdef enum ErrorField:
     FIELD_NONE = 0

@@ -6,7 +6,7 @@ from libc.stdlib cimport abort, free, malloc
 from libc.string cimport memcpy
 
 from proxy.engine.merge cimport merge_free
-from proxy.engine.types cimport SLOT_CHUNK, SLOT_HELD, SLOT_MERGING, Client, Core, Merge, Slot
+from proxy.engine.types cimport CLIENT_SILENT, SLOT_CHUNK, SLOT_HELD, SLOT_MERGING, Client, Core, Merge, Slot
 from proxy.wire.chunk cimport Chunk, chunk_free, chunk_new
 from proxy.wire.output cimport output_append, output_move
 
@@ -40,6 +40,8 @@ cdef inline void learn(Client* client, size_t length) noexcept nogil:
 
 cdef void slot_fill(Core* core, Client* client, uint32_t number, const char* data, size_t length) noexcept nogil:
     """The reply of slot `number` is here."""
+    if client.flags & CLIENT_SILENT:
+        length = 0
     learn(client, length)
     if number == client.head:
         output_append(&client.output, &core.chunks, data, length)
@@ -85,6 +87,10 @@ cdef void slot_hold(Core* core, Client* client, Slot* slot, const char* data, si
 cdef void slot_fill_chunk(Core* core, Client* client, uint32_t number, Chunk* chunk) noexcept nogil:
     """The reply of slot `number` is all of `chunk`, which is taken over."""
     cdef Slot* slot
+    if client.flags & CLIENT_SILENT:
+        chunk_free(&core.chunks, chunk)
+        slot_fill(core, client, number, NULL, 0)
+        return
     learn(client, chunk.tail - chunk.head)
     if number == client.head:
         output_move(&client.output, &core.chunks, chunk)
@@ -125,6 +131,9 @@ cdef void slot_drain(Core* core, Client* client) noexcept nogil:
 cdef void slot_local(Core* core, Client* client, const char* data, size_t length) noexcept nogil:
     """An answer of our own, at this request's place in the order."""
     cdef uint32_t number
+    if client.flags & CLIENT_SILENT:
+        client_ready(core, client)
+        return
     if client.head == client.tail:
         output_append(&client.output, &core.chunks, data, length)
     else:

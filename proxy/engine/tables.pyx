@@ -11,11 +11,15 @@ from libc.string cimport memcpy
 
 from proxy.engine.lookup cimport Table, lookup_add, lookup_new
 from proxy.engine.types cimport (
-    ANSWER_AUTH, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK,
-    ANSWER_CLIENT_SETINFO, ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_HELLO, ANSWER_NOT_CLUSTER, ANSWER_PING,
-    ANSWER_QUIT, ANSWER_RESET, ANSWER_SELECT, ANSWER_TIME, BEGIN_INDEX, BEGIN_KEYWORD, BEGIN_OPTION, CLASS_LOCAL,
-    CLASS_READ, CLASS_SPLIT, CLASS_WRITE, ERROR_KINDS, FIELDS, NAME_ROOM, OPTIONS, PIECES, ROW_BARRIER,
-    ROW_BEFORE_AUTH, ROW_CONTAINER, ROW_DISCARD, ROW_EXEC, ROW_MULTI, ROW_WRITE, SPECS, Core, KeySpec, Row, RowStats, Template,
+    ANSWER_ACL_WHOAMI, ANSWER_AUTH, ANSWER_CACHING, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID,
+    ANSWER_CLIENT_OK, ANSWER_CLIENT_REPLY, ANSWER_CLIENT_SETINFO, ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_GETREDIR,
+    ANSWER_HELLO, ANSWER_NOT_CLUSTER, ANSWER_PING, ANSWER_QUIT, ANSWER_RESET, ANSWER_SELECT, ANSWER_SPECIAL,
+    ANSWER_TIME, ANSWER_TRACKING, ANSWER_TRACKINGINFO, BEGIN_INDEX, BEGIN_KEYWORD, BEGIN_OPTION, CHANNELS_ALL,
+    CHANNELS_ONE, CHANNELS_PATTERNS, CLASS_LOCAL, CLASS_READ, CLASS_SPLIT, CLASS_WRITE, ERROR_KINDS, FIELDS, NAME_ROOM,
+    OPTIONS, PIECES, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER, ROW_DISCARD, ROW_EVALSHA, ROW_EXEC,
+    ROW_KEYLESS, ROW_MULTI, ROW_NO_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT, ROW_RESET, ROW_SCRIPT,
+    ROW_SHARD, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNSEEN, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SPECS, USE_READ,
+    USE_WRITE, VARIES_BITFIELD, VARIES_SET, VARIES_SORT, Core, KeySpec, Row, RowStats, Template,
 )
 
 from proxy.commands import COMMANDS, Lane, refusal
@@ -27,14 +31,30 @@ ANSWERS = {
     "auth": ANSWER_AUTH, "select": ANSWER_SELECT, "time": ANSWER_TIME, "client|id": ANSWER_CLIENT_ID,
     "client|setname": ANSWER_CLIENT_SETNAME, "client|getname": ANSWER_CLIENT_GETNAME,
     "client|setinfo": ANSWER_CLIENT_SETINFO, "client|no-evict": ANSWER_CLIENT_FLAG,
-    "client|no-touch": ANSWER_CLIENT_FLAG, "client|maint_notifications": ANSWER_CLIENT_OK,
-    "readonly": ANSWER_NOT_CLUSTER, "readwrite": ANSWER_NOT_CLUSTER, "asking": ANSWER_NOT_CLUSTER,
+    "client|no-touch": ANSWER_CLIENT_FLAG, "client|reply": ANSWER_CLIENT_REPLY,
+    "client|maint_notifications": ANSWER_CLIENT_OK,
+    "multi": ANSWER_SPECIAL, "exec": ANSWER_SPECIAL, "discard": ANSWER_SPECIAL, "watch": ANSWER_SPECIAL,
+    "unwatch": ANSWER_SPECIAL, "wait": ANSWER_SPECIAL, "client|tracking": ANSWER_TRACKING,
+    "client|caching": ANSWER_CACHING, "client|getredir": ANSWER_GETREDIR, "client|trackinginfo": ANSWER_TRACKINGINFO,
+    "acl|whoami": ANSWER_ACL_WHOAMI, "readonly": ANSWER_NOT_CLUSTER, "readwrite": ANSWER_NOT_CLUSTER, "asking": ANSWER_NOT_CLUSTER,
+    "cluster": ANSWER_NOT_CLUSTER,
 }
-BARRIERS = {"reset", "hello", "auth", "select"}
-TRANSACTION = {
-    "multi": ROW_MULTI, "exec": ROW_EXEC, "discard": ROW_DISCARD, "reset": ROW_DISCARD, "quit": ROW_DISCARD,
+BARRIERS = {"reset", "hello", "auth", "select", "client|reply"}
+# What waits while writes are paused although it is not flagged as a write: scripts that may write, what publishes, and
+# PFCOUNT, which caches.
+PAUSES = {"eval", "evalsha", "fcall", "publish", "spublish", "pfcount"}
+SPECIAL = {
+    "multi": ROW_MULTI, "exec": ROW_EXEC | ROW_WRITE, "discard": ROW_DISCARD, "reset": ROW_RESET, "quit": ROW_QUIT,
+    "watch": ROW_WATCH, "unwatch": ROW_UNWATCH, "wait": ROW_WAIT, "client|tracking": ROW_TRACKING,
+    "client|caching": ROW_TRACKING, "client|getredir": ROW_TRACKING, "client|trackinginfo": ROW_TRACKING,
 }
+BY_DIGEST = {"evalsha", "evalsha_ro"}
 BEFORE_AUTH = {"auth", "hello", "quit", "reset"}
+SUBSCRIBED = {
+    "subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe", "ping", "quit", "reset",
+}
+# Rows whose options say what they do to keys.
+VARIES = {"set": VARIES_SET, "bitfield": VARIES_BITFIELD, "sort": VARIES_SORT, "sort_ro": VARIES_SORT}
 BEGINS = {"index": BEGIN_INDEX, "keyword": BEGIN_KEYWORD, "option": BEGIN_OPTION}
 
 
@@ -87,9 +107,27 @@ cdef fill_row(list kept, Row* row, command):
         row.flags |= ROW_WRITE
     if command.name in BEFORE_AUTH:
         row.flags |= ROW_BEFORE_AUTH
-    row.flags |= TRANSACTION.get(command.name, 0)
+    row.flags |= SPECIAL.get(command.name, 0)
+    if "no_multi" in command.flags:
+        row.flags |= ROW_NO_MULTI
+    if command.blocking:
+        row.flags |= ROW_BLOCKS
+    if command.one_node:
+        row.flags |= ROW_ONE_NODE
+    if command.admin:
+        row.flags |= ROW_UNSEEN
+    if command.write or command.name in PAUSES:
+        row.flags |= ROW_PAUSES
+    if command.name in BY_DIGEST:
+        row.flags |= ROW_EVALSHA
+    if command.name in SUBSCRIBED:
+        row.flags |= ROW_SUBSCRIBED
+    if command.publishes:
+        # That it happened cannot be taken back: its fate matters as a write's does.
+        row.flags |= ROW_PUBLISH | ROW_WRITE | (ROW_SHARD if command.name == "spublish" else 0)
     if command.name in BARRIERS or command.lane == Lane.CONTROL:
         row.flags |= ROW_BARRIER
+    fill_rights(row, command)
     row.kind = CLASS_WRITE if row.flags & ROW_WRITE else CLASS_READ
     if command.lane in (Lane.MGET, Lane.MSET, Lane.SUM):
         row.kind = CLASS_SPLIT
@@ -113,22 +151,41 @@ cdef fill_row(list kept, Row* row, command):
         spec.limit = source.limit
         spec.number_index = source.keynum_index
         spec.first = source.first_key
+        spec.use = (USE_READ if source.reads else 0) | (USE_WRITE if source.writes else 0)
         copy_name(spec.keyword, source.keyword.lower(), NAME_ROOM)
     # One key at a fixed place, the command's arity granting that it is there: the straight road of dispatch.
-    if command.lane == Lane.FAST and len(command.routes) == 1 and not command.blocks_with:
+    if command.lane == Lane.FAST and len(command.routes) == 1 and not command.blocks_with and not command.publishes:
         spec = &row.specs[0]
         least = command.arity if command.arity > 0 else -command.arity
         if (spec.begin == BEGIN_INDEX and not spec.by_number and spec.last == 0
                 and 0 < spec.index < min(least, 4)):
             row.key = spec.index
     if command.lane == Lane.ENGINE:
-        if command.name not in ANSWERS:
+        # Every subcommand of CLUSTER gets one answer.
+        name = command.name.partition("|")[0] if command.name.startswith("cluster|") else command.name
+        if name not in ANSWERS:
             raise ValueError(f"the engine has no answer for {command.name!r}; give its row another lane")
-        row.answer = ANSWERS[command.name]
+        row.answer = ANSWERS[name]
     if command.lane in (Lane.LATER, Lane.REFUSED):
         text = refusal(command).reply
         row.refusal = keep(kept, text)
         row.refusal_length = len(text)
+
+
+cdef fill_rights(Row* row, command):
+    """What rights.pyx wants to know of a command besides its key specs."""
+    if command.runs_code:
+        row.flags |= ROW_SCRIPT
+    if "no_mandatory_keys" in command.flags:
+        row.flags |= ROW_KEYLESS
+    row.varies = VARIES.get(command.name, 0)
+    told = all("variable_flags" not in spec.flags and spec.begin != "unknown" for spec in command.key_specs)
+    if not told and not row.varies:
+        raise ValueError(f"what {command.name!r} does to its keys depends on its options; say how in VARIES")
+    if command.channels.stop != 0:
+        row.channels = CHANNELS_ALL if command.channels.stop is None else CHANNELS_ONE
+        if command.channel_patterns:
+            row.channels = CHANNELS_PATTERNS
 
 
 cdef build_errors(Core* core, list kept):

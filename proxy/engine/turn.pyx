@@ -5,15 +5,20 @@ Batching is what one turn collected, and while other work is at hand what the ne
 A turn is bounded by READY_MOST events and a few receives each, so its length is too.
 """
 
+from libc.stdint cimport int32_t
+
 from proxy.engine.accept cimport accept_clients, inbox_take
 from proxy.engine.client cimport client_close, client_flush, client_gone, client_readable, client_resume, clients_admit
+from proxy.engine.clients cimport clients_close_idle, clients_unpause_due
 from proxy.engine.connection cimport client_release, conn_established, conn_flush, conn_tick
+from proxy.engine.monitor cimport monitor_send
 from proxy.engine.orders cimport drain_step, orders_take
+from proxy.engine.private cimport private_settle, privates_bury, privates_tick
 from proxy.engine.replies cimport conn_readable
 from proxy.engine.slots cimport client_ready
 from proxy.engine.types cimport (
-    CLIENT, CLIENT_PARKED, CLIENT_READY, CLIENT_UNTOLD, CONN, CONN_CONNECTING, CONNS, DEAD, INBOX, LISTENER, WAKE, Client, Conn, Core,
-    Pool,
+    CLIENT, CLIENT_BURIED, CLIENT_PARKED, CLIENT_READY, CLIENT_STUCK, CLIENT_UNTOLD, CONN, CONNS, CONN_CONNECTING,
+    DEAD, INBOX, LISTENER, WAKE, Client, Conn, Core, Pool,
 )
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.poll cimport Handle, poll_wait, wake, wake_clear
@@ -49,6 +54,8 @@ cdef void turn(Core* core, int timeout_ms) noexcept nogil:
     core.counters.turns += 1
     if core.poll.count:
         core.busy = 1
+    # Before any socket: what the control plane told one client through another engine holds for this one's requests.
+    orders_take(core)
     for index in range(core.poll.count):
         handle = <Handle*> core.poll.ready[index].data.ptr
         events = core.poll.ready[index].events
@@ -83,6 +90,8 @@ cdef inline void conn_event(Core* core, Conn* conn, unsigned int events) noexcep
         return
     if events & (EPOLLIN | EPOLLERR | EPOLLHUP):
         conn_readable(core, conn)
+        if conn.private:
+            private_settle(core, conn)
     if events & EPOLLOUT and conn.handle.fd >= 0:
         conn_flush(core, conn)
 
@@ -130,6 +139,14 @@ cdef inline bint waits(Core* core, Client* client) noexcept nogil:
             and client.output.length < DEFER_BYTES and client.handle.kind != DEAD)
 
 
+cdef inline bint awaits_exec(Client* client) noexcept nogil:
+    """Is all that there is to send the beginning of a transaction whose EXEC is at the nodes? Its reply will call."""
+    if <int32_t> (client.together - client.head) > 0 and client.head != client.tail:
+        return client.output.length < DEFER_BYTES and not client.flags & CLIENT_STUCK
+    client.together = client.head
+    return False
+
+
 cdef void turn_end(Core* core) noexcept nogil:
     """Everything but waiting: send requests, send replies, let parked clients go on, tick, free."""
     cdef Client* client
@@ -153,7 +170,8 @@ cdef void turn_end(Core* core) noexcept nogil:
                 waiting = client
             elif client.handle.kind != DEAD:
                 client.deferred = 0
-                client_flush(core, client)
+                if not awaits_exec(client):
+                    client_flush(core, client)
                 if client.handle.kind != DEAD and client.flags & CLIENT_PARKED:
                     client_resume(core, client)
             client = following
@@ -165,6 +183,10 @@ cdef void turn_end(Core* core) noexcept nogil:
     if core.now_us - core.tick_us >= TICK_US:
         tick(core)
     bury(core)
+    if core.lost_privates != NULL:
+        privates_bury(core)
+    if core.monitored_pools:
+        monitor_send(core)
     if core.posted:
         core.posted = 0
         wake(core.event_fd)
@@ -184,6 +206,7 @@ cdef void bury(Core* core) noexcept nogil:
             client.next_grave = core.graveyard
             core.graveyard = client
         else:
+            client.flags &= ~(<unsigned int> CLIENT_BURIED)
             client_release(core, client)
         client = following
 
@@ -205,14 +228,18 @@ cdef void tick(Core* core) noexcept nogil:
                 conn_tick(core, conn)
                 if conn.head != conn.tail or conn.state == CONN_CONNECTING:
                     core.busy = 1
+            if pool.nodes[node_index].privates != NULL:
+                privates_tick(core, &pool.nodes[node_index])
     if core.chunks.total > core.peak:
         core.peak = core.chunks.total
     if core.now_us - core.trim_us >= TRIM_US:
         core.trim_us = core.now_us
+        clients_close_idle(core)
         if core.peak - core.chunks.total > TRIM_BYTES:
             pool_trim(&core.chunks)
             malloc_trim(0)
             core.peak = core.chunks.total
+    clients_unpause_due(core)
     if core.draining:
         drain_step(core)
         core.busy = 1

@@ -36,6 +36,7 @@ cdef enum:
     DATABASES = 16
     CONNS = 2 * DATABASES * 2  # connections of one node: protocol x database x (shared | bulk)
     BUCKETS = 32               # log2 buckets of microseconds: bucket b counts [2^(b-1), 2^b)
+    SCRIPTS = 1024             # bodies of scripts that an engine keeps; a power of two
     GHOSTS = 8                 # lost connections of one node to be killed there
     FLUSH_AT = 65536           # bytes queued on a node connection that are sent before the turn ends
 
@@ -47,6 +48,7 @@ cdef enum SlotState:
     SLOT_HELD = 1              # in client.held, from offset `at`
     SLOT_CHUNK = 2             # `at` is a Chunk* of its own
     SLOT_MERGING = 3           # waiting; `at` is a Merge*
+    SLOT_ADDING = 4            # waiting; `at` is to be added to the integer that comes
 
 cdef struct Slot:              # the place of one owed reply; 16 bytes
     size_t at
@@ -65,12 +67,32 @@ cdef enum ClientFlag:
     CLIENT_STUCK = 128         # the kernel takes no more bytes: waits for EPOLLOUT
     CLIENT_NO_EVICT = 256
     CLIENT_NO_TOUCH = 512
-    CLIENT_REFUSED_MULTI = 1024    # until EXEC or DISCARD nothing is executed
+    CLIENT_MULTI = 1024        # commands are queued: client.transaction
     CLIENT_KNOWN = 2048        # the control plane names it: told with EVENT_GONE when it leaves, ends with ORDER_RELEASE
     CLIENT_SUBSCRIBER = 4096   # in subscribe mode: with RESP2 few commands are allowed
     CLIENT_UNTOLD = 8192       # left, and EVENT_GONE did not fit the box yet
+    CLIENT_PAUSED = 16384      # its pool is: some requests wait until that ends
+    CLIENT_SILENT = 32768      # CLIENT REPLY OFF, or SKIP for one command: replies are dropped, pushes are not
+    CLIENT_SKIP = 65536        # silent until `skip_until`
+    CLIENT_BLOCKED = 131072    # waits at a node, on a private connection
+    CLIENT_WATCHING = 262144   # holds a WATCH: reads are answered by the key's own node and by nothing else
+    CLIENT_TRACKING = 524288   # CLIENT TRACKING ON: everything goes by connections of its own
+    CLIENT_BURIED = 1048576    # in core.graveyard
+    CLIENT_RESTRICTED = 2097152    # its user may not do everything: see rights.pyx
+    CLIENT_MONITORED = 4194304     # its requests are shown to somebody's MONITOR
     # Clients whose requests leave the straight road of dispatch: see special() there.
-    CLIENT_SPECIAL = CLIENT_REFUSED_MULTI | CLIENT_SUBSCRIBER
+    CLIENT_SPECIAL = (CLIENT_MULTI | CLIENT_SUBSCRIBER | CLIENT_PAUSED | CLIENT_TRACKING | CLIENT_RESTRICTED
+                      | CLIENT_MONITORED)
+
+cdef enum TrackingMode:
+    TRACKING_OPTIN = 1
+    TRACKING_OPTOUT = 2
+    TRACKING_BCAST = 4
+
+cdef enum CachingWish:         # CLIENT CACHING, for the request that follows
+    CACHING_YES = 1
+    CACHING_NO = 2
+    CACHING_FRESH = 4          # that request has not come yet
 
 cdef struct Client:
     Handle handle              # must be first
@@ -96,6 +118,14 @@ cdef struct Client:
     uint32_t held_count
     size_t held_bytes
     uint32_t reply_mean        # bytes of a reply, smoothed over the last few; 0: none came yet
+    Transaction* transaction   # between MULTI and EXEC, else NULL
+    Conn* privates             # private connections that it holds
+    Conn* watch                # the one of them with its WATCH; NULL while CLIENT_WATCHING: it was lost
+    char* tracking             # the request that turned tracking on, for connections opened later; NULL: off
+    uint32_t tracking_length
+    uint8_t tracking_mode      # TrackingMode
+    uint8_t caching            # CachingWish
+    uint64_t wrote             # nodes that it sent a write, by the low six bits of their index
     Output output
     Input input
     size_t need                # bytes of the incomplete request, as far as known
@@ -106,13 +136,22 @@ cdef struct Client:
     uint64_t since_us          # monotonic
     uint64_t active_us
     uint64_t commands
+    uint64_t skip_until        # of `commands`, where CLIENT_SKIP ends
+    uint64_t shown             # of `commands`, that MONITOR showed last
     uint64_t received
     uint64_t sent
     uint16_t last_row
     uint8_t deferred           # turns that its replies have waited for more of them
+    User* user                 # of pool.users
+    uint32_t together          # what comes before this slot leaves with the reply of the slot before it
+    uint64_t slow_us           # a subscriber: since when its unread output is above pubsub_soft; 0: it is not
+
+cdef enum MergeKind:           # of a Merge, beside Lane
+    MERGE_EXEC = 100           # elements of EXEC's array, in the order of queueing
+    MERGE_LEAST = 101          # the least integer
 
 cdef struct Merge:             # a split command: one part a node
-    uint8_t lane
+    uint8_t lane               # Lane or MergeKind
     uint8_t nil_on_error       # partial_mget: nil
     uint32_t parts
     uint32_t waiting           # parts not answered
@@ -122,6 +161,27 @@ cdef struct Merge:             # a split command: one part a node
     Chunk** replies            # by part; NULL: not here, or not needed
     Chunk* error               # the first error reply
     uint16_t* part_of          # by key
+
+
+cdef enum:
+    PLACE_LOCAL = 0xFFFF       # of a queued command that the proxy answers by itself
+
+cdef struct Block:             # what one node gets of a transaction
+    Node* node
+    Output bytes               # MULTI and the queued commands
+    uint32_t commands
+
+cdef struct Transaction:       # what a client has queued
+    Block* blocks
+    uint32_t block_count
+    uint32_t queued
+    uint32_t room              # of `places`
+    uint32_t locals
+    uint16_t* places           # by queued command: its block, or PLACE_LOCAL
+    Output local               # the replies of commands that the proxy answers by itself
+    size_t bytes               # of all that is queued; charged to core.input_reserved
+    uint8_t broken             # something was refused: EXEC runs nothing
+    uint8_t pauses             # something of it waits while writes are paused
 
 
 # -- nodes --------------------------------------------------------------------------------------------------------
@@ -143,12 +203,18 @@ cdef enum GreetingStep:
     STEP_RUN = 5               # INFO server: run_id
     STEP_KILL = 6
 
-cdef struct Pending:           # one request on its way; 32 bytes
+cdef enum Hold:                # what a private connection is taken for
+    HOLD_WAIT = 0
+    HOLD_WATCH = 1
+    HOLD_TRACK = 2
+
+cdef struct Pending:           # one request on its way, or one transaction; 32 bytes
     Client* client             # NULL: a tombstone
     uint32_t slot
-    uint32_t part              # of a Merge
+    uint32_t part              # of a Merge; of an EVALSHA: the script's number
     uint32_t start             # low 32 bits of the clock (us) when it was queued
     uint32_t size              # bytes
+    uint32_t skip              # replies before the one that answers: those to MULTI and to what it queues
     uint16_t row
 
 cdef struct Conn:
@@ -157,6 +223,17 @@ cdef struct Conn:
     uint8_t protocol
     uint8_t database
     uint8_t bulk               # carries large requests only
+    uint8_t private            # serves one client at a time, and is none of node.conns
+    uint8_t blocking           # private: its client waits, without a deadline
+    uint8_t watching           # private: its client's WATCH is on it
+    uint8_t tracking           # private: it tells its client what was changed
+    uint8_t released           # private: the node was asked to end the wait
+    Client* owner              # private: who holds it; NULL: spare
+    Conn* next_owned           # in client.privates
+    Conn* next_private         # in node.privates
+    Conn* last_private
+    Conn* next_spare           # in node.spares
+    Conn* next_lost            # in core.lost_privates
     uint8_t state              # ConnState
     uint8_t untold             # the control plane does not know yet that it is lost: its mailbox was full
     uint8_t refusing           # requests are refused until it is open again
@@ -197,10 +274,17 @@ cdef struct Node:
     uint8_t socket_address[128]
     uint32_t socket_length     # 0: not resolved yet
     uint8_t ejected
+    uint8_t subscribed         # all that our clients subscribed to here is confirmed by the node
     uint8_t ghost_count
     int64_t ghosts[GHOSTS]     # ids of lost connections whose requests may still be executed; killed before new ones
     char ghost_run[41]         # run_id of the node that knew them
+    uint8_t scripts[SCRIPTS >> 3]   # bits: the scripts that it holds, see scripts.pxd
+    char scripts_run[41]       # run_id of the process that does
     Conn* conns[CONNS]
+    Conn* privates             # all private connections
+    Conn* spares               # those that nobody holds
+    uint32_t* blocked          # clients that wait here, of all engines; atomic
+    uint32_t* watching         # clients that hold a WATCH here or track keys; atomic
     uint64_t requests
     uint64_t errors            # error replies
     uint64_t timeouts
@@ -214,14 +298,41 @@ cdef struct PoolLimits:
     uint32_t most_clients      # 0: any number
     uint64_t output_soft
     uint64_t output_hard
+    uint64_t pubsub_hard       # unread output of a subscriber, from where it is closed
+    uint64_t pubsub_soft       # and from where it is closed after pubsub_soft_us
+    uint64_t pubsub_soft_us
     uint64_t query_buffer
     uint64_t backlog           # unsent bytes of one node connection
     uint64_t bulk              # requests of this size take the bulk connection
     uint64_t max_bulk          # bytes of one argument
     uint32_t timeout_us        # 0: none
     uint32_t connect_timeout_us
+    uint32_t most_blocked      # clients that wait at one node
+    uint32_t most_watching     # clients that hold a WATCH at one node or track keys
     uint32_t most_tombstones
     uint32_t tombstone_us      # age of the oldest tombstone that ends a connection
+    uint64_t idle_us           # clients that are silent for so long are closed; 0: none
+
+cdef enum AudienceKind:        # what is subscribed to; lanes.registry.Kind
+    AUDIENCE_CHANNEL = 0
+    AUDIENCE_PATTERN = 1
+    AUDIENCE_SHARD = 2
+
+cdef struct Audience:          # one subscription that several clients of this process share
+    Audience* next             # in its bucket
+    Audience* next_pattern     # in Audiences.patterns
+    Audience* before_pattern
+    uint64_t hash
+    uint32_t extra             # clients besides the first
+    uint32_t length
+    uint8_t kind
+    char* name                 # behind this struct
+
+cdef struct Audiences:
+    Audience** buckets         # NULL while there is none
+    uint32_t mask
+    uint32_t count
+    Audience* patterns
 
 cdef struct Pool:
     Handle listener            # must be first
@@ -234,15 +345,25 @@ cdef struct Pool:
     uint8_t* live              # by node: 0 when ejected and auto_eject
     uint8_t auto_eject
     uint8_t nil_on_error
+    uint8_t split_transactions # a transaction may have a block for each of several nodes
     uint8_t unix_socket
     uint8_t database           # where its clients start
+    uint8_t paused             # PauseMode
+    uint64_t paused_until_us
+    uint8_t monitored
+    char path[112]             # of its unix socket, for MONITOR
+    Output shown               # lines for MONITOR, of this turn
+    uint64_t unseen            # requests that MONITOR did not show, since it was told
+    uint32_t client_flags      # ClientFlags that all its clients have, those to come included
     uint32_t clients
-    char* password             # asked of clients; NULL: none
-    uint32_t password_length
+    User* users                # who its clients may be; owned by the Python object that the facade keeps
+    User* default_user         # whom they are before they say
+    uint32_t user_count
     char* node_auth            # "AUTH …" or the AUTH part of HELLO, as RESP arguments; NULL: none
     uint32_t node_auth_length
     uint32_t node_auth_args
     PoolLimits limits
+    Audiences audiences
 
 
 # -- the engine ---------------------------------------------------------------------------------------------------
@@ -252,6 +373,7 @@ cdef struct RowStats:
     uint64_t usec
     uint64_t failed            # error replies
     uint64_t rejected          # errors of the proxy before anything was sent
+    uint64_t latency[BUCKETS]  # of the replies of nodes
 
 cdef struct Counters:
     uint64_t turns
@@ -276,13 +398,19 @@ cdef struct Counters:
     uint64_t query_closed
     uint64_t events_dropped
     uint64_t reconnects
-    uint64_t latency[4][BUCKETS]
+    uint64_t transactions
+    uint64_t blocked           # requests that waited at a node
+    uint64_t lost_pops         # replies to blocked clients that had left
+    uint64_t pushes            # messages given to clients
+    uint64_t pubsub_closed     # subscribers closed at a limit of their own
+    uint64_t monitor_dropped   # requests that MONITOR did not show
 
 cdef struct Peers:             # shared by the engines of one process
     int count
     int* inbox                 # write ends of the pipes
     uint32_t* clients          # connected clients by engine; atomics
     uint64_t* ids              # next client id; atomic
+    uint32_t* held             # two a node, pool after pool: clients that wait there, clients that watch there; atomics
 
 cdef struct Core:
     Poll poll
@@ -312,6 +440,9 @@ cdef struct Core:
     size_t output_limit        # bytes of chunks beyond which a client gets one reply at a time
     Pool* pools
     int pool_count
+    int paused_pools
+    int monitored_pools
+    uint64_t monitor_backlog   # bytes of lines in the box of events; atomic
     Row* rows
     int row_count
     void* lookup               # lookup.Table
@@ -325,10 +456,16 @@ cdef struct Core:
     Client* privileged         # the one that may exceed input_limit
     uint64_t privileged_us     # when it was admitted, or last sent something
     Conn* touched
+    Conn* lost_privates        # private connections to be freed when nothing names them any more
     Client* graveyard          # closed in this turn: freed at its end, when no list or event can name them
     KeyRef* keys
+    KeyRef* args               # all arguments, in the same block; valid after keys_find
     size_t key_room
     uint64_t random_state
+    void* scripts              # scripts.Scripts; NULL: none was learned
+    uint64_t audience_seed
+    uint64_t denied_us         # when the second began that the next counts
+    uint32_t denied            # events of refused requests in it
     char* agent                # "quench:<proxy>:<engine>"
     Counters counters
 
@@ -347,12 +484,34 @@ cdef enum OrderKind:           # control plane -> engine
     ORDER_LISTEN = 9           # start accepting
     ORDER_RELEASE = 10         # the control plane has forgotten a client that it knew
     ORDER_PUSH = 11            # append these bytes to the output of these clients
+    ORDER_KILL = 12            # close the clients with these ids
+    ORDER_PAUSE = 13           # hold requests of a pool's clients for `slot` ms more, or no longer
+    ORDER_SET = 14             # change a pool's limit
+    ORDER_LEARN = 15           # keep the body of a script: number `slot`, digest and body
+    ORDER_FORGET = 16          # script number `slot` is not to be sent any more
+    ORDER_GHOST = 17           # the control plane lost a connection: have the node kill it, by its id and run_id
+    ORDER_AUDIENCE = 18        # so many clients share this subscription
+    ORDER_SUBSCRIBED = 19      # our subscriptions at this node are there, or are not
+    ORDER_MONITOR = 20         # show a pool's requests, or no longer
+    ORDER_HELD = 21            # a node's process, by run_id, holds script number `slot`
 
 cdef enum ReplyFlag:           # ORDER_REPLY: Order.flag
     REPLY_CLOSE = 1            # end the connection afterwards
     REPLY_KEEP = 2             # the control plane goes on naming the client
     REPLY_SUBSCRIBER = 4       # it is in subscribe mode from here on
     REPLY_NO_SUBSCRIBER = 8    # it is not
+    REPLY_RESET = 16           # its connection is as new: RESET of a client that the control plane knows
+
+cdef enum PauseMode:           # ORDER_PAUSE: Order.flag
+    PAUSE_NONE = 0
+    PAUSE_WRITE = 1            # what may change a key, or publishes
+    PAUSE_ALL = 2
+
+cdef enum Limit:               # ORDER_SET: Order.flag; the value is in the data
+    LIMIT_CLIENTS = 1          # number, of the whole pool
+    LIMIT_BULK = 2             # bytes
+    LIMIT_QUERY_BUFFER = 3     # bytes
+    LIMIT_IDLE = 4             # us
 
 cdef struct Order:
     int kind
@@ -370,15 +529,19 @@ cdef enum EventKind:           # engine -> control plane
     EVENT_NODE = 2             # a node connection failed
     EVENT_OPEN = 3             # a node connection is open
     EVENT_SICK = 4             # a node answers, but with -LOADING and the like
-    EVENT_LISTED = 5           # the clients described
+    EVENT_LISTED = 5           # what an order with a tag asked for: clients described, ids of those closed
     EVENT_DRAINED = 6
     EVENT_GONE = 7             # a client that the control plane knows has left
+    EVENT_DENIED = 9           # a user was refused something
+    EVENT_MONITOR = 10         # lines for those who monitor a pool; the tag: how many are missing before them
 
 cdef struct Event:
     int kind
     int pool
     int node
-    int code                   # EVENT_NODE: failures in a row; EVENT_REQUEST: protocol (`node` is the database)
+    int code                   # EVENT_NODE: failures in a row; EVENT_REQUEST: protocol (`node` is the database);
+                               # EVENT_DENIED: Denial; data is the user's name (`slot` bytes), what was refused
+                               # (`node` bytes) and a line of client_describe(); `tag`: in a transaction
     Client* client
     uint32_t slot
     uint32_t length

@@ -3,6 +3,7 @@
 
 from libc.stdio cimport fprintf, stderr
 from libc.stdlib cimport abort, free, malloc
+from libc.string cimport memcpy
 
 
 cdef Chunk* chunk_new(ChunkPool* pool, size_t capacity) noexcept nogil:
@@ -50,7 +51,46 @@ cdef Chunk* chunk_metered(ChunkPool* pool, size_t capacity, size_t* meter) noexc
     return chunk
 
 
+cdef Shared* chunk_share(ChunkPool* pool, const char* data, size_t length) noexcept nogil:
+    """A copy of these bytes for chunk_view(); the caller lets go with shared_release()."""
+    cdef Shared* shared = <Shared*> malloc(sizeof(Shared) + length)
+    if shared == NULL:
+        fprintf(stderr, "quench: out of memory allocating %zu bytes\n", length)
+        abort()
+    shared.references = 1
+    shared.length = length
+    memcpy(<char*> (shared + 1), data, length)
+    pool.total += length
+    return shared
+
+
+cdef Chunk* chunk_view(Shared* shared) noexcept nogil:
+    """A chunk full of the shared bytes: for an Output, which never writes to what is full."""
+    cdef Chunk* chunk = <Chunk*> malloc(sizeof(Chunk))
+    if chunk == NULL:
+        abort()
+    shared.references += 1
+    chunk.next = NULL
+    chunk.meter = NULL
+    chunk.head = 0
+    chunk.tail = shared.length
+    chunk.capacity = shared.length
+    chunk.data = <char*> (shared + 1)
+    return chunk
+
+
+cdef void shared_release(ChunkPool* pool, Shared* shared) noexcept nogil:
+    shared.references -= 1
+    if shared.references == 0:
+        pool.total -= shared.length
+        free(shared)
+
+
 cdef void chunk_free(ChunkPool* pool, Chunk* chunk) noexcept nogil:
+    if chunk.data != <char*> (chunk + 1):
+        shared_release(pool, (<Shared*> chunk.data) - 1)
+        free(chunk)
+        return
     if chunk.meter != NULL:
         chunk.meter[0] -= chunk.capacity
         chunk.meter = NULL

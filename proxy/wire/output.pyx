@@ -11,6 +11,7 @@ from proxy.wire.system cimport (
 
 cdef enum:
     PARTS = 64                 # chunks handed to the kernel in one call: 1 MiB of small ones
+    JOIN_COPY = 4096           # bytes that output_join() copies rather than moves
 
 
 cdef void output_append_slow(Output* output, ChunkPool* pool, const char* data, size_t length) noexcept nogil:
@@ -148,6 +149,29 @@ cdef void output_cut(Output* output, ChunkPool* pool, size_t start, size_t lengt
             else:
                 before = chunk
         chunk = following
+
+
+cdef void output_join(Output* output, ChunkPool* pool, Output* other) noexcept nogil:
+    """Move all of `other` behind what is here. A little is copied, so that many small pieces share chunks; more is moved
+    with its chunks."""
+    if output.last == NULL or other.length > JOIN_COPY:
+        if other.first == NULL:
+            return
+        if output.last == NULL:
+            output.first = other.first
+        else:
+            output.last.next = other.first
+        output.last = other.last
+        output.length += other.length
+        other.first = NULL
+        other.last = NULL
+        other.length = 0
+        return
+    cdef Chunk* chunk = other.first
+    while chunk != NULL:
+        output_append(output, pool, chunk.data + chunk.head, chunk.tail - chunk.head)
+        chunk = chunk.next
+    output_clear(other, pool)
 
 
 cdef void output_flatten(Output* output, ChunkPool* pool) noexcept nogil:

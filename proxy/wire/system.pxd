@@ -45,7 +45,7 @@ cdef extern from "<sys/socket.h>" nogil:
         iovec* msg_iov
         size_t msg_iovlen
     int AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM, SOCK_NONBLOCK, SOCK_CLOEXEC
-    int SOL_SOCKET, SO_ERROR, SO_LINGER, SO_KEEPALIVE, MSG_NOSIGNAL, MSG_DONTWAIT
+    int SOL_SOCKET, SO_ERROR, SO_LINGER, SO_KEEPALIVE, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK
     int SHUT_WR
     int socket(int domain, int kind, int protocol)
     int connect(int fd, const sockaddr* address, socklen_t length)

@@ -13,6 +13,7 @@ import trio.testing
 from proxy.address import Listen, make_server
 from proxy.control import clients as clients_module
 from proxy.control import requests as requests_module
+from proxy.control.access import Access
 from proxy.control.answers import prepare
 from proxy.control.clients import Clients
 from proxy.control.engines import Engines, EventKind
@@ -54,7 +55,9 @@ class Lane:
         self.engines = Engines(self.settings)
         self.clients = Clients(self.settings, self.engines)
         self.snapshot = Snapshot(self.settings, self.engines, Nodes(self.settings, self.engines.engines, nursery))
-        self.requests = Requests(self.engines, self.snapshot, self.clients)
+        self.requests = Requests(
+            self.engines, self.snapshot, self.clients, access=Access(self.settings, self.clients)
+        )
 
     async def read_events(self, index):
         engine = self.engines.engines[index]

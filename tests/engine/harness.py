@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
+from proxy.acl import default_user
 from proxy.engine.engine import EngineGroup
 from proxy.engine.probe import Probe
 from proxy.engine.ring import Placement
+from proxy.settings import Secret, User
 from tests.helpers import bulk
 from tests.oracle import resp
 
 LIMITS: dict[str, int] = {
     "window": 1024, "most_clients": 0, "output_soft": 1 << 20, "output_hard": 1 << 30, "query_buffer": 1 << 30,
+    "pubsub_hard": 32 << 20, "pubsub_soft": 8 << 20, "pubsub_soft_us": 60_000_000,
     "backlog": 64 << 20, "bulk": 256 << 10, "max_bulk": 512 << 20, "timeout_us": 0, "connect_timeout_us": 1_000_000,
-    "most_tombstones": 1024, "tombstone_us": 60_000_000,
+    "most_blocked": 2000, "most_watching": 2000, "most_tombstones": 1024, "tombstone_us": 60_000_000,
 }
 MOVE_AT = 32768         # bytes of a request or reply that is handed on as a chunk of its own
 CHUNK = 16384 - 64      # bytes of a pooled chunk
@@ -26,14 +30,17 @@ def ring(nodes: int) -> Placement:
 
 
 def build(
-    nodes: int = 2, *, password: bytes | None = None, nil_on_error: bool = False, auto_eject: bool = False,
+    nodes: int = 2, *, password: bytes | None = None, users: Sequence[User] = (), nil_on_error: bool = False,
+    split: bool = False, auto_eject: bool = False,
     input_limit: int = 1 << 30, output_limit: int = 1 << 40, connect: bool = True, **limits: int,
 ) -> Probe:
     """A probe of one pool `p` with nodes n0, n1, …; `connect`: their connections of RESP2 and RESP3 are open."""
+    if not users:
+        users = (default_user(None if password is None else Secret(password.decode())),)
     engine = Probe(EngineGroup(1), 0, b"quench:0:0", input_limit, output_limit)
     engine.add_pools([{
         "name": b"p", "listener": -1, "unix_socket": False, "placement": ring(nodes), "auto_eject": auto_eject,
-        "nil_on_error": nil_on_error, "database": 0, "password": password, "node_auth": [],
+        "nil_on_error": nil_on_error, "split_transactions": split, "database": 0, "users": users, "node_auth": [],
         "nodes": [(b"n%d" % index, b"10.0.0.%d:6379" % index) for index in range(nodes)],
         "limits": {**LIMITS, **limits},
     }])

@@ -29,7 +29,27 @@ TALKS = {
     "no-evict": [[b"CLIENT", b"NO-EVICT", b"ON"], [b"CLIENT", b"NO-EVICT", b"off"], [b"CLIENT", b"NO-EVICT", b"x"]],
     "auth without a password": [[b"AUTH", b"x"], [b"AUTH", b"default", b"x"], [b"AUTH", b"nobody", b"x"], [b"AUTH"],
                                 [b"AUTH", b"a", b"b", b"c"]],
-    "cluster": [[b"READONLY"], [b"READWRITE"], [b"ASKING"]],
+    "cluster": [[b"READONLY"], [b"READWRITE"], [b"ASKING"], *(
+        [b"CLUSTER", *words.split()] for words in (
+            b"INFO", b"NODES", b"SLOTS", b"SHARDS", b"MYID", b"HELP", b"KEYSLOT a", b"KEYSLOT", b"COUNTKEYSINSLOT 1",
+            b"RESET", b"MEET a 1", b"FAILOVER", b"NOPE", b"",
+        )
+    )],
+    "reply off and on": [
+        [b"CLIENT", b"REPLY", word] if word in (b"ON", b"off", b"Skip", b"x") else word.split()
+        for word in (
+            b"ON", b"x", b"off", b"PING", b"NOPE", b"ECHO", b"x", b"Skip", b"PING", b"ON", b"PING", b"off", b"HELLO 3",
+            b"SELECT 99", b"ON", b"HELLO 2", b"off", b"RESET", b"PING",
+        )
+    ],
+    "reply skip": [
+        [b"CLIENT", b"REPLY", word] if word in (b"ON", b"off", b"Skip", b"x") else word.split()
+        for word in (
+            b"Skip", b"PING 1", b"PING 2", b"Skip", b"NOPE", b"PING 3", b"Skip", b"ECHO", b"PING 4", b"Skip", b"Skip",
+            b"PING 5", b"PING 6", b"Skip", b"ON", b"PING 7", b"Skip", b"off", b"PING 8", b"ON", b"Skip", b"RESET",
+            b"PING 9", b"Skip", b"x", b"PING 10",
+        )
+    ] + [b"PING 11\r\n", [b"CLIENT", b"REPLY", b"SKIP"], b"*0\r\n", [b"PING"], [b"CLIENT", b"REPLY"]],
     "unknown": [[b"NOPE"], [b"NOPE", b"a", b"b"], [b"NOPE", b"x" * 200, b"y"], [b"NOPE", *[b"abc"] * 50],
                 [b"x" * 200], [b"CLIENT", b"NOPE"], [b"GET"], [b"GET", b"a", b"b"]],
     "broken": [[b"GET", b"a", b"b"], b"*1\r\n+GET\r\n"],
@@ -149,8 +169,6 @@ def test_ids_are_counted_and_time_is_now():
     ([b"CLIENT", b"SETINFO", b"OTHER", b"x"], b"-ERR Unrecognized option 'OTHER'\r\n"),
     ([b"CLIENT", b"SETINFO", b"a\r\nb", b"x"], b"-ERR Unrecognized option 'a  b'\r\n"),
     ([b"CLIENT", b"NO-TOUCH", b"on"], b"+OK\r\n"),
-    ([b"XREAD", b"BLOCK", b"0", b"STREAMS", b"a", b"0"],
-     b"-ERR 'xread' with this option is not supported yet: it needs blocking commands\r\n"),
 ])
 def test_what_redis_7_0_does_not_know(words, reply):
     assert ours([words]) == reply

@@ -77,6 +77,15 @@ def test_rounding_of_every_small_ring():
 
 
 @st.composite
+def groups(draw):
+    """Up to four groups; prefixes that begin alike, or that fit the keys below, are likely."""
+    piece = st.lists(st.sampled_from([b"{", b"}", b"u", b"user", b":", b"x", b"\xff", b"\x00"]), min_size=1, max_size=4)
+    prefixes = draw(st.lists(piece.map(b"".join) | st.binary(min_size=1, max_size=3), unique=True, max_size=8))
+    names = draw(st.lists(st.binary(min_size=1, max_size=9) | st.just(b"{x}y"), unique=True, max_size=4))
+    return {name: part for number, name in enumerate(names) if (part := prefixes[number :: len(names)])}
+
+
+@st.composite
 def pools(draw):
     distribution = draw(st.sampled_from(DISTRIBUTIONS))
     labels = draw(st.lists(st.binary(min_size=1, max_size=24), min_size=1, max_size=9, unique=True))
@@ -85,7 +94,7 @@ def pools(draw):
         heaviest = (2**32 - 1) // len(labels) if len(labels) > 2 else heaviest
     weights = draw(st.lists(st.integers(1, heaviest), min_size=len(labels), max_size=len(labels)))
     tag = draw(st.sampled_from([None, b"{}", b"<>", b"||", b"\xff\x00"]))
-    return labels, weights, distribution, draw(st.sampled_from(HASHES)), tag
+    return labels, weights, distribution, draw(st.sampled_from(HASHES)), tag, draw(groups())
 
 
 KEYS = st.lists(
@@ -109,6 +118,7 @@ def test_same_as_the_twin(pool, keys, data):
         assert fast.points() == slow.points
     masks = st.binary(min_size=count, max_size=count).map(lambda mask: bytes(byte & 1 for byte in mask))
     for key in keys:
+        assert fast.group(key) == slow.group(key)
         assert fast.hash(key) == slow.hash(key)
         for most in (0, 1, 2, count, count + 1):
             assert fast.candidates(key, most) == slow.candidates(key, most)
@@ -242,6 +252,31 @@ def test_hash_tag(key, hashed):
     assert Placement(labels_of(2), [1, 1], hash_tag=b"{}").hash(key) == Placement(labels_of(2), [1, 1]).hash(hashed)
 
 
+# ---- groups
+
+
+def test_groups():
+    names = {b"rq": [b"rq:"], b"celery": [b"celery", b"unacked", b"_kombu."], b"other": [b"celery-task"]}
+    plain, grouped = Placement(labels_of(5), [1] * 5), Placement(labels_of(5), [1] * 5, colocate=names)
+    tagged = Placement(labels_of(5), [1] * 5, hash_tag=b"{}", colocate=names)
+    for key, name in (
+        (b"rq:job:1", b"rq"), (b"rq:", b"rq"), (b"rq:{a}", b"rq"), (b"celery", b"celery"), (b"celeryev", b"celery"),
+        (b"_kombu.binding.x", b"celery"), (b"celery-task-meta-1", b"other"), (b"celery-tas", b"celery"),
+    ):  # fmt: skip
+        assert grouped.group(key) == tagged.group(key) == name
+        assert grouped.hash(key) == tagged.hash(key) == plain.hash(name)
+        assert grouped.candidates(key, 5) == tagged.candidates(key, 5) == plain.candidates(name, 5)
+    for key in (b"", b"r", b"rq", b"_", b"xrq:", b"\xff", b"user:1", b"Celery"):
+        assert grouped.group(key) is None
+        assert grouped.hash(key) == plain.hash(key)
+    assert tagged.hash(b"{rq}:x") == plain.hash(b"rq") and tagged.group(b"{rq}:x") is None
+
+
+def test_the_name_of_a_group_has_no_tag():
+    placement = Placement(labels_of(3), [1] * 3, hash_tag=b"{}", colocate={b"a{b}": [b"x"]})
+    assert placement.hash(b"x") == Placement(labels_of(3), [1] * 3).hash(b"a{b}")
+
+
 # ---- shares
 
 
@@ -279,6 +314,11 @@ def test_shares_of_modula_and_random():
         (([b"a"], [1], "consistent"), "unknown distribution 'consistent': use one of ketama, modula, random"),
         (([b"a"], [1], "ketama", "sha1"), "unknown hash 'sha1'"),
         (([b"a"], [1], "ketama", "murmur", b"{"), "give two characters"),
+        (([b"a"], [1], "ketama", "murmur", None, {b"": [b"x"]}), "group b'': give it a name"),
+        (([b"a"], [1], "ketama", "murmur", None, {b"g": []}), "group b'g' has no prefix: give it one"),
+        (([b"a"], [1], "ketama", "murmur", None, {b"g": [b""]}), "prefix b'' of group b'g': give non-empty bytes"),
+        (([b"a"], [1], "ketama", "murmur", None, {b"g": ["x"]}), "prefix 'x' of group b'g': give non-empty bytes"),
+        (([b"a"], [1], "ketama", "murmur", None, {b"g": [b"x"], b"h": [b"x"]}), "in group b'g' and in b'h': keep one"),
         (([b"%d" % number for number in range(65536)], [1] * 65536), "split the pool"),
     ],
 )

@@ -37,9 +37,16 @@ class Draws:
 
 class SlowRing:
     def __init__(
-        self, labels: list[bytes], weights: list[int], distribution: str, hash: str, hash_tag: bytes | None = None
+        self,
+        labels: list[bytes],
+        weights: list[int],
+        distribution: str,
+        hash: str,
+        hash_tag: bytes | None = None,
+        colocate: dict[bytes, list[bytes]] | None = None,
     ) -> None:
         self.labels, self.weights, self.distribution, self.hash_tag = labels, weights, distribution, hash_tag
+        self.colocate = colocate or {}
         self.hash_function = HASHES[hash]
         self.points: list[tuple[int, int]] = []
         self.order = sorted(range(len(labels)), key=lambda node: (len(labels[node]), labels[node]))
@@ -52,7 +59,17 @@ class SlowRing:
         copies = weights if distribution == "modula" else [1] * len(labels)
         self.slots = [node for node in self.order for _ in range(copies[node])]
 
+    def group(self, key: bytes) -> bytes | None:
+        fitting = [
+            (len(prefix), name) for name, prefixes in self.colocate.items() for prefix in prefixes
+            if key.startswith(prefix)
+        ]  # fmt: skip
+        return max(fitting)[1] if fitting else None
+
     def hash(self, key: bytes) -> int:
+        name = self.group(key)
+        if name is not None:
+            return self.hash_function(name)
         if self.hash_tag is not None:
             begin = key.find(self.hash_tag[:1])
             end = key.find(self.hash_tag[1:], begin + 1)

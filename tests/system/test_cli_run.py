@@ -298,7 +298,7 @@ def test_several_pools_and_a_unix_socket(redis_nodes, proxy_process, tmp_path):
         one.set("key", "one")
         assert two.get("key") is None
         assert one.config_get("unixsocket") == {"unixsocket": str(path)}
-        assert {entry["flags"] for entry in one.client_list()} == {"N", "U"}
+        assert {entry["flags"] for entry in one.client_list()} == {"U"}
     assert proxy.stop() == 0
     assert not path.exists()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from proxy.commands import Lane, find, refusal
-from proxy.control.answers import client, command, config, identity, information
+from proxy.control.answers import acl, client, command, config, identity, information
 from proxy.control.answers.context import AnswerContext
 from proxy.control.answers.help import help_
 from proxy.errors import ReplyError, subcommand_error, unknown_command
@@ -19,6 +19,13 @@ __all__ = ["answer"]
 Handler = Callable[[list[bytes], int, AnswerContext], bytes]
 
 _HANDLERS: dict[str, Handler] = {
+    "acl|cat": acl.cat,
+    "acl|dryrun": acl.dryrun,
+    "acl|genpass": acl.genpass,
+    "acl|getuser": acl.getuser,
+    "acl|list": acl.list_,
+    "acl|log": acl.log,
+    "acl|users": acl.users,
     "client|info": client.info,
     "client|list": client.list_,
     "command": command.all_rows,
@@ -31,6 +38,7 @@ _HANDLERS: dict[str, Handler] = {
     "config|get": config.get,
     "info": information.info,
     "lolwut": identity.lolwut,
+    "module|list": identity.modules,
     "role": identity.role,
 }
 
@@ -51,7 +59,7 @@ def answer(args: list[bytes], protocol: int, context: AnswerContext) -> bytes:
             raise ReplyError("wrong_arity", command=row.name)
         if row.lane in (Lane.LATER, Lane.REFUSED):
             raise refusal(row)
-        if row.name.endswith("|help"):
+        if row.name.endswith("|help") and row.lane is Lane.CONTROL:
             return help_(args, protocol)
         handler = _HANDLERS.get(row.name)
         if handler is None:

@@ -9,7 +9,7 @@ from proxy.control.reply import Verbatim, encode
 from proxy.control.statistics import ClientRecord
 from proxy.errors import ReplyError
 
-__all__ = ["describe", "info", "list_"]
+__all__ = ["client_type", "describe", "info", "list_", "wanted_type"]
 
 _TYPES = frozenset({"normal", "master", "replica", "slave", "pubsub"})
 
@@ -25,11 +25,9 @@ def list_(args: list[bytes], protocol: int, context: AnswerContext) -> bytes:
     match [arg.lower() for arg in args[2:]]:
         case []:
             pass
-        case [b"type", kind]:
-            wanted = kind.decode("latin-1")
-            if wanted not in _TYPES:
-                raise ReplyError("client_type", type=args[3])
-            clients = (client for client in clients if _type(client) == wanted)
+        case [b"type", _]:
+            wanted = wanted_type(args[3])
+            clients = (client for client in clients if client_type(client) == wanted)
         case [b"id", *words] if words:
             by_id = {client.id: client for client in clients}
             if not all(word.isdigit() and len(word) < 20 for word in words):
@@ -38,6 +36,14 @@ def list_(args: list[bytes], protocol: int, context: AnswerContext) -> bytes:
         case _:
             raise ReplyError("syntax")
     return encode(Verbatim("".join(describe(client) + "\n" for client in clients)), protocol)
+
+
+def wanted_type(word: bytes) -> str:
+    """The operand of a TYPE filter. Raises ReplyError."""
+    kind = word.lower().decode("latin-1")
+    if kind not in _TYPES:
+        raise ReplyError("client_type", type=word)
+    return "replica" if kind == "slave" else kind
 
 
 def describe(client: ClientRecord) -> str:
@@ -72,7 +78,7 @@ def describe(client: ClientRecord) -> str:
             ("events", client.events),
             ("cmd", client.command),
             ("user", client.user),
-            ("redir", -1),
+            ("redir", 0 if client.tracking else -1),
             ("resp", client.protocol),
             ("lib-name", client.library_name),
             ("lib-ver", client.library_version),
@@ -81,19 +87,25 @@ def describe(client: ClientRecord) -> str:
 
 
 def _subscribed(client: ClientRecord) -> bool:
-    return bool(client.subscriptions or client.pattern_subscriptions or client.shard_subscriptions)
+    return client.subscriber or bool(
+        client.subscriptions or client.pattern_subscriptions or client.shard_subscriptions
+    )
 
 
-def _type(client: ClientRecord) -> str:
-    return "pubsub" if _subscribed(client) else "normal"
+def client_type(client: ClientRecord) -> str:
+    """What TYPE filters by; replicas are no clients of a proxy, though monitors count as such, as in Redis."""
+    return "replica" if client.monitor else "pubsub" if _subscribed(client) else "normal"
 
 
 def _flags(client: ClientRecord) -> str:
-    """Redis's letters: P subscribed, x in MULTI, b blocked, c closing, U Unix socket, e no eviction, T no touch."""
+    """Redis's letters: O monitor, P subscribed, x in MULTI, b blocked, t tracking, c closing, U Unix socket, e not
+    evicted, T no touch."""
     letters = (
+        ("O", client.monitor),
         ("P", _subscribed(client)),
         ("x", client.queued >= 0),
         ("b", client.blocked),
+        ("t", client.tracking),
         ("c", client.closing),
         ("U", client.unix),
         ("e", client.no_evict),

@@ -82,7 +82,7 @@ def _uses(line: list[bytes]) -> list[tuple[int, KeySpec]]:
     row = find(line)
     if row is None or (row.subcommands and len(line) > 1):
         raise ReplyError("keys_unknown_command")
-    if not row.routes:
+    if not row.routes or row.publishes:
         raise ReplyError("keys_none")
     if not row.arity_allows(len(line)):
         raise ReplyError("keys_arity")

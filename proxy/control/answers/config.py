@@ -24,6 +24,7 @@ DEFAULTS: dict[str, object] = {
     "hz": 10,
     "io-threads": 1,
     "lazyfree-lazy-user-del": False,
+    "loglevel": "notice",
     "maxclients": 10_000,
     "maxmemory": 0,
     "maxmemory-policy": "noeviction",

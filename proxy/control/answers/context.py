@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from proxy.control.denials import DenialLog
 from proxy.control.statistics import ClientRecord, Statistics
+from proxy.settings import User
 
 __all__ = ["AnswerContext"]
 
@@ -22,3 +24,7 @@ class AnswerContext:
     client: ClientRecord  #: the caller
     settings: Mapping[str, object] = field(default_factory=dict)
     clients: Sequence[ClientRecord] = ()  #: all of them, by id
+    pool: int = 0  #: the caller's, an index of Settings.pools
+    users: Sequence[User] = ()  #: those of the caller's pool, by name
+    denials: DenialLog = field(default_factory=DenialLog)
+    now: float = 0.0  #: Unix time

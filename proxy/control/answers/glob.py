@@ -1,4 +1,4 @@
-"""Redis's glob patterns: ``*``, ``?``, ``[a-z]``, ``[^a]`` and a backslash before any of them; case is ignored.
+"""Redis's glob patterns: ``*``, ``?``, ``[a-z]``, ``[^a]`` and a backslash before any of them.
 
 Not `re`: a pattern comes from a client, and one with many stars would backtrack for longer than the control plane may
 stand still. `fnmatch` differs in classes and has no escape.
@@ -13,16 +13,17 @@ __all__ = ["glob"]
 _ANY = frozenset(range(256))
 
 
-def glob(pattern: bytes) -> Callable[[bytes], bool]:
+def glob(pattern: bytes, any_case: bool = True) -> Callable[[bytes], bool]:
     """A function that tells whether a text matches ``pattern`` as a whole.
 
     As in Redis, a class that is not closed reaches to the end of the pattern, a range may be given backwards, and a
     backslash at the end stands for itself. Costs O(pattern x text): on a mismatch only the last star takes more.
     """
-    parts = _parse(pattern.lower())
+    parts = _parse(pattern.lower() if any_case else pattern)
 
     def matches(text: bytes) -> bool:
-        text = text.lower()
+        if any_case:
+            text = text.lower()
         at = part = 0
         star = star_at = -1
         while at < len(text):

@@ -1,11 +1,11 @@
-"""What the proxy says it is: ROLE and LOLWUT."""
+"""What the proxy says it is: ROLE, MODULE LIST and LOLWUT."""
 
 from __future__ import annotations
 
 from proxy.control.answers.context import AnswerContext
 from proxy.control.reply import Verbatim, encode
 
-__all__ = ["lolwut", "role"]
+__all__ = ["lolwut", "modules", "role"]
 
 _PICTURE = r"""
         .
@@ -21,6 +21,11 @@ _PICTURE = r"""
 def role(_args: list[bytes], protocol: int, _context: AnswerContext) -> bytes:
     """ROLE: a primary without replicas, which is what the proxy is to its clients."""
     return encode(["master", 0, []], protocol)
+
+
+def modules(_args: list[bytes], protocol: int, _context: AnswerContext) -> bytes:
+    """MODULE LIST: none; a command of a node's module is unknown here."""
+    return encode([], protocol)
 
 
 def lolwut(_args: list[bytes], protocol: int, context: AnswerContext) -> bytes:

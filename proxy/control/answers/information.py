@@ -48,28 +48,43 @@ def _server(context: AnswerContext) -> Lines:
     now = context.statistics
     system = platform.uname()
     yield "redis_version", REDIS_VERSION
+    yield "redis_git_sha1", "00000000"
+    yield "redis_git_dirty", 0
+    yield "redis_build_id", now.version
+    # What HELLO says too. Clients know standalone, cluster and sentinel, and a proxy is to be spoken to as the first.
+    yield "redis_mode", "standalone"
     yield "proxy_version", now.version
-    yield "redis_mode", "proxy"
     yield "os", f"{system.system} {system.release} {system.machine}"
     yield "arch_bits", struct.calcsize("P") * 8
+    yield "monotonic_clock", "POSIX clock_gettime"
     yield "multiplexing_api", "epoll"
     yield "process_id", now.process_id
+    yield "process_supervised", "no"
     yield "run_id", now.run_id
     yield "tcp_port", now.tcp_port
+    yield "server_time_usec", int(now.time * 1e6)
     yield "uptime_in_seconds", int(now.uptime)
     yield "uptime_in_days", int(now.uptime // 86_400)
+    yield "hz", 10
+    yield "configured_hz", 10
+    yield "lru_clock", int(now.time) & 0xFFFFFF
     yield "engines", now.engines
     yield "config_file", now.config_file
+    yield "io_threads_active", int(now.engines > 1)
 
 
 def _clients(context: AnswerContext) -> Lines:
     now = context.statistics
     yield "connected_clients", now.clients
+    yield "cluster_connections", 0
     yield "maxclients", now.max_clients
     yield "client_recent_max_input_buffer", now.largest_input_buffer
     yield "client_recent_max_output_buffer", now.largest_output_buffer
     yield "blocked_clients", now.blocked_clients
+    yield "tracking_clients", now.tracking_clients
     yield "pubsub_clients", now.pubsub_clients
+    yield "watching_clients", now.watching_clients
+    yield "clients_in_timeout_table", 0
 
 
 def _memory(context: AnswerContext) -> Lines:
@@ -78,11 +93,44 @@ def _memory(context: AnswerContext) -> Lines:
         ("used_memory", now.memory),
         ("used_memory_rss", now.memory_resident),
         ("used_memory_peak", now.memory_peak),
+        ("total_system_memory", now.memory_of_system),
+        ("used_memory_lua", 0),
+        ("used_memory_scripts", 0),
         ("maxmemory", now.memory_limit),
     ):
         yield name, size
         yield f"{name}_human", _human(size)
+    yield "used_memory_peak_perc", f"{now.memory / max(now.memory_peak, now.memory, 1):.2%}"
+    yield "used_memory_overhead", now.memory
+    yield "used_memory_dataset", 0
+    yield "used_memory_dataset_perc", "0.00%"
     yield "maxmemory_policy", "noeviction"
+    yield "mem_clients_normal", now.memory
+    yield "mem_clients_slaves", 0
+    yield "mem_replication_backlog", 0
+    yield "mem_aof_buffer", 0
+    yield "mem_allocator", "libc"
+    yield "active_defrag_running", 0
+    yield "lazyfree_pending_objects", 0
+
+
+def _persistence(context: AnswerContext) -> Lines:
+    """That of a server that saves nothing and has loaded everything: clients wait while `loading` is 1."""
+    now = context.statistics
+    for name in ("loading", "async_loading", "rdb_changes_since_last_save", "rdb_bgsave_in_progress"):
+        yield name, 0
+    yield "rdb_last_save_time", int(now.time - now.uptime)
+    yield "rdb_last_bgsave_status", "ok"
+    yield "rdb_last_bgsave_time_sec", -1
+    yield "rdb_current_bgsave_time_sec", -1
+    for name in ("rdb_saves", "rdb_last_cow_size", "aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"):
+        yield name, 0
+    yield "aof_last_rewrite_time_sec", -1
+    yield "aof_current_rewrite_time_sec", -1
+    yield "aof_last_bgrewrite_status", "ok"
+    yield "aof_last_write_status", "ok"
+    for name in ("aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"):
+        yield name, 0
 
 
 def _stats(context: AnswerContext) -> Lines:
@@ -94,13 +142,24 @@ def _stats(context: AnswerContext) -> Lines:
     yield "instantaneous_ops_per_sec", int(now.requests_per_second)
     yield "total_net_input_bytes", now.bytes_in
     yield "total_net_output_bytes", now.bytes_out
+    yield "instantaneous_input_kbps", f"{now.bytes_in_per_second / 1024:.2f}"
+    yield "instantaneous_output_kbps", f"{now.bytes_out_per_second / 1024:.2f}"
     yield "total_reads_processed", now.reads
     yield "total_writes_processed", now.writes
+    yield "pubsub_messages_pushed", now.pushes
+    yield "client_output_buffer_limit_disconnections", now.output_closed
+    yield "pubsub_output_limit_disconnections", now.pubsub_closed
     yield "total_error_replies", sum(now.errors.values())
     yield "keyspace_hits", now.copy_hits
     yield "keyspace_misses", now.copy_misses
-    yield "expired_keys", 0
-    yield "evicted_keys", 0
+    for name in ("expired_keys", "evicted_keys", "evicted_clients", "sync_full", "sync_partial_ok", "sync_partial_err"):
+        yield name, 0
+    yield "pubsub_channels", now.pubsub_channels
+    yield "pubsub_patterns", now.pubsub_patterns
+    yield "pubsubshard_channels", now.pubsub_shard_channels
+    for name in ("latest_fork_usec", "total_forks", "tracking_total_keys", "tracking_total_items"):
+        yield name, 0
+    yield "unexpected_error_replies", 0
     yield "split_requests", now.split_requests
     yield "coalesced_requests", now.coalesced_requests
     yield "combined_requests", now.combined_requests
@@ -109,15 +168,28 @@ def _stats(context: AnswerContext) -> Lines:
     yield "engine_turns", now.turns
 
 
-def _replication(_context: AnswerContext) -> Lines:
+def _replication(context: AnswerContext) -> Lines:
+    """A primary without replicas: how the nodes are replicated is not the clients' business."""
     yield "role", "master"
     yield "connected_slaves", 0
+    yield "master_failover_state", "no-failover"
+    yield "master_replid", context.statistics.run_id
+    yield "master_replid2", "0" * 40
     yield "master_repl_offset", 0
+    yield "second_repl_offset", -1
+    for name in ("active", "size", "first_byte_offset", "histlen"):
+        yield f"repl_backlog_{name}", 0
 
 
 def _cpu(context: AnswerContext) -> Lines:
     yield "used_cpu_sys", f"{context.statistics.cpu_system:.6f}"
     yield "used_cpu_user", f"{context.statistics.cpu_user:.6f}"
+    yield "used_cpu_sys_children", "0.000000"
+    yield "used_cpu_user_children", "0.000000"
+
+
+def _modules(_context: AnswerContext) -> Lines:
+    yield from ()
 
 
 def _commandstats(context: AnswerContext) -> Lines:
@@ -151,9 +223,13 @@ def _cluster(_context: AnswerContext) -> Lines:
     yield "cluster_enabled", 0
 
 
-def _keyspace(_context: AnswerContext) -> Lines:
-    """Nothing: only a visit of every node could tell, and INFO must not depend on them."""
-    yield from ()
+def _keyspace(context: AnswerContext) -> Lines:
+    """As the nodes said a moment ago; a node that does not answer is there with what it said last."""
+    for number, database in sorted(context.statistics.databases.items()):
+        yield (
+            f"db{number}",
+            (("keys", database.keys), ("expires", database.expires), ("avg_ttl", database.average_ttl)),
+        )
 
 
 def _pools(context: AnswerContext) -> Lines:
@@ -220,9 +296,11 @@ SECTIONS: dict[str, tuple[str, Callable[[AnswerContext], Lines]]] = {
     "server": ("Server", _server),
     "clients": ("Clients", _clients),
     "memory": ("Memory", _memory),
+    "persistence": ("Persistence", _persistence),
     "stats": ("Stats", _stats),
     "replication": ("Replication", _replication),
     "cpu": ("CPU", _cpu),
+    "modules": ("Modules", _modules),
     "commandstats": ("Commandstats", _commandstats),
     "errorstats": ("Errorstats", _errorstats),
     "latencystats": ("Latencystats", _latencystats),

@@ -5,35 +5,33 @@ One loop with the place of the last star, no recursion: a star matches greedily 
 each failure, so the cost is at most len(pattern) * len(text), whatever the pattern.
 """
 
-from storenode.types cimport Slice
-
 
 cdef inline char lower(char byte) noexcept nogil:
     return byte + 32 if c'A' <= byte <= c'Z' else byte
 
 
-cdef bint match_class(const Slice* pattern, size_t* place, char byte, bint any_case) noexcept nogil:
+cdef bint match_class(const char* pattern, size_t length, size_t* place, char byte, bint any_case) noexcept nogil:
     """Match one byte against the class whose '[' is at `place`; leaves `place` behind it. A class that never ends
     reaches to the end of the pattern."""
     cdef size_t at = place[0] + 1
-    cdef bint negated = at < pattern.length and pattern.data[at] == c'^'
+    cdef bint negated = at < length and pattern[at] == c'^'
     cdef bint found = False
     cdef char first, last, other
     if negated:
         at += 1
     while True:
-        if at + 1 < pattern.length and pattern.data[at] == c'\\':
+        if at + 1 < length and pattern[at] == c'\\':
             at += 1
-            if pattern.data[at] == byte:
+            if pattern[at] == byte:
                 found = True
-        elif at < pattern.length and pattern.data[at] == c']':
+        elif at < length and pattern[at] == c']':
             at += 1
             break
-        elif at >= pattern.length:
+        elif at >= length:
             break
-        elif at + 2 < pattern.length and pattern.data[at + 1] == c'-':
-            first = pattern.data[at]
-            last = pattern.data[at + 2]
+        elif at + 2 < length and pattern[at + 1] == c'-':
+            first = pattern[at]
+            last = pattern[at + 2]
             other = byte
             if first > last:
                 first, last = last, first
@@ -44,14 +42,15 @@ cdef bint match_class(const Slice* pattern, size_t* place, char byte, bint any_c
             at += 2
             if first <= other <= last:
                 found = True
-        elif pattern.data[at] == byte or (any_case and lower(pattern.data[at]) == lower(byte)):
+        elif pattern[at] == byte or (any_case and lower(pattern[at]) == lower(byte)):
             found = True
         at += 1
     place[0] = at
     return found != negated
 
 
-cdef bint glob_match(const Slice* pattern, const Slice* text, bint any_case) noexcept nogil:
+cdef bint glob_match(const char* pattern, size_t length, const char* text, size_t text_length,
+                     bint any_case) noexcept nogil:
     cdef size_t at = 0
     cdef size_t here = 0
     cdef size_t star = 0           # place behind the last star
@@ -59,32 +58,32 @@ cdef bint glob_match(const Slice* pattern, const Slice* text, bint any_case) noe
     cdef bint stars = False
     cdef bint good
     cdef char byte
-    if text.length == 0:
+    if text_length == 0:
         # In Redis nothing but these two match the empty key: not even "**".
-        return pattern.length == 0 or (pattern.length == 1 and pattern.data[0] == c'*')
+        return length == 0 or (length == 1 and pattern[0] == c'*')
     while True:
-        if at < pattern.length and pattern.data[at] == c'*':
+        if at < length and pattern[at] == c'*':
             at += 1
             star = at
             starred = here
             stars = True
             continue
-        if here == text.length:
-            return at == pattern.length
+        if here == text_length:
+            return at == length
         good = False
-        if at < pattern.length:
-            byte = pattern.data[at]
+        if at < length:
+            byte = pattern[at]
             if byte == c'?':
                 at += 1
                 good = True
             elif byte == c'[':
-                good = match_class(pattern, &at, text.data[here], any_case)
+                good = match_class(pattern, length, &at, text[here], any_case)
             else:
-                if byte == c'\\' and at + 1 < pattern.length:
+                if byte == c'\\' and at + 1 < length:
                     at += 1
-                    byte = pattern.data[at]
+                    byte = pattern[at]
                 at += 1
-                good = byte == text.data[here] or (any_case and lower(byte) == lower(text.data[here]))
+                good = byte == text[here] or (any_case and lower(byte) == lower(text[here]))
         if good:
             here += 1
         elif stars:

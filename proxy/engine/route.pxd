@@ -1,0 +1,20 @@
+# cython: language_level=3
+"""Route: from the keys of a request to the node where they live."""
+
+from proxy.engine.ring cimport ring_live_node, ring_node
+from proxy.engine.types cimport Client, Core, Pool, Row
+from proxy.wire.resp cimport Frame
+
+cdef enum:
+    NODE_NONE = -1             # the pool ejects dead nodes, and none is left
+    NODE_SEVERAL = -2          # the keys live on several nodes
+    NODE_ANY = -3              # there is no key, or the request is malformed: the node that gets it has the right words
+
+cdef int node_of(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil
+
+
+cdef inline int home(Core* core, Pool* pool, const char* key, size_t length) noexcept nogil:
+    """The node of a key, or NODE_NONE."""
+    if pool.auto_eject:
+        return ring_live_node(pool.ring, key, length, pool.live, &core.random_state)
+    return ring_node(pool.ring, key, length, &core.random_state)

@@ -1,0 +1,25 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Route: the node of all keys of a request. See route.pxd."""
+
+from proxy.engine.keys cimport keys_find
+from proxy.engine.types cimport Client, Core, Row
+from proxy.wire.resp cimport Frame
+
+
+cdef int node_of(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
+    """The node where all keys of a request live, or one of the NODE_ constants."""
+    cdef int count, index, node, found
+    if row.key:
+        return home(core, client.pool, frame.data + frame.args[row.key].offset, frame.args[row.key].length)
+    count = keys_find(core, row, frame)
+    if count <= 0:
+        return NODE_ANY
+    found = NODE_ANY
+    for index in range(count):
+        node = home(core, client.pool, core.keys[index].data, core.keys[index].length)
+        if node < 0:
+            return NODE_NONE
+        if found >= 0 and node != found:
+            return NODE_SEVERAL
+        found = node
+    return found

@@ -1,0 +1,45 @@
+# cython: language_level=3
+"""Scripts: EVALSHA goes as EVAL to a node that is not known to hold the script. A branch off step 4 of a request's life.
+
+A node that was restarted, or joined, knows no script. If it were to answer NOSCRIPT, the client would send the script
+again behind what it has pipelined meanwhile: a reorder. So the engine keeps the bodies that the control plane tells it
+of (SCRIPT LOAD), and remembers by node which of them its process, by run_id, has answered for:
+
+    body known, node holds it       EVALSHA as it came
+    body known, else                EVAL with the body; once that is answered, the node holds it
+    body unknown                    EVALSHA as it came: the node knows better
+
+A node holds a script, too, when SCRIPT LOAD was answered by it: the control plane says so. In a transaction, whose
+replies are not looked into, that is the only way to learn it.
+
+Requests that wait while a connection is lost may meet a younger process than they were meant for. They were refused
+nowhere and promised nothing: the few EVALSHA among them may be answered with NOSCRIPT.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+from proxy.engine.types cimport SCRIPTS, Conn, Core, Node
+from proxy.wire.output cimport Output
+from proxy.wire.resp cimport Frame
+
+cdef struct Script:
+    uint32_t serial            # its number, from 1; 0: none here. Its place is serial & (SCRIPTS - 1)
+    int pool                   # pools do not see each other's scripts
+    uint16_t next              # place + 1 of the next in its chain; 0: the end
+    uint8_t digest[20]         # SHA1 of the body
+    uint32_t length
+    char* body                 # owned
+
+cdef struct Scripts:
+    Script places[SCRIPTS]
+    uint16_t chains[SCRIPTS]   # by the digest's first bytes: place + 1 of the first; 0: empty
+    Output rewritten           # the request as EVAL; one contiguous chunk, good until the next one
+    Frame frame
+
+
+cdef void scripts_learn(Core* core, int pool, uint32_t serial, const char* data, size_t length) noexcept nogil
+cdef void script_held(Core* core, Node* node, uint32_t serial, const char* run) noexcept nogil
+cdef void scripts_forget(Core* core, uint32_t serial) noexcept nogil
+cdef void scripts_free(Core* core) noexcept nogil
+cdef Frame* script_frame(Core* core, Node* node, const Conn* conn, Frame* frame, uint32_t* serial) noexcept nogil
+cdef void script_answered(Core* core, Conn* conn, uint32_t serial, const char* data) noexcept nogil

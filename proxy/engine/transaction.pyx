@@ -1,0 +1,390 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Transaction: queueing, running, dropping. See transaction.pxd.
+
+With `cross_node_transactions: split` there is a block for each node concerned, and EXEC's array is merged from theirs:
+each block is atomic on its node, all of them together are not, and an error of one is the reply although the others
+ran. A transaction behind a WATCH runs on the private connection that watches, and so on that one node.
+"""
+
+from libc.stdint cimport uint16_t, uint32_t
+from libc.stdlib cimport abort, calloc, free, realloc
+from libc.string cimport memcpy
+
+from proxy.engine.answers cimport answer
+from proxy.engine.choice cimport usable
+from proxy.engine.connection cimport conn_expect, conn_flush, conn_place, conn_touch
+from proxy.engine.merge cimport merge_new
+from proxy.engine.private cimport watch_conn, watch_end
+from proxy.engine.refusals cimport DONE, WAIT, refuse, refuse_text
+from proxy.engine.route cimport NODE_ANY, NODE_NONE, NODE_SEVERAL, home, node_of
+from proxy.engine.scripts cimport script_frame
+from proxy.engine.slots cimport slot_local, slot_push
+from proxy.engine.types cimport (
+    ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK, ANSWER_CLIENT_SETINFO,
+    ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_NOT_CLUSTER, ANSWER_PING, ANSWER_TIME, CLIENT_BARRIER, CLIENT_MULTI,
+    CLIENT_SILENT, CLIENT_WATCHING, ERROR_CROSSSLOT, ERROR_IN_MULTI, ERROR_NO_NODE, ERROR_TRANSACTION,
+    ERROR_WATCH_NODE, FLUSH_AT, LANE_CONTROL, LANE_ENGINE, LANE_SUM, MERGE_EXEC, PLACE_LOCAL, ROW_EVALSHA,
+    ROW_NO_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_UNWATCH, ROW_WAIT, ROW_WRITE, SLOT_MERGING, Block, Client, Conn,
+    Core, Merge, Node, Row, Transaction,
+)
+from proxy.wire.chunk cimport Chunk, chunk_exact
+from proxy.wire.output cimport Output, output_append, output_clear, output_join, output_number
+from proxy.wire.resp cimport Frame
+
+cdef enum:
+    FIRST_PLACES = 16
+
+
+cdef int transaction_begin(Core* core, Client* client, Row* row) noexcept nogil:
+    """MULTI."""
+    core.row_stats[row.index].calls += 1
+    if client.transaction != NULL:
+        slot_local(core, client, b"-ERR MULTI calls can not be nested\r\n", 36)
+        return DONE
+    client.transaction = <Transaction*> calloc(1, sizeof(Transaction))
+    if client.transaction == NULL:
+        abort()
+    client.flags |= CLIENT_MULTI
+    slot_local(core, client, b"+OK\r\n", 5)
+    return DONE
+
+
+# -- queueing ---------------------------------------------------------------------------------------------------------
+
+cdef int transaction_queue(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
+    """Take one command into the transaction, or refuse it and with it the transaction."""
+    cdef int node
+    if row.flags & ROW_NO_MULTI:
+        return refuse_text(core, client, row, b"-ERR Command not allowed inside a transaction\r\n")
+    if row.lane == LANE_ENGINE and not row.flags & ROW_WAIT:
+        return queue_answer(core, client, row, frame)
+    if row.lane <= LANE_SUM:
+        node = node_of(core, client, row, frame)
+        if node == NODE_SEVERAL:
+            return refuse(core, client, row, ERROR_CROSSSLOT, NULL, NULL)
+    elif row.flags & (ROW_ONE_NODE | ROW_WAIT) and client.pool.node_count == 1:
+        node = 0
+    elif row.lane == LANE_CONTROL or row.flags & ROW_WAIT:
+        return refuse(core, client, row, ERROR_IN_MULTI, NULL, NULL)
+    else:
+        return refuse_text(core, client, row, row.refusal)
+    if node == NODE_ANY:
+        node = any_node(core, client)
+    if node == NODE_NONE:
+        return refuse(core, client, row, ERROR_NO_NODE, NULL, NULL)
+    return queue_for(core, client, row, frame, &client.pool.nodes[node])
+
+
+cdef int any_node(Core* core, Client* client) noexcept nogil:
+    """A command without a key adds no node to those concerned, if it can be helped."""
+    if client.transaction.block_count:
+        return client.transaction.blocks[0].node.index
+    if client.watch != NULL:
+        return client.watch.node.index
+    return home(core, client.pool, b"", 0)
+
+
+cdef int queue_for(Core* core, Client* client, Row* row, Frame* frame, Node* node) noexcept nogil:
+    """Append a command to the block of its node."""
+    cdef Transaction* transaction = client.transaction
+    cdef Block* block
+    cdef Conn* conn = client.watch
+    cdef int place
+    cdef uint32_t serial
+    if row.flags & ROW_EVALSHA:
+        if conn == NULL:
+            conn = node.conns[conn_place(client.protocol, client.database, 0)]
+        frame = script_frame(core, node, conn, frame, &serial)
+    if client.watch != NULL and client.watch.node != node:
+        return refuse(core, client, row, ERROR_WATCH_NODE, NULL, NULL)
+    if not room_for(core, client, frame.length):
+        return refuse(core, client, row, ERROR_TRANSACTION, NULL, NULL)
+    place = block_of(core, client, node)
+    if place < 0:
+        return refuse(core, client, row, ERROR_CROSSSLOT, NULL, NULL)
+    block = &transaction.blocks[place]
+    # A copy, for large values too: they are rare in transactions, and their chunk may hold the commands behind them.
+    output_append(&block.bytes, &core.chunks, frame.data, frame.length)
+    block.commands += 1
+    if row.flags & ROW_WRITE:
+        client.wrote |= 1ULL << (node.index & 63)
+    queued(core, client, row, place, frame.length)
+    return DONE
+
+
+cdef int block_of(Core* core, Client* client, Node* node) noexcept nogil:
+    """The place of a node's block, which is begun if need be; -1 where the transaction may not touch another node."""
+    cdef Transaction* transaction = client.transaction
+    cdef uint32_t place
+    for place in range(transaction.block_count):
+        if transaction.blocks[place].node == node:
+            return <int> place
+    place = transaction.block_count
+    if place and not client.pool.split_transactions:
+        return -1
+    transaction.blocks = <Block*> realloc(transaction.blocks, (place + 1) * sizeof(Block))
+    if transaction.blocks == NULL:
+        abort()
+    begin_block(core, &transaction.blocks[place], node)
+    transaction.block_count += 1
+    return <int> place
+
+
+cdef void begin_block(Core* core, Block* block, Node* node) noexcept nogil:
+    block.node = node
+    block.commands = 0
+    block.bytes.first = NULL
+    block.bytes.last = NULL
+    block.bytes.length = 0
+    output_append(&block.bytes, &core.chunks, b"*1\r\n$5\r\nMULTI\r\n", 15)
+
+
+cdef bint room_for(Core* core, Client* client, size_t length) noexcept nogil:
+    """May this much more be queued? What is queued counts as waiting requests do, for the client and for all."""
+    return (client.transaction.bytes + length <= client.pool.limits.query_buffer
+            and (core.input_reserved + length <= core.input_limit or client.transaction.bytes == 0))
+
+
+cdef void queued(Core* core, Client* client, Row* row, int place, size_t length) noexcept nogil:
+    """Say so, and remember where the reply will come from."""
+    cdef Transaction* transaction = client.transaction
+    if transaction.queued == transaction.room:
+        transaction.room = 2 * transaction.room if transaction.room else FIRST_PLACES
+        transaction.places = <uint16_t*> realloc(transaction.places, transaction.room * sizeof(uint16_t))
+        if transaction.places == NULL:
+            abort()
+    transaction.places[transaction.queued] = <uint16_t> place
+    transaction.queued += 1
+    transaction.pauses |= (row.flags & ROW_PAUSES) != 0
+    transaction.bytes += length
+    core.input_reserved += length
+    core.row_stats[row.index].calls += 1
+    slot_local(core, client, b"+QUEUED\r\n", 9)
+
+
+cdef int queue_answer(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
+    """A command that the proxy answers by itself: now, its reply being kept for EXEC."""
+    cdef Transaction* transaction = client.transaction
+    cdef Output output = client.output
+    cdef uint32_t tail = client.tail
+    cdef uint32_t silent = client.flags & CLIENT_SILENT
+    cdef size_t before = transaction.local.length
+    if not (row.answer == ANSWER_PING or row.answer == ANSWER_ECHO or row.answer == ANSWER_TIME
+            or row.answer == ANSWER_CLIENT_ID or row.answer == ANSWER_CLIENT_GETNAME
+            or row.answer == ANSWER_CLIENT_SETNAME or row.answer == ANSWER_CLIENT_SETINFO
+            or row.answer == ANSWER_CLIENT_FLAG or row.answer == ANSWER_CLIENT_OK or row.answer == ANSWER_NOT_CLUSTER
+            or row.flags & ROW_UNWATCH):
+        return refuse(core, client, row, ERROR_IN_MULTI, NULL, NULL)
+    if not room_for(core, client, frame.length):
+        return refuse(core, client, row, ERROR_TRANSACTION, NULL, NULL)
+    # Answered as if nothing were owed, into another output. EXEC's reply has a place for it, whoever may be silent.
+    client.flags &= ~(<uint32_t> CLIENT_SILENT)
+    client.output = transaction.local
+    client.tail = client.head
+    if row.flags & ROW_UNWATCH:
+        # EXEC ends the WATCH in any case.
+        slot_local(core, client, b"+OK\r\n", 5)
+    else:
+        answer(core, client, row, frame)
+    transaction.local = client.output
+    client.output = output
+    client.tail = tail
+    client.flags |= silent
+    transaction.locals += 1
+    queued(core, client, row, PLACE_LOCAL, transaction.local.length - before)
+    return DONE
+
+
+# -- running ----------------------------------------------------------------------------------------------------------
+
+cdef int transaction_run(Core* core, Client* client, Row* row) noexcept nogil:
+    """EXEC."""
+    cdef Transaction* transaction = client.transaction
+    cdef int verdict
+    if transaction == NULL:
+        slot_local(core, client, b"-ERR EXEC without MULTI\r\n", 25)
+        return DONE
+    if client.flags & CLIENT_WATCHING and client.head != client.tail:
+        # Behind a WATCH two connections are involved: what was asked before comes before.
+        return WAIT
+    core.row_stats[row.index].calls += 1
+    core.counters.transactions += 1
+    if transaction.broken:
+        core.row_stats[row.index].failed += 1
+        slot_local(core, client, b"-EXECABORT Transaction discarded because of previous errors.\r\n", 62)
+        watch_end(core, client, True)
+    elif client.flags & CLIENT_WATCHING:
+        run_watched(core, client, row)
+    else:
+        verdict = run_blocks(core, client, row)
+        if verdict == WAIT:
+            core.row_stats[row.index].calls -= 1
+            core.counters.transactions -= 1
+            return WAIT
+    transaction_drop(core, client)
+    client.caching = 0
+    return DONE
+
+
+cdef void run_watched(Core* core, Client* client, Row* row) noexcept nogil:
+    """On the connection that watches. If that was lost, somebody may have changed the keys: nothing is run."""
+    cdef Transaction* transaction = client.transaction
+    cdef Conn* conn = watch_conn(core, client)
+    cdef Block empty
+    if conn == NULL:
+        if client.protocol == 3:
+            slot_local(core, client, b"_\r\n", 3)
+        else:
+            slot_local(core, client, b"*-1\r\n", 5)
+        watch_end(core, client, True)
+        return
+    begin_block(core, &empty, conn.node)
+    send_all(core, client, row, transaction.blocks if transaction.block_count else &empty, 1, &conn)
+    output_clear(&empty.bytes, &core.chunks)
+    client.flags |= CLIENT_BARRIER
+    watch_end(core, client, False)
+
+
+cdef int run_blocks(Core* core, Client* client, Row* row) noexcept nogil:
+    """On the shared connections, all of which have to take their block before anything is sent."""
+    cdef Transaction* transaction = client.transaction
+    cdef uint32_t place
+    cdef uint32_t count = transaction.block_count
+    cdef Conn* one
+    cdef Conn** conns = &one
+    cdef Conn* shared
+    cdef bint bulk = False
+    cdef bint ready = True
+    if count > 1:
+        conns = <Conn**> calloc(count, sizeof(Conn*))
+        if conns == NULL:
+            abort()
+    for place in range(count):
+        shared = transaction.blocks[place].node.conns[conn_place(client.protocol, client.database, 0)]
+        if transaction.blocks[place].bytes.length >= client.pool.limits.bulk and (shared == NULL or shared.expired == 0):
+            bulk = True
+            if client.head != client.tail:
+                # As for one large request: see send_large() of dispatch.pyx.
+                ready = False
+                break
+            conns[place] = usable(core, client, row, transaction.blocks[place].node, 1)
+        else:
+            conns[place] = usable(core, client, row, transaction.blocks[place].node, 0)
+        if conns[place] == NULL:
+            break
+    if ready and (count == 0 or conns[place] != NULL):
+        send_all(core, client, row, transaction.blocks, count, conns)
+        if bulk:
+            client.flags |= CLIENT_BARRIER
+    if conns != &one:
+        free(conns)
+    return DONE if ready else WAIT
+
+
+cdef void send_all(Core* core, Client* client, Row* row, Block* blocks, uint32_t count, Conn** conns) noexcept nogil:
+    """Send every block to its connection; one that is alone is answered by its node's very reply."""
+    cdef Transaction* transaction = client.transaction
+    cdef Merge* merge
+    cdef Chunk* chunk
+    cdef uint32_t slot, place
+    if count == 0:
+        answer_locals(core, client)
+        return
+    slot = slot_push(core, client, row.index)
+    # Whoever has sent EXEC reads none of the QUEUEDs before its reply: one send for all of them.
+    client.together = slot + 1
+    if count > 1 or transaction.locals:
+        merge = merge_new(core, MERGE_EXEC, False, transaction.queued)
+        merge.parts = count + (1 if transaction.locals else 0)
+        merge.waiting = count
+        for place in range(transaction.queued):
+            merge.part_of[place] = <uint16_t> count if transaction.places[place] == PLACE_LOCAL \
+                else transaction.places[place]
+        client.slots[slot & client.mask].state = SLOT_MERGING
+        client.slots[slot & client.mask].at = <size_t> merge
+        if transaction.locals:
+            chunk = local_part(core, client)
+            merge.replies = <Chunk**> calloc(merge.parts, sizeof(Chunk*))
+            if merge.replies == NULL:
+                abort()
+            merge.replies[count] = chunk
+            merge.bytes += chunk.tail
+            client.held_bytes += chunk.tail
+    for place in range(count):
+        send_block(core, client, row, &blocks[place], conns[place], slot, place)
+
+
+cdef void send_block(Core* core, Client* client, Row* row, Block* block, Conn* conn, uint32_t slot,
+                     uint32_t part) noexcept nogil:
+    output_append(&block.bytes, &core.chunks, b"*1\r\n$4\r\nEXEC\r\n", 14)
+    conn_expect(core, conn, client, slot, part, row.index, block.bytes.length)
+    conn.pending[(conn.tail - 1) & conn.mask].skip = block.commands + 1
+    output_join(&conn.output, &core.chunks, &block.bytes)
+    conn.node.requests += 1
+    conn_touch(core, conn)
+    if conn.output.length >= FLUSH_AT and not conn.stuck:
+        conn_flush(core, conn)
+
+
+cdef Chunk* local_part(Core* core, Client* client) noexcept nogil:
+    """The replies of the proxy's own commands, as if a node had sent them in an array."""
+    cdef Output text = client.transaction.local
+    cdef Output whole
+    cdef Chunk* chunk
+    cdef Chunk* piece
+    whole.first = NULL
+    whole.last = NULL
+    whole.length = 0
+    output_number(&whole, &core.chunks, c'*', client.transaction.locals)
+    chunk = chunk_exact(&core.chunks, whole.length + text.length)
+    memcpy(chunk.data, whole.first.data, whole.length)
+    chunk.tail = whole.length
+    output_clear(&whole, &core.chunks)
+    piece = text.first
+    while piece != NULL:
+        memcpy(chunk.data + chunk.tail, piece.data + piece.head, piece.tail - piece.head)
+        chunk.tail += piece.tail - piece.head
+        piece = piece.next
+    return chunk
+
+
+cdef void answer_locals(Core* core, Client* client) noexcept nogil:
+    """EXEC of a transaction that no node takes part in."""
+    cdef Chunk* chunk = local_part(core, client)
+    cdef Output text
+    slot_local(core, client, chunk.data, chunk.tail)
+    text.first = chunk
+    text.last = chunk
+    text.length = chunk.tail
+    output_clear(&text, &core.chunks)
+
+
+# -- dropping ---------------------------------------------------------------------------------------------------------
+
+cdef int transaction_discard(Core* core, Client* client, Row* row) noexcept nogil:
+    """DISCARD."""
+    core.row_stats[row.index].calls += 1
+    if client.transaction == NULL:
+        slot_local(core, client, b"-ERR DISCARD without MULTI\r\n", 28)
+        return DONE
+    transaction_drop(core, client)
+    watch_end(core, client, True)
+    slot_local(core, client, b"+OK\r\n", 5)
+    return DONE
+
+
+cdef void transaction_drop(Core* core, Client* client) noexcept nogil:
+    """Forget what is queued; also when the client leaves, or after everything was sent."""
+    cdef Transaction* transaction = client.transaction
+    cdef uint32_t place
+    if transaction == NULL:
+        return
+    for place in range(transaction.block_count):
+        output_clear(&transaction.blocks[place].bytes, &core.chunks)
+    output_clear(&transaction.local, &core.chunks)
+    core.input_reserved -= transaction.bytes
+    free(transaction.blocks)
+    free(transaction.places)
+    free(transaction)
+    client.transaction = NULL
+    client.flags &= ~(<uint32_t> CLIENT_MULTI)

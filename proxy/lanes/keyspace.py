@@ -1,0 +1,70 @@
+"""KEYS, DBSIZE, RANDOMKEY, FLUSHDB, FLUSHALL and SWAPDB: what concerns all keys of a pool."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+from proxy.control.request import Request
+from proxy.errors import ReplyError
+from proxy.lanes.links import Links, good
+from proxy.lanes.raw import NodeError, integer, join
+
+__all__ = ["dbsize", "flush", "keys", "pick", "randomkey", "swapdb"]
+
+async def keys(links: Links, request: Request) -> bytes:
+    """KEYS pattern: the nodes' replies one behind the other, in the order of the nodes.
+
+    One at a time in a pool, because each may take `limits.output_hard` bytes.
+    """
+    async with links.turns[request.pool]:
+        return join(await links.agreed(request, database=request.database))
+
+
+async def dbsize(links: Links, request: Request) -> bytes:
+    """DBSIZE: the sum."""
+    return b":%d\r\n" % sum(map(integer, await links.agreed(request, database=request.database)))
+
+
+async def randomkey(links: Links, request: Request) -> bytes:
+    """RANDOMKEY of one node, chosen by how many keys it has, so that every key is as likely as any other.
+
+    A node whose keys have all expired has counted them and has none to give: then another one is asked.
+    """
+    sizes = [integer(reply) for reply in await links.agreed(request, [b"DBSIZE"], database=request.database)]
+    reply = b"_\r\n" if request.protocol == 3 else b"$-1\r\n"
+    while (node := pick(sizes, random.randrange)) is not None:
+        reply = await links.ask(
+            request.pool, node, request.args, protocol=request.protocol, database=request.database
+        )
+        if not good(reply):
+            raise NodeError(reply)
+        if not reply.startswith((b"_", b"$-1")):
+            break
+        sizes[node] = 0
+    return reply
+
+
+def pick(sizes: Sequence[int], below: Callable[[int], int]) -> int | None:
+    """A place of `sizes`, as likely as it is large; None when all are 0. `below(n)` gives a number from 0 to n - 1."""
+    total = sum(sizes)
+    if total == 0:
+        return None
+    at = below(total)
+    for place, size in enumerate(sizes):
+        if at < size:
+            return place
+        at -= size
+    return None
+
+
+async def flush(links: Links, request: Request) -> bytes:
+    """FLUSHDB and FLUSHALL: OK only when every node said so."""
+    database = request.database if request.command.name == "flushdb" else 0
+    return (await links.agreed(request, database=database))[0]
+
+
+async def swapdb(links: Links, request: Request) -> bytes:
+    """SWAPDB is for pools of one node, where it goes the fast lane. On several it would not be atomic, and one that
+    failed halfway would leave every database mixed of two, for ever."""
+    raise ReplyError("refused", command=request.command.name, why="it would not be atomic over several nodes")

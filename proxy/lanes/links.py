@@ -1,0 +1,169 @@
+"""Links: the control plane's connections to all nodes, and asking one node, or every node of a pool, for something.
+
+One link per (pool, node, protocol, database) in use: opened by the first request, closed when idle, replaced when it
+broke. A node that is ejected is not asked: it is an error at once, as in the engines.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeGuard
+
+import trio
+
+from proxy.commands import COMMANDS, Command, find
+from proxy.control.request import Request
+from proxy.errors import ReplyError
+from proxy.lanes.link import Link, Room
+from proxy.lanes.raw import NodeError
+from proxy.settings import Settings
+
+__all__ = ["Links", "Outcome", "good"]
+
+log = logging.getLogger("quench.links")
+
+#: What became of a request at one node: its raw reply, an error reply included; or why there is none.
+Outcome = bytes | ReplyError
+
+#: Of the nodes that failed, how many an error names.
+NAMED = 3
+
+
+class Links:
+    """The links of one process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        nursery: trio.Nursery,
+        down: Callable[[int, int], str] = lambda pool, node: "",
+        on_ghost: Callable[[int, int, int, bytes], None] = lambda pool, node, ghost, run_id: None,
+    ) -> None:
+        """`down(pool, node)` says why a node is not to be asked now, or ""; `on_ghost(pool, node, id, run_id)` hears
+        of connections that were given up with a write on them. Links run in `nursery`."""
+        self._settings = settings
+        self._nursery = nursery
+        self._down = down
+        self._on_ghost = on_ghost
+        self.turns = [trio.Lock() for _ in settings.pools]  #: by pool: held by who gathers much
+        self._links: dict[tuple[int, int, int, int], Link] = {}
+
+    def nodes(self, pool: int) -> range:
+        """The nodes of a pool."""
+        return range(len(self._settings.pools[pool].servers))
+
+    def room(self, pool: int) -> Room:
+        """What all replies to one command may take together."""
+        return Room(self._settings.pools[pool].limits.output_hard)
+
+    def name(self, pool: int, node: int) -> str:
+        """A node as people know it: name and address."""
+        server = self._settings.pools[pool].servers[node]
+        return f"{server.name or server.address} ({server.address})"
+
+    def run_id(self, pool: int, node: int, protocol: int, database: int = 0) -> bytes:
+        """The process of a node, as the link that was asked last knows it; empty where that does not."""
+        link = self._links.get((pool, node, protocol, database))
+        return b"" if link is None else link.run_id
+
+    async def ask(
+        self, pool: int, node: int, words: Sequence[bytes], *, protocol: int = 2, database: int = 0,
+        room: Room | None = None,
+    ) -> bytes:  # fmt: skip
+        """One node's reply, raw; it may be an error reply.
+
+        Raises:
+            ReplyError: there is none; the text says what is known of the request.
+        """
+        command = find(list(words)) or COMMANDS["command"]
+        settings = self._settings.pools[pool]
+        if reason := self._down(pool, node):
+            server = settings.servers[node]
+            raise ReplyError(
+                "node_down", command=command.name, node=server.name or server.address, address=server.address,
+                pool=settings.name, reason=reason,
+            )  # fmt: skip
+        key = pool, node, protocol, database
+        link = self._links.get(key)
+        if link is None or link.closed:
+            agent = b"quench:%d:control" % os.getpid()
+            link = Link(settings, node, protocol, database, agent, partial(self._on_ghost, pool, node))
+            self._links[key] = link
+            self._nursery.start_soon(self._run, link)
+        return await link.ask(command, list(words), room or self.room(pool))
+
+    async def _run(self, link: Link) -> None:
+        """Run a link; a mistake in it ends the link, and not the proxy."""
+        try:
+            await link.run()
+        except Exception:
+            log.exception("link.failed")
+
+    async def every(
+        self, request: Request, words: Sequence[bytes] | None = None, *, protocol: int = 0, database: int = 0
+    ) -> list[Outcome]:
+        """What becomes of `words` (the request's own) at each node of the pool, by node; all are asked at once, and
+        share one room. `protocol` 0 is the client's."""
+        outcomes: list[Outcome] = [b""] * len(self.nodes(request.pool))
+        room = self.room(request.pool)
+
+        async def one(node: int) -> None:
+            try:
+                outcomes[node] = await self.ask(
+                    request.pool, node, request.args if words is None else words,
+                    protocol=protocol or request.protocol, database=database, room=room,
+                )  # fmt: skip
+            except ReplyError as error:
+                outcomes[node] = error
+
+        async with trio.open_nursery() as nursery:
+            for node in self.nodes(request.pool):
+                nursery.start_soon(one, node)
+        return outcomes
+
+    async def agreed(
+        self, request: Request, words: Sequence[bytes] | None = None, *, protocol: int = 0, database: int = 0
+    ) -> list[bytes]:
+        """The replies of all nodes, raw and no error among them.
+
+        Raises:
+            ReplyError: a node failed. Where they all say the same it is that, else it names those that failed.
+        """
+        outcomes = await self.every(request, words, protocol=protocol, database=database)
+        replies = [outcome for outcome in outcomes if good(outcome)]
+        if len(replies) == len(outcomes):
+            return replies
+        raise self.failure(request.pool, request.command, outcomes)
+
+    def failure(self, pool: int, command: Command, outcomes: Sequence[Outcome]) -> ReplyError:
+        """The error for a command that did not work at every node."""
+        failed = [node for node, outcome in enumerate(outcomes) if not good(outcome)]
+        first = outcomes[failed[0]]
+        if isinstance(first, bytes) and all(outcome == first for outcome in outcomes):
+            return NodeError(first)
+        if isinstance(first, ReplyError) and (len(outcomes) == 1 or (
+            not command.write and (len(failed) == 1 or first.code == "gathered_limit")
+        )):
+            return first
+        reasons = []
+        for node in failed[:NAMED]:
+            outcome = outcomes[node]
+            if isinstance(outcome, bytes):
+                reasons.append(f"node {self.name(pool, node)} said: {outcome[1:-2].decode('latin-1')}")
+            else:
+                reasons.append(outcome.text.removeprefix("ERR "))
+        if len(failed) > NAMED:
+            reasons.append("and so on")
+        return ReplyError(
+            "some_done" if command.write else "some_failed",
+            command=command.name, pool=self._settings.pools[pool].name, nodes=len(outcomes), failed=len(failed),
+            done=len(outcomes) - len(failed), reason="; ".join(reasons),
+        )  # fmt: skip
+
+
+def good(outcome: Outcome) -> TypeGuard[bytes]:
+    """A reply, and not an error reply."""
+    return isinstance(outcome, bytes) and not outcome.startswith((b"-", b"!"))

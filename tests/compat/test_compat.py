@@ -1,0 +1,155 @@
+"""What a client of a bare redis-server 7.0.15 gets to see, it gets to see from the proxy: the same bytes.
+
+Every difference is a row of `differences.py`, and every row is a difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.compat import cases
+from tests.compat.__main__ import table
+from tests.compat.cases import Case, Step
+from tests.compat.differences import DIFFERENCES, EVERYWHERE, MOST, ONE, documented
+from tests.compat.replies import Match, alike
+from tests.compat.tier import Arrangement, Difference, Pair
+from tests.redis_server import needs_redis_server
+from tests.system.tier import Node
+
+pytestmark = needs_redis_server
+
+#: Commands without a case of their own: they cannot be compared.
+LEFT_OUT = {"psync", "sync", "asking", "restore-asking"}
+
+
+def names_of(reference: Node) -> list[str]:
+    """Every command of redis-server, subcommands included."""
+    found = []
+    for row in reference("COMMAND"):
+        found += [row[0].decode(), *(subcommand[0].decode() for subcommand in row[9])]
+    return found
+
+
+#: Differences that the tests below came upon, by arrangement; the last test wants every documented one among them.
+SEEN: dict[str, set[str]] = {}
+
+
+def judge(pair: Pair, protocol: int, compared: Iterable[Case]) -> None:
+    """No case may differ but in a documented command."""
+    name = pair.arrangement.name
+    undocumented: dict[str, list[Difference]] = {}
+    for case in compared:
+        if found := pair.compare(case, protocol):
+            SEEN.setdefault(name, set()).add(found.command)
+            if found.command not in documented(name):
+                undocumented.setdefault(found.command, []).append(found)
+    text = "\n".join(f"{command}: {len(found)} differ, the first {found[0]}" for command, found in undocumented.items())
+    assert not undocumented, text
+
+
+def test_every_command_has_a_case(pair: Pair) -> None:
+    if pair.arrangement.name != ONE:
+        pytest.skip("the cases are the same")
+    covered = {step.command for case in cases.written() for step in case if step.words}
+    names = names_of(pair.reference)
+    containers = {name.partition("|")[0] for name in names if "|" in name}
+    insides = {name for name in names if name.startswith("cluster|")}  # derived cases suffice: all answer alike
+    assert set(names) - covered - containers - insides <= LEFT_OUT
+    assert len({case[0].command for case in cases.arities(names)}) > 300
+
+
+def test_written_cases(pair: Pair, protocol: int) -> None:
+    judge(pair, protocol, cases.written())
+
+
+def test_numbers_of_arguments(pair: Pair, protocol: int) -> None:
+    judge(pair, protocol, cases.arities(names_of(pair.reference)))
+
+
+def test_keys_of_every_type(pair: Pair, protocol: int) -> None:
+    judge(pair, protocol, cases.of_every_type())
+
+
+def test_transactions(pair: Pair, protocol: int) -> None:
+    judge(pair, protocol, cases.in_transactions())
+
+
+def test_every_row_is_a_difference() -> None:
+    """Runs behind the tests that gather them."""
+    assert len(DIFFERENCES) <= MOST
+    listed = [(command, name) for row in DIFFERENCES for command in row.commands for name in row.arrangements]
+    assert len(listed) == len(set(listed)), "a command is listed twice"
+    for name in EVERYWHERE:
+        if name in SEEN or not documented(name):
+            assert documented(name) - SEEN.get(name, set()) == set(), f"no difference any more on {name}"
+
+
+def test_the_table_has_every_row() -> None:
+    assert table().count("\n") == len(DIFFERENCES) + 1
+
+
+def test_a_reference_does_not_differ_from_itself(pair: Pair, protocol: int) -> None:
+    """The marks of the cases are enough: two redis-servers answer them alike."""
+    alone = Pair(Arrangement("redis-server", 1, pair.arrangement.tag), pair.nodes[0].port, pair.reference, pair.nodes)
+    try:
+        for case in cases.written():
+            assert not (found := alone.compare(case, protocol)), found
+    finally:
+        alone.close()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "match", "same"),
+    [
+        (b"*2\r\n:1\r\n:2\r\n", b"*2\r\n:2\r\n:1\r\n", Match.BYTES, False),
+        (b"*2\r\n:1\r\n:2\r\n", b"*2\r\n:2\r\n:1\r\n", Match.ORDER, True),
+        (b"~2\r\n:1\r\n:2\r\n", b"*2\r\n:2\r\n:1\r\n", Match.ORDER, False),
+        (b"*2\r\n:1\r\n:3\r\n", b"*2\r\n:2\r\n:1\r\n", Match.ORDER, False),
+        (b"%2\r\n+a\r\n:1\r\n+b\r\n:2\r\n", b"%2\r\n+b\r\n:2\r\n+a\r\n:1\r\n", Match.ORDER, True),
+        (b"%2\r\n+a\r\n:2\r\n+b\r\n:1\r\n", b"%2\r\n+b\r\n:2\r\n+a\r\n:1\r\n", Match.ORDER, False),
+        (b"*2\r\n:1\r\n$1\r\na\r\n", b"*2\r\n:2\r\n$2\r\nbc\r\n", Match.SHAPE, True),
+        (b"$-1\r\n", b"$2\r\nbc\r\n", Match.SHAPE, False),
+        (b"*1\r\n:1\r\n", b"*0\r\n", Match.SHAPE, False),
+        (b"-ERR a\r\n", b"-ERR b\r\n", Match.SHAPE, True),
+        (b"-ERR a\r\n", b"-WRONG a\r\n", Match.SHAPE, False),
+        (b"*1\r\n:1\r\n", b"*0\r\n", Match.TYPE, True),
+        (b"$1\r\na\r\n", b"-ERR\r\n", Match.TYPE, False),
+    ],
+)
+def test_replies_are_compared(ours: bytes, theirs: bytes, match: Match, same: bool) -> None:
+    assert alike(ours, theirs, match) is same
+
+
+@cache
+def ordered() -> tuple[Step, ...]:
+    """Requests for pipelines in any order: without the marks, and without what depends on chance or on the clock."""
+    return tuple(
+        step for step in cases.requests()
+        if step.match is Match.BYTES and step.words[0].upper() not in cases.RANDOM | {b"SORT", b"DUMP"}
+    )  # fmt: skip
+
+
+def test_pipelines_in_any_order(pair: Pair, protocol: int) -> None:
+    """Requests of the written cases, shuffled into one write, some inside transactions."""
+    known = documented(pair.arrangement.name)
+    one = st.sampled_from(ordered()).map(lambda step: (step,))
+    block = st.lists(st.sampled_from(ordered()), max_size=8).map(
+        lambda steps: (Step((b"MULTI",)), *steps, Step((b"EXEC",)))
+    )
+
+    @settings(
+        max_examples=60, derandomize=True, deadline=None, database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )  # fmt: skip
+    @given(st.lists(one | one | one | block, min_size=10, max_size=60))
+    def run(pieces: list[Case]) -> None:
+        pair.empty()
+        found = pair.compare_at_once(tuple(step for piece in pieces for step in piece), protocol)
+        assert not found or found[0].command in known, "\n".join(map(str, found))
+
+    run()
