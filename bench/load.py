@@ -26,7 +26,6 @@ from bench.generator import Generator  # noqa: E402
 from bench.sampler import KeySampler  # noqa: E402
 
 
-
 @dataclass(frozen=True)
 class Op:
     """One kind of request: COMMAND <before> key <after> [value], the key and the value carrying a number.
