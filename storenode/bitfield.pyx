@@ -163,7 +163,7 @@ cdef bint add_signed(int64_t value, int64_t delta, const Operation* operation, i
 
 
 cdef bint perform(Call* call, const Operation* operation, char* bytes, size_t length) noexcept nogil:
-    """Do one operation and answer it; True: the string was written."""
+    """Do one operation and answer it; True: the string is another one now."""
     cdef uint64_t old = load(bytes, length, operation)
     cdef uint64_t fresh = 0
     cdef int64_t signed_old = <int64_t> old
@@ -191,7 +191,7 @@ cdef bint perform(Call* call, const Operation* operation, char* bytes, size_t le
         return False
     answer_number(call, signed_fresh if operation.kind == INCRBY else signed_old)
     store(bytes, operation, fresh)
-    return True
+    return load(bytes, length, operation) != old
 
 
 cdef void run(Call* call, const Operation* operations, int count) noexcept nogil:
@@ -221,6 +221,7 @@ cdef void run(Call* call, const Operation* operations, int count) noexcept nogil
             bytes = value_resize(call.database, &place, end, length > 0)
             memset(bytes + length, 0, end - length)
             length = end
+            changed = True
         if end:
             place.entry.encoding = RAW
     answer_array(call, count)

@@ -61,7 +61,8 @@ cdef void command_setbit(Call* call) noexcept nogil:
     at += offset >> 3
     old = (at[0] >> shift) & 1
     at[0] = <char> ((at[0] & ~(1 << shift)) | (<int> bit << shift))
-    key_changed(call.database, key, EVENT_SETBIT)
+    if needed > length or old != bit:
+        key_changed(call.database, key, EVENT_SETBIT)
     answer_number(call, old)
 
 

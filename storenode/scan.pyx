@@ -79,6 +79,10 @@ cdef bint take_wish(Call* call, int at, bint keys, Wish* wish) noexcept nogil:
     return True
 
 
+cdef inline bint matches(const Slice* pattern, const Slice* name) noexcept nogil:
+    return glob_match(pattern.data, pattern.length, name.data, name.length, False)
+
+
 cdef void collect(void* context, Entry* entry) noexcept nogil:
     """A table visitor: remember what lives and matches."""
     cdef Found* found = <Found*> context
@@ -93,8 +97,7 @@ cdef void collect(void* context, Entry* entry) noexcept nogil:
         name = entry_name(entry)
     else:
         name = member_name(<Member*> entry)
-    if found.wish.pattern != NULL and not glob_match(
-            found.wish.pattern.data, found.wish.pattern.length, name.data, name.length, False):
+    if found.wish.pattern != NULL and not matches(found.wish.pattern, &name):
         return
     if found.count == found.room:
         entries = <Entry**> realloc(found.entries, (found.room * 2 + 64) * sizeof(Entry*))
@@ -177,8 +180,7 @@ cdef void scan_small(Call* call, const Entry* entry, const Wish* wish) noexcept 
             answer_array(call, count if entry.type == SET else count * 2)
         elements_begin(entry, &elements)
         while elements_next(&elements):
-            if wish.pattern != NULL and not glob_match(
-                wish.pattern.data, wish.pattern.length, elements.name.data, elements.name.length, False):
+            if wish.pattern != NULL and not matches(wish.pattern, &elements.name):
                 continue
             if turn:
                 answer_element(call, entry.type, &elements.name, &elements.payload)

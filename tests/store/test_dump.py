@@ -113,7 +113,9 @@ def test_broken_values_are_refused(node: Server, reference: Server) -> None:
             for _ in range(60):
                 broken = bytearray(dump[:-2])
                 for _ in range(chance.choice([1, 1, 2, 5])):
-                    broken[chance.randrange(min(len(broken), chance.choice([3, 12, 100, 100000])))] = chance.randrange(256)
+                    broken[chance.randrange(min(len(broken), chance.choice([3, 12, 100, 100000])))] = chance.randrange(
+                        256
+                    )
                 if chance.random() < 0.3:
                     del broken[chance.randrange(len(broken)) :]
                 # A checksum of 0 is that of a server that does not compute any.

@@ -1,4 +1,4 @@
-"""Commands whose answers are random or come in any order: what must hold of them whatever comes, small values and large."""
+"""Commands whose answers are random or come in any order: what must hold whatever comes, of small values and large."""
 
 import time
 from collections import Counter
@@ -133,7 +133,15 @@ def test_memory_of_values_returns_to_the_start(connection: Connection) -> None:
     """The accounting is exact for every layout, whichever way a value goes."""
     before = info(connection, "memory", "used_memory")
     for size in (5, 100, 3000):
-        for remove in (("del",), ("unlink",), ("rename",), ("expire",), ("flushall",), ("flushall", "async"), ("over",)):
+        for remove in (
+            ("del",),
+            ("unlink",),
+            ("rename",),
+            ("expire",),
+            ("flushall",),
+            ("flushall", "async"),
+            ("over",),
+        ):
             fill(connection, size)
             connection("sadd", "numbers", *range(size))
             connection("rpush", "l", *["item" * (number % 9) for number in range(size)])
