@@ -3,7 +3,7 @@
 
 MGET is answered element by element in key order, and so is an EXEC with several blocks; MSET with OK; DEL, UNLINK,
 EXISTS and TOUCH with the sum; WAIT with the least number. The first error of any part becomes the whole reply, because
-a client cannot see that a part failed; only MGET under `partial_mget: nil` gives nil for the keys of a part that failed.
+a client cannot see that a part failed; only MGET under `partial_mget: nil` gives nil for that part's keys.
 
 A command that was split inside a transaction has a merge of its own, whose parts are elements of the blocks' arrays.
 """
@@ -129,7 +129,7 @@ cdef void merge_result(Core* core, Merge* merge, int protocol, Output* target) n
 
 
 cdef size_t element(Chunk* chunk) noexcept nogil:
-    """The length of the next element of a part; 0: there is no reply, or the node sent fewer elements than asked for."""
+    """The length of the next element of a part; 0: there is no reply, or its node sent too few elements."""
     cdef ReplyFrame frame
     if chunk == NULL:
         return 0
@@ -147,7 +147,7 @@ cdef void append_nil(Core* core, int protocol, Output* target) noexcept nogil:
 
 
 cdef void split_result(Core* core, Merge* whole, int protocol, Output* target) noexcept nogil:
-    """The element of the first split command that is left: from the next element of each block that has a part of it."""
+    """The element of the next split command, from the next element of each block that has a part of it."""
     cdef Merge* split = whole.splits
     cdef Chunk* chunk
     cdef size_t length

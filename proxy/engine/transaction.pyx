@@ -3,8 +3,8 @@
 
 With `cross_node_transactions: split` there is a block for each node concerned, and EXEC's array is merged from theirs:
 each block is atomic on its node, all of them together are not, and an error of one is the reply although the others
-ran. MGET, MSET and the like are then split among the blocks, as they are outside of a transaction. A transaction behind a
-WATCH runs on the private connection that watches, and so on that one node.
+ran. MGET, MSET and the like are then split among the blocks, as they are outside of a transaction. A transaction
+behind a WATCH runs on the private connection that watches, and so on that one node.
 """
 
 from libc.stdint cimport uint16_t, uint32_t

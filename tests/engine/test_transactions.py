@@ -9,6 +9,7 @@ from tests.helpers import bulk, request
 from tests.oracle.resp import frame_requests
 
 KEYS = [*(b"k%d" % number for number in range(12)), b"err1", b"err2", b""]
+NAMES = [b"GET", b"SET", b"MGET", b"mget", b"MSET", b"DEL", b"UNLINK", b"EXISTS", b"TOUCH", b"PING"]
 VALUES = st.sampled_from([b"", b"v", b"$-1\r\n", b"x" * 300, b"y" * 20_000])
 ERROR = b"-WRONGTYPE of this key\r\n"
 
@@ -23,7 +24,7 @@ class Server:
         self.queue: list[list[bytes]] | None = None
 
     def run(self, args: list[bytes]) -> bytes:
-        name, *rest = args[0].upper(), *args[1:]
+        name, rest = args[0].upper(), args[1:]
         if name in (b"GET", b"MGET", b"EXISTS", b"TOUCH") and any(key.startswith(b"err") for key in rest):
             return ERROR
         if name == b"PING":
@@ -99,7 +100,7 @@ class Ring:
 
 @st.composite
 def commands(draw):
-    name = draw(st.sampled_from([b"GET", b"SET", b"MGET", b"mget", b"MSET", b"DEL", b"UNLINK", b"EXISTS", b"TOUCH", b"PING"]))
+    name = draw(st.sampled_from(NAMES))
     if name == b"PING":
         return [name]
     most = 1 if name in (b"GET", b"SET") else 9
