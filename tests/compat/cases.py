@@ -144,13 +144,13 @@ APART = {
 
 
 def plain(one: Step) -> bool:
-    """Whether a step changes data and nothing else: no connection of its own, nothing about the server or the clock."""
+    """Whether a step is about data and nothing else: not the connection, the server, or the clock (an id of `*`)."""
     row = find(one.words) if one.words else None
     return (
         row is not None and not one.keep and one.awaited and one.connection == 1
         and not any(word.startswith(b"$") and len(word) == 2 and word[1:].isalpha() for word in one.words)
         and bool(row.routes) and not row.blocks(one.words) and not row.session
-        and row.name not in APART
+        and row.name not in APART and b"*" not in one.words
     )  # fmt: skip
 
 
