@@ -403,6 +403,7 @@ cdef struct Counters:
     uint64_t lost_pops         # replies to blocked clients that had left
     uint64_t pushes            # messages given to clients
     uint64_t pubsub_closed     # subscribers closed at a limit of their own
+    uint64_t push_bytes        # of orders to push that were carried out
     uint64_t monitor_dropped   # requests that MONITOR did not show
 
 cdef struct Peers:             # shared by the engines of one process

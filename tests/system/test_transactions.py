@@ -1,4 +1,4 @@
-"""MULTI, EXEC and WATCH: over one node as redis-server does it, byte for byte; over several with the rules for those."""
+"""MULTI, EXEC and WATCH: over one node as redis-server does it, byte for byte; over several by the rules for those."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_a_watch_that_is_lost_stops_the_transaction(three, link):
 
 
 def test_a_watch_follows_its_client_to_another_database_and_protocol(three, link):
-    a = "{%s}" % spread(link, three[1])[0]
+    a = f"{{{spread(link, three[1])[0]}}}"
     link("SET", a, "0")
     assert link("WATCH", a) == b"OK"
     assert link("SELECT", "3") == b"OK"
@@ -266,7 +266,9 @@ def test_clients_that_die_inside_leave_nothing(three):
         def die(count: int) -> None:
             for number in range(count):
                 with socket.create_connection(("127.0.0.1", proxy.address)) as client:
-                    client.sendall(b"MULTI\r\nSET a 1\r\nSET a 2\r\n" if number % 2 else b"WATCH a\r\nGET a\r\nMULTI\r\nGET a\r\n")
+                    client.sendall(
+                        b"MULTI\r\nSET a 1\r\nSET a 2\r\n" if number % 2 else b"WATCH a\r\nGET a\r\nMULTI\r\nGET a\r\n"
+                    )
                     client.recv(100)
 
         die(500)
@@ -281,7 +283,7 @@ def test_clients_that_die_inside_leave_nothing(three):
 
 def test_a_large_transaction_takes_the_bulk_connection(three, link):
     value = "v" * 100_000
-    link.send(["SET", "{b}0", "first"], ["MULTI"], *[["SET", "{b}%d" % n, value] for n in range(10)], ["EXEC"],
+    link.send(["SET", "{b}0", "first"], ["MULTI"], *[["SET", f"{{b}}{n}", value] for n in range(10)], ["EXEC"],
               ["GET", "{b}0"], ["STRLEN", "{b}9"])
     replies = link.replies(15)
     assert replies[12] == [b"OK"] * 10
