@@ -1,6 +1,7 @@
 """Unmodified clients: redis-py, redis-cli and redis-benchmark, over three real nodes.
 
-One thing at a time; `tests/clients` has more clients, each going through a whole day."""
+One thing at a time; `tests/clients` has more clients, each going through a whole day.
+"""
 
 import shutil
 import subprocess
