@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from proxy.commands import COMMANDS, Command, find
+from proxy.commands import COMMANDS, Command, find, keys_of
+from proxy.errors import ReplyError
 from tests.compat.replies import Match
 
 FILE = Path(__file__).parent / "cases.txt"
@@ -152,6 +153,15 @@ def plain(one: Step) -> bool:
         and bool(row.routes) and not row.blocks(one.words) and not row.session
         and row.name not in APART and b"*" not in one.words
     )  # fmt: skip
+
+
+def has_place(one: Step) -> bool:
+    """Whether a request names a key, which says where it goes: with a wrong number of keys it names none."""
+    row = find(one.words)
+    try:
+        return row is not None and bool(keys_of(row, one.words))
+    except ReplyError:
+        return False
 
 
 @cache
