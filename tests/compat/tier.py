@@ -30,6 +30,11 @@ class Arrangement(NamedTuple):
     nodes: int
     tag: bytes
 
+    @property
+    def spread(self) -> bool:
+        """Whether the keys of a case live on several nodes."""
+        return self.nodes > 1 and not self.tag
+
 
 ARRANGEMENTS = (
     Arrangement("one node", 1, b""),
