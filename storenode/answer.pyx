@@ -76,7 +76,9 @@ cdef int write_long_double(char* text, long double value) noexcept nogil:
 cdef void answer_score_text(Call* call, double value) noexcept nogil:
     """A double as a bulk string, in both protocols: what ZSCAN does."""
     cdef char text[DOUBLE_ROOM]
-    answer_bulk(call, text, write_double(text, value))
+    cdef int length = write_double(text, value)
+    if 0 < length < DOUBLE_ROOM:
+        answer_bulk(call, text, length)
 
 
 cdef void answer_double(Call* call, double value) noexcept nogil:

@@ -15,7 +15,7 @@ from storenode.evict cimport evict_for
 from storenode.types cimport ALLKEYS_LRU, NOEVICTION, Call, Node, Slice, Stats
 
 cdef enum:
-    PARAMETERS = 24
+    PARAMETERS = 32
 
 cdef enum Kind:
     FIXED = 0
@@ -56,6 +56,14 @@ table[20] = Parameter(b"lazyfree-lazy-eviction", FIXED, b"no")
 table[21] = Parameter(b"lazyfree-lazy-expire", FIXED, b"no")
 table[22] = Parameter(b"replica-read-only", FIXED, b"yes")
 table[23] = Parameter(b"slowlog-log-slower-than", FIXED, b"-1")
+table[24] = Parameter(b"hash-max-listpack-entries", FIXED, b"512")
+table[25] = Parameter(b"hash-max-listpack-value", FIXED, b"64")
+table[26] = Parameter(b"set-max-intset-entries", FIXED, b"512")
+table[27] = Parameter(b"zset-max-listpack-entries", FIXED, b"128")
+table[28] = Parameter(b"zset-max-listpack-value", FIXED, b"64")
+table[29] = Parameter(b"list-max-listpack-size", FIXED, b"-2")
+table[30] = Parameter(b"hll-sparse-max-bytes", FIXED, b"3000")
+table[31] = Parameter(b"lazyfree-lazy-user-del", FIXED, b"no")
 
 
 cdef void answer_parameter(Call* call, const Parameter* row, const Slice* name) noexcept nogil:

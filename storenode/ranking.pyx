@@ -356,7 +356,7 @@ cdef void ranking_remove(Ranking* ranking, double score, const Slice* name) noex
             remove_child(branch, way.at[level])
             if way.at[level] == 0 and branch.count:
                 correct_least(&way, level - 1, &branch.least[0])
-        elif held < (LEAF_MOST if leaves else BRANCH_MOST) // 4:
+        elif held < <uint32_t> (LEAF_MOST if leaves else BRANCH_MOST) // 4:
             if not merge_pair(ranking, branch, way.at[level], leaves) and way.at[level]:
                 merge_pair(ranking, branch, way.at[level] - 1, leaves)
         held = branch.count
