@@ -109,7 +109,7 @@ def commands(draw):
         return [name, *keys]
     args = [name, *(part for key in keys for part in (key, draw(VALUES)))]
     # A malformed MSET is an error among the elements of EXEC, as it is with one server.
-    return args + [b"odd"] if name == b"MSET" and draw(st.integers(0, 9)) == 0 else args
+    return [*args, b"odd"] if name == b"MSET" and draw(st.integers(0, 9)) == 0 else args
 
 
 @given(st.data())

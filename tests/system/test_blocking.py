@@ -67,9 +67,9 @@ def test_as_redis_does_it(redis_nodes, proxy_process, protocol):
 @pytest.fixture(scope="module")
 def tier(tmp_path_factory):
     directory = tmp_path_factory.mktemp("blocking")
-    with running_nodes(directory, 3) as nodes:
-        with running_proxy(directory, nodes, 'hash_tag: "{}"\nlimits: {max_blocked: 20}', engines=2) as proxy:
-            yield proxy, nodes
+    options = 'hash_tag: "{}"\nlimits: {max_blocked: 20}'
+    with running_nodes(directory, 3) as nodes, running_proxy(directory, nodes, options, engines=2) as proxy:
+        yield proxy, nodes
 
 
 def waiting(nodes) -> int:

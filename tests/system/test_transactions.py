@@ -176,9 +176,11 @@ def test_a_command_over_several_nodes_is_split_inside_too(three, tmp_path, proto
     with running_nodes(tmp_path, 1) as (one,), redis.Redis(port=one.port, protocol=protocol) as client:
         expected = ask(client)
     assert "wrong number of arguments" in expected[1][7] and "not an integer" in expected[1][3]
-    with running_proxy(directory, nodes, "cross_node_transactions: split") as proxy:
-        with redis.Redis(port=proxy.address, protocol=protocol) as client:
-            assert ask(client) == expected
+    with (
+        running_proxy(directory, nodes, "cross_node_transactions: split") as proxy,
+        redis.Redis(port=proxy.address, protocol=protocol) as client,
+    ):
+        assert ask(client) == expected
     assert sum(node("DBSIZE") for node in nodes) == 1
 
 
@@ -355,14 +357,17 @@ def test_a_transaction_is_bounded(three):
 
 
 def test_a_node_that_dies_under_a_transaction(three, tmp_path):
-    with running_nodes(tmp_path, 1) as nodes, running_proxy(tmp_path, nodes, "timeout: 300ms") as proxy:
-        with proxy.link() as link:
-            link("SET", "k", "1")
-            nodes[0].freeze()
-            link.send(["MULTI"], ["INCR", "k"], ["EXEC"])
-            assert link.replies(2) == [b"OK", b"QUEUED"]
-            assert error(link.reply(), "fate of 'exec' is unknown")
-            nodes[0].thaw()
-            until(lambda: link("GET", "k") in (b"1", b"2"), "it serves again")
+    with (
+        running_nodes(tmp_path, 1) as nodes,
+        running_proxy(tmp_path, nodes, "timeout: 300ms") as proxy,
+        proxy.link() as link,
+    ):
+        link("SET", "k", "1")
+        nodes[0].freeze()
+        link.send(["MULTI"], ["INCR", "k"], ["EXEC"])
+        assert link.replies(2) == [b"OK", b"QUEUED"]
+        assert error(link.reply(), "fate of 'exec' is unknown")
+        nodes[0].thaw()
+        until(lambda: link("GET", "k") in (b"1", b"2"), "it serves again")
 
 
