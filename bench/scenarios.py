@@ -14,8 +14,8 @@ PEERS = ("redis", "haproxy", "nutcracker", "envoy", "quench")
 @dataclass(frozen=True)
 class Scenario:
     """measure: a key of run.MEASURES: `load` (the generator), `idle`, `burst` (bench.crowd), `transactions`, `blocked`
-    (bench.sessions), …  rate: requests a second, open loop; 0: closed loop. rounds: fixes the number of rounds, for what
-    only a fresh process can show."""
+    (bench.sessions) … rate: requests a second, open loop; 0: closed loop. rounds: fixes the number of rounds, for
+    what only a fresh process can show."""
 
     name: str
     title: str
