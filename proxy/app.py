@@ -84,9 +84,9 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             access = Access(settings, clients)
             administration = Administration(engines, clients, snapshot, links)
             monitor = Monitor(settings, engines, clients, kept)
+            scripts = Scripts(engines, clients.settled)
             lanes = {
-                **administration.handlers(), **handlers(links, Scripts(engines)), **monitor.handlers(),
-                **pubsub.handlers(),
+                **administration.handlers(), **handlers(links, scripts), **monitor.handlers(), **pubsub.handlers(),
             }  # fmt: skip
             before = {"info": databases.before_info, "config|get": administration.before_get}
             requests = Requests(engines, snapshot, clients, lanes, before, access)
@@ -104,6 +104,8 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
                     nodes.opened(engine, pool, node)
                 elif kind == EventKind.MONITOR:
                     monitor.shown(pool, tag, data)
+                elif kind == EventKind.SCRIPT:
+                    scripts.brought(engine, pool, client, data)
                 elif kind == EventKind.GONE:
                     kept.gone(engine, client, tag)
                 elif kind == EventKind.DENIED:
@@ -118,6 +120,7 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             nursery.start_soon(kept.run)
             nursery.start_soon(monitor.run)
             nursery.start_soon(pubsub.run)
+            nursery.start_soon(scripts.run)
             # Names that take long to look up must not keep a signal waiting.
             await _until(stop, nodes.start)
             if not stop.is_set():

@@ -130,6 +130,14 @@ class Clients:
         """
         await self._ask_all(lambda engine, tag: engine.monitor(tag, pool, on, path))
 
+    async def settled(self) -> None:
+        """Wait until every engine has carried out the orders that it was given so far.
+
+        Raises:
+            ReplyError: an engine did not say within `LIST_TIMEOUT`.
+        """
+        await self._ask_all(lambda engine, tag: engine.echo(tag))
+
     async def _gather(self) -> list[ClientRecord]:
         texts = await self._ask_all(lambda engine, tag: engine.list_clients(tag))
         if sum(map(len, texts)) > LONG * 100:

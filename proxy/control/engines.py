@@ -42,6 +42,7 @@ class EventKind:
     GONE = 7
     DENIED = 9
     MONITOR = 10
+    SCRIPT = 11
 
 
 def open_listener(pool: Pool, shared: bool) -> socket.socket:

@@ -23,7 +23,7 @@ from proxy.engine.private cimport unwatch, watch, watch_end
 from proxy.engine.refusals cimport DONE, GO_ON, WAIT, refuse, unknown, unknown_child
 from proxy.engine.rights cimport permitted
 from proxy.engine.route cimport home
-from proxy.engine.scripts cimport script_frame
+from proxy.engine.scripts cimport script_frame, script_taught
 from proxy.engine.slots cimport slot_local, slot_push
 from proxy.engine.tracking cimport track, track_end
 from proxy.engine.transaction cimport (
@@ -34,7 +34,7 @@ from proxy.engine.types cimport (
     CLIENT_MULTI, CLIENT_PAUSED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRACKING, CLIENT_TRUSTED,
     ERROR_ARITY, ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, ERROR_SUBSCRIBED, EVENT_REQUEST,
     LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS,
-    ROW_CONTAINER, ROW_DISCARD, ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT,
+    ROW_CONTAINER, ROW_DISCARD, ROW_EVAL, ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT,
     ROW_RESET, ROW_SHARD, ROW_SPECIAL, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE,
     SLOT_ADDING, SLOT_MERGING, SLOT_WAITING, Client, Conn, Core, Merge, Node, Pool, Row, Slot,
 )
@@ -91,6 +91,8 @@ cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept no
     if client.flags & CLIENT_SUBSCRIBER and client.protocol == 2 and not row.flags & ROW_SUBSCRIBED:
         return refuse(core, client, row, ERROR_SUBSCRIBED, NULL, NULL)
     if client.flags & CLIENT_PAUSED and held_back(client, row):
+        return WAIT
+    if row.flags & ROW_EVAL and not script_taught(core, client, frame):
         return WAIT
     if client.flags & CLIENT_MONITORED:
         monitor_show(core, client, row, frame)

@@ -19,16 +19,16 @@ from proxy.engine.client cimport client_close
 from proxy.engine.mail cimport order_new
 from proxy.engine.monitor cimport monitor_clear, monitor_taken
 from proxy.engine.ring cimport Placement
-from proxy.engine.scripts cimport scripts_free
+from proxy.engine.scripts cimport Scripts, scripts_free
 from proxy.engine.tables cimport build_errors, build_rows
 from proxy.engine.turn cimport engine_loop, turn, turn_end
 from proxy.engine.users cimport build_users
 from proxy.engine.types cimport (
     BUCKETS, CONNS, CONN_OPEN, DEAD, INBOX, LIMIT_BULK, LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, ORDER_ADMIT,
-    ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_HELD,
-    ORDER_KILL, ORDER_LEARN, ORDER_LIST, ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE,
-    ORDER_REPLY, ORDER_SET, ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET,
-    REPLY_SUBSCRIBER, WAKE, Client, Conn, Core, Event, Node, Order, Pool, RowStats,
+    ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_ECHO, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST,
+    ORDER_GO_ON, ORDER_HELD, ORDER_KILL, ORDER_LEARN, ORDER_LIST, ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE,
+    ORDER_REPLY, ORDER_SET, ORDER_SHARED, ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET,
+    REPLY_SUBSCRIBER, SCRIPTS, WAKE, Client, Conn, Core, Event, Node, Order, Pool, RowStats,
 )
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.input cimport SCRATCH
@@ -407,7 +407,7 @@ cdef class Engine:
     def learn_script(self, int pool, uint32_t serial, bytes digest, bytes body):
         """Send EVALSHA of this script (SHA1 `digest`, 20 bytes) as EVAL to nodes of the pool that may not hold it.
 
-        Serials count up from 1; a script takes the place of that with a serial lower by 1024.
+        Serials begin with 1; a script takes the place of that whose serial is the same modulo 1024.
         """
         cdef Order* order = order_new(ORDER_LEARN, digest + body, len(digest) + len(body))
         order.pool = pool
@@ -420,6 +420,31 @@ cdef class Engine:
         order.slot = serial
         order.pool = pool
         order.node = node
+        self.post(order)
+
+    def script_shared(self, uint32_t serial):
+        """All engines have learned this script: EVAL of its body need not tell the control plane any more."""
+        cdef Order* order = order_new(ORDER_SHARED, NULL, 0)
+        order.slot = serial
+        self.post(order)
+
+    def scripts_named(self):
+        """The serials of those scripts that an EVALSHA has named since they were learned. Read as counters() are."""
+        cdef Scripts* scripts = <Scripts*> self.core.scripts
+        if scripts == NULL:
+            return set()
+        return {scripts.places[place].named for place in range(SCRIPTS)}
+
+    def go_on(self, size_t client):
+        """Let the EVAL of a `script` event start; must be called exactly once for each."""
+        cdef Order* order = order_new(ORDER_GO_ON, NULL, 0)
+        order.client = <Client*> client
+        self.post(order)
+
+    def echo(self, unsigned long long tag):
+        """EVENT_LISTED with this tag and no data says that all orders before were carried out."""
+        cdef Order* order = order_new(ORDER_ECHO, NULL, 0)
+        order.tag = tag
         self.post(order)
 
     def forget_script(self, uint32_t serial):

@@ -19,15 +19,15 @@ from proxy.engine.describe cimport client_describe
 from proxy.engine.mail cimport event_post
 from proxy.engine.monitor cimport monitor_switch
 from proxy.engine.private cimport privates_fail
-from proxy.engine.scripts cimport script_held, scripts_forget, scripts_learn
+from proxy.engine.scripts cimport script_go_on, script_held, script_shared, scripts_forget, scripts_learn
 from proxy.engine.slots cimport client_ready, client_unread, slot_fill
 from proxy.engine.types cimport (
     CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_PARKED, CLIENT_SILENT, CLIENT_STUCK, CLIENT_SUBSCRIBER,
     CONNS, CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD, EVENT_DRAINED, EVENT_LISTED, LIMIT_BULK,
     LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, LISTENER, ORDER_ADMIT, ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN,
-    ORDER_DRAIN, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_HELD, ORDER_KILL, ORDER_LEARN, ORDER_LIST,
-    ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_SET, ORDER_STOP,
-    ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, Client, Conn, Core,
+    ORDER_DRAIN, ORDER_ECHO, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_GO_ON, ORDER_HELD, ORDER_KILL, ORDER_LEARN,
+    ORDER_LIST, ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_SET,
+    ORDER_SHARED, ORDER_STOP, ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, Client, Conn, Core,
     Node, Order, Pool, PoolLimits,
 )
 from proxy.wire.chunk cimport SHARE_AT, Shared, chunk_share, chunk_view, shared_release
@@ -80,8 +80,14 @@ cdef void orders_take(Core* core) noexcept nogil:
             scripts_learn(core, order.pool, order.slot, order.data, order.length)
         elif order.kind == ORDER_HELD:
             script_held(core, &core.pools[order.pool].nodes[order.node], order.slot, order.data)
+        elif order.kind == ORDER_SHARED:
+            script_shared(core, order.slot)
         elif order.kind == ORDER_FORGET:
             scripts_forget(core, order.slot)
+        elif order.kind == ORDER_GO_ON:
+            script_go_on(core, order.client)
+        elif order.kind == ORDER_ECHO:
+            event_post(core, EVENT_LISTED, 0, 0, 1, NULL, 0, order.tag, NULL, 0)
         elif order.kind == ORDER_GHOST:
             conn_haunt(core, &core.pools[order.pool].nodes[order.node], <int64_t> order.tag, order.data, NULL)
         elif order.kind == ORDER_AUDIENCE:

@@ -47,9 +47,10 @@ cdef enum RowFlag:
     ROW_SCRIPT = 2097152       # runs code at the node, where the rights of a client's user do not hold
     ROW_KEYLESS = 4194304      # has key specs, and may do without a key
     ROW_UNSEEN = 8388608       # administration: MONITOR does not show it
+    ROW_EVAL = 16777216        # brings a script's body: see scripts.pxd
     # Rows that leave the straight road of dispatch: see special() there.
     ROW_SPECIAL = (ROW_MULTI | ROW_EXEC | ROW_DISCARD | ROW_RESET | ROW_WATCH | ROW_UNWATCH | ROW_BLOCKS | ROW_WAIT
-                   | ROW_TRACKING)
+                   | ROW_TRACKING | ROW_EVAL)
 
 cdef enum Begin:               # how a key spec says where to begin
     BEGIN_INDEX = 0            # at a position

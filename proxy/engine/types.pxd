@@ -80,6 +80,7 @@ cdef enum ClientFlag:
     CLIENT_BURIED = 1048576    # in core.graveyard
     CLIENT_RESTRICTED = 2097152    # its user may not do everything: see rights.pyx
     CLIENT_MONITORED = 4194304     # its requests are shown to somebody's MONITOR
+    CLIENT_TEACHING = 8388608      # its EVAL waits until all engines have the body: see scripts.pxd
     # Clients whose requests leave the straight road of dispatch: see special() there.
     CLIENT_SPECIAL = (CLIENT_MULTI | CLIENT_SUBSCRIBER | CLIENT_PAUSED | CLIENT_TRACKING | CLIENT_RESTRICTED
                       | CLIENT_MONITORED)
@@ -138,6 +139,8 @@ cdef struct Client:
     uint64_t commands
     uint64_t skip_until        # of `commands`, where CLIENT_SKIP ends
     uint64_t shown             # of `commands`, that MONITOR showed last
+    uint64_t taught            # of `commands`, whose script the control plane was told last
+    int64_t spent_us           # until when the scripts that it brought are paid for
     uint64_t received
     uint64_t sent
     uint16_t last_row
@@ -502,6 +505,9 @@ cdef enum OrderKind:           # control plane -> engine
     ORDER_SUBSCRIBED = 19      # our subscriptions at this node are there, or are not
     ORDER_MONITOR = 20         # show a pool's requests, or no longer
     ORDER_HELD = 21            # a node's process, by run_id, holds script number `slot`
+    ORDER_SHARED = 22          # every engine has script number `slot`
+    ORDER_GO_ON = 23           # the script of a client's EVAL was seen to
+    ORDER_ECHO = 24            # say that the orders before this one were carried out
 
 cdef enum ReplyFlag:           # ORDER_REPLY: Order.flag
     REPLY_CLOSE = 1            # end the connection afterwards
@@ -542,6 +548,7 @@ cdef enum EventKind:           # engine -> control plane
     EVENT_GONE = 7             # a client that the control plane knows has left
     EVENT_DENIED = 9           # a user was refused something
     EVENT_MONITOR = 10         # lines for those who monitor a pool; the tag: how many are missing before them
+    EVENT_SCRIPT = 11          # the body of a script that a client's EVAL brought; the client waits for ORDER_GO_ON
 
 cdef struct Event:
     int kind
