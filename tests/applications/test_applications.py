@@ -8,7 +8,7 @@ and blocking commands name several keys; one splits transactions, which is what 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,16 +36,15 @@ class Application(NamedTuple):
     steps: tuple[str, ...]
     arguments: tuple[str, ...] = ()
     pool: str = "grouped"
-    environment: Mapping[str, str] = {}
 
 
 APPLICATIONS = [
     Application("celery", "celery_program.py", (
         "task", "many", "retry", "failure", "chain", "group", "chord", "countdown", "priority", "revoke", "forget",
-    ), ("--without-mingle",)),
+    )),
     Application("celery-control", "celery_control.py", (
         "task", "ping", "inspect", "terminate", "scheduled", "purge",
-    ), environment={"PREFIX": "celery:"}),
+    )),
     Application("rq", "rq_program.py", (
         "job", "many", "dependent", "failure", "scheduled", "repeated", "stop", "registry",
     )),
@@ -103,6 +102,5 @@ def test_application(application: Application, nodes: list[Node], request: pytes
     lines = programs.run(
         command_of(application, proxy.address), WITHIN,
         URL=f"redis://127.0.0.1:{proxy.address}/0", NODE_PATH=str(BUILD / "applications-node/node_modules"),
-        **application.environment,
     )  # fmt: skip
     programs.judge(lines, application.steps)

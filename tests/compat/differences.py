@@ -55,8 +55,7 @@ DIFFERENCES: tuple[Row, ...] = (
         (SPREAD,), "CROSSSLOT where the keys live on several nodes"),
     Row(("blmove", "blmpop", "blpop", "brpop", "brpoplpush", "bzpopmax", "bzpopmin"),
         (SPREAD,), "CROSSSLOT where a client would have to wait at several nodes"),
-    Row(("multi",), SEVERAL, "CROSSSLOT where the keys live on several nodes; a first request without keys has a node"),
-    Row(("watch",), (SPREAD,), "CROSSSLOT where the keys live on several nodes"),
+    Row(("multi", "watch"), (SPREAD,), "CROSSSLOT where the keys of a transaction live on several nodes"),
 )  # fmt: skip
 
 

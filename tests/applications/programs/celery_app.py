@@ -1,4 +1,4 @@
-"""An application of Celery: set is where its broker and results are, and a prefix of its keys where one is given."""
+"""An application of Celery, with nothing set but where its broker and its results are."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from celery import Celery
 from celery.app.task import Task
 
 app = Celery("application", broker=os.environ["URL"], backend=os.environ["URL"])
-if prefix := os.environ.get("PREFIX"):
-    app.conf.broker_transport_options = app.conf.result_backend_transport_options = {"global_keyprefix": prefix}
 
 
 @app.task

@@ -1,4 +1,4 @@
-"""Celery's remote control, which answers through queues of random names: only a prefix of all keys gathers them."""
+"""Celery's remote control, which answers through queues of random names."""
 
 from __future__ import annotations
 
