@@ -53,7 +53,8 @@ def prepare() -> tuple[Probe, Placement]:
     limits |= dict.fromkeys(("most_clients", "timeout_us", "connect_timeout_us", "tombstone_us"), 0)
     engine.add_pools([{
         "name": b"micro", "listener": -1, "unix_socket": False, "placement": placement, "auto_eject": False,
-        "nil_on_error": False, "split_transactions": False, "database": 0, "users": [default_user(None)], "node_auth": [],
+        "nil_on_error": False, "split_transactions": False, "database": 0,
+        "users": [default_user(None)], "node_auth": [],
         "nodes": [(b"n%d" % node, b"n%d" % node) for node in range(NODES)], "limits": limits,
     }])
     for node in range(NODES):

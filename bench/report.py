@@ -37,6 +37,11 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("without them", "quiet_p99", ",.0f"),
         ("% of a core by waiting", "waiting_percent", ".2f"),
     ),
+    "pubsub": (
+        ("deliveries/s", "rate", ",.0f"),
+        ("CPU µs/delivery", "front_us", ".2f"),
+        ("nodes µs/delivery", "nodes_us", ".2f"),
+    ),
     "idle": (
         ("bytes/connection", "idle_bytes", ",.0f"),
         ("RSS before MB", "rss_before_mb", ".1f"),
@@ -52,7 +57,7 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
 }
 UNITS = {"front_us": "CPU µs/request", "p50": "p50 µs", "idle_bytes": "bytes/connection", "peak_mb": "peak MB",
          "rss_after_mb": "MB 5 s after", "left_ratio": "RSS 5 s after / before",
-         "multi_ratio": "with MULTI / without", "p99_excess": "p99 µs beyond 1.5 × quiet"}  # fmt: skip
+         "multi_ratio": "with MULTI / without", "p99_excess": "p99 µs beyond 1.5 times quiet"}  # fmt: skip
 
 # The README's table: a row is (what it says, scenario, metric, format), a column (heading, target).
 README_ROWS = (

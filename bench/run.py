@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import crowd, report, sessions
+from bench import crowd, pubsub, report, sessions
 from bench.load import Load, Options, prefill
 from bench.process import StartFailedError, cpu_ns, hardware, raise_file_limit
 from bench.scenarios import BARS, SCENARIOS, Scenario
@@ -68,9 +68,13 @@ def measure_blocked(target: Running, scenario: Scenario, seconds: float) -> Samp
     return dict(sessions.blocked(target, scenario.clients, 1000, scenario.rate, seconds))
 
 
+def measure_pubsub(target: Running, scenario: Scenario, seconds: float) -> Sample:
+    return dict(pubsub.fan_out(target, scenario.clients, scenario.value_size, scenario.depth, seconds))
+
+
 MEASURES = {
     "load": measure_load, "idle": measure_idle, "burst": measure_burst, "transactions": measure_transactions,
-    "blocked": measure_blocked,
+    "blocked": measure_blocked, "pubsub": measure_pubsub,
 }  # fmt: skip
 
 

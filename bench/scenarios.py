@@ -13,8 +13,9 @@ PEERS = ("redis", "haproxy", "nutcracker", "envoy", "quench")
 
 @dataclass(frozen=True)
 class Scenario:
-    """measure: `load` (the generator), `idle` or `burst` (bench.crowd), `transactions` or `blocked` (bench.sessions). rate: requests a second, open loop; 0: closed
-    loop. rounds: fixes the number of rounds, for what only a fresh process can show."""
+    """measure: `load` (the generator), `idle` or `burst` (bench.crowd), `transactions` or `blocked` (bench.sessions), …:
+    the keys of run.MEASURES. rate: requests a second, open loop; 0: closed loop. rounds: fixes the number of rounds, for
+    what only a fresh process can show."""
 
     name: str
     title: str
@@ -72,6 +73,13 @@ SCENARIOS = (
     ),
     Scenario("transactions", "pipelines of 16 SETs, in MULTI and EXEC and without", ("quench",), "transactions"),
     Scenario("blocked", "GET at 20,000/s beside 1,000 clients in BLPOP", ("quench",), "blocked", rate=20_000),
+    *(
+        Scenario(
+            f"pubsub-{depth}", f"1,000 subscribers, {depth} message{'s' * (depth > 1)} at a time", ("redis", "quench"),
+            "pubsub", clients=1000, depth=depth,
+        )
+        for depth in (1, 16)
+    ),
     Scenario("idle", "9,000 idle connections", PEERS, "idle", clients=9_000, rounds=1),
     Scenario("burst", "2,000 clients send 1 MB at once", PEERS, "burst", clients=2_000, value_size=1_000_000, rounds=1),
 )
@@ -88,9 +96,10 @@ BARS = (
     Bar("engines", "front_us", "quench-2-engines", 1.30, "quench"),
     Bar("node-get", "front_us", "storenode", 0.60, "redis"),
     Bar("node-set", "front_us", "storenode", 0.60, "redis"),
-    *(Bar(f"node-{name}", "front_us", "storenode", 0.90, "redis") for name in TYPES),
     Bar("transactions", "multi_ratio", "quench", 1.30),
     Bar("blocked", "p99_excess", "quench", 1000.0),
+    *(Bar(f"node-{name}", "front_us", "storenode", 0.90, "redis") for name in TYPES),
+    *(Bar(f"pubsub-{depth}", "front_us", "quench", 10.0) for depth in (1, 16)),  # 100,000 deliveries a CPU second
     Bar("idle", "idle_bytes", "quench", 1024.0),
     Bar("burst", "peak_mb", "quench", 1073.7),
     Bar("burst", "left_ratio", "quench", 1.10),

@@ -8,8 +8,8 @@ from __future__ import annotations
 import selectors
 import socket
 import time
-from contextlib import closing, contextmanager
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 from bench.load import Load, Options
 from bench.targets import Running

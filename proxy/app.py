@@ -75,20 +75,21 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
         stop, stop_now = trio.Event(), trio.Event()
         async with trio.open_nursery() as nursery:
             kept = Kept(engines)
-            pubsub = PubSub(settings, engines, kept)
-            nodes = Nodes(settings, engines.engines, nursery, pubsub.live)
-            clients = Clients(settings, engines, pubsub.counts)
+            nodes = Nodes(settings, engines.engines, nursery, lambda pool, live: pubsub.live(pool, live))
             links = Links(settings, nursery, nodes.ejected, engines.kill_ghost)
+            pubsub = PubSub(settings, engines, kept, links)
+            clients = Clients(settings, engines, pubsub.counts)
             databases = Databases(links)
             snapshot = Snapshot(settings, engines, nodes, databases.known, pubsub.totals)
             access = Access(settings, clients)
-            administration = Administration(engines, clients, snapshot)
+            administration = Administration(engines, clients, snapshot, links)
             monitor = Monitor(settings, engines, clients, kept)
             lanes = {
                 **administration.handlers(), **handlers(links, Scripts(engines)), **monitor.handlers(),
-                **pubsub.handlers,
+                **pubsub.handlers(),
             }  # fmt: skip
-            requests = Requests(engines, snapshot, clients, lanes, {"info": databases.before_info}, access)
+            before = {"info": databases.before_info, "config|get": administration.before_get}
+            requests = Requests(engines, snapshot, clients, lanes, before, access)
 
             def on_event(engine: int, event: Event) -> None:
                 kind, pool, node, code, client, _, tag, data = event

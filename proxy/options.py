@@ -95,7 +95,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "colocate", "groups",
         "groups of keys that share a node: a key that begins with a prefix of a group is placed by the group's name, "
-        "whatever its hash tag; the longest prefix counts",
+        "whatever its hash tag; the longest prefix counts; behind a * what may be anywhere in the key",
     ),
     Option(
         "distribution", "choice",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hiredis
 import pytest
 
-from proxy.commands import CAPABILITIES, COMMANDS
+from proxy.commands import CAPABILITIES
 from proxy.errors import (
     ENGINE_ERRORS,
     ENGINE_FIELDS,

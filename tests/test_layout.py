@@ -67,7 +67,7 @@ SPINE = (
     "probe", "engine", "tables", "users", "turn", "orders", "clients", "accept", "client", "dispatch", "monitor",
     "transaction", "blocking", "choice", "tracking", "private", "route", "answers", "rights", "refusals", "audience",
     "keys", "lookup", "replies", "scripts", "connection", "greeting", "describe", "mail", "texts", "slots", "merge",
-    "types", "rows", "ring", "colocate", "sha256", "hashes",
+    "parts", "types", "rows", "ring", "colocate", "sha256", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import hiredis
@@ -11,36 +10,19 @@ import trio
 from proxy.address import Server
 from proxy.settings import Pool
 
-__all__ = ["ask", "authentication", "connect", "probe"]
-
 
 async def probe(pool: Pool, server: Server) -> str:
     """Connect, authenticate, PING. Returns "" when the node serves, else why it does not; never raises OSError.
 
     Bounded by the pool's `connect_timeout`.
     """
-    try:
-        reply = await ask(pool, server, "PING")
-    except OSError as error:
-        return str(error)
-    return str(reply) if isinstance(reply, hiredis.ReplyError) else ""
-
-
-async def ask(pool: Pool, server: Server, *command: str | bytes) -> Any:
-    """The node's reply to one command, after authenticating; an error of the node is a `hiredis.ReplyError`.
-
-    Bounded by the pool's `connect_timeout`.
-
-    Raises:
-        OSError: the node did not answer; the text says why.
-    """
     with trio.move_on_after(pool.connect_timeout):
         try:
             async with await connect(server) as stream:
-                return await _ask(stream, [*authentication(pool), command])
+                return await _ask(stream, pool)
         except (OSError, UnicodeError, trio.BrokenResourceError, hiredis.ProtocolError) as error:
-            raise OSError(str(error) or type(error).__name__) from error
-    raise OSError("it does not answer")
+            return str(error) or type(error).__name__
+    return "it does not answer"
 
 
 async def connect(server: Server) -> trio.abc.Stream:
@@ -58,17 +40,16 @@ def authentication(pool: Pool) -> list[tuple[Any, ...]]:
     return [("AUTH", *user, pool.node_password.reveal())]
 
 
-async def _ask(stream: trio.abc.Stream, commands: Sequence[tuple[Any, ...]]) -> Any:
-    """The reply to the last command, or the first error."""
+async def _ask(stream: trio.abc.Stream, pool: Pool) -> str:
+    commands = [*authentication(pool), ("PING",)]
     await stream.send_all(b"".join(hiredis.pack_command(command) for command in commands))
     reader = hiredis.Reader()
-    reply: Any = None
     for _ in commands:
         while (reply := reader.gets()) is False:
-            received = await stream.receive_some(65536)
+            received = await stream.receive_some(4096)
             if not received:
-                raise OSError("it closed the connection")
+                return "it closed the connection"
             reader.feed(bytes(received))
         if isinstance(reply, hiredis.ReplyError):
-            break
-    return reply
+            return str(reply)
+    return ""

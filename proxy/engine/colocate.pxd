@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-# Groups of keys that live together because of how they begin.
+# Groups of keys that live together because of how they begin, or what is in them.
 #
 # Owned by a Ring, built with it and never written again.  In a request's life: ring.pyx asks here before it hashes.
 
@@ -15,7 +15,8 @@ cdef struct Prefix:
 
 cdef struct Groups:
     unsigned int first[257]  # byte -> the first prefix that begins with it, or where it would be; [256]: how many
-    Prefix* prefixes  # owned; by first byte, then the longest first
+    Prefix* prefixes  # owned; by first byte, then the longest first; behind them those that may be anywhere
+    unsigned int anywhere  # how many of those
     char* texts  # owned; the prefixes, one after the other
 
 
@@ -23,5 +24,5 @@ cdef struct Groups:
 cdef Groups* groups_build(dict groups, int hash_kind) except NULL
 cdef void groups_free(Groups* groups) noexcept nogil
 
-# The longest prefix that the key begins with, or NULL.
+# The longest prefix that the key begins with, else the longest text that is somewhere in it, or NULL.
 cdef const Prefix* groups_find(const Groups* groups, const char* key, size_t length) noexcept nogil

@@ -5,8 +5,8 @@ The straight road is the command with one key: look the row up, hash the key, ap
 connection. Everything else leaves that road early.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport abort, calloc, free, malloc
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdlib cimport free
 
 from proxy.engine.answers cimport answer
 from proxy.engine.audience cimport audience_extra
@@ -18,6 +18,7 @@ from proxy.engine.lookup cimport lookup, lookup_child
 from proxy.engine.mail cimport event_post
 from proxy.engine.merge cimport merge_new
 from proxy.engine.monitor cimport monitor_show
+from proxy.engine.parts cimport Part, parts_find, parts_write
 from proxy.engine.private cimport unwatch, watch, watch_end
 from proxy.engine.refusals cimport DONE, GO_ON, WAIT, refuse, unknown, unknown_child
 from proxy.engine.rights cimport permitted
@@ -26,21 +27,20 @@ from proxy.engine.scripts cimport script_frame
 from proxy.engine.slots cimport slot_local, slot_push
 from proxy.engine.tracking cimport track, track_end
 from proxy.engine.transaction cimport (
-    transaction_begin, transaction_discard, transaction_drop, transaction_queue, transaction_run,
+    transaction_begin, transaction_discard, transaction_drop, transaction_misspelt, transaction_queue, transaction_run,
 )
 from proxy.engine.types cimport (
     ANSWER_RESET, AUDIENCE_CHANNEL, AUDIENCE_SHARD, CACHING_FRESH, CLIENT_BARRIER, CLIENT_KNOWN, CLIENT_MONITORED,
-    CLIENT_MULTI, CLIENT_PAUSED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRUSTED, ERROR_ARITY,
-    ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, ERROR_SUBSCRIBED, EVENT_REQUEST, LANE_CONTROL,
-    LANE_ENGINE, LANE_FAST, LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER,
-    ROW_DISCARD, ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT, ROW_RESET,
-    ROW_SHARD, ROW_SPECIAL, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SLOT_ADDING,
-    SLOT_MERGING, SLOT_WAITING, Client, Conn, Core, KeyRef, Merge, Node, Pool, Row, Slot,
+    CLIENT_MULTI, CLIENT_PAUSED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRACKING, CLIENT_TRUSTED,
+    ERROR_ARITY, ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, ERROR_SUBSCRIBED, EVENT_REQUEST,
+    LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS,
+    ROW_CONTAINER, ROW_DISCARD, ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT,
+    ROW_RESET, ROW_SHARD, ROW_SPECIAL, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE,
+    SLOT_ADDING, SLOT_MERGING, SLOT_WAITING, Client, Conn, Core, Merge, Node, Pool, Row, Slot,
 )
 from proxy.wire.chunk cimport Chunk
 from proxy.wire.input cimport MOVE_AT, input_detach
-from proxy.wire.output cimport output_bulk, output_number
-from proxy.wire.resp cimport Frame, args_next
+from proxy.wire.resp cimport Frame
 
 
 cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
@@ -54,6 +54,8 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
         if row == NULL:
             return unknown_child(core, client, frame)
     if (<int> frame.argc != row.arity) if row.arity >= 0 else (<int> frame.argc < -row.arity):
+        if row.flags & ROW_EXEC:
+            return transaction_misspelt(core, client, row)
         return refuse(core, client, row, ERROR_ARITY, NULL, NULL)
     if not client.flags & CLIENT_TRUSTED and not row.flags & ROW_BEFORE_AUTH:
         return refuse(core, client, row, ERROR_NOAUTH, NULL, NULL)
@@ -252,7 +254,9 @@ cdef int send_found(Core* core, Client* client, Row* row, Frame* frame, Pool* po
     node = &pool.nodes[index]
     conn = node.conns[place]
     tail = 0 if conn == NULL else conn.tail
-    verdict = send_to(core, client, row, script_frame(core, node, conn, frame, &serial), pool, index)
+    # A client that tracks has a connection of its own, of which nothing is known here: the body always goes along.
+    frame = script_frame(core, node, NULL if client.flags & CLIENT_TRACKING else conn, frame, &serial)
+    verdict = send_to(core, client, row, frame, pool, index)
     conn = node.conns[place]
     # What took the bulk connection is not marked: it teaches nothing, and costs nothing but the body.
     if conn != NULL and conn.tail != tail:
@@ -260,40 +264,21 @@ cdef int send_found(Core* core, Client* client, Row* row, Frame* frame, Pool* po
     return verdict
 
 
-cdef struct Part:              # of a split command: what one node gets
-    Conn* conn
-    size_t start               # bytes in its output before
-    uint32_t keys
-
-
 cdef int split(Core* core, Client* client, Row* row, Frame* frame, int count) noexcept nogil:
-    """One sub-request a node, in the order in which the nodes first occur. Costs one pass over nodes and keys."""
-    cdef Pool* pool = client.pool
-    cdef Part* parts = <Part*> malloc(pool.node_count * sizeof(Part))
-    cdef uint32_t* numbers = <uint32_t*> calloc(pool.node_count, sizeof(uint32_t))  # by node: its part's, from 1
-    cdef Part* part
+    """One sub-request a node, merged from as many replies."""
     cdef Merge* merge
-    cdef uint32_t slot, number, used = 0
-    cdef int index
-    cdef const char* value
-    cdef size_t value_length
-    cdef KeyRef* key
-    if parts == NULL or numbers == NULL:
-        abort()
+    cdef Part* part
+    cdef uint32_t slot, number, used
+    cdef Part* parts = parts_find(core, client.pool, count, &used)
     # Every connection must take its part before anything is sent: a split that fails at once leaves no half behind.
-    for index in range(count):
-        key = &core.keys[index]
-        if numbers[key.node] == 0:
-            parts[used].conn = usable(core, client, row, &pool.nodes[key.node], 0)
-            if parts[used].conn == NULL:
-                free(parts)
-                free(numbers)
-                return DONE
-            parts[used].keys = 0
-            used += 1
-            numbers[key.node] = used
-        parts[numbers[key.node] - 1].keys += 1
-    merge = merge_new(core, row.lane, pool.nil_on_error, <uint32_t> count)
+    for number in range(used):
+        part = &parts[number]
+        part.conn = usable(core, client, row, part.node, 0)
+        if part.conn == NULL:
+            free(parts)
+            return DONE
+        part.output = &part.conn.output
+    merge = merge_new(core, row.lane, client.pool.nil_on_error, <uint32_t> count)
     merge.parts = used
     merge.waiting = used
     slot = slot_push(core, client, row.index)
@@ -301,31 +286,15 @@ cdef int split(Core* core, Client* client, Row* row, Frame* frame, int count) no
     client.slots[slot & client.mask].at = <size_t> merge
     core.row_stats[row.index].calls += 1
     core.counters.split += 1
+    parts_write(core, row, frame, count, parts, used, merge.part_of)
     for number in range(used):
         part = &parts[number]
-        part.start = part.conn.output.length
-        output_number(&part.conn.output, &core.chunks, c'*',
-                      1 + <long long> part.keys * (2 if row.lane == LANE_MSET else 1))
-        output_bulk(&part.conn.output, &core.chunks, frame.data + frame.args[0].offset, frame.args[0].length)
-    for index in range(count):
-        key = &core.keys[index]
-        number = numbers[key.node] - 1
-        part = &parts[number]
-        merge.part_of[index] = <uint16_t> number
-        output_bulk(&part.conn.output, &core.chunks, key.data, key.length)
-        if row.lane == LANE_MSET:
-            # The value is the next argument: behind the key's CRLF.
-            args_next(key.data + key.length + 2, &value, &value_length)
-            output_bulk(&part.conn.output, &core.chunks, value, value_length)
-    for number in range(used):
-        part = &parts[number]
-        part.conn.node.requests += 1
-        client.wrote |= <uint64_t> (row.flags & ROW_WRITE) << (part.conn.node.index & 63)
+        part.node.requests += 1
+        client.wrote |= <uint64_t> (row.flags & ROW_WRITE) << (part.node.index & 63)
         # Nothing of its own is appended: the bytes are in place already.
-        conn_expect(core, part.conn, client, slot, number, row.index, part.conn.output.length - part.start)
+        conn_expect(core, part.conn, client, slot, number, row.index, part.length)
         conn_touch(core, part.conn)
     free(parts)
-    free(numbers)
     return DONE
 
 

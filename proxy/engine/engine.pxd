@@ -17,6 +17,7 @@ cdef class Engine:
     cdef readonly list names   # command names by row
     cdef readonly int event_fd
     cdef bint built
+    cdef unsigned long long push_posted    # bytes of all orders to push, ever
 
     cdef char* keep(self, bytes text)
     cdef post(self, Order* order)

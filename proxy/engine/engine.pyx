@@ -53,12 +53,13 @@ cdef extern from "<malloc.h>" nogil:
 cdef enum:
     ORDERS = 16384             # orders waiting for one engine
     EVENTS = 16384             # events waiting for the control plane
+    PUSH_ROOM = 67108864       # bytes of messages waiting for one engine, beyond which it takes no more of them
 
 COUNTERS = (
     "turns", "requests", "replies", "accepted", "handed_over", "rejected_clients", "closed", "protocol_errors",
     "bytes_in", "bytes_out", "split", "local", "error_replies", "timeouts", "withdrawn", "late_replies",
     "pushes_dropped", "starved", "output_closed", "query_closed", "events_dropped", "reconnects", "transactions",
-    "blocked", "lost_pops", "pushes", "pubsub_closed", "monitor_dropped",
+    "blocked", "lost_pops", "pushes", "pubsub_closed", "push_bytes", "monitor_dropped",
 )
 LIMITS = {
     "most_clients": LIMIT_CLIENTS, "max_bulk": LIMIT_BULK, "query_buffer": LIMIT_QUERY_BUFFER, "idle_us": LIMIT_IDLE,
@@ -393,11 +394,15 @@ cdef class Engine:
         """Append `data`, whole messages, to the output of every client in `clients`: an array of their pointers, all
         of them kept and not released. A `>` in front becomes a `*` for clients of RESP2. One that has too much unread
         output is closed."""
-        cdef Order* order = order_new(ORDER_PUSH, NULL, len(clients) + len(data))
+        cdef Order* order
+        if self.push_posted - self.core.counters.push_bytes > PUSH_ROOM:
+            raise BlockingIOError(f"engine {self.index} does not take its messages: {PUSH_ROOM} bytes are waiting")
+        order = order_new(ORDER_PUSH, NULL, len(clients) + len(data))
         memcpy(order.data, PyBytes_AS_STRING(clients), len(clients))
         memcpy(order.data + len(clients), PyBytes_AS_STRING(data), len(data))
         order.tag = len(clients) // sizeof(Client*)
         self.post(order)
+        self.push_posted += len(clients) + len(data)
 
     def learn_script(self, int pool, uint32_t serial, bytes digest, bytes body):
         """Send EVALSHA of this script (SHA1 `digest`, 20 bytes) as EVAL to nodes of the pool that may not hold it.

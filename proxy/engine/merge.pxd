@@ -12,5 +12,6 @@ from proxy.wire.output cimport Output
 
 cdef Merge* merge_new(Core* core, int lane, bint nil_on_error, uint32_t keys) noexcept nogil
 cdef void merge_free(Core* core, Merge* merge) noexcept nogil
+cdef void merges_free(Core* core, Merge* merge) noexcept nogil
 cdef bint merge_part(Core* core, Merge* merge, uint32_t part, const char* data, size_t length) noexcept nogil
 cdef void merge_result(Core* core, Merge* merge, int protocol, Output* target) noexcept nogil

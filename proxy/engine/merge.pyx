@@ -2,16 +2,17 @@
 """Merge: collecting parts and writing the merged reply. See merge.pxd.
 
 MGET is answered element by element in key order, and so is an EXEC with several blocks; MSET with OK; DEL, UNLINK,
-EXISTS and TOUCH with the sum; WAIT with the least number. The first
-error of any part becomes the whole reply, because a client cannot see that a part failed; only MGET under
-`partial_mget: nil` gives nil for the keys of a part that failed.
+EXISTS and TOUCH with the sum; WAIT with the least number. The first error of any part becomes the whole reply, because
+a client cannot see that a part failed; only MGET under `partial_mget: nil` gives nil for that part's keys.
+
+A command that was split inside a transaction has a merge of its own, whose parts are elements of the blocks' arrays.
 """
 
 from libc.stdint cimport uint16_t, uint32_t
 from libc.stdlib cimport abort, calloc, free
 from libc.string cimport memchr, memcpy
 
-from proxy.engine.types cimport LANE_MGET, LANE_SUM, MERGE_EXEC, MERGE_LEAST, Core, Merge
+from proxy.engine.types cimport LANE_MGET, LANE_SUM, MERGE_EXEC, MERGE_LEAST, PLACE_SPLIT, Core, Merge
 from proxy.wire.chunk cimport Chunk, chunk_exact, chunk_free
 from proxy.wire.output cimport Output, output_append, output_number
 from proxy.wire.reply cimport ReplyFrame, frame_reply, reply_reset
@@ -34,6 +35,7 @@ cdef Merge* merge_new(Core* core, int lane, bint nil_on_error, uint32_t keys) no
 
 cdef void merge_free(Core* core, Merge* merge) noexcept nogil:
     cdef uint32_t part
+    merges_free(core, merge.splits)
     if merge.replies != NULL:
         for part in range(merge.parts):
             if merge.replies[part] != NULL:
@@ -42,7 +44,17 @@ cdef void merge_free(Core* core, Merge* merge) noexcept nogil:
     if merge.error != NULL:
         chunk_free(&core.chunks, merge.error)
     free(merge.part_of)
+    free(merge.blocks)
     free(merge)
+
+
+cdef void merges_free(Core* core, Merge* merge) noexcept nogil:
+    """Free a list of them."""
+    cdef Merge* after
+    while merge != NULL:
+        after = merge.next
+        merge_free(core, merge)
+        merge = after
 
 
 cdef Chunk* copy_of(Core* core, const char* data, size_t length) noexcept nogil:
@@ -84,8 +96,8 @@ cdef bint merge_part(Core* core, Merge* merge, uint32_t part, const char* data, 
 cdef void merge_result(Core* core, Merge* merge, int protocol, Output* target) noexcept nogil:
     """Append the merged reply to `target`."""
     cdef uint32_t key, part
+    cdef size_t length
     cdef Chunk* chunk
-    cdef ReplyFrame frame
     cdef const char* end
     if merge.error != NULL and not (merge.lane == LANE_MGET and merge.nil_on_error):
         output_append(target, &core.chunks, merge.error.data, merge.error.tail)
@@ -104,15 +116,51 @@ cdef void merge_result(Core* core, Merge* merge, int protocol, Output* target) n
             chunk.head = <size_t> (end - chunk.data) + 1
     output_number(target, &core.chunks, c'*', merge.keys)
     for key in range(merge.keys):
+        if merge.part_of[key] == PLACE_SPLIT:
+            split_result(core, merge, protocol, target)
+            continue
         chunk = NULL if merge.replies == NULL else merge.replies[merge.part_of[key]]
-        if chunk != NULL:
-            reply_reset(&frame)
-            if frame_reply(&frame, chunk.data + chunk.head, chunk.tail - chunk.head, chunk.tail) == 0:
-                output_append(target, &core.chunks, chunk.data + chunk.head, frame.scanned)
-                chunk.head += frame.scanned
-                continue
-        # No reply, or a node that sent fewer elements than keys.
-        if protocol == 3:
-            output_append(target, &core.chunks, b"_\r\n", 3)
+        length = element(chunk)
+        if length:
+            output_append(target, &core.chunks, chunk.data + chunk.head, length)
+            chunk.head += length
         else:
-            output_append(target, &core.chunks, b"$-1\r\n", 5)
+            append_nil(core, protocol, target)
+
+
+cdef size_t element(Chunk* chunk) noexcept nogil:
+    """The length of the next element of a part; 0: there is no reply, or its node sent too few elements."""
+    cdef ReplyFrame frame
+    if chunk == NULL:
+        return 0
+    reply_reset(&frame)
+    if frame_reply(&frame, chunk.data + chunk.head, chunk.tail - chunk.head, chunk.tail) != 0:
+        return 0
+    return frame.scanned
+
+
+cdef void append_nil(Core* core, int protocol, Output* target) noexcept nogil:
+    if protocol == 3:
+        output_append(target, &core.chunks, b"_\r\n", 3)
+    else:
+        output_append(target, &core.chunks, b"$-1\r\n", 5)
+
+
+cdef void split_result(Core* core, Merge* whole, int protocol, Output* target) noexcept nogil:
+    """The element of the next split command, from the next element of each block that has a part of it."""
+    cdef Merge* split = whole.splits
+    cdef Chunk* chunk
+    cdef size_t length
+    cdef uint32_t part
+    whole.splits = split.next
+    for part in range(split.parts):
+        chunk = NULL if whole.replies == NULL else whole.replies[split.blocks[part]]
+        length = element(chunk)
+        if length:
+            merge_part(core, split, part, chunk.data + chunk.head, length)
+            chunk.head += length
+    if split.waiting:
+        append_nil(core, protocol, target)
+    else:
+        merge_result(core, split, protocol, target)
+    merge_free(core, split)

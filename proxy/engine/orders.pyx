@@ -12,7 +12,7 @@ from proxy.engine.accept cimport listen_stop
 from proxy.engine.answers cimport client_reset
 from proxy.engine.audience cimport audience_set
 from proxy.engine.blocking cimport unblock_all
-from proxy.engine.client cimport client_behind, client_close, client_gone
+from proxy.engine.client cimport client_behind, client_close, client_flush, client_gone
 from proxy.engine.clients cimport clients_kill, clients_pause
 from proxy.engine.connection cimport client_release, conn_connect, conn_fail, conn_for, conn_haunt
 from proxy.engine.describe cimport client_describe
@@ -35,6 +35,10 @@ from proxy.wire.mailbox cimport mailbox_take
 from proxy.wire.output cimport Output, output_append, output_clear, output_move
 from proxy.wire.poll cimport poll_add
 from proxy.wire.system cimport EPOLLIN
+
+cdef enum:
+    PUSHED_MOST = 262144       # bytes that messages of one turn may gather for a client
+
 
 cdef void orders_take(Core* core) noexcept nogil:
     """Carry out everything that was posted."""
@@ -125,7 +129,8 @@ cdef void push(Core* core, Order* order) noexcept nogil:
 
     A push type, `>`, is an array, `*`, to a client of RESP2, and nothing else differs, so the bytes serve all. A message
     never splits a reply: outputs hold whole ones. Each client is flushed at the end of the turn, so messages that came
-    together leave together; a large one is held once for all, whoever reads it when.
+    together leave together, but for those that have grown to PUSHED_MOST: what many clients are owed has to leave before
+    more is added. A large message is held once for all, whoever reads it when.
     """
     cdef Client** clients = <Client**> order.data
     cdef Client* client
@@ -151,13 +156,17 @@ cdef void push(Core* core, Order* order) noexcept nogil:
                 shared[form] = chunk_share(&core.chunks, data, length)
             output_move(&client.output, &core.chunks, chunk_view(shared[form]))
         core.counters.pushes += 1
-        if not client.flags & CLIENT_STUCK:
+        if client.flags & CLIENT_STUCK:
+            if client_behind(core, client):
+                client_close(core, client)
+        elif client.output.length < PUSHED_MOST:
             client_ready(core, client)
-        elif client_behind(core, client):
-            client_close(core, client)
+        else:
+            client_flush(core, client)
     for form in range(2):
         if shared[form] != NULL:
             shared_release(&core.chunks, shared[form])
+    core.counters.push_bytes += order.length
 
 
 cdef void pause(Core* core, Order* order) noexcept nogil:

@@ -3,17 +3,20 @@
 
 With `cross_node_transactions: split` there is a block for each node concerned, and EXEC's array is merged from theirs:
 each block is atomic on its node, all of them together are not, and an error of one is the reply although the others
-ran. A transaction behind a WATCH runs on the private connection that watches, and so on that one node.
+ran. MGET, MSET and the like are then split among the blocks, as they are outside of a transaction. A transaction
+behind a WATCH runs on the private connection that watches, and so on that one node.
 """
 
 from libc.stdint cimport uint16_t, uint32_t
-from libc.stdlib cimport abort, calloc, free, realloc
+from libc.stdlib cimport abort, calloc, free, malloc, realloc
 from libc.string cimport memcpy
 
 from proxy.engine.answers cimport answer
 from proxy.engine.choice cimport usable
 from proxy.engine.connection cimport conn_expect, conn_flush, conn_place, conn_touch
-from proxy.engine.merge cimport merge_new
+from proxy.engine.keys cimport keys_find
+from proxy.engine.merge cimport merge_new, merges_free
+from proxy.engine.parts cimport Part, parts_find, parts_write
 from proxy.engine.private cimport watch_conn, watch_end
 from proxy.engine.refusals cimport DONE, WAIT, refuse, refuse_text
 from proxy.engine.route cimport NODE_ANY, NODE_NONE, NODE_SEVERAL, home, node_of
@@ -23,9 +26,9 @@ from proxy.engine.types cimport (
     ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK, ANSWER_CLIENT_SETINFO,
     ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_NOT_CLUSTER, ANSWER_PING, ANSWER_TIME, CLIENT_BARRIER, CLIENT_MULTI,
     CLIENT_SILENT, CLIENT_WATCHING, ERROR_CROSSSLOT, ERROR_IN_MULTI, ERROR_NO_NODE, ERROR_TRANSACTION,
-    ERROR_WATCH_NODE, FLUSH_AT, LANE_CONTROL, LANE_ENGINE, LANE_SUM, MERGE_EXEC, PLACE_LOCAL, ROW_EVALSHA,
-    ROW_NO_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_UNWATCH, ROW_WAIT, ROW_WRITE, SLOT_MERGING, Block, Client, Conn,
-    Core, Merge, Node, Row, Transaction,
+    ERROR_WATCH_NODE, FLUSH_AT, LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MSET, LANE_SUM, MERGE_EXEC, PLACE_LOCAL,
+    PLACE_SPLIT, ROW_EVALSHA, ROW_NO_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_UNWATCH, ROW_WAIT, ROW_WRITE,
+    SLOT_MERGING, Block, Client, Conn, Core, Merge, Node, Pool, Row, Transaction,
 )
 from proxy.wire.chunk cimport Chunk, chunk_exact
 from proxy.wire.output cimport Output, output_append, output_clear, output_join, output_number
@@ -33,6 +36,7 @@ from proxy.wire.resp cimport Frame
 
 cdef enum:
     FIRST_PLACES = 16
+    PART_BYTES = 64            # that a part of a split command is charged with, beside its keys and values
 
 
 cdef int transaction_begin(Core* core, Client* client, Row* row) noexcept nogil:
@@ -61,7 +65,8 @@ cdef int transaction_queue(Core* core, Client* client, Row* row, Frame* frame) n
     if row.lane <= LANE_SUM:
         node = node_of(core, client, row, frame)
         if node == NODE_SEVERAL:
-            return refuse(core, client, row, ERROR_CROSSSLOT, NULL, NULL)
+            client.transaction.movable = 0
+            return queue_split(core, client, row, frame)
     elif row.flags & (ROW_ONE_NODE | ROW_WAIT) and client.pool.node_count == 1:
         node = 0
     elif row.lane == LANE_CONTROL or row.flags & ROW_WAIT:
@@ -70,17 +75,22 @@ cdef int transaction_queue(Core* core, Client* client, Row* row, Frame* frame) n
         return refuse_text(core, client, row, row.refusal)
     if node == NODE_ANY:
         node = any_node(core, client)
+    elif client.transaction.movable and node >= 0:
+        client.transaction.movable = 0
+        if client.transaction.block_count:
+            client.transaction.blocks[0].node = &client.pool.nodes[node]
     if node == NODE_NONE:
         return refuse(core, client, row, ERROR_NO_NODE, NULL, NULL)
     return queue_for(core, client, row, frame, &client.pool.nodes[node])
 
 
 cdef int any_node(Core* core, Client* client) noexcept nogil:
-    """A command without a key adds no node to those concerned, if it can be helped."""
+    """A command without a key adds no node to those concerned: it goes where the keys go, those to come included."""
     if client.transaction.block_count:
         return client.transaction.blocks[0].node.index
     if client.watch != NULL:
         return client.watch.node.index
+    client.transaction.movable = 1
     return home(core, client.pool, b"", 0)
 
 
@@ -109,6 +119,56 @@ cdef int queue_for(Core* core, Client* client, Row* row, Frame* frame, Node* nod
     if row.flags & ROW_WRITE:
         client.wrote |= 1ULL << (node.index & 63)
     queued(core, client, row, place, frame.length)
+    return DONE
+
+
+cdef int queue_split(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
+    """Append to the blocks of several nodes their parts of a command, or to none of them."""
+    cdef Transaction* transaction = client.transaction
+    cdef Pool* pool = client.pool
+    cdef Merge* split
+    cdef Part* parts
+    cdef uint32_t number, used
+    cdef int index, count
+    cdef size_t length
+    if row.lane == LANE_FAST or not pool.split_transactions or client.flags & CLIENT_WATCHING:
+        return refuse(core, client, row, ERROR_CROSSSLOT, NULL, NULL)
+    count = keys_find(core, row, frame)
+    for index in range(count):
+        core.keys[index].node = home(core, pool, core.keys[index].data, core.keys[index].length)
+        if core.keys[index].node < 0:
+            return refuse(core, client, row, ERROR_NO_NODE, NULL, NULL)
+    if row.lane == LANE_MSET and frame.argc % 2 == 0:
+        # A key without a value: any node says so, as this command's element, and sets nothing.
+        return queue_for(core, client, row, frame, &pool.nodes[core.keys[0].node])
+    parts = parts_find(core, pool, count, &used)
+    length = frame.length + used * PART_BYTES
+    if not room_for(core, client, length):
+        free(parts)
+        return refuse(core, client, row, ERROR_TRANSACTION, NULL, NULL)
+    split = merge_new(core, row.lane, pool.nil_on_error, <uint32_t> count)
+    split.parts = used
+    split.waiting = used
+    split.blocks = <uint16_t*> malloc(used * sizeof(uint16_t))
+    if split.blocks == NULL:
+        abort()
+    # First all blocks, of which each may move those before it.
+    for number in range(used):
+        split.blocks[number] = <uint16_t> block_of(core, client, parts[number].node)
+    for number in range(used):
+        parts[number].output = &transaction.blocks[split.blocks[number]].bytes
+        transaction.blocks[split.blocks[number]].commands += 1
+        if row.flags & ROW_WRITE:
+            client.wrote |= 1ULL << (parts[number].node.index & 63)
+    parts_write(core, row, frame, count, parts, used, split.part_of)
+    free(parts)
+    if transaction.splits == NULL:
+        transaction.splits = split
+    else:
+        transaction.last_split.next = split
+    transaction.last_split = split
+    core.counters.split += 1
+    queued(core, client, row, PLACE_SPLIT, length)
     return DONE
 
 
@@ -226,6 +286,15 @@ cdef int transaction_run(Core* core, Client* client, Row* row) noexcept nogil:
     return DONE
 
 
+cdef int transaction_misspelt(Core* core, Client* client, Row* row) noexcept nogil:
+    """EXEC with arguments: it ends the transaction all the same."""
+    refuse_text(core, client, row, b"-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' "
+                b"command\r\n")
+    transaction_drop(core, client)
+    watch_end(core, client, True)
+    return DONE
+
+
 cdef void run_watched(Core* core, Client* client, Row* row) noexcept nogil:
     """On the connection that watches. If that was lost, somebody may have changed the keys: nothing is run."""
     cdef Transaction* transaction = client.transaction
@@ -300,6 +369,8 @@ cdef void send_all(Core* core, Client* client, Row* row, Block* blocks, uint32_t
         for place in range(transaction.queued):
             merge.part_of[place] = <uint16_t> count if transaction.places[place] == PLACE_LOCAL \
                 else transaction.places[place]
+        merge.splits = transaction.splits
+        transaction.splits = NULL
         client.slots[slot & client.mask].state = SLOT_MERGING
         client.slots[slot & client.mask].at = <size_t> merge
         if transaction.locals:
@@ -381,6 +452,7 @@ cdef void transaction_drop(Core* core, Client* client) noexcept nogil:
         return
     for place in range(transaction.block_count):
         output_clear(&transaction.blocks[place].bytes, &core.chunks)
+    merges_free(core, transaction.splits)
     output_clear(&transaction.local, &core.chunks)
     core.input_reserved -= transaction.bytes
     free(transaction.blocks)

@@ -160,10 +160,14 @@ cdef struct Merge:             # a split command: one part a node
     size_t bytes               # of the parts that are here; they count as held by the client
     Chunk** replies            # by part; NULL: not here, or not needed
     Chunk* error               # the first error reply
-    uint16_t* part_of          # by key
+    uint16_t* part_of          # by key; of MERGE_EXEC by queued command, where PLACE_SPLIT may stand
+    uint16_t* blocks           # of a command inside a transaction: by part, the block that it is in; else NULL
+    Merge* splits              # MERGE_EXEC: its commands that are split themselves, in the order of queueing
+    Merge* next                # in such a list
 
 
 cdef enum:
+    PLACE_SPLIT = 0xFFFE       # of a queued command of which several blocks have a part
     PLACE_LOCAL = 0xFFFF       # of a queued command that the proxy answers by itself
 
 cdef struct Block:             # what one node gets of a transaction
@@ -177,10 +181,13 @@ cdef struct Transaction:       # what a client has queued
     uint32_t queued
     uint32_t room              # of `places`
     uint32_t locals
-    uint16_t* places           # by queued command: its block, or PLACE_LOCAL
+    uint16_t* places           # by queued command: its block, PLACE_SPLIT or PLACE_LOCAL
+    Merge* splits              # the commands at PLACE_SPLIT, in the order of queueing
+    Merge* last_split
     Output local               # the replies of commands that the proxy answers by itself
     size_t bytes               # of all that is queued; charged to core.input_reserved
     uint8_t broken             # something was refused: EXEC runs nothing
+    uint8_t movable            # the only block is of commands without keys: it goes to the node of the first key
     uint8_t pauses             # something of it waits while writes are paused
 
 
@@ -403,6 +410,7 @@ cdef struct Counters:
     uint64_t lost_pops         # replies to blocked clients that had left
     uint64_t pushes            # messages given to clients
     uint64_t pubsub_closed     # subscribers closed at a limit of their own
+    uint64_t push_bytes        # of orders to push that were carried out
     uint64_t monitor_dropped   # requests that MONITOR did not show
 
 cdef struct Peers:             # shared by the engines of one process

@@ -16,13 +16,10 @@ from dataclasses import dataclass
 
 import trio
 
-from proxy.control.engines import Engines
+from proxy.control.engines import POST_AGAIN, Engines
 from proxy.control.request import Request
 
-__all__ = ["POST_AGAIN", "Kept", "KeptClient"]
-
-#: Seconds between attempts to post to an engine whose box of orders is full; it is emptied every turn.
-POST_AGAIN = 0.001
+__all__ = ["Kept", "KeptClient"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,21 +8,20 @@ asked for it is received, and for what is published after the confirmation the c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import hiredis
 import trio
 
 from proxy.control.engines import Engines
-from proxy.control.probe import ask
 from proxy.control.reply import encode
 from proxy.control.request import Answer, Handler, Request
 from proxy.errors import ReplyError
 from proxy.lanes.kept import Kept, KeptClient
+from proxy.lanes.links import Links
+from proxy.lanes.raw import parse
 from proxy.lanes.registry import Kind
-from proxy.lanes.subscriptions import RefusedError, Subscriptions
+from proxy.lanes.subscriptions import Subscriptions
 from proxy.settings import Settings
 
 __all__ = ["PubSub"]
@@ -37,20 +36,19 @@ LEAVE_TIMEOUT = 1.0
 class PubSub:
     """The subscriptions of all pools."""
 
-    def __init__(self, settings: Settings, engines: Engines, kept: Kept) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, engines: Engines, kept: Kept, links: Links) -> None:
         self._kept = kept
+        self._links = links
         self.pools = [Subscriptions(index, pool, engines) for index, pool in enumerate(settings.pools)]
         kept.on_forget(self._forget)
 
-    @property
-    def handlers(self) -> Mapping[str, Handler]:
-        """By command, for `Requests`."""
+    def handlers(self) -> dict[str, Handler]:
+        """For `Requests`."""
         handlers: dict[str, Handler] = {
-            "pubsub|channels": partial(self._channels, "CHANNELS"),
-            "pubsub|shardchannels": partial(self._channels, "SHARDCHANNELS"),
-            "pubsub|numsub": partial(self._numbers, "NUMSUB", Kind.CHANNEL),
-            "pubsub|shardnumsub": partial(self._numbers, "SHARDNUMSUB", Kind.SHARD),
+            "pubsub|channels": self._channels,
+            "pubsub|shardchannels": self._channels,
+            "pubsub|numsub": partial(self._numbers, Kind.CHANNEL),
+            "pubsub|shardnumsub": partial(self._numbers, Kind.SHARD),
             "pubsub|numpat": self._patterns,
             "reset": self._reset,
         }
@@ -87,10 +85,7 @@ class PubSub:
     async def _subscribe(self, kind: Kind, request: Request) -> Answer:
         pool = self.pools[request.pool]
         keys = [(kind, name) for name in request.args[1:]]
-        try:
-            await pool.hold(keys, request.command.name)
-        except RefusedError as error:
-            return Answer(b"-%b\r\n" % str(error).encode())
+        await pool.hold(keys, request.command.name)
         client = self._kept.add(request)
         said = []
         for key in keys:
@@ -141,59 +136,34 @@ class PubSub:
 
     # -- PUBSUB -------------------------------------------------------------------------------------------------------
 
-    async def _channels(self, word: str, request: Request) -> bytes:
+    async def _channels(self, request: Request) -> bytes:
         """Of all nodes together; a channel that is at several is there once."""
         if len(request.args) > 3:
             raise ReplyError("subcommand_syntax", command="PUBSUB", arguments=request.args[1][:128])
         found: dict[bytes, None] = {}
-        for reply in await self._ask_all(request, word, *request.args[2:]):
+        for reply in await self._ask(request):
             found.update(dict.fromkeys(reply))
         return encode(list(found), request.protocol)
 
-    async def _numbers(self, word: str, kind: Kind, request: Request) -> bytes:
+    async def _numbers(self, kind: Kind, request: Request) -> bytes:
         """What the node counts, with as many for us as we have clients; the nodes count other proxies as one, too."""
         pool = self.pools[request.pool]
         names = request.args[2:]
-        counted = await self._ask_all(request, word, *names) if names else []
+        counted = await self._ask(request) if names else []
         values: list[object] = []
         for place, name in enumerate(names):
             key = (kind, name)
-            others = max(
-                counted[node][2 * place + 1] - pool.feeds[node].has(key) for node in pool.nodes(key)
-            )
+            others = max(counted[node][2 * place + 1] - pool.feeds[node].has(key) for node in pool.nodes(key))
             values += [name, max(0, others) + pool.registry.size(key)]
         return encode(values, request.protocol)
 
     async def _patterns(self, request: Request) -> bytes:
         """Every proxy has its patterns at every node."""
-        return encode(max(await self._ask_all(request, "NUMPAT")), request.protocol)
+        return encode(max(await self._ask(request)), request.protocol)
 
-    async def _ask_all(self, request: Request, *words: str | bytes) -> list[Any]:
-        """The replies of all nodes of the pool to PUBSUB …, in their order.
-
-        Raises:
-            ReplyError: a node did not answer, or answered with an error.
-        """
-        settings = self._settings.pools[request.pool]
-        replies: list[Any] = [None] * len(settings.servers)
-
-        async def one(node: int) -> None:
-            try:
-                replies[node] = await ask(settings, settings.servers[node], "PUBSUB", *words)
-            except OSError as error:
-                replies[node] = error
-
-        async with trio.open_nursery() as nursery:
-            for node in range(len(replies)):
-                nursery.start_soon(one, node)
-        for node, reply in enumerate(replies):
-            if isinstance(reply, (OSError, hiredis.ReplyError)):
-                feed = self.pools[request.pool].feeds[node]
-                raise ReplyError(
-                    "node_down", node=feed.name, address=feed.address, pool=settings.name, reason=str(reply),
-                    command=request.command.name,
-                )  # fmt: skip
-        return replies
+    async def _ask(self, request: Request) -> list[Any]:
+        """What the nodes reply to the request itself, in their order. Raises ReplyError if one does not."""
+        return [parse(reply) for reply in await self._links.agreed(request, protocol=2)]
 
 
 async def _all(events: list[trio.Event]) -> None:

@@ -14,22 +14,19 @@ from functools import partial
 
 import trio
 
-from proxy.control.engines import Engines
+from proxy.control.engines import POST_AGAIN, Engines
 from proxy.errors import ReplyError
-from proxy.lanes.kept import POST_AGAIN, KeptClient
+from proxy.lanes.kept import KeptClient
 from proxy.lanes.node_feed import NodeFeed, Wanted
+from proxy.lanes.raw import NodeError
 from proxy.lanes.registry import Key, Kind, Registry
 from proxy.placement import placement
 from proxy.settings import Pool
 
-__all__ = ["RefusedError", "Subscriptions"]
+__all__ = ["Subscriptions"]
 
 #: Channels that a node publishes by itself, about its own keys.
 KEY_EVENTS = (b"__keyspace@", b"__keyevent@")
-
-
-class RefusedError(Exception):
-    """A node does not let us subscribe; the text is its error."""
 
 
 class Subscriptions:
@@ -95,8 +92,7 @@ class Subscriptions:
         What was published before that has been delivered by then, so nobody receives it who came later.
 
         Raises:
-            ReplyError: a node cannot be reached, within the pool's timeout; nothing has changed.
-            RefusedError: a node refuses; nothing has changed.
+            ReplyError: a node refuses, or cannot be reached within the pool's timeout; nothing has changed.
         """
         self._claims.update(keys)
         try:
@@ -131,14 +127,15 @@ class Subscriptions:
         """Wait for one node. Of several, those that cannot be reached now are left to be told when they are back."""
         while not wanted.confirmed:
             if wanted.error:
-                raise RefusedError(wanted.error)
+                raise NodeError(b"-%b\r\n" % wanted.error.encode("latin-1", "replace"))
             if feed.down and any(other.confirmed for _, other in everywhere):
                 return
             await wanted.answered.wait()
 
     def _unreachable(self, keys: Sequence[Key], command: str) -> ReplyError:
+        feeds = [feed for key in keys for feed in self._feeds(key)]
         missing = [feed for key in keys for feed in self._feeds(key) if not feed.has(key)]
-        feed = next((feed for feed in missing if feed.down), missing[0] if missing else self.feeds[0])
+        feed = next((feed for feed in missing if feed.down), (missing or feeds)[0])
         return ReplyError(
             "node_down", node=feed.name, address=feed.address, pool=self._pool.name, command=command,
             reason=feed.down or "it does not answer",

@@ -42,7 +42,7 @@ class Application(NamedTuple):
 APPLICATIONS = [
     Application("celery", "celery_program.py", (
         "task", "many", "retry", "failure", "chain", "group", "chord", "countdown", "priority", "revoke", "forget",
-    )),
+    ), ("--without-mingle",)),
     Application("celery-control", "celery_control.py", (
         "task", "ping", "inspect", "terminate", "scheduled", "purge",
     ), environment={"PREFIX": "celery:"}),

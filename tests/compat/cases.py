@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from proxy.commands import COMMANDS, Command, find
+from proxy.commands import COMMANDS, Command, find, keys_of
+from proxy.errors import ReplyError
 from tests.compat.replies import Match
 
 FILE = Path(__file__).parent / "cases.txt"
@@ -130,18 +131,37 @@ SETUPS = (
 )  # fmt: skip
 
 
-RANDOM = {b"HRANDFIELD", b"SRANDMEMBER", b"ZRANDMEMBER", b"SPOP"}
+#: Commands whose replies depend on chance, or on the clock.
+UNCERTAIN = {
+    "hrandfield", "srandmember", "zrandmember", "spop", "ttl", "pttl", "object|idletime", "object|freq",
+    "memory|usage", "xinfo|consumers", "xpending",
+}  # fmt: skip
+
+#: Commands that need more than keys: what a node knows of scripts, a server of its own, a subscription.
+APART = {
+    "evalsha", "evalsha_ro", "fcall", "fcall_ro", "migrate", "restore-asking", "pfdebug", "watch", "ssubscribe",
+    "sunsubscribe", "spublish",
+}  # fmt: skip
 
 
 def plain(one: Step) -> bool:
-    """Whether a step changes data and nothing else: no connection of its own, nothing about the server or the clock."""
+    """Whether a step is about data and nothing else: not the connection, the server, or the clock (an id of `*`)."""
     row = find(one.words) if one.words else None
     return (
         row is not None and not one.keep and one.awaited and one.connection == 1
         and not any(word.startswith(b"$") and len(word) == 2 and word[1:].isalpha() for word in one.words)
         and bool(row.routes) and not row.blocks(one.words) and not row.session
-        and row.name not in {"migrate", "restore-asking", "pfdebug", "watch", "ssubscribe", "sunsubscribe", "spublish"}
+        and row.name not in APART and b"*" not in one.words
     )  # fmt: skip
+
+
+def has_place(one: Step) -> bool:
+    """Whether a request names a key, which says where it goes: with a wrong number of keys it names none."""
+    row = find(one.words)
+    try:
+        return row is not None and bool(keys_of(row, one.words))
+    except ReplyError:
+        return False
 
 
 @cache
@@ -153,7 +173,7 @@ def requests() -> tuple[Step, ...]:
 def of_every_type() -> Iterator[Case]:
     """Every plain request on keys that hold a value of each type."""
     for one in requests():
-        if one.words[0].upper() in RANDOM:
+        if one.command in UNCERTAIN:
             one = replace(one, match=Match.SHAPE)
         if not (keys := tuple(dict.fromkeys(one.keys))):
             continue

@@ -13,7 +13,8 @@ from tests.compat.cases import Case, Step
 from tests.compat.replies import alike, elements_alike, parse
 from tests.system.tier import Link, Node, running_nodes, running_proxy
 
-PATIENCE = 3.0  # seconds without a reply, after which a server is called silent
+PATIENCE = 5.0  # seconds without a reply, after which a server is called silent
+UNBLOCKED = 1.0  # seconds that a client may take to be blocked; one that was refused never is
 
 #: What cases change beyond keys and set right at their end, which a case that differs does not reach.
 TIDY = (
@@ -28,6 +29,11 @@ class Arrangement(NamedTuple):
     name: str
     nodes: int
     tag: bytes
+
+    @property
+    def spread(self) -> bool:
+        """Whether the keys of a case live on several nodes."""
+        return self.nodes > 1 and not self.tag
 
 
 ARRANGEMENTS = (
@@ -84,7 +90,7 @@ class Peer:
     def wait(self) -> None:
         """Until a client is blocked or held up."""
         with Link(self._port) as other:
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + UNBLOCKED
             while b"blocked_clients:0" in other("INFO", "clients") and time.monotonic() < deadline:
                 time.sleep(0.002)
 

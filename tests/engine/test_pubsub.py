@@ -7,7 +7,7 @@ from array import array
 from contextlib import ExitStack
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.control.answers.glob import glob
@@ -50,7 +50,7 @@ def resp3(engine):
     return client
 
 
-# -- subscribe mode -----------------------------------------------------------------------------------------------------
+# -- subscribe mode ---------------------------------------------------------------------------------------------------
 
 def test_resp2_allows_few_commands_in_subscribe_mode():
     engine = build(1)
@@ -109,7 +109,7 @@ def test_reset_of_a_kept_client_is_answered_by_the_control_plane():
     assert engine.state(client)["protocol"] == 2 and engine.state(client)["database"] == 0
 
 
-# -- pushes ---------------------------------------------------------------------------------------------------------------
+# -- pushes -----------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("size", [10, 100_000])
 def test_a_push_has_the_form_of_each_clients_protocol(size):
@@ -142,6 +142,22 @@ def test_a_large_message_is_held_once():
     assert engine.counters()["chunk_bytes"] - before < 1_000_000
 
 
+def test_messages_that_wait_for_the_engine_are_bounded_in_bytes():
+    engine = build(1)
+    client = engine.open()
+    names = pointers(subscriber(engine, client))
+    message = b"+" + b"x" * (10 << 20) + b"\r\n"
+    for _ in range(2):
+        posted = 0
+        with pytest.raises(BlockingIOError):
+            while posted < 100:
+                engine.push(names, message)
+                posted += 1
+        assert posted == 7
+        settle(engine)
+        assert engine.take(client) == message * posted
+
+
 def test_a_push_between_replies_splits_none():
     engine = build(2)
     client = resp3(engine)
@@ -158,7 +174,7 @@ def test_a_push_between_replies_splits_none():
     settle(engine)
 
 
-# -- limits ---------------------------------------------------------------------------------------------------------------
+# -- limits -----------------------------------------------------------------------------------------------------------
 
 @pytest.fixture
 def with_sockets():
@@ -238,7 +254,7 @@ def test_a_subscriber_may_be_past_the_soft_limit_for_a_while(with_sockets):
 
 
 def test_who_does_not_subscribe_has_the_limits_of_everybody(with_sockets):
-    engine, clients, peers, names = with_sockets(1, pubsub_hard=100_000, pubsub_soft=100_000)
+    engine, clients, peers, _ = with_sockets(1, pubsub_hard=100_000, pubsub_soft=100_000)
     peers[0].sendall(request(b"UNSUBSCRIBE"))
     engine.run_once()
     ((pointer, slot, _),) = asked(engine)
@@ -248,7 +264,7 @@ def test_who_does_not_subscribe_has_the_limits_of_everybody(with_sockets):
     assert drained(engine, peers[0]) == 2_000_003
 
 
-# -- kept clients -----------------------------------------------------------------------------------------------------------
+# -- kept clients -----------------------------------------------------------------------------------------------------
 
 def test_a_client_that_leaves_is_told_once_and_its_pointer_stays_until_released():
     engine = build(1)
@@ -337,7 +353,7 @@ def test_an_end_that_does_not_fit_the_box_is_told_later(waiting):
     settle(engine)
 
 
-# -- how many received it -----------------------------------------------------------------------------------------------------
+# -- how many received it ---------------------------------------------------------------------------------------------
 
 def publish(engine, client, channel, reply, command=b"PUBLISH", node=0):
     engine.feed(client, request(command, channel, b"m"))
@@ -401,6 +417,7 @@ def test_what_is_added_keeps_its_place_among_pipelined_replies():
 NAMES = st.text("ab*?", min_size=1, max_size=4).map(str.encode)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([CHANNEL, PATTERN, SHARD]), NAMES, st.integers(0, 9)), max_size=80),
        st.lists(NAMES, min_size=1, max_size=5))  # fmt: skip
 def test_the_table_of_audiences_agrees_with_a_dictionary(changes, channels):

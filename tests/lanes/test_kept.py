@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+import trio.lowlevel
 import trio.testing
 
 from proxy.commands import COMMANDS
@@ -104,6 +105,6 @@ async def test_releases_wait_for_room_in_the_engines_box(crowd):
             while lane.kept._releases:
                 lane.engine.turn()
                 lane.engine.events()
-                await trio.sleep(0)
+                await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()
     settle(lane.engine)

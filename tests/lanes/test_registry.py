@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.lanes.kept import KeptClient
@@ -58,6 +58,7 @@ STEPS = st.lists(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_it_knows_what_the_twin_knows(steps: list[tuple[str, Key, KeptClient]]) -> None:
     registry, twin = Registry(), Twin()

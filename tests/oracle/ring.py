@@ -62,9 +62,17 @@ class SlowRing:
     def group(self, key: bytes) -> bytes | None:
         fitting = [
             (len(prefix), name) for name, prefixes in self.colocate.items() for prefix in prefixes
-            if key.startswith(prefix)
+            if not prefix.startswith(b"*") and key.startswith(prefix)
         ]  # fmt: skip
-        return max(fitting)[1] if fitting else None
+        if not fitting:
+            # An entry with a star may be anywhere; of two that are as long the one that was given first counts.
+            fitting = [
+                (len(entry), -place, name) for place, (name, entry) in enumerate(
+                    (name, entry) for name, entries in self.colocate.items() for entry in entries
+                ) if entry.startswith(b"*") and entry[1:] in key
+            ]  # fmt: skip
+            return max(fitting)[2] if fitting else None
+        return max(fitting)[1]
 
     def hash(self, key: bytes) -> int:
         name = self.group(key)

@@ -105,7 +105,7 @@ def test_keys_on_several_nodes_are_refused(tier):
     with proxy.link() as link:
         assert error(link("BLPOP", *(f"k{number}" for number in range(20)), "0"), "^CROSSSLOT")
         assert error(link("XREAD", "BLOCK", "0", "STREAMS", *(f"k{n}" for n in range(20)), *("$" * 20)), "^CROSSSLOT")
-        link.send(["BLPOP", *("{q}%d" % number for number in range(20)), "0.01"])
+        link.send(["BLPOP", *(f"{{q}}{number}" for number in range(20)), "0.01"])
         assert link.reply() is None
 
 
@@ -199,7 +199,11 @@ def test_clients_that_die_waiting_leave_nothing(tmp_path):
 
 
 def test_wait_takes_the_least_of_the_nodes_written_to(tmp_path):
-    with running_nodes(tmp_path, 3, "--repl-diskless-sync-delay", "0") as nodes, running_proxy(tmp_path, nodes[:2]) as proxy, proxy.link() as link:
+    with (
+        running_nodes(tmp_path, 3, "--repl-diskless-sync-delay", "0") as nodes,
+        running_proxy(tmp_path, nodes[:2]) as proxy,
+        proxy.link() as link,
+    ):
         assert nodes[2]("REPLICAOF", "127.0.0.1", nodes[0].port) == b"OK"
         until(lambda: b"state=online" in nodes[0]("INFO", "replication"), "the replica is there")
         assert link("WAIT", "0", "100") == 0
@@ -211,3 +215,20 @@ def test_wait_takes_the_least_of_the_nodes_written_to(tmp_path):
             other = next(f"k{n}" for n in range(100) if not nodes[0]("EXISTS", f"k{n}") and not fresh("EXISTS", f"k{n}")
                          and (fresh("SET", f"k{n}", "v") and nodes[1]("EXISTS", f"k{n}")))
             assert other and fresh("WAIT", "1", "50") == 0
+
+
+def test_unblock_ends_a_wait_in_the_nodes_own_words(tier):
+    proxy, nodes = tier
+    with proxy.link() as waiter, proxy.link(3) as resp3, proxy.link() as other:
+        for link in (waiter, resp3):
+            number = link("CLIENT", "ID")
+            for reason, reply in (((), None), (("TIMEOUT",), None), (("ERROR",), "UNBLOCKED client unblocked")):
+                link.send(["BLPOP", "never", "0"])
+                until(lambda: waiting(nodes) == 1, "it waits")
+                assert other("CLIENT", "UNBLOCK", number, *reason) == 1
+                got = link.reply()
+                assert error(got, reply) if reply else got is None
+                assert other("CLIENT", "UNBLOCK", number) == 0
+        assert other("CLIENT", "UNBLOCK", "123456") == 0
+        assert error(other("CLIENT", "UNBLOCK", "x"), "not an integer")
+        assert error(other("CLIENT", "UNBLOCK", "1", "x"), "reason should be TIMEOUT or ERROR")

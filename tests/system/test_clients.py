@@ -1,6 +1,8 @@
-"""Unmodified clients: redis-py, redis-cli, redis-benchmark, ioredis and node-redis, over three real nodes."""
+"""Unmodified clients: redis-py, redis-cli and redis-benchmark, over three real nodes.
 
-import json
+One thing at a time; `tests/clients` has more clients, each going through a whole day.
+"""
+
 import shutil
 import subprocess
 
@@ -329,77 +331,3 @@ def test_redis_benchmark(proxy, options):
     assert done.returncode == 0, done
     assert "error" not in (done.stdout + done.stderr).lower().replace("could not fetch server config", "")
     assert done.stdout.count("requests per second") >= 18
-
-
-# -- clients of Node.js --------------------------------------------------------------------------------------------
-
-CONVERSATION = """
-const keys = [...Array(50).keys()].map(n => 'js:' + n)
-"""
-
-IOREDIS = CONVERSATION + """
-const Redis = require('ioredis')
-const client = new Redis(+process.argv[2], '127.0.0.1', {enableReadyCheck: process.argv[3] == 'ready'})
-;(async () => {
-  const pipeline = client.pipeline()
-  for (const key of keys) pipeline.set(key, key)
-  const stored = (await pipeline.exec()).map(r => r[1])
-  const read = await client.mget(keys)
-  await client.hset('js:h', 'a', '1')
-  const gone = await client.del(...keys)
-  let error = ''
-  try { await client.call('NOSUCH') } catch (e) { error = e.message }
-  console.log(JSON.stringify([stored.every(r => r == 'OK'), read, await client.hgetall('js:h'), gone, error]))
-  client.disconnect()
-})()
-"""
-
-NODE_REDIS = CONVERSATION + """
-const { createClient } = require('redis')
-;(async () => {
-  const client = await createClient({url: 'redis://127.0.0.1:' + process.argv[2], RESP: +process.argv[3]}).connect()
-  const stored = await Promise.all(keys.map(key => client.set(key, key)))
-  const read = await client.mGet(keys)
-  await client.hSet('js:h', 'a', '1')
-  const gone = await client.del(keys)
-  let error = ''
-  try { await client.sendCommand(['NOSUCH']) } catch (e) { error = e.message }
-  console.log(JSON.stringify([stored.every(r => r == 'OK'), read, await client.hGetAll('js:h'), gone, error]))
-  client.destroy()
-})()
-"""
-
-
-@pytest.fixture(scope="module")
-def modules(tmp_path_factory):
-    """A directory with both clients installed, or a skip that says why not."""
-    for binary in ("node", "npm"):
-        if shutil.which(binary) is None:
-            pytest.skip(f"{binary} is not installed")
-    directory = tmp_path_factory.mktemp("node")
-    command = ["npm", "install", "--no-audit", "--no-fund", "--silent", "ioredis", "redis"]
-    try:
-        subprocess.run(command, cwd=directory, capture_output=True, timeout=30, check=True)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        pytest.skip("npm cannot install ioredis and redis")
-    return directory
-
-
-@pytest.mark.parametrize(
-    ("script", "option"),
-    [(IOREDIS, "plain"), (NODE_REDIS, "2"), (NODE_REDIS, "3")],
-    ids=["ioredis", "node-redis-2", "node-redis-3"],
-)
-def test_node_clients(proxy, modules, script, option):
-    file = modules / "conversation.js"
-    file.write_text(script)
-    done = subprocess.run(
-        ["node", str(file), str(proxy.address), option], cwd=modules, capture_output=True, timeout=30, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    stored, read, hashed, gone, error = json.loads(done.stdout)
-    assert stored is True
-    assert read == [f"js:{number}" for number in range(50)]
-    assert hashed == {"a": "1"}
-    assert gone == 50
-    assert error.startswith("ERR unknown command 'NOSUCH'")

@@ -1,4 +1,4 @@
-"""MULTI, EXEC and WATCH: over one node as redis-server does it, byte for byte; over several with the rules for those."""
+"""MULTI, EXEC and WATCH: over one node as redis-server does it, byte for byte; over several by the rules for those."""
 
 from __future__ import annotations
 
@@ -126,6 +126,14 @@ def test_keys_on_several_nodes_are_refused_while_queueing(three, link):
     assert link("MGET", a, b) == [b"0", b"0"]
 
 
+def test_a_command_without_a_key_goes_where_the_keys_go(three, link):
+    for key in spread(link, three[1]):
+        link.send(["MULTI"], ["EVAL", "return 7", "0"], ["SET", key, "1"], ["EVAL", "return 8", "0"], ["EXEC"])
+        assert link.replies(5)[-1] == [7, b"OK", 8]
+    link.send(["MULTI"], ["EVAL", "return 7", "0"], ["EXEC"])
+    assert link.replies(3)[-1] == [7]
+
+
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_split_runs_a_block_on_each_node(three, protocol):
     directory, nodes = three
@@ -139,8 +147,52 @@ def test_split_runs_a_block_on_each_node(three, protocol):
         reply = link("EXEC")
         assert error(reply[5], "not an integer")
         assert reply[:5] + reply[6:] == [1, b"OK", b"PONG", 2, b"x", b"0", b"e", [], None]
-        assert error([link("MULTI"), link("MGET", a, b)][1], "^CROSSSLOT")
+        assert error([link("MULTI"), link("SINTER", a, b)][1], "^CROSSSLOT")
         assert error(link("EXEC"), "^EXECABORT")
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_a_command_over_several_nodes_is_split_inside_too(three, tmp_path, protocol):
+    """As Django's cache.set_many() and others do it with redis-py, against one server."""
+    directory, nodes = three
+    for node in nodes:
+        node("FLUSHALL")
+    many = {f"many:{number}": "v" * number for number in range(200)}
+
+    def ask(client: redis.Redis) -> list[object]:
+        found = []
+        with client.pipeline() as pipe:
+            pipe.mset(many)
+            for key in many:
+                pipe.expire(key, 100)
+            found.append(pipe.execute())
+        with client.pipeline() as pipe:
+            pipe.mget([*many, "missing", *many]).ping().exists(*many, "missing", "many:7").incr("many:0")
+            pipe.touch("many:1", "many:2", "missing").delete(*list(many)[50:]).unlink(*list(many)[:49])
+            pipe.execute_command("MSET", "a", "1", "b", "2", "c").mget(list(many))
+            found.append([str(reply) for reply in pipe.execute(raise_on_error=False)])
+        return [*found, client.mget(list(many)), client.persist("many:49")]
+
+    with running_nodes(tmp_path, 1) as (one,), redis.Redis(port=one.port, protocol=protocol) as client:
+        expected = ask(client)
+    assert "wrong number of arguments" in expected[1][7] and "not an integer" in expected[1][3]
+    with running_proxy(directory, nodes, "cross_node_transactions: split") as proxy:
+        with redis.Redis(port=proxy.address, protocol=protocol) as client:
+            assert ask(client) == expected
+    assert sum(node("DBSIZE") for node in nodes) == 1
+
+
+def test_behind_a_watch_nothing_is_split(three):
+    directory, nodes = three
+    with running_proxy(directory, nodes, "cross_node_transactions: split") as proxy, proxy.link() as link:
+        a, b, _ = spread(link, nodes)
+        for node in nodes:
+            node("FLUSHALL")
+        assert link("WATCH", a) == b"OK"
+        assert link("MULTI") == b"OK"
+        assert error(link("MSET", a, "1", b, "2"), "^CROSSSLOT")
+        assert error(link("EXEC"), "^EXECABORT")
+        assert link("MGET", a, b) == [None, None]
 
 
 def test_what_is_the_proxys_or_every_nodes_cannot_be_queued(link):
@@ -182,7 +234,7 @@ def test_a_watch_that_is_lost_stops_the_transaction(three, link):
 
 
 def test_a_watch_follows_its_client_to_another_database_and_protocol(three, link):
-    a = "{%s}" % spread(link, three[1])[0]
+    a = f"{{{spread(link, three[1])[0]}}}"
     link("SET", a, "0")
     assert link("WATCH", a) == b"OK"
     assert link("SELECT", "3") == b"OK"
@@ -259,14 +311,16 @@ def test_transactions_are_not_interleaved(three):
 
 def test_clients_that_die_inside_leave_nothing(three):
     directory, nodes = three
-    with running_proxy(directory, nodes) as proxy:
+    split = b"MULTI\r\nMSET a 1 b 2 c 3 d 4 e 5 f 6\r\nMGET a b c d e f\r\n"
+    inside = [b"WATCH a\r\nGET a\r\nMULTI\r\nGET a\r\n", b"MULTI\r\nSET a 1\r\nSET a 2\r\n", split, split + b"EXEC\r\n"]
+    with running_proxy(directory, nodes, "cross_node_transactions: split") as proxy:
         with proxy.link() as link:
             link("PING")
 
         def die(count: int) -> None:
             for number in range(count):
                 with socket.create_connection(("127.0.0.1", proxy.address)) as client:
-                    client.sendall(b"MULTI\r\nSET a 1\r\nSET a 2\r\n" if number % 2 else b"WATCH a\r\nGET a\r\nMULTI\r\nGET a\r\n")
+                    client.sendall(inside[number % len(inside)])
                     client.recv(100)
 
         die(500)
@@ -281,7 +335,7 @@ def test_clients_that_die_inside_leave_nothing(three):
 
 def test_a_large_transaction_takes_the_bulk_connection(three, link):
     value = "v" * 100_000
-    link.send(["SET", "{b}0", "first"], ["MULTI"], *[["SET", "{b}%d" % n, value] for n in range(10)], ["EXEC"],
+    link.send(["SET", "{b}0", "first"], ["MULTI"], *[["SET", f"{{b}}{n}", value] for n in range(10)], ["EXEC"],
               ["GET", "{b}0"], ["STRLEN", "{b}9"])
     replies = link.replies(15)
     assert replies[12] == [b"OK"] * 10

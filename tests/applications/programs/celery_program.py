@@ -1,4 +1,4 @@
-"""Celery: a worker as it comes, and what a client does with it."""
+"""Celery: a worker, started with the options given, and what a client does with it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ WITHIN = 15
 
 
 with subprocess.Popen(
-    [sys.executable, "-m", "celery", "-A", "celery_app", "worker", "--concurrency", "2", "--loglevel", "WARNING"],
+    [sys.executable, "-m", "celery", "-A", "celery_app", "worker", "--concurrency", "2", "--loglevel", "WARNING",
+     *sys.argv[2:]],
     cwd=Path(__file__).parent, stdout=sys.stderr, stdin=subprocess.DEVNULL,
 ) as worker:  # fmt: skip
     with step("task"):

@@ -24,9 +24,10 @@ for name in ("FixedWindowRateLimiter", "MovingWindowRateLimiter", "SlidingWindow
             assert limiter.test(FIVE, name, str(user)) is True
 with step("storage"):
     assert store.check() is True
-    assert store.incr("LIMITS:one", 60) == 1
-    assert store.get("LIMITS:one") == 1
-    assert store.reset() >= 1
+    assert [store.incr("one", 60) for _ in range(3)] == [1, 2, 3]
+    assert store.get("one") == 3 and store.get_expiry("one") > 0
+    store.clear("one")
+    assert store.get("one") == 0
 with step("flask"):
     app = Flask("application")
     Limiter(get_remote_address, app=app, default_limits=["3 per minute"], storage_uri=os.environ["URL"],

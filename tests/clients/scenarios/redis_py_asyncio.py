@@ -11,6 +11,7 @@ from steps import EVERY_BYTE, LARGE, MANY, restart, step
 
 library = importlib.import_module(sys.argv[1] + ".asyncio")
 errors = importlib.import_module(sys.argv[1] + ".exceptions")
+failed = errors.ResponseError, errors.ConnectionError
 port, protocol = int(sys.argv[2]), int(sys.argv[3])
 options = {"host": "127.0.0.1", "port": port, "protocol": protocol, "socket_timeout": 10}
 
@@ -22,7 +23,7 @@ async def until(call, within: float = 10.0):
             try:
                 if result := await call():
                     return result
-            except errors.RedisError:
+            except failed:
                 pass
             await asyncio.sleep(0.05)
 
