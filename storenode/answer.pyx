@@ -55,7 +55,8 @@ cdef int write_double(char* text, double value) noexcept nogil:
             memcpy(text, b"inf", 3)
             return 3
         return 4
-    if -WHOLE_MOST < value < WHOLE_MOST and <double> (<long long> value) == value and not (value == 0 and signbit(value)):
+    if (-WHOLE_MOST < value < WHOLE_MOST and <double> (<long long> value) == value
+            and not (value == 0 and signbit(value))):
         return write_number(text, <long long> value) - 2
     return snprintf(text, DOUBLE_ROOM, b"%.17g", value)
 

@@ -38,7 +38,8 @@ cdef bint take_type(Call* call, const Slice* text, Operation* operation) noexcep
     cdef long long width = 0
     operation.is_signed = text.length > 0 and text.data[0] == c'i'
     if (text.length > 1 and (operation.is_signed or text.data[0] == c'u')
-            and read_number(text.data + 1, text.length - 1, &width) and 1 <= width <= (64 if operation.is_signed else 63)):
+            and read_number(text.data + 1, text.length - 1, &width)
+            and 1 <= width <= (64 if operation.is_signed else 63)):
         operation.width = <int> width
         return True
     answer_error(call, b"ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 "

@@ -1,6 +1,6 @@
 # cython: language_level=3
-"""Collection: elements with a name and a payload, however they are laid out. Hashes and sets are nothing else; of sorted
-sets (sortedset.pyx) what does not depend on the order is served here, too.
+"""Collection: elements with a name and a payload, however they are laid out. Hashes and sets are nothing else; of
+sorted sets (sortedset.pyx) what does not depend on the order is served here, too.
 
     PACK   up to 128 elements (512 of a hash) of up to 64 bytes, in the entry's block     pack.pxd
     INTS   up to 512 integers, in the entry's block                       ints.pxd

@@ -14,9 +14,7 @@ from storenode.pack cimport PACK_BYTES, PACK_ELEMENTS, PACK_FIELDS, PACK_HEADER,
 from storenode.random cimport random_below
 from storenode.ranking cimport member_name, ranking_of
 from storenode.table cimport table_find, table_fit, table_insert, table_next, table_random, table_remove, table_walk
-from storenode.types cimport (
-    DEQUE, HASH, INTS, PACK, RANKING, TABLE, Deque, Dict, Entry, Member, Node, Place, Ranking, Slice,
-)
+from storenode.types cimport DEQUE, HASH, INTS, PACK, RANKING, TABLE, Deque, Dict, Entry, Member, Node, Place, Slice
 
 
 cdef inline Dict* dict_of(const Entry* entry) noexcept nogil:

@@ -319,7 +319,8 @@ cdef void commands_open(Node* node) noexcept nogil:
 
 
 cdef inline uint64_t name_place(const uint64_t* words) noexcept nogil:
-    cdef uint64_t mixed = words[0] ^ (words[1] * <uint64_t> 0x9E3779B97F4A7C15) ^ (words[2] * <uint64_t> 0xC2B2AE3D27D4EB4F)
+    cdef uint64_t mixed = words[0] ^ (words[1] * <uint64_t> 0x9E3779B97F4A7C15)
+    mixed ^= words[2] * <uint64_t> 0xC2B2AE3D27D4EB4F
     return (mixed * <uint64_t> 0xD6E8FEB86659FD93 >> 32) & (ROW_INDEX - 1)
 
 

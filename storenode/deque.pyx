@@ -10,7 +10,7 @@ from storenode.types cimport Deque, Node, Piece, Slice
 cdef enum:
     ROOM_LEAST = 48            # of a list's first piece
     ROOM_NEXT = 512            # of a further one
-    SHRINK_FROM = 512          # a piece of more room than this gives half of it back when it is less than a quarter full
+    SHRINK_FROM = 512          # a piece of more room gives half of it back when it is less than a quarter full
 
 
 cdef inline char* bytes_of(const Piece* piece) noexcept nogil:

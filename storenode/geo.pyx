@@ -447,7 +447,8 @@ cdef void run(Call* call, Query* query, const Slice* key, int at) noexcept nogil
     if lookup == PRESENT:
         entry = place.entry
     if query.source == RADIUS:
-        if not take_point(call, &call.argv[2], &query.shape.centre) or not take_radius(call, &call.argv[4], &query.shape):
+        if (not take_point(call, &call.argv[2], &query.shape.centre)
+                or not take_radius(call, &call.argv[4], &query.shape)):
             return
     elif query.source == RADIUS_MEMBER and entry != NULL:
         if (not take_member(call, entry, &call.argv[2], &query.shape.centre)

@@ -1,8 +1,8 @@
 # cython: language_level=3
 """Geohash: places on the earth as 52-bit cells that lie near each other as numbers where they do as places.
 
-A cell's bits are those of its latitude and its longitude, interleaved; a shorter hash is a larger cell. What lies within
-a shape is looked for in the cell of its centre and the eight around it. The grid, the size of the cells and the
+A cell's bits are those of its latitude and its longitude, interleaved; a shorter hash is a larger cell. What lies
+within a shape is looked for in the cell of its centre and the eight around it. The grid, the size of the cells and the
 earth's radius are Redis's, so that the same members have the same scores and come in the same order.
 """
 

@@ -24,7 +24,8 @@ cdef extern from "<math.h>" nogil:
 
 
 cdef bint open_hash(Call* call, Place* place) noexcept nogil:
-    """The hash of argument 1, made if there is none; False: answered."""
+    """The hash of argument 1, made if there is none; False: answered. A caller that has got it sets a field: a sum that
+    starts from nothing does not fail."""
     cdef int lookup = key_write_as(call, &call.argv[1], HASH, place)
     if lookup == ABSENT:
         key_create(call.database, &call.argv[1], place, HASH, PACK)
@@ -134,12 +135,6 @@ cdef void command_hexists(Call* call) noexcept nogil:
         answer_number(call, lookup == PRESENT and collection_find(place.entry, &call.argv[2], &value))
 
 
-cdef void drop_if_empty(Call* call, Place* place) noexcept nogil:
-    """A command that failed must not leave the empty hash that it opened."""
-    if collection_count(place.entry) == 0:
-        key_remove(call.database, place, EVENT_DEL)
-
-
 cdef void command_hincrby(Call* call) noexcept nogil:
     cdef Place place
     cdef Slice text
@@ -182,7 +177,6 @@ cdef void command_hincrbyfloat(Call* call) noexcept nogil:
     value += delta
     if isnan(value) or isinf(value):
         answer_error(call, b"ERR increment would produce NaN or Infinity")
-        drop_if_empty(call, &place)
         return
     text.data = digits
     text.length = write_long_double(digits, value)

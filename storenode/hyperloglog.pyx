@@ -12,9 +12,7 @@ from libc.string cimport memcmp, memcpy, memset
 from storenode.answer cimport answer_error, answer_number, answer_ok
 from storenode.changes cimport EVENT_PFADD, key_changed
 from storenode.entry cimport entry_value
-from storenode.keyspace cimport (
-    ABSENT, MISTYPED, PRESENT, key_read_as, key_write_as, value_resize, value_set,
-)
+from storenode.keyspace cimport ABSENT, MISTYPED, PRESENT, key_read_as, key_write_as, value_set
 from storenode.types cimport RAW, STRING, Call, Place, Slice
 
 cdef enum:

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Keyspace: looking keys up (expiring them on the way), setting, resizing, renaming, removing. See keyspace.pxd."""
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy, memmove
 
 from proxy.wire.resp cimport read_number
@@ -11,7 +11,7 @@ from storenode.entry cimport entry_expired, entry_key, entry_name, entry_value
 from storenode.heap cimport heap_free, heap_new, heap_resize
 from storenode.reaper cimport keyspace_release, value_release
 from storenode.table cimport table_find, table_insert, table_remove
-from storenode.types cimport EMBSTR, INTEGER, RAW, STRING, TABLE, Call, Database, Entry, Node, Place, Slice
+from storenode.types cimport EMBSTR, INTEGER, RAW, STRING, Call, Database, Entry, Node, Place, Slice
 
 cdef extern from "<malloc.h>" nogil:
     size_t malloc_usable_size(void* block)

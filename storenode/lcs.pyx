@@ -6,7 +6,9 @@ from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
-from storenode.answer cimport answer_array, answer_bulk, answer_error, answer_map, answer_number, answer_syntax, answer_text
+from storenode.answer cimport (
+    answer_array, answer_bulk, answer_error, answer_map, answer_number, answer_syntax, answer_text,
+)
 from storenode.arguments cimport is_word, take_integer
 from storenode.entry cimport entry_slice
 from storenode.keyspace cimport key_read

@@ -314,8 +314,7 @@ cdef bint read_lpos(Call* call, long long* rank, long long* count, long long* mo
 
 
 cdef void command_lpos(Call* call) noexcept nogil:
-    """LPOS key value [RANK r] [COUNT n] [MAXLEN m]. Matches are counted first, then answered: an array needs its length.
-    """
+    """LPOS key value [RANK r] [COUNT n] [MAXLEN m]. Counted first, then answered: an array begins with its length."""
     cdef Place place
     cdef Item item
     cdef Deque* deque

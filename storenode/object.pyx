@@ -17,8 +17,7 @@ from storenode.heap cimport heap_bytes
 from storenode.keyspace cimport key_peek
 from storenode.ranking cimport ranking_bytes, ranking_of
 from storenode.types cimport (
-    DEQUE, EMBSTR, HASH, INTEGER, INTS, LIST, NOEVICTION, PACK, RANKING, RAW, SET, STRING, TABLE, TYPES, ZSET, Call,
-    Dict, Entry, Place, Slice,
+    DEQUE, EMBSTR, INTEGER, INTS, LIST, NOEVICTION, PACK, RANKING, SET, TABLE, TYPES, Call, Dict, Entry, Place, Slice,
 )
 
 cdef extern from "<unistd.h>" nogil:
@@ -154,7 +153,8 @@ cdef void command_debug_object(Call* call) noexcept nogil:
     if not key_peek(call.database, &call.argv[2], &place):
         answer_error(call, b"ERR no such key")
         return
-    snprintf(text, sizeof(text), b"+Value at:%p refcount:1 encoding:%s serializedlength:%zu lru:%u lru_seconds_idle:%u\r\n",
+    snprintf(text, sizeof(text),
+             b"+Value at:%p refcount:1 encoding:%s serializedlength:%zu lru:%u lru_seconds_idle:%u\r\n",
              <void*> place.entry, encoding_name(place.entry), value_bytes(place.entry), place.entry.clock,
              <unsigned int> ((<int64_t> (call.node.ticks - place.entry.clock) << 16) // 1000000))
     answer_raw(call, text, strlen(text))

@@ -3,9 +3,10 @@
 
     │ name length │ payload length │ name │ payload │ name length │ …        both lengths one byte
 
-The payload is a hash's value, a sorted set's score in as few bytes as it takes, and nothing for a set. A lookup compares
-lengths and skips: a hundred short elements are a dozen cache lines in a row, cheaper to run through than two steps into
-a hash table. There is no length of the whole (the entry has it), no way back from an element, no number encoding.
+The payload is a hash's value, a sorted set's score in as few bytes as it takes, and nothing for a set. A lookup
+compares lengths and skips: a hundred short elements are a dozen cache lines in a row, cheaper to run through than two
+steps into a hash table. There is no length of the whole (the entry has it), no way back from an element, no encoding of
+numbers.
 """
 
 from libc.string cimport memcmp, memcpy

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Rdb. See rdb.pxd. Whatever is read comes from a client: every length is checked before a byte behind it is touched."""
+"""Rdb. See rdb.pxd. Whatever is read comes from a client: a length is checked before a byte behind it is touched."""
 
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc, strtod

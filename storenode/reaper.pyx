@@ -4,7 +4,7 @@
 from libc.stdint cimport SIZE_MAX
 from libc.string cimport memset
 
-from storenode.deque cimport deque_drain, deque_of
+from storenode.deque cimport deque_drain
 from storenode.entry cimport entry_structure
 from storenode.heap cimport heap_free, heap_new
 from storenode.ranking cimport ranking_drain

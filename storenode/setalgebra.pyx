@@ -5,8 +5,6 @@ A result is built as an entry that is in no table, because it may be stored unde
 intersection goes through its smallest set and asks the others; a difference goes through its first.
 """
 
-from libc.limits cimport LLONG_MAX
-from libc.stdint cimport uint64_t
 from libc.stdio cimport fprintf, stderr
 from libc.stdlib cimport abort, free, malloc
 

@@ -318,7 +318,8 @@ cdef void sort_entry(Call* call, Wish* wish, const Entry* entry) noexcept nogil:
 
 
 cdef void sort(Call* call, bint storing) noexcept nogil:
-    cdef Wish wish = Wish(offset=0, limit=-1, by=NULL, target=NULL, unsorted=False, alpha=False, descending=False, gets=0)
+    cdef Wish wish = Wish(offset=0, limit=-1, by=NULL, target=NULL, unsorted=False, alpha=False, descending=False,
+                          gets=0)
     cdef Place place
     cdef bint found
     if not read_wish(call, storing, &wish):

@@ -4,7 +4,9 @@
 from libc.stdint cimport int8_t, int16_t, int32_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from storenode.collection cimport Elements, collection_find, dict_add, dict_find, dict_remove, elements_begin, elements_next
+from storenode.collection cimport (
+    Elements, collection_find, dict_add, dict_find, dict_remove, elements_begin, elements_next,
+)
 from storenode.entry cimport entry_value
 from storenode.keyspace cimport value_point, value_splice
 from storenode.pack cimport PACK_BYTES, PACK_HEADER, pack_find, pack_load, pack_write

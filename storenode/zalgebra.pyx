@@ -95,7 +95,8 @@ cdef bint read_options(Call* call, int at, bint storing, Query* query) noexcept 
     cdef int left, index
     while at < call.argc:
         left = call.argc - at
-        if query.operation != DIFF and not query.counting and left > query.count and is_word(&call.argv[at], b"weights"):
+        if (query.operation != DIFF and not query.counting and left > query.count
+                and is_word(&call.argv[at], b"weights")):
             for index in range(query.count):
                 if not take_double(call, &call.argv[at + 1 + index], &query.sources[index].weight,
                                    b"ERR weight value is not a float"):

@@ -18,7 +18,7 @@ from storenode.changes cimport (
 )
 from storenode.collection cimport collection_count
 from storenode.keyspace cimport (
-    MISTYPED, PRESENT, entry_build, entry_discard, key_adopt, key_read_as, key_remove, key_write, key_write_as,
+    MISTYPED, PRESENT, entry_build, key_adopt, key_read_as, key_remove, key_write, key_write_as,
 )
 from storenode.ranking cimport BOTTOM, BY_NAME, BY_SCORE, TOP, Bound
 from storenode.sortedset cimport Ladder, ladder_begin, ladder_next, zset_below, zset_delete, zset_put

@@ -1,7 +1,7 @@
 # cython: language_level=3
 """Sorted set commands on members: ZADD, ZSCORE, ZRANK, ZPOPMIN … Ranges are in zranges.pyx, unions in zalgebra.pyx."""
 
-from storenode.types cimport Call, Place, Slice
+from storenode.types cimport Call
 
 cdef void command_zadd(Call* call) noexcept nogil
 cdef void command_zincrby(Call* call) noexcept nogil
