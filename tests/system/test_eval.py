@@ -1,4 +1,4 @@
-"""EVAL, then EVALSHA on nodes that never saw the script: three real nodes, two engines, clients that wait for nothing."""
+"""EVAL, then EVALSHA on nodes that never saw the script: three real nodes, two engines, hasty clients."""
 
 from __future__ import annotations
 
