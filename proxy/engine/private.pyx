@@ -159,7 +159,8 @@ cdef void privates_drop(Core* core, Client* client) noexcept nogil:
         if conn.state == CONN_OPEN and recv(conn.handle.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0:
             core.counters.lost_pops += 1
         let_go(conn)
-        conn_retire(core, conn)
+        if conn.state != CONN_DOWN:
+            conn_retire(core, conn)
 
 
 cdef void let_go(Conn* conn) noexcept nogil:

@@ -232,3 +232,17 @@ def test_unblock_ends_a_wait_in_the_nodes_own_words(tier):
         assert other("CLIENT", "UNBLOCK", "123456") == 0
         assert error(other("CLIENT", "UNBLOCK", "x"), "not an integer")
         assert error(other("CLIENT", "UNBLOCK", "1", "x"), "reason should be TIMEOUT or ERROR")
+
+
+def test_clients_that_leave_while_their_node_dies(tmp_path):
+    with running_nodes(tmp_path, 1) as nodes, running_proxy(tmp_path, nodes) as proxy:
+        for _ in range(5):
+            with ExitStack() as stack:
+                links = [stack.enter_context(proxy.link()) for _ in range(60)]
+                for number, link in enumerate(links):
+                    link.send(["WATCH", "k"] if number % 3 == 0 else ["BLPOP", "k", "0"])
+                until(lambda: waiting(nodes) == 40, "they wait")
+                nodes[0].kill()
+            nodes[0].start()
+            with proxy.link() as link:
+                until(lambda link=link: link("BLPOP", "k", "0.01") is None, "the node is back")
