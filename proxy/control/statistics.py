@@ -188,6 +188,9 @@ class Statistics:
     copy_misses: int = 0
     timeouts: int = 0
     late_replies: int = 0  #: dropped, their client was answered already
+    transactions: int = 0
+    blocked_requests: int = 0  #: that waited at a node, ever
+    lost_pops: int = 0  #: replies to clients that left while they waited
     turns: int = 0
 
     cpu_system: float = 0.0
