@@ -45,8 +45,6 @@ DIFFERENCES: tuple[Row, ...] = (
     Row(("swapdb",), SEVERAL, "refused: it would not be atomic"),
     Row(("scan",), SEVERAL, "a cursor says which node is next, so an empty page is not the last"),
     Row(("dbsize",), SEVERAL, "refused inside MULTI: it asks every node"),
-    Row(("script|exists",), (TAGGED,), "0 for a script that only EVAL has brought, and not to every node"),
-    Row(("evalsha",), (SPREAD,), "NOSCRIPT at a node that has not seen the script, where only EVAL has brought it"),
     # keys on several nodes
     Row(("bitop", "copy", "eval", "geosearchstore", "lcs", "lmove", "msetnx", "pfmerge", "rename", "renamenx",
          "rpoplpush", "sdiff", "sdiffstore", "sinter", "sintercard", "sinterstore", "smove", "sort", "sunion",
