@@ -262,9 +262,15 @@ SORT_WORDS = st.lists(
 # Weights differ, so that nothing depends on which of two equals comes first.
 WEIGHED = [Long(("mset", *[part for n in range(-9, 13) for part in (f"w_{n}", n * 7 % 23)]))]
 
+
+def has_an_order(sent: Command) -> bool:
+    """Elements of the same weight come in any order if the weights are compared as text: see test_sort_by_nothing."""
+    return not ("alpha" in sent and "by" in sent)
+
+
 SORT = st.one_of(
-    *[with_options("sort", SORT_WORDS, KEYS)] * 4,
-    with_options("sort_ro", SORT_WORDS, KEYS),
+    *[with_options("sort", SORT_WORDS, KEYS).filter(has_an_order)] * 4,
+    with_options("sort_ro", SORT_WORDS, KEYS).filter(has_an_order),
     with_options("rpush", st.lists(st.integers(-9, 12), min_size=1, max_size=5), st.just("l")),
     with_options("sadd", st.lists(st.integers(-9, 12), min_size=1, max_size=5), st.just("s")),
     with_options("sadd", st.lists(NAMES, min_size=1, max_size=5), st.just("t")),
@@ -478,6 +484,12 @@ def test_sort_by_nothing(node: Server, reference: Server, version: int) -> None:
         ],
         *[("sort", key, "by", "nosort", "get", "#", "desc", "store", "x" + key) for key in ("l", "z", "s")],
         *[("lrange", "x" + key, 0, -1) for key in ("l", "z", "s")],
+        ("mset", "w_a", "x", "w_b", "10", "w_c", "9", "w_d", ""),
+        *[
+            ("sort", key, "by", "w_*", "alpha", *order)
+            for key in ("z", "l")
+            for order in ((), ("desc",), ("limit", 1, 2))
+        ],
     ]
     with fresh(node, version) as ours, fresh(reference, version) as theirs:
         for sent in script:

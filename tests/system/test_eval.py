@@ -1,4 +1,4 @@
-"""EVAL once, EVALSHA for ever, as clients do that take the proxy for one server: a proxy of two engines, three nodes."""
+"""EVAL, then EVALSHA on nodes that never saw the script: three real nodes, two engines, hasty clients."""
 
 from __future__ import annotations
 
