@@ -94,15 +94,7 @@ def run(scenario: Scenario, nodes: list[Node], port: int) -> list[str]:
     return programs.run(command_of(scenario, port), WITHIN, restart, NODE_PATH=modules)
 
 
-#: Scenarios that fail, and why.
-KNOWN = {"ioredis": "defineCommand sends EVAL once and EVALSHA from then on; a node that has not seen it says NOSCRIPT"}
-
-
-@pytest.mark.parametrize("scenario", [
-    pytest.param(scenario, id=scenario.name, marks=[pytest.mark.xfail(reason=KNOWN[scenario.name])]
-                 if scenario.name in KNOWN else [])
-    for scenario in SCENARIOS
-])  # fmt: skip
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=[scenario.name for scenario in SCENARIOS])
 def test_client(scenario: Scenario, nodes: list[Node], proxy: Proxy) -> None:
     for node in nodes:
         node("FLUSHALL")

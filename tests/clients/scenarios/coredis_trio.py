@@ -127,9 +127,13 @@ async def after_restart(client) -> None:
         await trio.to_thread.run_sync(restart)
         for number in range(30):
             assert await until(lambda number=number: client.set(f"again:{number}", str(number))) is True
-        assert await until(lambda: client.publish("through", "heard")) == 1
-        while (await next_message(listener, "message"))["data"] != b"heard":
-            pass
+
+        async def heard():
+            await client.publish("through", "heard")
+            message = await listener.get_message(timeout=0.1)
+            return message and message["type"] == "message" and message["data"] == b"heard"
+
+        await until(heard)
 
 
 async def main() -> None:

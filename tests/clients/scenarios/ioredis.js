@@ -112,8 +112,7 @@ run({
     await listener.subscribe('through')
     await restart()
     for (const n of numbers(30)) await until(() => client.set(`again:${n}`, n))
-    await until(() => client.publish('through', 'heard'))
-    await until(() => heard.includes('heard'))
+    await until(async () => await client.publish('through', 'heard') && heard.includes('heard'))
     listener.disconnect()
   }
 })

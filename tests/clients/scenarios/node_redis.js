@@ -99,8 +99,7 @@ async function main () {
       await listener.subscribe('through', data => heard.push(data))
       await restart()
       for (const n of numbers(30)) await until(() => client.set(`again:${n}`, String(n)))
-      await until(() => client.publish('through', 'heard'))
-      await until(() => heard.includes('heard'))
+      await until(async () => await client.publish('through', 'heard') && heard.includes('heard'))
       listener.destroy()
     }
   })

@@ -69,7 +69,8 @@ with step("transaction"):
     assert cli(text=b"multi\nset {t}n 0\ndiscard\nget {t}n\n") == b"OK\nQUEUED\nOK\n6\n"
 
 with step("pubsub"), Session("subscribe", "news:cli") as listener:
-    until(lambda: cli("publish", "news:cli", "hello") == b"1\n")
+    until(lambda: listener.lines == [b"subscribe", b"news:cli", b"1"])
+    assert cli("publish", "news:cli", "hello") == b"1\n"
     until(lambda: listener.lines[-3:] == [b"message", b"news:cli", b"hello"])
 
 with step("blocking"):
