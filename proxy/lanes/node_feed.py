@@ -242,6 +242,10 @@ class NodeFeed:
                         await self._deliver(Kind.PATTERN, pattern, channel, payload)
                     case _:
                         self._answered(reply)
+                        # Who waited for this answer has to be a receiver before the messages behind it are handed out:
+                        # its task runs in the next step of the loop, and this one goes on in the step after.
+                        await trio.lowlevel.checkpoint()
+                        await trio.lowlevel.checkpoint()
 
     def _answered(self, reply: object) -> None:
         """The answer to the oldest command that has none."""

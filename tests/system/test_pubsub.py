@@ -104,6 +104,18 @@ def test_a_publication_after_the_confirmation_is_received_and_counted(links):
             link.close()
 
 
+def test_whoever_is_counted_receives(links, proxy):
+    """Also a client that has not read its confirmation yet: Celery waits for results in this way."""
+    (publisher,) = links(1)
+    for number in range(60):
+        name = f"counted:{number}"
+        with proxy.link() as link:
+            link.send(["SUBSCRIBE", name])
+            until(lambda name=name: publisher("PUBLISH", name, "hello") == 1, "the node counts it", every=0)
+            assert link.reply() == [b"subscribe", name.encode(), 1]
+            assert link.reply() == [b"message", name.encode(), b"hello"]
+
+
 def test_messages_of_a_channel_come_in_their_order(links):
     listeners = links(10) + links(10, 3)
     for number, link in enumerate(listeners):
