@@ -89,7 +89,7 @@ cdef void slot_fill_chunk(Core* core, Client* client, uint32_t number, Chunk* ch
     cdef Slot* slot
     if client.flags & CLIENT_SILENT:
         chunk_free(&core.chunks, chunk)
-        slot_fill(core, client, number, NULL, 0)
+        slot_fill(core, client, number, b"", 0)
         return
     learn(client, chunk.tail - chunk.head)
     if number == client.head:
