@@ -191,7 +191,7 @@ def test_clients_that_die_waiting_leave_nothing(tmp_path):
 
         die(400)
         before = proxy.memory()
-        die(2000)
+        die(10_000)
         assert proxy("CLIENT", "LIST").count(b"\n") == 1
         connections = int(nodes[0]("INFO", "clients").split(b"connected_clients:")[1].split()[0])
         assert connections <= 8

@@ -328,7 +328,7 @@ def test_clients_that_die_inside_leave_nothing(three):
         die(500)
         connections = [int(node("INFO", "clients").split(b"connected_clients:")[1].split()[0]) for node in nodes]
         before = proxy.memory()
-        die(5000)
+        die(10_000)
         until(lambda: proxy("CLIENT", "LIST").count(b"\n") == 1, "the clients are gone")
         after = [int(node("INFO", "clients").split(b"connected_clients:")[1].split()[0]) for node in nodes]
         assert max(b - a for a, b in zip(connections, after, strict=True)) <= 2
