@@ -7,11 +7,11 @@ earlier request of the client was answered.
 
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport abort, free, malloc
-from libc.string cimport memcmp, memcpy, memset, strlen
+from libc.string cimport memcpy, memset, strlen
 
 from proxy.engine.lookup cimport same_word
 from proxy.engine.rights cimport user_authenticate, user_default
-from proxy.engine.slots cimport slot_local
+from proxy.engine.slots cimport slot_local, slot_say
 from proxy.engine.types cimport (
     ANSWER_ACL_WHOAMI, ANSWER_AUTH, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK,
     ANSWER_CLIENT_REPLY, ANSWER_CLIENT_SETINFO, ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_HELLO, ANSWER_PING,
@@ -30,10 +30,6 @@ cdef struct Words:
     int count
     const char* text[MOST_ARGS]
     size_t length[MOST_ARGS]
-
-
-cdef void say(Core* core, Client* client, const char* text) noexcept nogil:
-    slot_local(core, client, text, strlen(text))
 
 
 cdef void say_output(Core* core, Client* client, Output* output) noexcept nogil:
@@ -110,7 +106,7 @@ cdef void answer(Core* core, Client* client, Row* row, const Frame* frame) noexc
     core.counters.local += 1
     if what == ANSWER_PING:
         if frame.argc > 2:
-            say(core, client, b"-ERR wrong number of arguments for 'ping' command\r\n")
+            slot_say(core, client, b"-ERR wrong number of arguments for 'ping' command\r\n")
         elif client.flags & CLIENT_SUBSCRIBER and client.protocol == 2:
             pong(core, client, words.text[1], words.length[1] if frame.argc == 2 else 0)
         elif frame.argc == 2:
@@ -120,11 +116,11 @@ cdef void answer(Core* core, Client* client, Row* row, const Frame* frame) noexc
     elif what == ANSWER_ECHO:
         say_bulk(core, client, words.text[1], words.length[1])
     elif what == ANSWER_QUIT:
-        say(core, client, b"+OK\r\n")
+        slot_say(core, client, b"+OK\r\n")
         client.flags |= CLIENT_CLOSING
     elif what == ANSWER_RESET:
         client_reset(client)
-        say(core, client, b"+RESET\r\n")
+        slot_say(core, client, b"+RESET\r\n")
     elif what == ANSWER_HELLO:
         hello(core, client, frame)
     elif what == ANSWER_AUTH:
@@ -138,15 +134,15 @@ cdef void answer(Core* core, Client* client, Row* row, const Frame* frame) noexc
         slot_local(core, client, text, 1 + write_number(text + 1, <long long> client.id))
     elif what == ANSWER_CLIENT_SETNAME:
         if not plain_word(words.text[2], words.length[2]):
-            say(core, client, b"-ERR Client names cannot contain spaces, newlines or special characters.\r\n")
+            slot_say(core, client, b"-ERR Client names cannot contain spaces, newlines or special characters.\r\n")
         else:
             keep_word(&client.name, words.text[2], words.length[2])
-            say(core, client, b"+OK\r\n")
+            slot_say(core, client, b"+OK\r\n")
     elif what == ANSWER_CLIENT_GETNAME:
         if client.name != NULL:
             say_bulk(core, client, client.name, strlen(client.name))
         else:
-            say(core, client, b"_\r\n" if client.protocol == 3 else b"$-1\r\n")
+            slot_say(core, client, b"_\r\n" if client.protocol == 3 else b"$-1\r\n")
     elif what == ANSWER_CLIENT_SETINFO:
         set_info(core, client, &words)
     elif what == ANSWER_CLIENT_FLAG:
@@ -157,9 +153,9 @@ cdef void answer(Core* core, Client* client, Row* row, const Frame* frame) noexc
         set_reply(core, client, &words)
     elif what == ANSWER_CLIENT_OK:
         # Nothing to announce: a proxy's clients never have to move to another endpoint.
-        say(core, client, b"+OK\r\n")
+        slot_say(core, client, b"+OK\r\n")
     else:
-        say(core, client, b"-ERR This instance has cluster support disabled\r\n")
+        slot_say(core, client, b"-ERR This instance has cluster support disabled\r\n")
 
 
 cdef void client_reset(Client* client) noexcept nogil:
@@ -176,12 +172,12 @@ cdef void client_reset(Client* client) noexcept nogil:
 cdef void select(Core* core, Client* client, const char* text, size_t length) noexcept nogil:
     cdef long long number = 0
     if not read_number(text, length, &number):
-        say(core, client, b"-ERR value is not an integer or out of range\r\n")
+        slot_say(core, client, b"-ERR value is not an integer or out of range\r\n")
     elif number < 0 or number >= DATABASES:
-        say(core, client, b"-ERR DB index is out of range\r\n")
+        slot_say(core, client, b"-ERR DB index is out of range\r\n")
     else:
         client.database = <unsigned char> number
-        say(core, client, b"+OK\r\n")
+        slot_say(core, client, b"+OK\r\n")
 
 
 cdef void time(Core* core, Client* client) noexcept nogil:
@@ -201,16 +197,16 @@ cdef void auth(Core* core, Client* client, const Words* words, const Frame* fram
     cdef User* user = client.pool.default_user
     cdef bint named = frame.argc == 3
     if frame.argc > 3:
-        say(core, client, b"-ERR syntax error\r\n")
+        slot_say(core, client, b"-ERR syntax error\r\n")
     elif not named and user.any_password:
-        say(core, client, b"-ERR AUTH <password> called without any password configured for the default user. "
+        slot_say(core, client, b"-ERR AUTH <password> called without any password configured for the default user. "
             b"Are you sure your configuration is correct?\r\n")
     elif user_authenticate(core, client, frame, words.text[1] if named else user.name,
                            words.length[1] if named else user.name_length,
                            words.text[1 + named], words.length[1 + named]):
-        say(core, client, b"+OK\r\n")
+        slot_say(core, client, b"+OK\r\n")
     else:
-        say(core, client, b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
+        slot_say(core, client, b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
 
 
 cdef void hello(Core* core, Client* client, const Frame* frame) noexcept nogil:
@@ -229,10 +225,10 @@ cdef void hello(Core* core, Client* client, const Frame* frame) noexcept nogil:
     if frame.argc > 1:
         at = args_next(at, &text, &length)
         if not read_number(text, length, &protocol):
-            say(core, client, b"-ERR Protocol version is not an integer or out of range\r\n")
+            slot_say(core, client, b"-ERR Protocol version is not an integer or out of range\r\n")
             return
         if protocol != 2 and protocol != 3:
-            say(core, client, b"-NOPROTO unsupported protocol version\r\n")
+            slot_say(core, client, b"-NOPROTO unsupported protocol version\r\n")
             return
     while place < frame.argc:
         at = args_next(at, &text, &length)
@@ -243,17 +239,17 @@ cdef void hello(Core* core, Client* client, const Frame* frame) noexcept nogil:
         elif same_word(text, length, b"setname") and frame.argc - place > 1:
             at = args_next(at, &name, &name_length)
             if not plain_word(name, name_length):
-                say(core, client, b"-ERR Client names cannot contain spaces, newlines or special characters.\r\n")
+                slot_say(core, client, b"-ERR Client names cannot contain spaces, newlines or special characters.\r\n")
                 return
             place += 2
         else:
             say_quoted(core, client, b"-ERR Syntax error in HELLO option '", text, length, b"'\r\n")
             return
     if user != NULL and not user_authenticate(core, client, frame, user, user_length, password, password_length):
-        say(core, client, b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
+        slot_say(core, client, b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
         return
     if not client.flags & CLIENT_TRUSTED:
-        say(core, client, b"-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO "
+        slot_say(core, client, b"-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO "
             b"<proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol "
             b"version at the same time\r\n")
         return
@@ -279,11 +275,11 @@ cdef void set_info(Core* core, Client* client, const Words* words) noexcept nogi
     if not is_name and not same_word(words.text[2], words.length[2], b"lib-ver"):
         say_quoted(core, client, b"-ERR Unrecognized option '", words.text[2], words.length[2], b"'\r\n")
     elif not plain_word(words.text[3], words.length[3]):
-        say(core, client, b"-ERR lib-name cannot contain spaces, newlines or special characters.\r\n" if is_name else
+        slot_say(core, client, b"-ERR lib-name cannot contain spaces, newlines or special characters.\r\n" if is_name else
             b"-ERR lib-ver cannot contain spaces, newlines or special characters.\r\n")
     else:
         keep_word(&client.library if is_name else &client.library_version, words.text[3], words.length[3])
-        say(core, client, b"+OK\r\n")
+        slot_say(core, client, b"+OK\r\n")
 
 
 cdef void set_flag(Core* core, Client* client, const Words* words) noexcept nogil:
@@ -295,21 +291,21 @@ cdef void set_flag(Core* core, Client* client, const Words* words) noexcept nogi
     elif same_word(words.text[2], words.length[2], b"off"):
         client.flags &= ~flag
     else:
-        say(core, client, b"-ERR syntax error\r\n")
+        slot_say(core, client, b"-ERR syntax error\r\n")
         return
-    say(core, client, b"+OK\r\n")
+    slot_say(core, client, b"+OK\r\n")
 
 
 cdef void set_reply(Core* core, Client* client, const Words* words) noexcept nogil:
     """CLIENT REPLY ON | OFF | SKIP: a barrier, so nothing is owed that would be dropped or have to be kept."""
     if same_word(words.text[2], words.length[2], b"on"):
         client.flags &= ~(<unsigned int> (CLIENT_SILENT | CLIENT_SKIP))
-        say(core, client, b"+OK\r\n")
+        slot_say(core, client, b"+OK\r\n")
     elif same_word(words.text[2], words.length[2], b"off"):
         client.flags &= ~(<unsigned int> CLIENT_SKIP)
         client.flags |= CLIENT_SILENT
     elif not same_word(words.text[2], words.length[2], b"skip"):
-        say(core, client, b"-ERR syntax error\r\n")
+        slot_say(core, client, b"-ERR syntax error\r\n")
     elif not client.flags & CLIENT_SILENT or client.flags & CLIENT_SKIP:
         # This command is not counted yet; blocked() in client.pyx ends it when the next one was counted and answered.
         client.flags |= CLIENT_SILENT | CLIENT_SKIP

@@ -7,12 +7,11 @@ from libc.stdlib cimport abort, malloc, free
 from proxy.engine.connection cimport conn_expect, conn_send, conn_touch
 from proxy.engine.merge cimport merge_new
 from proxy.engine.private cimport private_settle, private_take, private_unblock
-from proxy.engine.refusals cimport DONE, WAIT, refuse
-from proxy.engine.route cimport NODE_ANY, NODE_NONE, NODE_SEVERAL, home, node_of
+from proxy.engine.refusals cimport DONE, WAIT
+from proxy.engine.route cimport only_node
 from proxy.engine.slots cimport slot_push
 from proxy.engine.types cimport (
-    CLIENT_BARRIER, ERROR_CROSSSLOT, ERROR_NO_NODE, HOLD_WAIT, MERGE_LEAST, ROW_WRITE, SLOT_MERGING, Client, Conn,
-    Core, Merge, Pool, Row,
+    CLIENT_BARRIER, HOLD_WAIT, MERGE_LEAST, ROW_WRITE, SLOT_MERGING, Client, Conn, Core, Merge, Node, Pool, Row,
 )
 from proxy.wire.output cimport output_append
 from proxy.wire.resp cimport Frame
@@ -20,27 +19,22 @@ from proxy.wire.resp cimport Frame
 
 cdef int block(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
     """Have a node answer when it can; nothing else of this client starts before."""
-    cdef Pool* pool = client.pool
+    cdef Node* node
     cdef Conn* conn
-    cdef int index
     cdef uint32_t slot
     if client.head != client.tail:
         return WAIT
-    index = node_of(core, client, row, frame)
-    if index == NODE_SEVERAL:
-        return refuse(core, client, row, ERROR_CROSSSLOT, NULL, NULL)
-    if index == NODE_ANY:
-        index = home(core, pool, b"", 0)
-    if index == NODE_NONE:
-        return refuse(core, client, row, ERROR_NO_NODE, NULL, NULL)
-    conn = private_take(core, client, row, &pool.nodes[index], HOLD_WAIT)
+    node = only_node(core, client, row, frame)
+    if node == NULL:
+        return DONE
+    conn = private_take(core, client, row, node, HOLD_WAIT)
     if conn == NULL:
         return DONE
     if row.flags & ROW_WRITE:
-        client.wrote |= 1ULL << (index & 63)
+        client.wrote |= 1ULL << (node.index & 63)
     core.row_stats[row.index].calls += 1
     core.counters.blocked += 1
-    conn.node.requests += 1
+    node.requests += 1
     client.flags |= CLIENT_BARRIER
     slot = slot_push(core, client, row.index)
     conn_send(core, conn, client, slot, 0, row.index, frame.data, frame.length)

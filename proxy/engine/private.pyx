@@ -13,12 +13,11 @@ from proxy.engine.connection cimport (
     conn_connect, conn_expect, conn_fail, conn_for, conn_free, conn_retire, conn_send, conn_tick, conn_touch,
 )
 from proxy.engine.refusals cimport DONE, WAIT, refuse
-from proxy.engine.route cimport NODE_ANY, NODE_NONE, NODE_SEVERAL, home, node_of
-from proxy.engine.slots cimport slot_local, slot_push
+from proxy.engine.route cimport only_node
+from proxy.engine.slots cimport slot_local, slot_push, slot_say
 from proxy.engine.types cimport (
-    CLIENT_BARRIER, CLIENT_BLOCKED, CLIENT_WATCHING, CONN, CONN_DOWN, CONN_OPEN, ERROR_BLOCKED, ERROR_CROSSSLOT,
-    ERROR_NODE_DOWN, ERROR_NO_NODE, ERROR_WATCHED, ERROR_WATCH_NODE, HOLD_WAIT, HOLD_WATCH, Client, Conn, Core, Node,
-    Row,
+    CLIENT_BARRIER, CLIENT_BLOCKED, CLIENT_WATCHING, CONN, CONN_DOWN, CONN_OPEN, ERROR_BLOCKED, ERROR_NODE_DOWN,
+    ERROR_WATCHED, ERROR_WATCH_NODE, HOLD_WAIT, HOLD_WATCH, Client, Conn, Core, Node, Row,
 )
 from proxy.wire.output cimport output_append, output_bulk
 from proxy.wire.resp cimport Frame, write_number
@@ -282,22 +281,16 @@ cdef void untrack(Core* core, Conn* conn) noexcept nogil:
 
 cdef int watch(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
     """WATCH key …: all of them, and those watched before, on one node."""
-    cdef int index
     cdef Node* node
     cdef uint32_t slot
     if client.transaction != NULL:
-        slot_local(core, client, b"-ERR WATCH inside MULTI is not allowed\r\n", 40)
+        slot_say(core, client, b"-ERR WATCH inside MULTI is not allowed\r\n")
         return DONE
     if client.head != client.tail:
         return WAIT
-    index = node_of(core, client, row, frame)
-    if index == NODE_SEVERAL:
-        return refuse(core, client, row, ERROR_CROSSSLOT, NULL, NULL)
-    if index == NODE_ANY:
-        index = home(core, client.pool, b"", 0)
-    if index == NODE_NONE:
-        return refuse(core, client, row, ERROR_NO_NODE, NULL, NULL)
-    node = &client.pool.nodes[index]
+    node = only_node(core, client, row, frame)
+    if node == NULL:
+        return DONE
     if client.watch != NULL and client.watch.node != node:
         return refuse(core, client, row, ERROR_WATCH_NODE, NULL, NULL)
     if not client.flags & CLIENT_WATCHING:
@@ -309,7 +302,7 @@ cdef int watch(Core* core, Client* client, Row* row, Frame* frame) noexcept nogi
     client.flags |= CLIENT_BARRIER
     if watch_conn(core, client) == NULL:
         # Watched before, and lost: this transaction is void whatever is watched now.
-        slot_local(core, client, b"+OK\r\n", 5)
+        slot_say(core, client, b"+OK\r\n")
         return DONE
     slot = slot_push(core, client, row.index)
     node.requests += 1
@@ -320,7 +313,7 @@ cdef int watch(Core* core, Client* client, Row* row, Frame* frame) noexcept nogi
 cdef int unwatch(Core* core, Client* client, Row* row) noexcept nogil:
     core.row_stats[row.index].calls += 1
     watch_end(core, client, True)
-    slot_local(core, client, b"+OK\r\n", 5)
+    slot_say(core, client, b"+OK\r\n")
     return DONE
 
 

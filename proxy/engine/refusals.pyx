@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Refusals: wording them. See refusals.pxd."""
 
-from libc.string cimport memcpy, memset, strlen
+from libc.string cimport memcpy, memset
 
-from proxy.engine.slots cimport slot_local
+from proxy.engine.slots cimport slot_say
 from proxy.engine.texts cimport error_field, error_local, error_words
 from proxy.engine.types cimport (
     ERROR_BACKLOG, ERROR_BLOCKED, ERROR_TRANSACTION, ERROR_UNKNOWN_COMMAND, ERROR_UNKNOWN_SUBCOMMAND, ERROR_WATCHED,
@@ -103,6 +103,6 @@ cdef int unknown_child(Core* core, Client* client, Frame* frame) noexcept nogil:
 cdef int refuse_text(Core* core, Client* client, Row* row, const char* text) noexcept nogil:
     """Refuse with a whole error reply."""
     core.row_stats[row.index].rejected += 1
-    slot_local(core, client, text, strlen(text))
+    slot_say(core, client, text)
     doom(client)
     return DONE

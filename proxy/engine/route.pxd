@@ -2,7 +2,7 @@
 """Route: from the keys of a request to the node where they live."""
 
 from proxy.engine.ring cimport ring_live_node, ring_node
-from proxy.engine.types cimport Client, Core, Pool, Row
+from proxy.engine.types cimport Client, Core, Node, Pool, Row
 from proxy.wire.resp cimport Frame
 
 cdef enum:
@@ -10,6 +10,7 @@ cdef enum:
     NODE_SEVERAL = -2          # the keys live on several nodes
     NODE_ANY = -3              # there is no key, or the request is malformed: the node that gets it has the right words
 
+cdef Node* only_node(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil
 cdef int node_of(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil
 
 

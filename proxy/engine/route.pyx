@@ -2,7 +2,8 @@
 """Route: the node of all keys of a request. See route.pxd."""
 
 from proxy.engine.keys cimport keys_find
-from proxy.engine.types cimport Client, Core, Row
+from proxy.engine.refusals cimport refuse
+from proxy.engine.types cimport ERROR_CROSSSLOT, ERROR_NO_NODE, Client, Core, Node, Row
 from proxy.wire.resp cimport Frame
 
 
@@ -23,3 +24,14 @@ cdef int node_of(Core* core, Client* client, Row* row, Frame* frame) noexcept no
             return NODE_SEVERAL
         found = node
     return found
+
+
+cdef Node* only_node(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
+    """The node that a request has to itself, for one that cannot be split; NULL after it was refused."""
+    cdef int index = node_of(core, client, row, frame)
+    if index == NODE_ANY:
+        index = home(core, client.pool, b"", 0)
+    if index >= 0:
+        return &client.pool.nodes[index]
+    refuse(core, client, row, ERROR_CROSSSLOT if index == NODE_SEVERAL else ERROR_NO_NODE, NULL, NULL)
+    return NULL

@@ -3,7 +3,7 @@
 
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport abort, free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, strlen
 
 from proxy.engine.merge cimport merge_free
 from proxy.engine.types cimport CLIENT_SILENT, SLOT_CHUNK, SLOT_HELD, SLOT_MERGING, Client, Core, Merge, Slot
@@ -140,6 +140,11 @@ cdef void slot_local(Core* core, Client* client, const char* data, size_t length
         number = slot_push(core, client, 0)
         slot_hold(core, client, &client.slots[number & client.mask], data, length)
     client_ready(core, client)
+
+
+cdef void slot_say(Core* core, Client* client, const char* text) noexcept nogil:
+    """slot_local() of a text that ends with a zero."""
+    slot_local(core, client, text, strlen(text))
 
 
 cdef void slots_clear(Core* core, Client* client) noexcept nogil:

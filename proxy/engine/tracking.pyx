@@ -3,14 +3,14 @@
 
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport abort, free, malloc
-from libc.string cimport memcpy, strlen
+from libc.string cimport memcpy
 
 from proxy.engine.connection cimport conn_expect, conn_for, conn_send, conn_touch
 from proxy.engine.lookup cimport same_word
 from proxy.engine.merge cimport merge_new
 from proxy.engine.private cimport private_follow, private_take, private_tell, untrack
 from proxy.engine.refusals cimport DONE, WAIT, refuse, refuse_text
-from proxy.engine.slots cimport slot_local, slot_push
+from proxy.engine.slots cimport slot_push, slot_say
 from proxy.engine.types cimport (
     ANSWER_CACHING, ANSWER_GETREDIR, ANSWER_TRACKING, CACHING_FRESH, CACHING_NO, CACHING_YES, CLIENT, CLIENT_BARRIER,
     CLIENT_TRACKING, CONN_DOWN, ERROR_BACKLOG, ERROR_REDIRECT, HOLD_TRACK, LANE_MSET, SLOT_MERGING, TRACKING_BCAST,
@@ -30,8 +30,7 @@ cdef int track(Core* core, Client* client, Row* row, Frame* frame) noexcept nogi
     if row.answer == ANSWER_CACHING:
         return caching(core, client, row, frame)
     if row.answer == ANSWER_GETREDIR:
-        slot_local(core, client, b":0\r\n" if client.tracking != NULL else b":-1\r\n",
-                   4 if client.tracking != NULL else 5)
+        slot_say(core, client, b":0\r\n" if client.tracking != NULL else b":-1\r\n")
         return DONE
     return info(core, client, row, frame)
 
@@ -58,7 +57,7 @@ cdef int tracking(Core* core, Client* client, Row* row, Frame* frame) noexcept n
             mode |= (TRACKING_BCAST if same_word(text, length, b"bcast") else 0)
     if not on:
         track_end(core, client)
-        slot_local(core, client, b"+OK\r\n", 5)
+        slot_say(core, client, b"+OK\r\n")
         return DONE
     if client.tracking == NULL:
         client.tracking_mode = <unsigned char> mode
@@ -163,12 +162,8 @@ cdef int caching(Core* core, Client* client, Row* row, Frame* frame) noexcept no
         client.caching = CACHING_NO | CACHING_FRESH
     else:
         return refuse_text(core, client, row, b"-ERR syntax error\r\n")
-    slot_local(core, client, b"+OK\r\n", 5)
+    slot_say(core, client, b"+OK\r\n")
     return DONE
-
-
-cdef void say(Core* core, Client* client, const char* text) noexcept nogil:
-    slot_local(core, client, text, strlen(text))
 
 
 cdef int info(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
@@ -179,10 +174,10 @@ cdef int info(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil
         conn = conn.next_owned
     if conn == NULL or client.tracking == NULL:
         if client.protocol == 3:
-            say(core, client, b"%3\r\n$5\r\nflags\r\n~1\r\n$3\r\noff\r\n$8\r\nredirect\r\n:-1\r\n"
+            slot_say(core, client, b"%3\r\n$5\r\nflags\r\n~1\r\n$3\r\noff\r\n$8\r\nredirect\r\n:-1\r\n"
                 b"$8\r\nprefixes\r\n*0\r\n")
         else:
-            say(core, client, b"*6\r\n$5\r\nflags\r\n*1\r\n$3\r\noff\r\n$8\r\nredirect\r\n:-1\r\n"
+            slot_say(core, client, b"*6\r\n$5\r\nflags\r\n*1\r\n$3\r\noff\r\n$8\r\nredirect\r\n:-1\r\n"
                 b"$8\r\nprefixes\r\n*0\r\n")
         return DONE
     slot = slot_push(core, client, row.index)

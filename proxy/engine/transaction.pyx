@@ -9,7 +9,7 @@ behind a WATCH runs on the private connection that watches, and so on that one n
 
 from libc.stdint cimport uint16_t, uint32_t
 from libc.stdlib cimport abort, calloc, free, malloc, realloc
-from libc.string cimport memcpy
+from libc.string cimport memset
 
 from proxy.engine.answers cimport answer
 from proxy.engine.choice cimport usable
@@ -21,17 +21,17 @@ from proxy.engine.private cimport watch_conn, watch_end
 from proxy.engine.refusals cimport DONE, WAIT, refuse, refuse_text
 from proxy.engine.route cimport NODE_ANY, NODE_NONE, NODE_SEVERAL, home, node_of
 from proxy.engine.scripts cimport script_frame
-from proxy.engine.slots cimport slot_local, slot_push
+from proxy.engine.slots cimport slot_local, slot_push, slot_say
 from proxy.engine.types cimport (
     ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK, ANSWER_CLIENT_SETINFO,
     ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_NOT_CLUSTER, ANSWER_PING, ANSWER_TIME, CLIENT_BARRIER, CLIENT_MULTI,
     CLIENT_SILENT, CLIENT_WATCHING, ERROR_CROSSSLOT, ERROR_IN_MULTI, ERROR_NO_NODE, ERROR_TRANSACTION,
     ERROR_WATCH_NODE, FLUSH_AT, LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MSET, LANE_SUM, MERGE_EXEC, PLACE_LOCAL,
-    PLACE_SPLIT, ROW_EVALSHA, ROW_NO_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_UNWATCH, ROW_WAIT, ROW_WRITE,
-    SLOT_MERGING, Block, Client, Conn, Core, Merge, Node, Pool, Row, Transaction,
+    PLACE_SPLIT, ROW_EVALSHA, ROW_NO_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_UNWATCH, ROW_WAIT, ROW_WRITE, SLOT_MERGING,
+    Block, Client, Conn, Core, Merge, Node, Pool, Row, Transaction,
 )
-from proxy.wire.chunk cimport Chunk, chunk_exact
-from proxy.wire.output cimport Output, output_append, output_clear, output_join, output_number
+from proxy.wire.chunk cimport Chunk, chunk_free
+from proxy.wire.output cimport Output, output_append, output_clear, output_flatten, output_join, output_number
 from proxy.wire.resp cimport Frame
 
 cdef enum:
@@ -43,13 +43,13 @@ cdef int transaction_begin(Core* core, Client* client, Row* row) noexcept nogil:
     """MULTI."""
     core.row_stats[row.index].calls += 1
     if client.transaction != NULL:
-        slot_local(core, client, b"-ERR MULTI calls can not be nested\r\n", 36)
+        slot_say(core, client, b"-ERR MULTI calls can not be nested\r\n")
         return DONE
     client.transaction = <Transaction*> calloc(1, sizeof(Transaction))
     if client.transaction == NULL:
         abort()
     client.flags |= CLIENT_MULTI
-    slot_local(core, client, b"+OK\r\n", 5)
+    slot_say(core, client, b"+OK\r\n")
     return DONE
 
 
@@ -191,11 +191,8 @@ cdef int block_of(Core* core, Client* client, Node* node) noexcept nogil:
 
 
 cdef void begin_block(Core* core, Block* block, Node* node) noexcept nogil:
+    memset(block, 0, sizeof(Block))
     block.node = node
-    block.commands = 0
-    block.bytes.first = NULL
-    block.bytes.last = NULL
-    block.bytes.length = 0
     output_append(&block.bytes, &core.chunks, b"*1\r\n$5\r\nMULTI\r\n", 15)
 
 
@@ -243,7 +240,7 @@ cdef int queue_answer(Core* core, Client* client, Row* row, Frame* frame) noexce
     client.tail = client.head
     if row.flags & ROW_UNWATCH:
         # EXEC ends the WATCH in any case.
-        slot_local(core, client, b"+OK\r\n", 5)
+        slot_say(core, client, b"+OK\r\n")
     else:
         answer(core, client, row, frame)
     transaction.local = client.output
@@ -262,7 +259,7 @@ cdef int transaction_run(Core* core, Client* client, Row* row) noexcept nogil:
     cdef Transaction* transaction = client.transaction
     cdef int verdict
     if transaction == NULL:
-        slot_local(core, client, b"-ERR EXEC without MULTI\r\n", 25)
+        slot_say(core, client, b"-ERR EXEC without MULTI\r\n")
         return DONE
     if client.flags & CLIENT_WATCHING and client.head != client.tail:
         # Behind a WATCH two connections are involved: what was asked before comes before.
@@ -271,7 +268,7 @@ cdef int transaction_run(Core* core, Client* client, Row* row) noexcept nogil:
     core.counters.transactions += 1
     if transaction.broken:
         core.row_stats[row.index].failed += 1
-        slot_local(core, client, b"-EXECABORT Transaction discarded because of previous errors.\r\n", 62)
+        slot_say(core, client, b"-EXECABORT Transaction discarded because of previous errors.\r\n")
         watch_end(core, client, True)
     elif client.flags & CLIENT_WATCHING:
         run_watched(core, client, row)
@@ -302,9 +299,9 @@ cdef void run_watched(Core* core, Client* client, Row* row) noexcept nogil:
     cdef Block empty
     if conn == NULL:
         if client.protocol == 3:
-            slot_local(core, client, b"_\r\n", 3)
+            slot_say(core, client, b"_\r\n")
         else:
-            slot_local(core, client, b"*-1\r\n", 5)
+            slot_say(core, client, b"*-1\r\n")
         watch_end(core, client, True)
         return
     begin_block(core, &empty, conn.node)
@@ -398,36 +395,20 @@ cdef void send_block(Core* core, Client* client, Row* row, Block* block, Conn* c
 
 
 cdef Chunk* local_part(Core* core, Client* client) noexcept nogil:
-    """The replies of the proxy's own commands, as if a node had sent them in an array."""
-    cdef Output text = client.transaction.local
+    """The replies of the proxy's own commands, as if a node had sent them in an array; the transaction has them no more."""
     cdef Output whole
-    cdef Chunk* chunk
-    cdef Chunk* piece
-    whole.first = NULL
-    whole.last = NULL
-    whole.length = 0
+    memset(&whole, 0, sizeof(whole))
     output_number(&whole, &core.chunks, c'*', client.transaction.locals)
-    chunk = chunk_exact(&core.chunks, whole.length + text.length)
-    memcpy(chunk.data, whole.first.data, whole.length)
-    chunk.tail = whole.length
-    output_clear(&whole, &core.chunks)
-    piece = text.first
-    while piece != NULL:
-        memcpy(chunk.data + chunk.tail, piece.data + piece.head, piece.tail - piece.head)
-        chunk.tail += piece.tail - piece.head
-        piece = piece.next
-    return chunk
+    output_join(&whole, &core.chunks, &client.transaction.local)
+    output_flatten(&whole, &core.chunks)
+    return whole.first
 
 
 cdef void answer_locals(Core* core, Client* client) noexcept nogil:
     """EXEC of a transaction that no node takes part in."""
     cdef Chunk* chunk = local_part(core, client)
-    cdef Output text
     slot_local(core, client, chunk.data, chunk.tail)
-    text.first = chunk
-    text.last = chunk
-    text.length = chunk.tail
-    output_clear(&text, &core.chunks)
+    chunk_free(&core.chunks, chunk)
 
 
 # -- dropping ---------------------------------------------------------------------------------------------------------
@@ -436,11 +417,11 @@ cdef int transaction_discard(Core* core, Client* client, Row* row) noexcept nogi
     """DISCARD."""
     core.row_stats[row.index].calls += 1
     if client.transaction == NULL:
-        slot_local(core, client, b"-ERR DISCARD without MULTI\r\n", 28)
+        slot_say(core, client, b"-ERR DISCARD without MULTI\r\n")
         return DONE
     transaction_drop(core, client)
     watch_end(core, client, True)
-    slot_local(core, client, b"+OK\r\n", 5)
+    slot_say(core, client, b"+OK\r\n")
     return DONE
 
 
