@@ -6,16 +6,15 @@ from libc.limits cimport LLONG_MAX, LLONG_MIN
 from proxy.wire.resp cimport read_number, write_number
 from storenode.answer cimport (
     LONG_DOUBLE_ROOM, answer_arity, answer_array, answer_bulk, answer_error, answer_map, answer_nil, answer_number,
-    answer_ok, answer_syntax, write_long_double,
+    answer_ok, write_long_double,
 )
-from storenode.arguments cimport is_word, take_float, take_integer
+from storenode.arguments cimport take_float, take_integer
 from storenode.changes cimport EVENT_DEL, EVENT_HDEL, EVENT_HINCRBY, EVENT_HINCRBYFLOAT, EVENT_HSET, key_changed
 from storenode.collection cimport (
     Elements, collection_count, collection_find, collection_put, collection_remove, elements_begin, elements_next,
-    elements_random,
 )
 from storenode.keyspace cimport ABSENT, MISTYPED, PRESENT, key_create, key_read_as, key_remove, key_write_as
-from storenode.sample cimport sample_any, sample_distinct, take_count
+from storenode.sample cimport answer_random
 from storenode.types cimport HASH, PACK, Call, Place, Slice
 
 cdef extern from "<math.h>" nogil:
@@ -233,37 +232,4 @@ cdef void answer_pair(Call* call, Elements* element) noexcept nogil:
 
 cdef void command_hrandfield(Call* call) noexcept nogil:
     """HRANDFIELD key [count [WITHVALUES]]."""
-    cdef Place place
-    cdef Elements element
-    cdef long long count = 0
-    cdef long long size
-    cdef int lookup
-    cdef bint values = call.argc == 4
-    if call.argc > 2 and not take_count(call, False, &count):
-        return
-    if call.argc > 4 or (values and not is_word(&call.argv[3], b"withvalues")):
-        answer_syntax(call)
-        return
-    if values and not take_count(call, True, &count):
-        return
-    lookup = key_read_as(call, &call.argv[1], HASH, &place)
-    if lookup == MISTYPED:
-        return
-    if call.argc == 2:
-        if lookup == ABSENT:
-            answer_nil(call)
-        else:
-            elements_random(call.node, place.entry, &element)
-            answer_field(call, &element)
-        return
-    if lookup == ABSENT or count == 0:
-        answer_array(call, 0)
-        return
-    size = <long long> collection_count(place.entry)
-    if count > size:
-        count = size
-    answer_array(call, (-count if count < 0 else count) * (2 if values and call.client.resp == 2 else 1))
-    if count < 0:
-        sample_any(call, place.entry, <size_t> -count, answer_pair if values else answer_field)
-    else:
-        sample_distinct(call, place.entry, <size_t> count, answer_pair if values else answer_field)
+    answer_random(call, HASH, b"withvalues", answer_field, answer_pair)

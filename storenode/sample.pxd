@@ -7,5 +7,6 @@ from storenode.types cimport Call, Entry
 ctypedef void (*Taker)(Call* call, Elements* element) noexcept nogil
 
 cdef bint take_count(Call* call, bint payloads, long long* count) noexcept nogil
+cdef void answer_random(Call* call, int type, const char* option, Taker one, Taker pair) noexcept nogil
 cdef void sample_distinct(Call* call, const Entry* entry, size_t count, Taker take) noexcept nogil
 cdef void sample_any(Call* call, const Entry* entry, size_t count, Taker take) noexcept nogil

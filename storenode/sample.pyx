@@ -6,11 +6,12 @@ from libc.stdint cimport uint64_t
 from libc.stdio cimport fprintf, stderr
 from libc.stdlib cimport abort, calloc, free
 
-from storenode.answer cimport answer_error
-from storenode.arguments cimport take_integer
+from storenode.answer cimport answer_array, answer_error, answer_nil, answer_syntax
+from storenode.arguments cimport is_word, take_integer
 from storenode.collection cimport Elements, collection_count, elements_begin, elements_next, elements_random
+from storenode.keyspace cimport ABSENT, MISTYPED, key_read_as
 from storenode.random cimport random_below
-from storenode.types cimport TABLE, Call, Entry
+from storenode.types cimport TABLE, Call, Entry, Place
 
 cdef enum:
     SPARSE = 8                 # draw and draw again if fewer than one in so many is wanted, else walk over all
@@ -80,3 +81,41 @@ cdef void sample_distinct(Call* call, const Entry* entry, size_t count, Taker ta
             take(call, &element)
             count -= 1
         left -= 1
+
+
+cdef void answer_random(Call* call, int type, const char* option, Taker one, Taker pair) noexcept nogil:
+    """A command `key [count [option]]`: `one` answers an element, `pair` one with its payload, as `option` asks."""
+    cdef Place place
+    cdef Elements element
+    cdef long long count = 0
+    cdef long long size
+    cdef int lookup
+    cdef bint pairs = call.argc == 4
+    if call.argc > 2 and not take_count(call, False, &count):
+        return
+    if call.argc > 4 or (pairs and not is_word(&call.argv[3], option)):
+        answer_syntax(call)
+        return
+    if pairs and not take_count(call, True, &count):
+        return
+    lookup = key_read_as(call, &call.argv[1], type, &place)
+    if lookup == MISTYPED:
+        return
+    if call.argc == 2:
+        if lookup == ABSENT:
+            answer_nil(call)
+        else:
+            elements_random(call.node, place.entry, &element)
+            one(call, &element)
+        return
+    if lookup == ABSENT or count == 0:
+        answer_array(call, 0)
+        return
+    size = <long long> collection_count(place.entry)
+    if count > size:
+        count = size
+    answer_array(call, (-count if count < 0 else count) * (2 if pairs and call.client.resp == 2 else 1))
+    if count < 0:
+        sample_any(call, place.entry, <size_t> -count, pair if pairs else one)
+    else:
+        sample_distinct(call, place.entry, <size_t> count, pair if pairs else one)

@@ -14,10 +14,10 @@ from storenode.arguments cimport is_word, take_double, take_positive
 from storenode.changes cimport (
     EVENT_DEL, EVENT_ZADD, EVENT_ZINCR, EVENT_ZPOPMAX, EVENT_ZPOPMIN, EVENT_ZREM, key_changed,
 )
-from storenode.collection cimport Elements, collection_count, elements_random
+from storenode.collection cimport Elements, collection_count
 from storenode.keyspace cimport ABSENT, MISTYPED, PRESENT, key_create, key_read_as, key_remove, key_write_as
 from storenode.ranking cimport BY_PLACE, Bound
-from storenode.sample cimport sample_any, sample_distinct, take_count
+from storenode.sample cimport answer_random
 from storenode.sortedset cimport (
     Ladder, ladder_begin, ladder_next, score_of, zset_below, zset_delete, zset_put, zset_remove, zset_score,
 )
@@ -349,37 +349,4 @@ cdef void answer_scored(Call* call, Elements* element) noexcept nogil:
 
 cdef void command_zrandmember(Call* call) noexcept nogil:
     """ZRANDMEMBER key [count [WITHSCORES]]."""
-    cdef Place place
-    cdef Elements element
-    cdef long long count = 0
-    cdef long long size
-    cdef int lookup
-    cdef bint scores = call.argc == 4
-    if call.argc > 2 and not take_count(call, False, &count):
-        return
-    if call.argc > 4 or (scores and not is_word(&call.argv[3], b"withscores")):
-        answer_syntax(call)
-        return
-    if scores and not take_count(call, True, &count):
-        return
-    lookup = key_read_as(call, &call.argv[1], ZSET, &place)
-    if lookup == MISTYPED:
-        return
-    if call.argc == 2:
-        if lookup == ABSENT:
-            answer_nil(call)
-        else:
-            elements_random(call.node, place.entry, &element)
-            answer_member(call, &element)
-        return
-    if lookup == ABSENT or count == 0:
-        answer_array(call, 0)
-        return
-    size = <long long> collection_count(place.entry)
-    if count > size:
-        count = size
-    answer_array(call, (-count if count < 0 else count) * (2 if scores and call.client.resp == 2 else 1))
-    if count < 0:
-        sample_any(call, place.entry, <size_t> -count, answer_scored if scores else answer_member)
-    else:
-        sample_distinct(call, place.entry, <size_t> count, answer_scored if scores else answer_member)
+    answer_random(call, ZSET, b"withscores", answer_member, answer_scored)
