@@ -17,6 +17,8 @@ from proxy.wire.system cimport (
     setsockopt, sockaddr, sockaddr_storage, socklen_t,
 )
 from proxy.wire.poll cimport poll_add
+from storenode.blocked cimport wait_drop
+from storenode.transaction cimport transaction_end
 from storenode.types cimport CLIENT, DEAD, NAME_MOST, Client, Node
 
 cdef extern from "<arpa/inet.h>" nogil:
@@ -90,6 +92,7 @@ cdef void client_reset(Node* node, Client* client) noexcept nogil:
     client.authenticated = node.password == NULL
     client.no_evict = False
     client.no_touch = False
+    transaction_end(node, client)
     free(client.name)
     client.name = NULL
 
@@ -102,6 +105,8 @@ cdef void client_close(Node* node, Client* client) noexcept nogil:
     close(client.handle.fd)
     client.handle.fd = -1
     client.closing = True
+    wait_drop(node, client)
+    transaction_end(node, client)
     if client.previous != NULL:
         client.previous.next = client.next
     else:

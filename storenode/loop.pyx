@@ -17,10 +17,12 @@ from proxy.wire.system cimport (
     ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, MSG_DONTWAIT,
     MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4, close, errno, monotonic_us, realtime_us, send,
 )
+from storenode.blocked cimport wait_expire
 from storenode.commands cimport commands_open
 from storenode.connection cimport client_close, client_open, clients_bury
 from storenode.execute cimport OUTPUT_SOFT, QUERY_BUFFER, execute_requests
 from storenode.expire cimport expire_sweep
+from storenode.interest cimport interests_open
 from storenode.keyspace cimport database_clear
 from storenode.reaper cimport reap
 from storenode.table cimport table_fit, table_move, table_moving
@@ -136,6 +138,9 @@ cdef void serve_client(Node* node, Client* client, uint32_t events) noexcept nog
                 return
         elif status == READ_END:
             client.ended = True
+            if client.wait != NULL:
+                client_close(node, client)
+                return
         elif status != READ_NOTHING:
             client_close(node, client)
             return
@@ -175,11 +180,31 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
     return TICK_BUSY_US if busy else TICK_US
 
 
+cdef void resume_clients(Node* node) noexcept nogil:
+    """Send what blocked clients were answered in this turn, and go on with their requests; which may free others."""
+    cdef Client* client
+    cdef const char* data
+    while node.resumed != NULL:
+        client = node.resumed
+        node.resumed = client.next_resumed
+        if client.handle.kind == CLIENT:
+            data = NULL
+            if client.input.chunk != NULL:
+                data = client.input.chunk.data + client.input.chunk.head
+            proceed(node, client, data, input_length(&client.input))
+            if client.handle.kind == CLIENT:
+                settle(node, client)
+
+
 cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
     cdef uint64_t now = monotonic_us()
-    cdef int timeout = <int> ((tick_at[0] - now + 999) // 1000) if tick_at[0] > now else 0
+    cdef uint64_t until = tick_at[0]
+    cdef int timeout
     cdef Handle* handle
     cdef int index
+    if node.deadline_count and node.deadlines[0].deadline_us < until:
+        until = node.deadlines[0].deadline_us
+    timeout = <int> ((until - now + 999) // 1000) if until > now else 0
     poll_wait(&node.poll, timeout)
     node.now_us = monotonic_us()
     node.ticks = <uint32_t> (node.now_us >> 16)
@@ -192,6 +217,10 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
         elif handle.kind == WAKER:
             wake_clear(handle.fd)
             node.stopping = True
+    if node.deadline_count:
+        wait_expire(node)
+    if node.resumed != NULL:
+        resume_clients(node)
     if node.dead != NULL:
         clients_bury(node)
     if node.now_us >= tick_at[0]:
@@ -238,6 +267,8 @@ cdef class Loop:
             node.databases[number].node = node
             node.databases[number].keys.node = node
             node.databases[number].keys.head = sizeof(Entry)
+            interests_open(node, &node.databases[number].watched)
+            interests_open(node, &node.databases[number].awaited)
         commands_open(node)
         node.now_us = monotonic_us()
         node.start_us = node.now_us
@@ -269,6 +300,7 @@ cdef class Loop:
             close(node.waker.fd)
         free(node.scratch)
         free(node.argv)
+        free(node.deadlines)
         free(node)
 
     def run(self) -> None:
