@@ -142,6 +142,20 @@ cdef void serve_client(Node* node, Client* client, uint32_t events) noexcept nog
     settle(node, client)
 
 
+cdef void deliver(Node* node) noexcept nogil:
+    """Write to the clients that others have added output to; what that lets go on may touch further clients."""
+    cdef Client* client
+    while node.touched != NULL:
+        client = node.touched
+        node.touched = client.next_touched
+        client.touched = False
+        if client.handle.kind == CLIENT and flush(node, client):
+            if client.parked and client.input.chunk != NULL and client.output.length <= OUTPUT_SOFT:
+                proceed(node, client, client.input.chunk.data + client.input.chunk.head, input_length(&client.input))
+            if client.handle.kind == CLIENT:
+                settle(node, client)
+
+
 cdef uint64_t housekeep(Node* node) noexcept nogil:
     """What no request pays for; returns the microseconds until it wants to be called again."""
     cdef uint64_t deadline = node.now_us + MOVE_US
@@ -192,10 +206,12 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
         elif handle.kind == WAKER:
             wake_clear(handle.fd)
             node.stopping = True
-    if node.dead != NULL:
-        clients_bury(node)
     if node.now_us >= tick_at[0]:
         tick_at[0] = node.now_us + housekeep(node)
+    if node.touched != NULL:
+        deliver(node)
+    if node.dead != NULL:
+        clients_bury(node)
 
 
 cdef class Loop:
@@ -269,6 +285,7 @@ cdef class Loop:
             close(node.waker.fd)
         free(node.scratch)
         free(node.argv)
+        free(node.ids)
         free(node)
 
     def run(self) -> None:

@@ -189,6 +189,8 @@ cdef struct Client:            # connection.pyx
     Frame frame
     Client* next               # in node.clients or node.dead
     Client* previous
+    Client* next_touched       # delivery.pxd: in node.touched
+    Client* next_id            # in its chain of node.ids
     uint64_t id
     Database* database
     int resp                   # 2 or 3
@@ -196,6 +198,7 @@ cdef struct Client:            # connection.pyx
     bint closing               # executes nothing more; closed when its output is sent
     bint ended                 # the peer sends nothing more; closed when all is executed and sent
     bint parked                # complete requests wait because too much output is unread
+    bint touched               # others added to its output: written at the end of the turn
     bint no_evict
     bint no_touch              # its commands leave the LRU clocks alone
     uint64_t created_us        # monotonic
@@ -244,6 +247,10 @@ cdef struct Node:              # node.pyx
     Database databases[DATABASES]
     Client* clients
     Client* dead               # closed this turn; freed at its end
+    Client* touched            # clients to write to at the end of the turn
+    Client** ids               # chains of clients by id, so many as ids_mask + 1
+    uint64_t ids_mask
+    Client* served             # whose requests are being executed; NULL between clients
     uint64_t client_count
     uint64_t client_next       # id of the next client
     Call call                  # the one command being executed
