@@ -14,12 +14,13 @@ cdef enum Reply:                   # what an operation's reply has to be
     REPLY_OK                       # +OK
     REPLY_BULK                     # a bulk string or nil
     REPLY_INTEGER
-    REPLY_ARRAY                    # of `elements` elements
+    REPLY_ARRAY                    # of `owed` elements
 
 cdef struct Op:
     uint32_t upto                  # drawn when the low half of a random number is at or below this
     int reply                      # Reply
     uint32_t elements              # keys in one request
+    uint32_t owed                  # elements of an array reply
     const char* text               # the whole request with zeros for keys (borrowed from a bytes object)
     size_t size
     size_t head                    # bytes before the first element

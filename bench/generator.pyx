@@ -43,7 +43,7 @@ cdef uint64_t FOREVER = <uint64_t>1 << 63
 cdef class Generator:
     """`clients` connections over `addresses` [(host, port)] in turn, each with up to `depth` requests in flight.
 
-    ops: rows (share, text, head, stride, key_at, value_at, elements, reply) as `bench.load` prepares them; digits: the
+    ops: rows (share, text, head, stride, key_at, value_at, elements, owed, reply) as `bench.load` prepares them; digits: the
     width of a key's number; keys: a KeySampler; sequential: keys 0, 1, 2 … instead; check: a GET must return what SET
     wrote. Raises OSError when a connection cannot be opened.
     Not thread-safe, except that `answered` may be read from another thread while `run` is on its way.
@@ -70,7 +70,7 @@ cdef class Generator:
             self.ops[index].text = self.texts[index]
             self.ops[index].size = len(row[1])
             (self.ops[index].head, self.ops[index].stride, self.ops[index].key_at, self.ops[index].value_at,
-             self.ops[index].elements, self.ops[index].reply) = row[2:]
+             self.ops[index].elements, self.ops[index].owed, self.ops[index].reply) = row[2:]
             largest = max(largest, self.ops[index].size)
         self.op_count = len(ops)
         self.ops[self.op_count - 1].upto = <uint32_t>0xFFFFFFFF
@@ -476,7 +476,7 @@ cdef class Generator:
             while 48 <= value[0] <= 57:
                 count = count * 10 + (value[0] - 48)
                 value += 1
-            if count == op.elements:
+            if count == op.owed:
                 return
         self.errors += 1
         for i in range(<int>min(size, <size_t>ERROR_TEXT)):

@@ -25,13 +25,44 @@ ensure_built()
 from bench.generator import Generator  # noqa: E402
 from bench.sampler import KeySampler  # noqa: E402
 
-# Operation: command, carries a value, takes many keys, the reply it gets (numbered as in generator.pxd).
-OPS: dict[str, tuple[bytes, bool, bool, int]] = {
-    "get": (b"GET", False, False, 1),
-    "set": (b"SET", True, False, 0),
-    "incr": (b"INCR", False, False, 2),
-    "mget": (b"MGET", False, True, 3),
-    "mset": (b"MSET", True, True, 0),
+
+
+@dataclass(frozen=True)
+class Op:
+    """One kind of request: COMMAND <before> key <after> [value], the key and the value carrying a number.
+
+    reply: numbered as in generator.pxd. many: as many keys, each with its value, as the load says. prefix: of the key,
+    if not that of the load's key format; elements: of an array reply.
+    """
+
+    command: bytes
+    reply: int
+    has_value: bool = False
+    many: bool = False
+    prefix: bytes | None = None
+    before: tuple[bytes, ...] = ()
+    after: tuple[bytes, ...] = ()
+    elements: int = 1
+
+
+TEN = tuple(word for number in range(10) for word in (b"%d" % number, b"member:%d" % number))
+
+OPS = {
+    "get": Op(b"GET", 1),
+    "set": Op(b"SET", 0, has_value=True),
+    "incr": Op(b"INCR", 2),
+    "mget": Op(b"MGET", 3, many=True),
+    "mset": Op(b"MSET", 0, has_value=True, many=True),
+    "hset": Op(b"HSET", 2, has_value=True, prefix=b"hash:", after=(b"field",)),
+    "hget": Op(b"HGET", 1, prefix=b"hash:", after=(b"field",)),
+    "lpush": Op(b"LPUSH", 2, has_value=True, prefix=b"list:"),
+    "lpush-forty": Op(b"LPUSH", 2, prefix=b"list:", after=(b"item",) * 40),
+    "rpop": Op(b"RPOP", 1, prefix=b"list:"),
+    "sadd": Op(b"SADD", 2, prefix=b"member:", before=(b"set",)),
+    "zadd": Op(b"ZADD", 2, has_value=True, prefix=b"", before=(b"ranking",)),
+    "zadd-ten": Op(b"ZADD", 2, prefix=b"board:", after=TEN),
+    "zrange": Op(b"ZRANGE", 3, prefix=b"board:", after=(b"0", b"9"), elements=10),
+    "count": Op(b"INCR", 2, prefix=b"counter:"),
 }
 
 
@@ -76,21 +107,29 @@ class Result:
 
 def request_row(name: str, share: float, options: Options) -> tuple[Any, ...]:
     """The generator's row of one operation: its whole request with zeros where a key's digits go, and where they go."""
-    command, has_value, many, reply = OPS[name]
+    op = OPS[name]
     prefix, digits, suffix = split_key_format(options.key_format)
+    if op.prefix is not None:
+        prefix, suffix = op.prefix, b""
     key = b"%s%s%s" % (prefix, b"0" * digits, suffix)
-    element = b"$%d\r\n%s\r\n" % (len(key), key)
+    element = bulk(key)
     key_at = element.index(b"\n") + 1 + len(prefix)
+    element += b"".join(map(bulk, op.after))
     value_at = -1
-    if has_value:
+    if op.has_value:
         body = b"0" * digits if options.value_size >= digits else b""
-        value = body + b"x" * (options.value_size - len(body))
-        header = b"$%d\r\n" % len(value)
-        value_at = len(element) + len(header) if body else -1
-        element += header + value + b"\r\n"
-    count = options.many if many else 1
-    head = b"*%d\r\n$%d\r\n%s\r\n" % (1 + count * (1 + has_value), len(command), command)
-    return share, head + element * count, len(head), len(element), key_at, value_at, count, reply
+        value = bulk(body + b"x" * (options.value_size - len(body)))
+        value_at = len(element) + value.index(b"\n") + 1 if body else -1
+        element += value
+    count = options.many if op.many else 1
+    words = 1 + len(op.before) + count * (1 + len(op.after) + op.has_value)
+    head = b"*%d\r\n%s" % (words, b"".join(map(bulk, (op.command, *op.before))))
+    elements = count if op.many else op.elements
+    return share, head + element * count, len(head), len(element), key_at, value_at, count, elements, op.reply
+
+
+def bulk(text: bytes) -> bytes:
+    return b"$%d\r\n%s\r\n" % (len(text), text)
 
 
 def split_key_format(text: str) -> tuple[bytes, int, bytes]:
@@ -153,11 +192,15 @@ class Load:
 
 
 def prefill(
-    address: tuple[str, int], keys: int = 100_000, value_size: int = 64, key_format: str = "key:%012d"
+    address: tuple[str, int],
+    keys: int = 100_000,
+    value_size: int = 64,
+    key_format: str = "key:%012d",
+    op: str = "set",
 ) -> Result:
-    """SET every key once."""
+    """SET every key once, or do another operation."""
     options = Options(
-        (address,), clients=4, depth=64 if value_size < 4096 else 1, ops={"set": 1.0}, keys=keys,
+        (address,), clients=4, depth=64 if value_size < 4096 else 1, ops={op: 1.0}, keys=keys,
         value_size=value_size, key_format=key_format, sequential=True,
     )  # fmt: skip
     with Load(options) as load:

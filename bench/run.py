@@ -89,7 +89,9 @@ def run_scenario(
             try:
                 target = stack.enter_context(running(name, Path(folder)))
                 if scenario.measure == "load":
-                    filled = prefill(("127.0.0.1", target.port), scenario.keys, scenario.value_size)
+                    filled = prefill(
+                        ("127.0.0.1", target.port), scenario.keys, scenario.value_size, op=scenario.fill
+                    )
                     if filled.errors or filled.lost:
                         raise StartFailedError(f"filling it failed: {filled.first_error}")
                 targets.append(target)

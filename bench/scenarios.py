@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+NODES = ("redis", "storenode")
 PEERS = ("redis", "haproxy", "nutcracker", "envoy", "quench")
 
 
@@ -21,6 +22,7 @@ class Scenario:
     targets: tuple[str, ...] = PEERS
     measure: str = "load"
     ops: dict[str, float] = field(default_factory=lambda: {"get": 1.0})
+    fill: str = "set"  # the operation that is done once with every key before the measurement
     depth: int = 1
     clients: int = 50
     keys: int = 100_000
@@ -42,14 +44,29 @@ class Bar:
 
 SET = {"set": 1.0}
 
+#: Requests to a storage node alone, and what fills it: name -> (shares, fill).
+TYPES = {
+    "incr": ({"count": 1.0}, "count"),
+    "hset": ({"hset": 1.0}, "hset"),
+    "hget": ({"hget": 1.0}, "hset"),
+    "list": ({"lpush": 0.5, "rpop": 0.5}, "lpush-forty"),
+    "sadd": ({"sadd": 1.0}, "sadd"),
+    "zadd": ({"zadd": 1.0}, "zadd"),
+    "zrange": ({"zrange": 1.0}, "zadd-ten"),
+}
+
 SCENARIOS = (
     *(Scenario(f"get-{depth}", f"GET, depth {depth}", depth=depth) for depth in (64, 16, 1)),
     *(Scenario(f"set-{depth}", f"SET, depth {depth}", depth=depth, ops=SET) for depth in (64, 16, 1)),
     Scenario("one-client", "GET, one client, depth 1", clients=1),
     Scenario("nodes", "GET, depth 64, 3 nodes and 100", ("quench-3-nodes", "quench-100-nodes"), depth=64),
     Scenario("engines", "GET, depth 16, 1 engine and 2", ("quench", "quench-2-engines"), depth=16),
-    Scenario("node-get", "storage nodes alone: GET, depth 64", ("redis", "storenode"), depth=64),
-    Scenario("node-set", "storage nodes alone: SET, depth 64", ("redis", "storenode"), depth=64, ops=SET),
+    Scenario("node-get", "storage nodes alone: GET, depth 64", NODES, depth=64),
+    Scenario("node-set", "storage nodes alone: SET, depth 64", NODES, depth=64, ops=SET),
+    *(
+        Scenario(f"node-{name}", f"storage nodes alone: {name}, depth 16", NODES, depth=16, ops=ops, fill=fill)
+        for name, (ops, fill) in TYPES.items()
+    ),
     *(
         Scenario(f"rate-{rate // 1000}k", f"GET at {rate:,}/s, open loop", depth=64, rate=rate)
         for rate in (10_000, 20_000, 40_000)
@@ -82,6 +99,7 @@ BARS = (
     Bar("transactions", "multi_ratio", "quench", 1.30),
     Bar("blocked", "p99_excess", "quench", 1000.0),
     *(Bar(f"pubsub-{depth}", "front_us", "quench", 10.0) for depth in (1, 16)),  # 100,000 deliveries a CPU second
+    *(Bar(f"node-{name}", "front_us", "storenode", 0.90, "redis") for name in TYPES),
     Bar("idle", "idle_bytes", "quench", 1024.0),
     Bar("burst", "peak_mb", "quench", 1073.7),
     Bar("burst", "left_ratio", "quench", 1.10),

@@ -82,13 +82,14 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             databases = Databases(links)
             snapshot = Snapshot(settings, engines, nodes, databases.known, pubsub.totals)
             access = Access(settings, clients)
-            administration = Administration(engines, clients, snapshot)
+            administration = Administration(engines, clients, snapshot, links)
             monitor = Monitor(settings, engines, clients, kept)
             lanes = {
-                **administration.handlers(), **handlers(links, Scripts(engines)),
-                **pubsub.handlers(), **monitor.handlers(),
+                **administration.handlers(), **handlers(links, Scripts(engines)), **monitor.handlers(),
+                **pubsub.handlers(),
             }  # fmt: skip
-            requests = Requests(engines, snapshot, clients, lanes, {"info": databases.before_info}, access)
+            before = {"info": databases.before_info, "config|get": administration.before_get}
+            requests = Requests(engines, snapshot, clients, lanes, before, access)
 
             def on_event(engine: int, event: Event) -> None:
                 kind, pool, node, code, client, _, tag, data = event

@@ -215,6 +215,7 @@ _ROWS = (
              "max_blocked"),
     ErrorRow("max_watching", "ERR max watching clients reached: {limit} of pool {pool} hold a WATCH on node {node} "
              "({address})", "max_watching"),
+    ErrorRow("unblock_reason", "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR", "syntax"),
     ErrorRow("redirect", "ERR REDIRECT is not supported by the proxy: use HELLO 3, and invalidations come on the connection "
              "itself", "refused"),
     ErrorRow("in_multi", "ERR '{command}' cannot be part of a transaction: the proxy answers it, or every node has to",

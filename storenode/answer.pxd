@@ -7,8 +7,18 @@ from proxy.wire.output cimport output_append, output_commit, output_number, outp
 from proxy.wire.resp cimport write_number
 from storenode.types cimport Call
 
+cdef enum:
+    DOUBLE_ROOM = 32           # "-1.7976931348623157e+308" and to spare
+    LONG_DOUBLE_ROOM = 5120    # the largest long double written out
+
 cdef void answer_error(Call* call, const char* text) noexcept nogil
 cdef void answer_nil(Call* call) noexcept nogil
+cdef void answer_nil_array(Call* call) noexcept nogil
+cdef void answer_double(Call* call, double value) noexcept nogil
+cdef void answer_score_text(Call* call, double value) noexcept nogil
+cdef void answer_set(Call* call, long long length) noexcept nogil
+cdef int write_double(char* text, double value) noexcept nogil
+cdef int write_long_double(char* text, long double value) noexcept nogil
 cdef void answer_map(Call* call, long long pairs) noexcept nogil
 cdef void answer_text(Call* call, const char* text) noexcept nogil
 cdef void answer_verbatim(Call* call, const char* text, size_t length) noexcept nogil

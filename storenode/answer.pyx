@@ -2,10 +2,18 @@
 """Answers: errors and the replies that differ between RESP2 and RESP3. See answer.pxd."""
 
 from libc.stdio cimport snprintf
-from libc.string cimport strlen
+from libc.string cimport memcpy, strlen
 
 from proxy.wire.output cimport output_append, output_number
+from proxy.wire.resp cimport write_number
 from storenode.types cimport Call
+
+cdef extern from "<math.h>" nogil:
+    bint isinf(double value)
+    bint signbit(double value)
+
+cdef enum:
+    WHOLE_MOST = 1000000000000000  # below it 17 digits are the number itself
 
 
 cdef void answer_error(Call* call, const char* text) noexcept nogil:
@@ -29,6 +37,64 @@ cdef void answer_nil(Call* call) noexcept nogil:
         output_append(call.output, call.pool, b"_\r\n", 3)
     else:
         output_append(call.output, call.pool, b"$-1\r\n", 5)
+
+
+cdef void answer_nil_array(Call* call) noexcept nogil:
+    """The nil of a command that answers an array."""
+    if call.client.resp == 3:
+        output_append(call.output, call.pool, b"_\r\n", 3)
+    else:
+        output_append(call.output, call.pool, b"*-1\r\n", 5)
+
+
+cdef int write_double(char* text, double value) noexcept nogil:
+    """17 significant digits, as redis-server 7.0 has it, into DOUBLE_ROOM bytes; whole numbers the quick way."""
+    if isinf(value):
+        memcpy(text, b"-inf", 4)
+        if value > 0:
+            memcpy(text, b"inf", 3)
+            return 3
+        return 4
+    if -WHOLE_MOST < value < WHOLE_MOST and <double> (<long long> value) == value and not (value == 0 and signbit(value)):
+        return write_number(text, <long long> value) - 2
+    return snprintf(text, DOUBLE_ROOM, b"%.17g", value)
+
+
+cdef int write_long_double(char* text, long double value) noexcept nogil:
+    """"%.17Lf" without its trailing zeros, as Redis on x86-64 writes what INCRBYFLOAT computes."""
+    cdef int length = snprintf(text, LONG_DOUBLE_ROOM, b"%.17Lf", value)
+    while text[length - 1] == c'0':
+        length -= 1
+    if text[length - 1] == c'.':
+        length -= 1
+    if length == 2 and text[0] == c'-' and text[1] == c'0':
+        text[0] = c'0'
+        length = 1
+    return length
+
+
+cdef void answer_score_text(Call* call, double value) noexcept nogil:
+    """A double as a bulk string, in both protocols: what ZSCAN does."""
+    cdef char text[DOUBLE_ROOM]
+    answer_bulk(call, text, write_double(text, value))
+
+
+cdef void answer_double(Call* call, double value) noexcept nogil:
+    """A double in RESP3, a bulk string in RESP2."""
+    cdef char text[DOUBLE_ROOM + 4]
+    cdef int length
+    if call.client.resp != 3:
+        answer_score_text(call, value)
+        return
+    text[0] = c','
+    length = write_double(text + 1, value) + 1
+    text[length] = c'\r'
+    text[length + 1] = c'\n'
+    output_append(call.output, call.pool, text, length + 2)
+
+
+cdef void answer_set(Call* call, long long length) noexcept nogil:
+    output_number(call.output, call.pool, c'~' if call.client.resp == 3 else c'*', length)
 
 
 cdef void answer_map(Call* call, long long pairs) noexcept nogil:

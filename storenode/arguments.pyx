@@ -5,7 +5,7 @@ from libc.errno cimport EINVAL, ERANGE, errno
 from libc.limits cimport LLONG_MAX
 from libc.stdint cimport int64_t
 from libc.stdio cimport snprintf
-from libc.string cimport memchr, memcpy
+from libc.string cimport memchr, memcmp, memcpy
 
 from proxy.wire.resp cimport read_number
 from storenode.answer cimport answer_error, answer_not_integer
@@ -14,9 +14,11 @@ from storenode.types cimport Call, Slice
 cdef extern from "<math.h>" nogil:
     bint isnan(long double value)
     bint isinf(long double value)
+    double HUGE_VAL
 
 cdef extern from "<stdlib.h>" nogil:
     long double strtold(const char* text, char** end)
+    double strtod(const char* text, char** end)
 
 
 cdef bint is_word(const Slice* argument, const char* word) noexcept nogil:
@@ -38,6 +40,51 @@ cdef bint take_integer(Call* call, const Slice* argument, long long* value) noex
     if read_number(argument.data, argument.length, value):
         return True
     answer_not_integer(call)
+    return False
+
+
+cdef bint same_bytes(const Slice* one, const Slice* other) noexcept nogil:
+    return one.length == other.length and memcmp(one.data, other.data, one.length) == 0
+
+
+cdef bint take_positive(Call* call, const Slice* argument, long long* value) noexcept nogil:
+    """Read a count of 0 or more, or answer and return False."""
+    if read_number(argument.data, argument.length, value) and value[0] >= 0:
+        return True
+    answer_error(call, b"ERR value is out of range, must be positive")
+    return False
+
+
+cdef bint take_numkeys(Call* call, int at, int* keys) noexcept nogil:
+    """Read the number of keys at argument `at`, which are to follow it; or answer and return False."""
+    cdef long long value
+    if not read_number(call.argv[at].data, call.argv[at].length, &value) or value < 1:
+        answer_error(call, b"ERR numkeys should be greater than 0")
+        return False
+    if value > call.argc - at - 1:
+        answer_error(call, b"ERR Number of keys can't be greater than number of args")
+        return False
+    keys[0] = <int> value
+    return True
+
+
+cdef bint take_double(Call* call, const Slice* argument, double* value, const char* problem) noexcept nogil:
+    """Read a double by the C library's grammar, no NaN; whole numbers the quick way. Or answer `problem`."""
+    cdef char text[256]
+    cdef char* end
+    cdef long long whole
+    if argument.length < 16 and read_number(argument.data, argument.length, &whole):
+        value[0] = <double> whole
+        return True
+    if 0 < argument.length < sizeof(text) and argument.data[0] != c' ' and not c'\t' <= argument.data[0] <= c'\r':
+        memcpy(text, argument.data, argument.length)
+        text[argument.length] = 0
+        (&errno)[0] = 0
+        value[0] = strtod(text, &end)
+        if end == text + argument.length and value[0] == value[0] and not (
+                errno == ERANGE and (value[0] == 0 or value[0] == HUGE_VAL or value[0] == -HUGE_VAL)):
+            return True
+    answer_error(call, problem)
     return False
 
 

@@ -10,15 +10,39 @@ from libc.stdlib cimport abort
 from libc.string cimport memcpy, memset, strchr, strlen
 
 from storenode.answer cimport answer_array, answer_map, answer_nil, answer_number, answer_raw, answer_text
-from storenode.bits cimport command_bitcount, command_getbit, command_setbit
+from storenode.bitfield cimport command_bitfield, command_bitfield_ro
+from storenode.bits cimport command_bitcount, command_bitop, command_bitpos, command_getbit, command_setbit
 from storenode.config cimport command_config_get, command_config_resetstat, command_config_set
+from storenode.dump cimport command_dump, command_restore
+from storenode.geo cimport (
+    command_geoadd, command_geodist, command_geohash, command_geopos, command_georadius, command_georadius_ro,
+    command_georadiusbymember, command_georadiusbymember_ro, command_geosearch, command_geosearchstore,
+)
+from storenode.hashes cimport (
+    command_hdel, command_hexists, command_hget, command_hgetall, command_hincrby, command_hincrbyfloat, command_hkeys,
+    command_hlen, command_hmget, command_hmset, command_hrandfield, command_hset, command_hsetnx, command_hstrlen,
+    command_hvals,
+)
+from storenode.hyperloglog cimport command_pfadd, command_pfcount, command_pfmerge
 from storenode.info cimport command_info
 from storenode.keys cimport (
     command_copy, command_dbsize, command_del, command_exists, command_expire, command_expireat, command_expiretime,
-    command_flushall, command_flushdb, command_keys, command_memory_usage, command_object_encoding,
-    command_object_freq, command_object_idletime, command_object_refcount, command_persist, command_pexpire,
-    command_pexpireat, command_pexpiretime, command_pttl, command_randomkey, command_rename, command_renamenx,
-    command_scan, command_touch, command_ttl, command_type,
+    command_flushall, command_flushdb, command_move, command_persist, command_pexpire, command_pexpireat,
+    command_pexpiretime, command_pttl, command_rename, command_renamenx, command_swapdb, command_touch, command_ttl,
+    command_unlink,
+)
+from storenode.lcs cimport command_lcs
+from storenode.lists cimport (
+    command_lindex, command_linsert, command_llen, command_lmove, command_lmpop, command_lpop, command_lpos,
+    command_lpush, command_lpushx, command_lrange, command_lrem, command_lset, command_ltrim, command_rpop,
+    command_rpoplpush, command_rpush, command_rpushx,
+)
+from storenode.object cimport (
+    command_debug_object, command_debug_set_active_expire, command_debug_sleep, command_memory_usage,
+    command_object_encoding, command_object_freq, command_object_idletime, command_object_refcount, command_type,
+)
+from storenode.scan cimport (
+    command_hscan, command_keys, command_randomkey, command_scan, command_sscan, command_zscan,
 )
 from storenode.session cimport (
     command_auth, command_client_getname, command_client_id, command_client_info, command_client_kill,
@@ -26,6 +50,15 @@ from storenode.session cimport (
     command_client_setname, command_echo, command_hello, command_ping, command_quit, command_reset, command_select,
     command_time,
 )
+from storenode.setalgebra cimport (
+    command_sdiff, command_sdiffstore, command_sinter, command_sintercard, command_sinterstore, command_sunion,
+    command_sunionstore,
+)
+from storenode.sets cimport (
+    command_sadd, command_scard, command_sismember, command_smembers, command_smismember, command_smove, command_spop,
+    command_srandmember, command_srem,
+)
+from storenode.sort cimport command_sort, command_sort_ro
 from storenode.strings cimport (
     command_append, command_decr, command_decrby, command_get, command_getdel, command_getex, command_getrange,
     command_getset, command_incr, command_incrby, command_incrbyfloat, command_mget, command_mset, command_msetnx,
@@ -34,11 +67,26 @@ from storenode.strings cimport (
 from storenode.types cimport (
     ADMIN, CONTAINER, DENYOOM, FAST, NO_AUTH, READONLY, ROW_INDEX, ROWS_MOST, WRITE, Call, Handler, Node, Row, Slice,
 )
+from storenode.zalgebra cimport (
+    command_zdiff, command_zdiffstore, command_zinter, command_zintercard, command_zinterstore, command_zunion,
+    command_zunionstore,
+)
+from storenode.zranges cimport (
+    command_zcount, command_zlexcount, command_zrange, command_zrangebylex, command_zrangebyscore, command_zrangestore,
+    command_zremrangebylex, command_zremrangebyrank, command_zremrangebyscore, command_zrevrange,
+    command_zrevrangebylex, command_zrevrangebyscore,
+)
+from storenode.zsets cimport (
+    command_zadd, command_zcard, command_zincrby, command_zmpop, command_zmscore, command_zpopmax, command_zpopmin,
+    command_zrandmember, command_zrank, command_zrem, command_zrevrank, command_zscore,
+)
+
 
 cdef enum:
-    NAME_ROOM = 16             # bytes of the longest command name that is looked up
+    NAME_ROOM = 24             # bytes of the longest command name that is looked up
     WDF = WRITE | DENYOOM | FAST
     WF = WRITE | FAST
+    WD = WRITE | DENYOOM
     RF = READONLY | FAST
     NF = NO_AUTH | FAST
 
@@ -73,24 +121,137 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"getdel",            2, WF,         1, 1, 1,   command_getdel)
     add(node, b"getex",            -2, WF,         1, 1, 1,   command_getex)
     add(node, b"mget",             -2, READONLY,   1, -1, 1,  command_mget)
-    add(node, b"mset",             -3, WRITE | DENYOOM, 1, -1, 2,  command_mset)
-    add(node, b"msetnx",           -3, WRITE | DENYOOM, 1, -1, 2,  command_msetnx)
+    add(node, b"mset",             -3, WD, 1, -1, 2,  command_mset)
+    add(node, b"msetnx",           -3, WD, 1, -1, 2,  command_msetnx)
     add(node, b"append",            3, WDF,        1, 1, 1,   command_append)
     add(node, b"strlen",            2, RF,         1, 1, 1,   command_strlen)
     add(node, b"getrange",          4, READONLY,   1, 1, 1,   command_getrange)
     add(node, b"substr",            4, READONLY,   1, 1, 1,   command_getrange)
-    add(node, b"setrange",          4, WRITE | DENYOOM, 1, 1, 1,   command_setrange)
+    add(node, b"setrange",          4, WD, 1, 1, 1,   command_setrange)
     add(node, b"incr",              2, WDF,        1, 1, 1,   command_incr)
     add(node, b"decr",              2, WDF,        1, 1, 1,   command_decr)
     add(node, b"incrby",            3, WDF,        1, 1, 1,   command_incrby)
     add(node, b"decrby",            3, WDF,        1, 1, 1,   command_decrby)
     add(node, b"incrbyfloat",       3, WDF,        1, 1, 1,   command_incrbyfloat)
-    add(node, b"setbit",            4, WRITE | DENYOOM, 1, 1, 1,   command_setbit)
+    add(node, b"setbit",            4, WD, 1, 1, 1,   command_setbit)
     add(node, b"getbit",            3, RF,         1, 1, 1,   command_getbit)
     add(node, b"bitcount",         -2, READONLY,   1, 1, 1,   command_bitcount)
 
+    add(node, b"hset",             -4, WDF,        1, 1, 1,   command_hset)
+    add(node, b"hmset",            -4, WDF,        1, 1, 1,   command_hmset)
+    add(node, b"hsetnx",            4, WDF,        1, 1, 1,   command_hsetnx)
+    add(node, b"hget",              3, RF,         1, 1, 1,   command_hget)
+    add(node, b"hmget",            -3, RF,         1, 1, 1,   command_hmget)
+    add(node, b"hdel",             -3, WF,         1, 1, 1,   command_hdel)
+    add(node, b"hlen",              2, RF,         1, 1, 1,   command_hlen)
+    add(node, b"hstrlen",           3, RF,         1, 1, 1,   command_hstrlen)
+    add(node, b"hincrby",           4, WDF,        1, 1, 1,   command_hincrby)
+    add(node, b"hincrbyfloat",      4, WDF,        1, 1, 1,   command_hincrbyfloat)
+    add(node, b"hkeys",             2, READONLY,   1, 1, 1,   command_hkeys)
+    add(node, b"hvals",             2, READONLY,   1, 1, 1,   command_hvals)
+    add(node, b"hgetall",           2, READONLY,   1, 1, 1,   command_hgetall)
+    add(node, b"hexists",           3, RF,         1, 1, 1,   command_hexists)
+    add(node, b"hrandfield",       -2, READONLY,   1, 1, 1,   command_hrandfield)
+    add(node, b"hscan",            -3, READONLY,   1, 1, 1,   command_hscan)
+
+    add(node, b"lpush",            -3, WDF,        1, 1, 1,   command_lpush)
+    add(node, b"rpush",            -3, WDF,        1, 1, 1,   command_rpush)
+    add(node, b"lpushx",           -3, WDF,        1, 1, 1,   command_lpushx)
+    add(node, b"rpushx",           -3, WDF,        1, 1, 1,   command_rpushx)
+    add(node, b"lpop",             -2, WF,         1, 1, 1,   command_lpop)
+    add(node, b"rpop",             -2, WF,         1, 1, 1,   command_rpop)
+    add(node, b"llen",              2, RF,         1, 1, 1,   command_llen)
+    add(node, b"lindex",            3, READONLY,   1, 1, 1,   command_lindex)
+    add(node, b"lset",              4, WD,         1, 1, 1,   command_lset)
+    add(node, b"linsert",           5, WD,         1, 1, 1,   command_linsert)
+    add(node, b"lrange",            4, READONLY,   1, 1, 1,   command_lrange)
+    add(node, b"ltrim",             4, WRITE,      1, 1, 1,   command_ltrim)
+    add(node, b"lrem",              4, WRITE,      1, 1, 1,   command_lrem)
+    add(node, b"lpos",             -3, READONLY,   1, 1, 1,   command_lpos)
+    add(node, b"lmove",             5, WD,         1, 2, 1,   command_lmove)
+    add(node, b"rpoplpush",         3, WD,         1, 2, 1,   command_rpoplpush)
+    add(node, b"lmpop",            -4, WRITE,      0, 0, 0,   command_lmpop)
+
+    add(node, b"sadd",             -3, WDF,        1, 1, 1,   command_sadd)
+    add(node, b"srem",             -3, WF,         1, 1, 1,   command_srem)
+    add(node, b"sismember",         3, RF,         1, 1, 1,   command_sismember)
+    add(node, b"smismember",       -3, RF,         1, 1, 1,   command_smismember)
+    add(node, b"scard",             2, RF,         1, 1, 1,   command_scard)
+    add(node, b"smembers",          2, READONLY,   1, 1, 1,   command_smembers)
+    add(node, b"smove",             4, WF,         1, 2, 1,   command_smove)
+    add(node, b"spop",             -2, WF,         1, 1, 1,   command_spop)
+    add(node, b"srandmember",      -2, READONLY,   1, 1, 1,   command_srandmember)
+    add(node, b"sscan",            -3, READONLY,   1, 1, 1,   command_sscan)
+    add(node, b"sinter",           -2, READONLY,   1, -1, 1,  command_sinter)
+    add(node, b"sinterstore",      -3, WD,         1, -1, 1,  command_sinterstore)
+    add(node, b"sintercard",       -3, READONLY,   0, 0, 0,   command_sintercard)
+    add(node, b"sunion",           -2, READONLY,   1, -1, 1,  command_sunion)
+    add(node, b"sunionstore",      -3, WD,         1, -1, 1,  command_sunionstore)
+    add(node, b"sdiff",            -2, READONLY,   1, -1, 1,  command_sdiff)
+    add(node, b"sdiffstore",       -3, WD,         1, -1, 1,  command_sdiffstore)
+
+    add(node, b"zadd",             -4, WDF,        1, 1, 1,   command_zadd)
+    add(node, b"zincrby",           4, WDF,        1, 1, 1,   command_zincrby)
+    add(node, b"zrem",             -3, WF,         1, 1, 1,   command_zrem)
+    add(node, b"zscore",            3, RF,         1, 1, 1,   command_zscore)
+    add(node, b"zmscore",          -3, RF,         1, 1, 1,   command_zmscore)
+    add(node, b"zcard",             2, RF,         1, 1, 1,   command_zcard)
+    add(node, b"zrank",            -3, RF,         1, 1, 1,   command_zrank)
+    add(node, b"zrevrank",         -3, RF,         1, 1, 1,   command_zrevrank)
+    add(node, b"zpopmin",          -2, WF,         1, 1, 1,   command_zpopmin)
+    add(node, b"zpopmax",          -2, WF,         1, 1, 1,   command_zpopmax)
+    add(node, b"zmpop",            -4, WRITE,      0, 0, 0,   command_zmpop)
+    add(node, b"zrandmember",      -2, READONLY,   1, 1, 1,   command_zrandmember)
+    add(node, b"zscan",            -3, READONLY,   1, 1, 1,   command_zscan)
+    add(node, b"zrange",           -4, READONLY,   1, 1, 1,   command_zrange)
+    add(node, b"zrevrange",        -4, READONLY,   1, 1, 1,   command_zrevrange)
+    add(node, b"zrangebyscore",    -4, READONLY,   1, 1, 1,   command_zrangebyscore)
+    add(node, b"zrevrangebyscore", -4, READONLY,   1, 1, 1,   command_zrevrangebyscore)
+    add(node, b"zrangebylex",      -4, READONLY,   1, 1, 1,   command_zrangebylex)
+    add(node, b"zrevrangebylex",   -4, READONLY,   1, 1, 1,   command_zrevrangebylex)
+    add(node, b"zrangestore",      -5, WD,         1, 2, 1,   command_zrangestore)
+    add(node, b"zcount",            4, RF,         1, 1, 1,   command_zcount)
+    add(node, b"zlexcount",         4, RF,         1, 1, 1,   command_zlexcount)
+    add(node, b"zremrangebyrank",   4, WRITE,      1, 1, 1,   command_zremrangebyrank)
+    add(node, b"zremrangebyscore",  4, WRITE,      1, 1, 1,   command_zremrangebyscore)
+    add(node, b"zremrangebylex",    4, WRITE,      1, 1, 1,   command_zremrangebylex)
+    add(node, b"zunion",           -3, READONLY,   0, 0, 0,   command_zunion)
+    add(node, b"zunionstore",      -4, WD,         1, 1, 1,   command_zunionstore)
+    add(node, b"zinter",           -3, READONLY,   0, 0, 0,   command_zinter)
+    add(node, b"zinterstore",      -4, WD,         1, 1, 1,   command_zinterstore)
+    add(node, b"zintercard",       -3, READONLY,   0, 0, 0,   command_zintercard)
+    add(node, b"zdiff",            -3, READONLY,   0, 0, 0,   command_zdiff)
+    add(node, b"zdiffstore",       -4, WD,         1, 1, 1,   command_zdiffstore)
+
+    add(node, b"bitpos",           -3, READONLY,   1, 1, 1,   command_bitpos)
+    add(node, b"bitop",            -4, WD,         2, -1, 1,  command_bitop)
+    add(node, b"bitfield",         -2, WD,         1, 1, 1,   command_bitfield)
+    add(node, b"bitfield_ro",      -2, RF,         1, 1, 1,   command_bitfield_ro)
+    add(node, b"lcs",              -3, READONLY,   1, 2, 1,   command_lcs)
+
+    add(node, b"pfadd",            -2, WDF,        1, 1, 1,   command_pfadd)
+    add(node, b"pfcount",          -2, READONLY,   1, -1, 1,  command_pfcount)
+    add(node, b"pfmerge",          -2, WD,         1, -1, 1,  command_pfmerge)
+
+    add(node, b"sort",             -2, WD,         1, 1, 1,   command_sort)
+    add(node, b"sort_ro",          -2, READONLY,   1, 1, 1,   command_sort_ro)
+
+    add(node, b"dump",              2, READONLY,   1, 1, 1,   command_dump)
+    add(node, b"restore",          -4, WD,         1, 1, 1,   command_restore)
+
+    add(node, b"geoadd",           -5, WD,         1, 1, 1,   command_geoadd)
+    add(node, b"geodist",          -4, READONLY,   1, 1, 1,   command_geodist)
+    add(node, b"geohash",          -2, READONLY,   1, 1, 1,   command_geohash)
+    add(node, b"geopos",           -2, READONLY,   1, 1, 1,   command_geopos)
+    add(node, b"geosearch",        -7, READONLY,   1, 1, 1,   command_geosearch)
+    add(node, b"geosearchstore",   -8, WD,         1, 2, 1,   command_geosearchstore)
+    add(node, b"georadius",        -6, WD,         1, 1, 1,   command_georadius)
+    add(node, b"georadius_ro",     -6, READONLY,   1, 1, 1,   command_georadius_ro)
+    add(node, b"georadiusbymember", -5, WD,         1, 1, 1,   command_georadiusbymember)
+    add(node, b"georadiusbymember_ro", -5, READONLY,   1, 1, 1,   command_georadiusbymember_ro)
+
     add(node, b"del",              -2, WRITE,      1, -1, 1,  command_del)
-    add(node, b"unlink",           -2, WF,         1, -1, 1,  command_del)
+    add(node, b"unlink",           -2, WF,         1, -1, 1,  command_unlink)
     add(node, b"exists",           -2, RF,         1, -1, 1,  command_exists)
     add(node, b"touch",            -2, RF,         1, -1, 1,  command_touch)
     add(node, b"type",              2, RF,         1, 1, 1,   command_type)
@@ -105,7 +266,9 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"persist",           2, WF,         1, 1, 1,   command_persist)
     add(node, b"rename",            3, WRITE,      1, 2, 1,   command_rename)
     add(node, b"renamenx",          3, WF,         1, 2, 1,   command_renamenx)
-    add(node, b"copy",             -3, WRITE | DENYOOM, 1, 2, 1,   command_copy)
+    add(node, b"move",              3, WF,         1, 1, 1,   command_move)
+    add(node, b"swapdb",            3, WF,         0, 0, 0,   command_swapdb)
+    add(node, b"copy",             -3, WD, 1, 2, 1,   command_copy)
     add(node, b"randomkey",         1, READONLY,   0, 0, 0,   command_randomkey)
     add(node, b"dbsize",            1, RF,         0, 0, 0,   command_dbsize)
     add(node, b"flushdb",          -1, WRITE,      0, 0, 0,   command_flushdb)
@@ -119,6 +282,11 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"object|freq",       3, READONLY,   2, 2, 1,   command_object_freq)
     add(node, b"memory",           -2, CONTAINER,  0, 0, 0,   NULL)
     add(node, b"memory|usage",     -3, READONLY,   2, 2, 1,   command_memory_usage)
+
+    add(node, b"debug",            -2, CONTAINER,  0, 0, 0,   NULL)
+    add(node, b"debug|sleep",       3, ADMIN,      0, 0, 0,   command_debug_sleep)
+    add(node, b"debug|object",      3, ADMIN,      2, 2, 1,   command_debug_object)
+    add(node, b"debug|set-active-expire", 3, ADMIN, 0, 0, 0,  command_debug_set_active_expire)
 
     add(node, b"ping",             -1, FAST,       0, 0, 0,   command_ping)
     add(node, b"echo",              2, FAST,       0, 0, 0,   command_echo)
@@ -151,21 +319,23 @@ cdef void commands_open(Node* node) noexcept nogil:
 
 
 cdef inline uint64_t name_place(const uint64_t* words) noexcept nogil:
-    cdef uint64_t mixed = (words[0] ^ (words[1] * <uint64_t> 0x9E3779B97F4A7C15)) * <uint64_t> 0xD6E8FEB86659FD93
-    return (mixed >> 32) & (ROW_INDEX - 1)
+    cdef uint64_t mixed = words[0] ^ (words[1] * <uint64_t> 0x9E3779B97F4A7C15) ^ (words[2] * <uint64_t> 0xC2B2AE3D27D4EB4F)
+    return (mixed * <uint64_t> 0xD6E8FEB86659FD93 >> 32) & (ROW_INDEX - 1)
 
 
 cdef inline void fold_name(const char* name, size_t length, uint64_t* words) noexcept nogil:
-    """The name in lower case, padded with zeros, as two words. Only letters become letters, so nothing else matches."""
+    """The name in lower case, padded with zeros, as words. Only letters become letters, so nothing else matches."""
     words[0] = 0
     words[1] = 0
+    words[2] = 0
     memcpy(words, name, length)
     words[0] |= <uint64_t> 0x2020202020202020
     words[1] |= <uint64_t> 0x2020202020202020
+    words[2] |= <uint64_t> 0x2020202020202020
 
 
 cdef void index_rows(Node* node) noexcept nogil:
-    cdef uint64_t words[2]
+    cdef uint64_t words[3]
     cdef uint64_t at
     cdef int index, parent
     parent = -1
@@ -184,8 +354,8 @@ cdef void index_rows(Node* node) noexcept nogil:
 
 cdef Row* command_find(Node* node, const Slice* name) noexcept nogil:
     """The row of a command, in whatever case; NULL: unknown."""
-    cdef uint64_t words[2]
-    cdef uint64_t own[2]
+    cdef uint64_t words[3]
+    cdef uint64_t own[3]
     cdef uint64_t at
     cdef Row* row
     if name.length > NAME_ROOM:
@@ -196,7 +366,7 @@ cdef Row* command_find(Node* node, const Slice* name) noexcept nogil:
         row = &node.rows[node.row_index[at] - 1]
         if <size_t> row.name_length == name.length:
             fold_name(row.name, row.name_length, own)
-            if words[0] == own[0] and words[1] == own[1]:
+            if words[0] == own[0] and words[1] == own[1] and words[2] == own[2]:
                 return row
         at = (at + 1) & (ROW_INDEX - 1)
     return NULL

@@ -9,13 +9,17 @@ turn comes; one that was used or removed meanwhile is passed over.
 
 from libc.string cimport memmove
 
+from storenode.changes cimport EVENT_EVICTED
+from storenode.entry cimport entry_key
 from storenode.hash cimport hash_bytes
-from storenode.keyspace cimport entry_key, key_remove
+from storenode.keyspace cimport key_remove
+from storenode.reaper cimport reap
 from storenode.table cimport table_find_hash, table_random, table_sample
 from storenode.types cimport DATABASES, NOEVICTION, POOL_SIZE, Candidate, Database, Entry, Node, Place
 
 cdef enum:
     SAMPLES = 5
+    REAPED_A_CHECK = 256
 
 
 cdef void consider(Node* node, Database* database, const Entry* entry) noexcept nogil:
@@ -53,21 +57,21 @@ cdef bint evict_one(Node* node) noexcept nogil:
     cdef int number, index, count
     for number in range(DATABASES):
         database = &node.databases[number]
-        if database.count:
-            count = table_sample(database, sample, SAMPLES)
+        if database.keys.count:
+            count = table_sample(&database.keys, sample, SAMPLES)
             for index in range(count):
                 consider(node, database, sample[index])
     while node.candidate_count:
         node.candidate_count -= 1
         best = &node.candidates[node.candidate_count]
         database = &node.databases[best.database]
-        if table_find_hash(database, best.hash, &place) and node.ticks - place.entry.clock >= best.idle:
-            key_remove(database, &place)
+        if table_find_hash(&database.keys, best.hash, &place) and node.ticks - place.entry.clock >= best.idle:
+            key_remove(database, &place, EVENT_EVICTED)
             return True
     for number in range(DATABASES):
         database = &node.databases[number]
-        if table_random(database, &place):
-            key_remove(database, &place)
+        if table_random(&database.keys, &place):
+            key_remove(database, &place, EVENT_EVICTED)
             return True
     return False
 
@@ -79,6 +83,8 @@ cdef bint evict_for(Node* node, size_t wanted) noexcept nogil:
     """
     if wanted > node.maxmemory:
         wanted = 0
+    while node.doomed != NULL and node.memory + wanted > node.maxmemory:
+        reap(node, REAPED_A_CHECK)
     if node.policy != NOEVICTION:
         while node.memory + wanted > node.maxmemory:
             if not evict_one(node):

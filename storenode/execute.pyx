@@ -174,10 +174,10 @@ cdef void look_ahead(Node* node, Client* client, Ahead* batch, int count) noexce
             if next.row != NULL and next.row.first == 1 and next.frame.argc > 1:
                 key = argument(&next.frame, 1)
                 next.hash = key_hash(client.database, &key)
-                table_prefetch(client.database, next.hash)
+                table_prefetch(&client.database.keys, next.hash)
     for index in range(count):
         if batch[index].hash:
-            table_prefetch_entry(client.database, batch[index].hash)
+            table_prefetch_entry(&client.database.keys, batch[index].hash)
 
 
 cdef bint execute_batch(Node* node, Client* client, Ahead* batch, int count, size_t* used) noexcept nogil:

@@ -10,7 +10,9 @@ moving waits: its own housekeeping ends the move soon.
 from libc.stdint cimport uint64_t
 
 from proxy.wire.system cimport monotonic_us
-from storenode.keyspace cimport entry_expired, key_remove
+from storenode.changes cimport EVENT_EXPIRED
+from storenode.entry cimport entry_expired, entry_key
+from storenode.keyspace cimport key_remove
 from storenode.hash cimport hash_bytes
 from storenode.table cimport table_moving
 from storenode.types cimport CHAINED, DATABASES, SLOTS, Bucket, Database, Entry, Node, Place
@@ -30,10 +32,10 @@ cdef void sweep_chain(Node* node, Database* database, uint64_t index) noexcept n
     cdef Place place
     cdef int slot
     cdef bint again = True
-    while again and not table_moving(database) and database.tables[0].buckets != NULL \
-            and index <= database.tables[0].mask:
+    while again and not table_moving(&database.keys) and database.keys.tables[0].buckets != NULL \
+            and index <= database.keys.tables[0].mask:
         again = False
-        bucket = &database.tables[0].buckets[index]
+        bucket = &database.keys.tables[0].buckets[index]
         while bucket != NULL and not again:
             if bucket.marks & ~CHAINED:
                 for slot in range(SLOTS):
@@ -45,8 +47,8 @@ cdef void sweep_chain(Node* node, Database* database, uint64_t index) noexcept n
                     place.entry = entry
                     place.bucket = bucket
                     place.slot = slot
-                    place.hash = hash_bytes(<char*> (entry + 1), entry.key_length, node.seed)
-                    key_remove(database, &place)
+                    place.hash = hash_bytes(entry_key(entry), entry.key_length, node.seed)
+                    key_remove(database, &place, EVENT_EXPIRED)
                     node.stats.expired += 1
                     again = True
                     break
@@ -62,16 +64,16 @@ cdef bint expire_sweep(Node* node, uint64_t budget_us) noexcept nogil:
     cdef int checked = 0
     while left:
         database = &node.databases[node.sweep_database]
-        if database.volatile_count and not table_moving(database):
-            while database.tables[0].buckets != NULL and database.sweep <= database.tables[0].mask:
-                sweep_chain(node, database, database.sweep)
-                database.sweep += 1
+        if database.keys.volatile_count and not table_moving(&database.keys):
+            while database.keys.tables[0].buckets != NULL and database.keys.sweep <= database.keys.tables[0].mask:
+                sweep_chain(node, database, database.keys.sweep)
+                database.keys.sweep += 1
                 checked += 1
                 if checked == BUCKETS_A_CHECK:
                     checked = 0
                     if monotonic_us() > deadline:
                         return True
-        database.sweep = 0
+        database.keys.sweep = 0
         node.sweep_database = (node.sweep_database + 1) % DATABASES
         left -= 1
     return False

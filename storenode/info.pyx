@@ -99,7 +99,7 @@ cdef void build_memory(Node* node, Text* text) noexcept nogil:
     if node.memory > node.memory_peak:
         node.memory_peak = node.memory
     for number in range(DATABASES):
-        tables += node.databases[number].tables[0].bytes + node.databases[number].tables[1].bytes
+        tables += node.databases[number].keys.tables[0].bytes + node.databases[number].keys.tables[1].bytes
     text_size(text, b"used_memory", node.memory)
     text_size(text, b"used_memory_rss", rss)
     text_size(text, b"used_memory_peak", node.memory_peak)
@@ -115,12 +115,13 @@ cdef void build_memory(Node* node, Text* text) noexcept nogil:
     text_number(text, b"mem_not_counted_for_evict", <long long> node.chunks.total)
     text_number(text, b"mem_clients_normal", <long long> node.chunks.total)
     text_line(text, b"mem_allocator", b"libc")
-    text_number(text, b"lazyfree_pending_objects", 0)
+    text_number(text, b"lazyfree_pending_objects", <long long> node.doomed_count)
 
 
 cdef void build_persistence(Node* node, Text* text) noexcept nogil:
     text_number(text, b"loading", 0)
     text_number(text, b"async_loading", 0)
+    text_number(text, b"rdb_changes_since_last_save", <long long> node.changes)
     text_number(text, b"rdb_bgsave_in_progress", 0)
     text_number(text, b"aof_enabled", 0)
     text_number(text, b"aof_rewrite_in_progress", 0)
@@ -192,10 +193,10 @@ cdef void build_keyspace(Node* node, Text* text) noexcept nogil:
     cdef int number
     for number in range(DATABASES):
         database = &node.databases[number]
-        if database.count:
+        if database.keys.count:
             text.length += snprintf(
                 text_room(text, 128), 128, b"db%d:keys=%llu,expires=%llu,avg_ttl=0\r\n", number,
-                <unsigned long long> database.count, <unsigned long long> database.volatile_count)
+                <unsigned long long> database.keys.count, <unsigned long long> database.keys.volatile_count)
 
 
 cdef Section[SECTIONS] table

@@ -1,12 +1,15 @@
 # cython: language_level=3
-"""Key commands: whatever does not look at the value. DEL, EXPIRE and its family, RENAME, COPY, KEYS, SCAN, OBJECT …"""
+"""Key commands: whatever does not look at the value. DEL, EXPIRE and its family, RENAME, COPY,
+MOVE, FLUSHALL …"""
 
 from storenode.types cimport Call
 
 cdef void command_del(Call* call) noexcept nogil
+cdef void command_unlink(Call* call) noexcept nogil
+cdef void command_move(Call* call) noexcept nogil
+cdef void command_swapdb(Call* call) noexcept nogil
 cdef void command_exists(Call* call) noexcept nogil
 cdef void command_touch(Call* call) noexcept nogil
-cdef void command_type(Call* call) noexcept nogil
 cdef void command_expire(Call* call) noexcept nogil
 cdef void command_pexpire(Call* call) noexcept nogil
 cdef void command_expireat(Call* call) noexcept nogil
@@ -19,14 +22,6 @@ cdef void command_persist(Call* call) noexcept nogil
 cdef void command_rename(Call* call) noexcept nogil
 cdef void command_renamenx(Call* call) noexcept nogil
 cdef void command_copy(Call* call) noexcept nogil
-cdef void command_randomkey(Call* call) noexcept nogil
 cdef void command_dbsize(Call* call) noexcept nogil
 cdef void command_flushdb(Call* call) noexcept nogil
 cdef void command_flushall(Call* call) noexcept nogil
-cdef void command_keys(Call* call) noexcept nogil
-cdef void command_scan(Call* call) noexcept nogil
-cdef void command_object_encoding(Call* call) noexcept nogil
-cdef void command_object_idletime(Call* call) noexcept nogil
-cdef void command_object_refcount(Call* call) noexcept nogil
-cdef void command_object_freq(Call* call) noexcept nogil
-cdef void command_memory_usage(Call* call) noexcept nogil

@@ -5,7 +5,7 @@ A turn takes what epoll reports. A client is read once, its complete requests ar
 written in one call before the next client's turn. Nothing here waits but epoll.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport SIZE_MAX, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
@@ -22,8 +22,9 @@ from storenode.connection cimport client_close, client_open, clients_bury
 from storenode.execute cimport OUTPUT_SOFT, QUERY_BUFFER, execute_requests
 from storenode.expire cimport expire_sweep
 from storenode.keyspace cimport database_clear
+from storenode.reaper cimport reap
 from storenode.table cimport table_fit, table_move, table_moving
-from storenode.types cimport ALLKEYS_LRU, CLIENT, DATABASES, LISTENER, WAKER, Client, Database, Node
+from storenode.types cimport ALLKEYS_LRU, CLIENT, DATABASES, LISTENER, WAKER, Client, Database, Entry, Node
 
 cdef extern from "<malloc.h>" nogil:
     int M_MXFAST
@@ -36,6 +37,8 @@ cdef enum:
     TICK_BUSY_US = 10000       # the same while there is work left: at most a tenth of the time is spent on it
     MOVE_US = 1000             # of one housekeeping spent on moving tables
     SWEEP_US = 1000            # and on expiry
+    REAP_US = 1000             # and on freeing large values
+    REAPED_A_CHECK = 256       # elements freed between two looks at the clock
     MOVED_A_CHECK = 64         # buckets moved between two looks at the clock
 
 
@@ -160,12 +163,15 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
         poll_want(&node.poll, &node.listener, EPOLLIN)
     for number in range(DATABASES):
         database = &node.databases[number]
-        table_fit(database)
-        while table_moving(database) and not busy:
-            table_move(database, MOVED_A_CHECK)
+        table_fit(&database.keys)
+        while table_moving(&database.keys) and not busy:
+            table_move(&database.keys, MOVED_A_CHECK)
             busy = monotonic_us() > deadline
-    if expire_sweep(node, SWEEP_US):
+    if not node.expiry_off and expire_sweep(node, SWEEP_US):
         busy = True
+    deadline = monotonic_us() + REAP_US
+    while node.doomed != NULL and monotonic_us() < deadline:
+        busy = reap(node, REAPED_A_CHECK) or busy
     return TICK_BUSY_US if busy else TICK_US
 
 
@@ -230,6 +236,8 @@ cdef class Loop:
         for number in range(DATABASES):
             node.databases[number].number = number
             node.databases[number].node = node
+            node.databases[number].keys.node = node
+            node.databases[number].keys.head = sizeof(Entry)
         commands_open(node)
         node.now_us = monotonic_us()
         node.start_us = node.now_us
@@ -252,7 +260,9 @@ cdef class Loop:
             client_close(node, node.clients)
         clients_bury(node)
         for number in range(DATABASES):
-            database_clear(&node.databases[number])
+            database_clear(&node.databases[number], False)
+        while reap(node, SIZE_MAX):
+            pass
         pool_trim(&node.chunks)
         poll_close(&node.poll)
         if node.waker.fd >= 0:

@@ -23,5 +23,3 @@ cdef void command_decr(Call* call) noexcept nogil
 cdef void command_incrby(Call* call) noexcept nogil
 cdef void command_decrby(Call* call) noexcept nogil
 cdef void command_incrbyfloat(Call* call) noexcept nogil
-
-cdef bint is_string(Call* call, const void* entry) noexcept nogil

@@ -7,18 +7,21 @@ sees when several apply.
 
 from libc.limits cimport LLONG_MAX, LLONG_MIN
 from libc.stdint cimport int64_t
-from libc.stdio cimport snprintf
 from libc.string cimport memcpy, memset
 
 from proxy.wire.resp cimport write_number
 from storenode.answer cimport (
-    answer_arity, answer_array, answer_bulk, answer_error, answer_nil, answer_number, answer_ok, answer_raw,
-    answer_syntax,
+    LONG_DOUBLE_ROOM, answer_arity, answer_array, answer_bulk, answer_error, answer_nil, answer_number, answer_ok,
+    answer_raw, answer_syntax, write_long_double,
 )
 from storenode.arguments cimport is_word, take_expiry, take_float, take_integer
+from storenode.changes cimport (
+    EVENT_APPEND, EVENT_DEL, EVENT_EXPIRE, EVENT_INCRBY, EVENT_INCRBYFLOAT, EVENT_PERSIST, EVENT_SET, EVENT_SETRANGE,
+    key_changed,
+)
+from storenode.entry cimport entry_slice, entry_value
 from storenode.keyspace cimport (
-    EMBSTR_MOST, entry_slice, entry_value, key_expire, key_read, key_remove, key_write, value_encoding, value_resize,
-    value_set,
+    EMBSTR_MOST, key_expire, key_read, key_remove, key_write, type_is, value_encoding, value_resize, value_set,
 )
 from storenode.types cimport EMBSTR, INTEGER, RAW, STRING, Call, Entry, Place, Slice
 
@@ -42,14 +45,6 @@ cdef enum SetFlag:             # options of SET and GETEX
     ANY_EXPIRY = 32 + 64 + 128 + 256
 
 
-cdef bint is_string(Call* call, const void* entry) noexcept nogil:
-    """Answers WRONGTYPE and returns False for another type."""
-    if (<Entry*> entry).type == STRING:
-        return True
-    answer_error(call, b"WRONGTYPE Operation against a key holding the wrong kind of value")
-    return False
-
-
 cdef inline void answer_value(Call* call, const Entry* entry) noexcept nogil:
     answer_bulk(call, entry_value(entry), entry.value_length)
 
@@ -65,7 +60,7 @@ cdef void command_get(Call* call) noexcept nogil:
     cdef Place place
     if not key_read(call, &call.argv[1], &place):
         answer_nil(call)
-    elif is_string(call, place.entry):
+    elif type_is(call, place.entry, STRING):
         answer_value(call, place.entry)
 
 
@@ -126,7 +121,7 @@ cdef void set_string(Call* call, int flags, const Slice* expiry, const Slice* va
             answer_nil(call)
         else:
             call.node.stats.hits += 1
-            if not is_string(call, place.entry):
+            if not type_is(call, place.entry, STRING):
                 return
             answer_value(call, place.entry)
     if (flags & IF_MISSING and found) or (flags & IF_PRESENT and not found):
@@ -139,6 +134,9 @@ cdef void set_string(Call* call, int flags, const Slice* expiry, const Slice* va
     value_set(call.database, key, &place, value, value_encoding(value))
     if expiry != NULL or (found and not flags & KEEP_EXPIRY and place.entry.expire_ms):
         key_expire(call.database, &place, expire_ms)
+    key_changed(call.database, key, EVENT_SET)
+    if expiry != NULL:
+        key_changed(call.database, key, EVENT_EXPIRE)
     if not flags & REPLY_OLD:
         answer_raw(call, done, 5 if done[0] == c'+' else 4)
 
@@ -168,12 +166,13 @@ cdef void replace(Call* call, const Slice* key, Place* place, const Slice* value
     value_set(call.database, key, place, value, value_encoding(value))
     if place.entry.expire_ms:
         key_expire(call.database, place, 0)
+    key_changed(call.database, key, EVENT_SET)
 
 
 cdef void command_getset(Call* call) noexcept nogil:
     cdef Place place
     if key_read(call, &call.argv[1], &place):
-        if not is_string(call, place.entry):
+        if not type_is(call, place.entry, STRING):
             return
         answer_value(call, place.entry)
     else:
@@ -185,9 +184,9 @@ cdef void command_getdel(Call* call) noexcept nogil:
     cdef Place place
     if not key_read(call, &call.argv[1], &place):
         answer_nil(call)
-    elif is_string(call, place.entry):
+    elif type_is(call, place.entry, STRING):
         answer_value(call, place.entry)
-        key_remove(call.database, &place)
+        key_remove(call.database, &place, EVENT_DEL)
 
 
 cdef void command_getex(Call* call) noexcept nogil:
@@ -200,16 +199,20 @@ cdef void command_getex(Call* call) noexcept nogil:
     if not key_read(call, &call.argv[1], &place):
         answer_nil(call)
         return
-    if not is_string(call, place.entry):
+    if not type_is(call, place.entry, STRING):
         return
     if expiry != NULL and not take_expiry(call, expiry, (flags & (EX | EXAT)) != 0, (flags & (EXAT | PXAT)) != 0,
                                           &expire_ms):
         return
     answer_value(call, place.entry)
     if expiry != NULL and expire_ms <= call.node.now_ms:
-        key_remove(call.database, &place)
-    elif expiry != NULL or flags & PERSIST:
+        key_remove(call.database, &place, EVENT_DEL)
+    elif expiry != NULL:
         key_expire(call.database, &place, expire_ms)
+        key_changed(call.database, &call.argv[1], EVENT_EXPIRE)
+    elif flags & PERSIST and place.entry.expire_ms:
+        key_expire(call.database, &place, 0)
+        key_changed(call.database, &call.argv[1], EVENT_PERSIST)
 
 
 cdef void command_mget(Call* call) noexcept nogil:
@@ -259,7 +262,7 @@ cdef void command_append(Call* call) noexcept nogil:
     if not key_write(call, &call.argv[1], &place):
         value_set(call.database, &call.argv[1], &place, value, value_encoding(value))
     else:
-        if not is_string(call, place.entry):
+        if not type_is(call, place.entry, STRING):
             return
         length = place.entry.value_length
         if not fits(call, <long long> (length + value.length)):
@@ -267,6 +270,7 @@ cdef void command_append(Call* call) noexcept nogil:
         at = value_resize(call.database, &place, length + value.length, True)
         memcpy(at + length, value.data, value.length)
         place.entry.encoding = RAW
+    key_changed(call.database, &call.argv[1], EVENT_APPEND)
     answer_number(call, place.entry.value_length)
 
 
@@ -274,7 +278,7 @@ cdef void command_strlen(Call* call) noexcept nogil:
     cdef Place place
     if not key_read(call, &call.argv[1], &place):
         answer_number(call, 0)
-    elif is_string(call, place.entry):
+    elif type_is(call, place.entry, STRING):
         answer_number(call, place.entry.value_length)
 
 
@@ -286,7 +290,7 @@ cdef void command_getrange(Call* call) noexcept nogil:
     if not key_read(call, &call.argv[1], &place):
         answer_bulk(call, b"", 0)
         return
-    if not is_string(call, place.entry):
+    if not type_is(call, place.entry, STRING):
         return
     length = place.entry.value_length
     if start < 0 and end < 0 and start > end:
@@ -325,7 +329,7 @@ cdef void command_setrange(Call* call) noexcept nogil:
         return
     found = key_write(call, key, &place)
     if found:
-        if not is_string(call, place.entry):
+        if not type_is(call, place.entry, STRING):
             return
         length = place.entry.value_length
     if value.length == 0:
@@ -343,6 +347,7 @@ cdef void command_setrange(Call* call) noexcept nogil:
         memset(at + length, 0, offset - length)
     memcpy(at + offset, value.data, value.length)
     place.entry.encoding = RAW
+    key_changed(call.database, key, EVENT_SETRANGE)
     answer_number(call, place.entry.value_length)
 
 
@@ -354,7 +359,7 @@ cdef void increment(Call* call, long long delta) noexcept nogil:
     cdef long long value = 0
     cdef bint found = key_write(call, key, &place)
     if found:
-        if not is_string(call, place.entry):
+        if not type_is(call, place.entry, STRING):
             return
         text = entry_slice(place.entry)
         if not take_integer(call, &text, &value):
@@ -366,6 +371,7 @@ cdef void increment(Call* call, long long delta) noexcept nogil:
     text.data = digits
     text.length = write_number(digits, value) - 2
     value_set(call.database, key, &place, &text, INTEGER)
+    key_changed(call.database, key, EVENT_INCRBY)
     answer_number(call, value)
 
 
@@ -394,17 +400,16 @@ cdef void command_decrby(Call* call) noexcept nogil:
 
 
 cdef void command_incrbyfloat(Call* call) noexcept nogil:
-    """Long doubles and "%.17Lf" without its trailing zeros, as in Redis on x86-64."""
     cdef const Slice* key = &call.argv[1]
     cdef Place place
     cdef Slice text
-    cdef char digits[5120]
+    cdef char digits[LONG_DOUBLE_ROOM]
     cdef long double value = 0
     cdef long double delta
     cdef int length
     cdef bint found = key_write(call, key, &place)
     if found:
-        if not is_string(call, place.entry):
+        if not type_is(call, place.entry, STRING):
             return
         text = entry_slice(place.entry)
         if not take_float(&text, &value):
@@ -417,15 +422,9 @@ cdef void command_incrbyfloat(Call* call) noexcept nogil:
     if isnan(value) or isinf(value):
         answer_error(call, b"ERR increment would produce NaN or Infinity")
         return
-    length = snprintf(digits, sizeof(digits), b"%.17Lf", value)
-    while digits[length - 1] == c'0':
-        length -= 1
-    if digits[length - 1] == c'.':
-        length -= 1
-    if length == 2 and digits[0] == c'-' and digits[1] == c'0':
-        digits[0] = c'0'
-        length = 1
+    length = write_long_double(digits, value)
     text.data = digits
     text.length = length
     value_set(call.database, key, &place, &text, EMBSTR if length <= EMBSTR_MOST else RAW)
+    key_changed(call.database, key, EVENT_INCRBYFLOAT)
     answer_bulk(call, digits, length)

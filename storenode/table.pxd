@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Table: the hash table of one database, from key to Entry.
+"""Table: the hash table of a Dict: from key to Entry in a database, from name to Member in a large value.
 
 A bucket is one cache line: seven tags (8 bits of the hash), seven pointers, a byte of marks. A lookup compares all
 tags of a bucket at once and touches an entry only where the tag agrees, so a hit costs two cache misses and a miss
@@ -12,28 +12,55 @@ slot tells which entries have an expiry, so expiry and the volatile policies fin
 
 from libc.stdint cimport uint64_t
 
-from storenode.types cimport Database, Entry, Place
+from storenode.types cimport Bucket, Dict, Entry, Place
 
 ctypedef void (*Visitor)(void* context, Entry* entry) noexcept nogil
 
+cdef struct Walk:              # over all entries of a table that does not change meanwhile
+    Dict* dict
+    Bucket* bucket
+    uint64_t index
+    int which
+    int slot
+
 cdef enum:
     KEYS_A_BUCKET = 5          # average that a table grows at: 13 bytes of table a key, 13 % of the buckets chained
+    KEYS_A_BUCKET_LARGE = 8    # of a large one: 9 bytes and half of them chained, 5 more; halves what growing costs
+    LARGE_FROM = 1 << 17       # buckets: 8 MiB, beyond any cache
     BUCKETS_LEAST = 4          # of a table that holds anything
 
-cdef bint table_find(Database* database, const char* key, size_t length, uint64_t hashed,
+cdef bint table_find(Dict* dict, const char* key, size_t length, uint64_t hashed,
                      Place* place) noexcept nogil
-cdef bint table_find_hash(Database* database, uint64_t hashed, Place* place) noexcept nogil
-cdef void table_insert(Database* database, Entry* entry, Place* place) noexcept nogil
-cdef Entry* table_remove(Database* database, Place* place) noexcept nogil
-cdef void table_move(Database* database, uint64_t buckets) noexcept nogil
-cdef void table_fit(Database* database) noexcept nogil
-cdef uint64_t table_scan(Database* database, uint64_t cursor, Visitor visit, void* context) noexcept nogil
-cdef bint table_random(Database* database, Place* place) noexcept nogil
-cdef void table_prefetch(Database* database, uint64_t hashed) noexcept nogil
-cdef void table_prefetch_entry(Database* database, uint64_t hashed) noexcept nogil
-cdef int table_sample(Database* database, Entry** entries, int most) noexcept nogil
-cdef void table_clear(Database* database) noexcept nogil
+cdef bint table_find_hash(Dict* dict, uint64_t hashed, Place* place) noexcept nogil
+cdef void table_insert(Dict* dict, Entry* entry, Place* place) noexcept nogil
+cdef Entry* table_remove(Dict* dict, Place* place) noexcept nogil
+cdef void table_move(Dict* dict, uint64_t buckets) noexcept nogil
+cdef void table_fit(Dict* dict) noexcept nogil
+cdef uint64_t table_scan(Dict* dict, uint64_t cursor, Visitor visit, void* context) noexcept nogil
+cdef bint table_random(Dict* dict, Place* place) noexcept nogil
+cdef void table_prefetch(Dict* dict, uint64_t hashed) noexcept nogil
+cdef void table_prefetch_entry(Dict* dict, uint64_t hashed) noexcept nogil
+cdef int table_sample(Dict* dict, Entry** entries, int most) noexcept nogil
+cdef Entry* table_next(Walk* walk) noexcept nogil
+cdef bint table_drain(Dict* dict, size_t* budget, Visitor visit, void* context) noexcept nogil
 
 
-cdef inline bint table_moving(const Database* database) noexcept nogil:
-    return database.tables[1].buckets != NULL
+cdef inline char* key_of(const Dict* dict, const Entry* entry) noexcept nogil:
+    return <char*> entry + dict.head
+
+
+cdef inline void table_walk(Dict* dict, Walk* walk) noexcept nogil:
+    walk.dict = dict
+    walk.bucket = NULL
+    walk.index = 0
+    walk.which = 0
+    walk.slot = 0
+
+
+cdef inline uint64_t keys_most(uint64_t buckets) noexcept nogil:
+    """Entries that a table of so many buckets holds before it grows."""
+    return buckets * (KEYS_A_BUCKET if buckets < LARGE_FROM else KEYS_A_BUCKET_LARGE)
+
+
+cdef inline bint table_moving(const Dict* dict) noexcept nogil:
+    return dict.tables[1].buckets != NULL

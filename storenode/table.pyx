@@ -7,7 +7,8 @@ from libc.stdlib cimport abort, calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from storenode.hash cimport hash_bytes
-from storenode.types cimport CHAINED, SLOTS, Bucket, Database, Entry, Place, Table
+from storenode.random cimport random_below
+from storenode.types cimport CHAINED, SLOTS, Bucket, Dict, Entry, Place, Table
 
 cdef extern from *:
     """
@@ -23,10 +24,16 @@ cdef extern from "<malloc.h>" nogil:
 cdef enum:
     CROWDED = 16               # keys a bucket up to which a table may stay small to keep below maxmemory
     EMPTY_STEPS = 64           # empty buckets passed in one step of a move
+    FAIR_TRIES = 200
+    FAIR_CHAIN = 12            # entries of a chain among which table_random() draws fairly; hardly any has more
 
 cdef uint64_t ONES = 0x0101010101010101
 cdef uint64_t TAGS = 0x00FFFFFFFFFFFFFF
 cdef uint64_t HIGHS = 0x0080808080808080
+
+
+cdef inline bint is_volatile(const Dict* dict, const Entry* entry) noexcept nogil:
+    return dict.head == sizeof(Entry) and entry.expire_ms != 0
 
 
 cdef inline uint8_t tag_of(uint64_t hashed) noexcept nogil:
@@ -55,7 +62,7 @@ cdef inline Bucket* chained(Bucket* bucket) noexcept nogil:
     return <Bucket*> bucket.slots[SLOTS - 1] if bucket.marks & CHAINED else NULL
 
 
-cdef void open_table(Database* database, Table* table, uint64_t buckets) noexcept nogil:
+cdef void open_table(Dict* dict, Table* table, uint64_t buckets) noexcept nogil:
     """An empty array of cache lines; the kernel gives a large one zeroed, page by page as it is used."""
     table.block = calloc(buckets + 1, sizeof(Bucket))
     if table.block == NULL:
@@ -64,17 +71,17 @@ cdef void open_table(Database* database, Table* table, uint64_t buckets) noexcep
     table.buckets = <Bucket*> ((<size_t> table.block + 63) & ~<size_t> 63)
     table.mask = buckets - 1
     table.bytes = (buckets + 1) * sizeof(Bucket) + 16
-    database.node.memory += table.bytes
+    dict.node.memory += table.bytes
 
 
-cdef void close_table(Database* database, Table* table) noexcept nogil:
+cdef void close_table(Dict* dict, Table* table) noexcept nogil:
     if table.block != NULL:
         free(table.block)
-        database.node.memory -= table.bytes
+        dict.node.memory -= table.bytes
     memset(table, 0, sizeof(Table))
 
 
-cdef Bucket* extend(Database* database, Bucket* bucket) noexcept nogil:
+cdef Bucket* extend(Dict* dict, Bucket* bucket) noexcept nogil:
     """Give a full bucket a successor, which takes over what was in its last slot."""
     cdef Bucket* following = <Bucket*> malloc(sizeof(Bucket))
     if following == NULL:
@@ -87,16 +94,16 @@ cdef Bucket* extend(Database* database, Bucket* bucket) noexcept nogil:
     bucket.tags[SLOTS - 1] = 0
     bucket.slots[SLOTS - 1] = following
     bucket.marks = (bucket.marks & ((1 << (SLOTS - 1)) - 1)) | CHAINED
-    database.node.memory += malloc_usable_size(following) + sizeof(size_t)
+    dict.node.memory += malloc_usable_size(following) + sizeof(size_t)
     return following
 
 
-cdef inline void drop_bucket(Database* database, Bucket* bucket) noexcept nogil:
-    database.node.memory -= malloc_usable_size(bucket) + sizeof(size_t)
+cdef inline void drop_bucket(Dict* dict, Bucket* bucket) noexcept nogil:
+    dict.node.memory -= malloc_usable_size(bucket) + sizeof(size_t)
     free(bucket)
 
 
-cdef void put(Database* database, Table* table, Entry* entry, uint64_t hashed, Place* place) noexcept nogil:
+cdef void put(Dict* dict, Table* table, Entry* entry, uint64_t hashed, Place* place) noexcept nogil:
     """Place an entry that is not in the table into the first free slot of its chain."""
     cdef Bucket* bucket = &table.buckets[hashed & table.mask]
     cdef Bucket* following
@@ -109,11 +116,11 @@ cdef void put(Database* database, Table* table, Entry* entry, uint64_t hashed, P
         if vacant:
             break
         following = chained(bucket)
-        bucket = following if following != NULL else extend(database, bucket)
+        bucket = following if following != NULL else extend(dict, bucket)
     slot = store_lowest_bit(vacant) >> 3
     bucket.tags[slot] = tag_of(hashed)
     bucket.slots[slot] = entry
-    if entry.expire_ms:
+    if is_volatile(dict, entry):
         bucket.marks |= 1 << slot
     place.entry = entry
     place.bucket = bucket
@@ -121,7 +128,7 @@ cdef void put(Database* database, Table* table, Entry* entry, uint64_t hashed, P
     place.hash = hashed
 
 
-cdef bint table_find(Database* database, const char* key, size_t length, uint64_t hashed,
+cdef bint table_find(Dict* dict, const char* key, size_t length, uint64_t hashed,
                      Place* place) noexcept nogil:
     """Find `key`, whose hash is `hashed`; fills in `place` either way."""
     cdef uint64_t pattern = ONES * tag_of(hashed)
@@ -131,15 +138,15 @@ cdef bint table_find(Database* database, const char* key, size_t length, uint64_
     cdef int which, slot
     place.hash = hashed
     for which in range(2):
-        if database.tables[which].buckets == NULL:
+        if dict.tables[which].buckets == NULL:
             break
-        bucket = &database.tables[which].buckets[hashed & database.tables[which].mask]
+        bucket = &dict.tables[which].buckets[hashed & dict.tables[which].mask]
         while bucket != NULL:
             found = matches(bucket, pattern)
             while found:
                 slot = store_lowest_bit(found) >> 3
                 entry = <Entry*> bucket.slots[slot]
-                if entry.key_length == length and memcmp(<char*> (entry + 1), key, length) == 0:
+                if entry.key_length == length and memcmp(key_of(dict, entry), key, length) == 0:
                     place.entry = entry
                     place.bucket = bucket
                     place.slot = slot
@@ -150,16 +157,16 @@ cdef bint table_find(Database* database, const char* key, size_t length, uint64_
     return False
 
 
-cdef void table_prefetch(Database* database, uint64_t hashed) noexcept nogil:
+cdef void table_prefetch(Dict* dict, uint64_t hashed) noexcept nogil:
     """Ask for the bucket of a key that will be looked up soon. A hint: of two arrays only the one that fills up."""
-    cdef Table* table = &database.tables[1 if table_moving(database) else 0]
+    cdef Table* table = &dict.tables[1 if table_moving(dict) else 0]
     if table.buckets != NULL:
         store_prefetch(&table.buckets[hashed & table.mask])
 
 
-cdef void table_prefetch_entry(Database* database, uint64_t hashed) noexcept nogil:
+cdef void table_prefetch_entry(Dict* dict, uint64_t hashed) noexcept nogil:
     """The second step, once the bucket has arrived: ask for the entry whose tag agrees, two cache lines of it."""
-    cdef Table* table = &database.tables[1 if table_moving(database) else 0]
+    cdef Table* table = &dict.tables[1 if table_moving(dict) else 0]
     cdef Bucket* bucket
     cdef uint64_t found
     if table.buckets == NULL:
@@ -171,7 +178,7 @@ cdef void table_prefetch_entry(Database* database, uint64_t hashed) noexcept nog
         store_prefetch(<char*> bucket.slots[store_lowest_bit(found) >> 3] + 64)
 
 
-cdef bint table_find_hash(Database* database, uint64_t hashed, Place* place) noexcept nogil:
+cdef bint table_find_hash(Dict* dict, uint64_t hashed, Place* place) noexcept nogil:
     """Find a key by nothing but its hash: recomputes those of the entries whose tag agrees."""
     cdef uint64_t pattern = ONES * tag_of(hashed)
     cdef uint64_t found
@@ -180,15 +187,15 @@ cdef bint table_find_hash(Database* database, uint64_t hashed, Place* place) noe
     cdef int which, slot
     place.hash = hashed
     for which in range(2):
-        if database.tables[which].buckets == NULL:
+        if dict.tables[which].buckets == NULL:
             break
-        bucket = &database.tables[which].buckets[hashed & database.tables[which].mask]
+        bucket = &dict.tables[which].buckets[hashed & dict.tables[which].mask]
         while bucket != NULL:
             found = matches(bucket, pattern)
             while found:
                 slot = store_lowest_bit(found) >> 3
                 entry = <Entry*> bucket.slots[slot]
-                if hash_bytes(<char*> (entry + 1), entry.key_length, database.node.seed) == hashed:
+                if hash_bytes(key_of(dict, entry), entry.key_length, dict.node.seed) == hashed:
                     place.entry = entry
                     place.bucket = bucket
                     place.slot = slot
@@ -199,45 +206,45 @@ cdef bint table_find_hash(Database* database, uint64_t hashed, Place* place) noe
     return False
 
 
-cdef void table_insert(Database* database, Entry* entry, Place* place) noexcept nogil:
+cdef void table_insert(Dict* dict, Entry* entry, Place* place) noexcept nogil:
     """Add an entry whose key table_find() has just missed (place.hash is its hash)."""
-    if database.tables[0].buckets == NULL:
-        open_table(database, &database.tables[0], BUCKETS_LEAST)
-    database.count += 1
-    if entry.expire_ms:
-        database.volatile_count += 1
-    if table_moving(database):
-        table_move(database, 1)
-    elif database.count > (database.tables[0].mask + 1) * KEYS_A_BUCKET:
-        table_fit(database)
-    put(database, &database.tables[1 if table_moving(database) else 0], entry, place.hash, place)
+    if dict.tables[0].buckets == NULL:
+        open_table(dict, &dict.tables[0], BUCKETS_LEAST)
+    dict.count += 1
+    if is_volatile(dict, entry):
+        dict.volatile_count += 1
+    if table_moving(dict):
+        table_move(dict, 1)
+    elif dict.count > keys_most(dict.tables[0].mask + 1):
+        table_fit(dict)
+    put(dict, &dict.tables[1 if table_moving(dict) else 0], entry, place.hash, place)
 
 
-cdef Entry* table_remove(Database* database, Place* place) noexcept nogil:
+cdef Entry* table_remove(Dict* dict, Place* place) noexcept nogil:
     """Take the entry out and give it to the caller. """
     cdef Entry* entry = place.entry
     place.bucket.tags[place.slot] = 0
     place.bucket.slots[place.slot] = NULL
     place.bucket.marks &= ~(1 << place.slot)
     place.entry = NULL
-    database.count -= 1
-    if entry.expire_ms:
-        database.volatile_count -= 1
-    shorten(database, place.hash)
-    if table_moving(database):
-        table_move(database, 1)
+    dict.count -= 1
+    if is_volatile(dict, entry):
+        dict.volatile_count -= 1
+    shorten(dict, place.hash)
+    if table_moving(dict):
+        table_move(dict, 1)
     return entry
 
 
-cdef void shorten(Database* database, uint64_t hashed) noexcept nogil:
+cdef void shorten(Dict* dict, uint64_t hashed) noexcept nogil:
     """Drop the empty successors in the chain of `hashed`; one test where there is no chain, the usual case."""
     cdef Bucket* bucket
     cdef Bucket* following
     cdef int which
     for which in range(2):
-        if database.tables[which].buckets == NULL:
+        if dict.tables[which].buckets == NULL:
             break
-        bucket = &database.tables[which].buckets[hashed & database.tables[which].mask]
+        bucket = &dict.tables[which].buckets[hashed & dict.tables[which].mask]
         while bucket.marks & CHAINED:
             following = chained(bucket)
             if tags_of(following):
@@ -246,10 +253,10 @@ cdef void shorten(Database* database, uint64_t hashed) noexcept nogil:
             bucket.slots[SLOTS - 1] = following.slots[SLOTS - 1]
             if not following.marks & CHAINED:
                 bucket.marks &= ~CHAINED
-            drop_bucket(database, following)
+            drop_bucket(dict, following)
 
 
-cdef void empty_chain(Database* database, Bucket* bucket) noexcept nogil:
+cdef void empty_chain(Dict* dict, Bucket* bucket) noexcept nogil:
     """Move every entry of a chain of the old array to the new one and drop the chain's successors."""
     cdef Bucket* first = bucket
     cdef Bucket* following
@@ -260,58 +267,58 @@ cdef void empty_chain(Database* database, Bucket* bucket) noexcept nogil:
         for slot in range(SLOTS):
             if bucket.tags[slot]:
                 entry = <Entry*> bucket.slots[slot]
-                put(database, &database.tables[1], entry,
-                    hash_bytes(<char*> (entry + 1), entry.key_length, database.node.seed), &place)
+                put(dict, &dict.tables[1], entry,
+                    hash_bytes(key_of(dict, entry), entry.key_length, dict.node.seed), &place)
         following = chained(bucket)
         if bucket != first:
-            drop_bucket(database, bucket)
+            drop_bucket(dict, bucket)
         bucket = following
     memset(first, 0, sizeof(Bucket))
 
 
-cdef void table_move(Database* database, uint64_t buckets) noexcept nogil:
+cdef void table_move(Dict* dict, uint64_t buckets) noexcept nogil:
     """Move `buckets` chains that hold something; long runs of empty ones end the step early."""
     cdef uint64_t passed = buckets * EMPTY_STEPS
-    cdef Table* old = &database.tables[0]
+    cdef Table* old = &dict.tables[0]
     cdef Bucket* bucket
     while buckets and passed:
-        if database.moved > old.mask:
-            close_table(database, old)
-            database.tables[0] = database.tables[1]
-            memset(&database.tables[1], 0, sizeof(Table))
-            database.moved = 0
-            database.sweep = 0
+        if dict.moved > old.mask:
+            close_table(dict, old)
+            dict.tables[0] = dict.tables[1]
+            memset(&dict.tables[1], 0, sizeof(Table))
+            dict.moved = 0
+            dict.sweep = 0
             return
-        bucket = &old.buckets[database.moved]
-        database.moved += 1
+        bucket = &old.buckets[dict.moved]
+        dict.moved += 1
         passed -= 1
         if tags_of(bucket) or bucket.marks & CHAINED:
-            empty_chain(database, bucket)
+            empty_chain(dict, bucket)
             buckets -= 1
 
 
-cdef void table_fit(Database* database) noexcept nogil:
+cdef void table_fit(Dict* dict) noexcept nogil:
     """Start moving to a table of the right size if this one is too small or far too large.
 
     A table is not doubled past maxmemory while its chains are bearable: chains cost about as many bytes a key as a
     larger array does, and evicting keys to make room for the array would be absurd.
     """
-    cdef uint64_t size = database.tables[0].mask + 1
+    cdef uint64_t size = dict.tables[0].mask + 1
     cdef uint64_t wanted = size
-    cdef size_t limit = database.node.maxmemory
-    if database.tables[0].buckets == NULL or table_moving(database):
+    cdef size_t limit = dict.node.maxmemory
+    if dict.tables[0].buckets == NULL or table_moving(dict):
         return
-    if database.count > size * KEYS_A_BUCKET:
+    if dict.count > keys_most(size):
         wanted = size * 2
-        if limit and database.count < size * CROWDED and database.node.memory + wanted * sizeof(Bucket) > limit:
+        if limit and dict.count < size * CROWDED and dict.node.memory + wanted * sizeof(Bucket) > limit:
             return
-    elif size > BUCKETS_LEAST and database.count < size // 2:
-        while wanted > BUCKETS_LEAST and database.count < wanted // 2:
+    elif size > BUCKETS_LEAST and dict.count < size // 2:
+        while wanted > BUCKETS_LEAST and dict.count < wanted // 2:
             wanted //= 2
     if wanted == size:
         return
-    open_table(database, &database.tables[1], wanted)
-    database.moved = 0
+    open_table(dict, &dict.tables[1], wanted)
+    dict.moved = 0
 
 
 cdef void visit_chain(Bucket* bucket, Visitor visit, void* context) noexcept nogil:
@@ -333,15 +340,15 @@ cdef inline uint64_t next_cursor(uint64_t cursor, uint64_t mask) noexcept nogil:
     return cursor | bit
 
 
-cdef uint64_t table_scan(Database* database, uint64_t cursor, Visitor visit, void* context) noexcept nogil:
+cdef uint64_t table_scan(Dict* dict, uint64_t cursor, Visitor visit, void* context) noexcept nogil:
     """Visit one bucket of the smaller array and what corresponds to it in the larger; returns the next cursor, 0: done.
 
     The cursor counts in reversed binary (Pieter Noordhuis's method): the buckets of a larger table that share their
     low bits follow each other, so a table that grows or shrinks between two calls never hides an entry that was
     there all along, though it may show one twice. `visit` must not change the table.
     """
-    cdef Table* small = &database.tables[0]
-    cdef Table* large = &database.tables[1]
+    cdef Table* small = &dict.tables[0]
+    cdef Table* large = &dict.tables[1]
     cdef Table* other
     cdef uint64_t index
     if small.buckets == NULL:
@@ -361,39 +368,34 @@ cdef uint64_t table_scan(Database* database, uint64_t cursor, Visitor visit, voi
     return next_cursor(cursor, small.mask)
 
 
-cdef inline uint64_t random_next(uint64_t* state) noexcept nogil:
-    """xorshift64*: for sampling only."""
-    cdef uint64_t x = state[0]
-    x ^= x >> 12
-    x ^= x << 25
-    x ^= x >> 27
-    state[0] = x
-    return x * <uint64_t> 0x2545F4914F6CDD1D
-
-
-cdef inline Bucket* random_bucket(Database* database) noexcept nogil:
+cdef inline Bucket* random_bucket(Dict* dict) noexcept nogil:
     """One of the buckets that may hold something, of both arrays."""
-    cdef uint64_t old = database.tables[0].mask + 1 - database.moved
+    cdef uint64_t old = dict.tables[0].mask + 1 - dict.moved
     cdef uint64_t size = old
     cdef uint64_t chosen
-    if table_moving(database):
-        size += database.tables[1].mask + 1
-    chosen = (random_next(&database.node.random) >> 16) % size
+    if table_moving(dict):
+        size += dict.tables[1].mask + 1
+    chosen = random_below(dict.node, size)
     if chosen < old:
-        return &database.tables[0].buckets[database.moved + chosen]
-    return &database.tables[1].buckets[chosen - old]
+        return &dict.tables[0].buckets[dict.moved + chosen]
+    return &dict.tables[1].buckets[chosen - old]
 
 
-cdef bint table_random(Database* database, Place* place) noexcept nogil:
-    """A key at random: a random non-empty bucket, then a random entry of its chain; slightly favours short chains."""
+cdef bint table_random(Dict* dict, Place* place) noexcept nogil:
+    """An entry at random: a random bucket, and one of FAIR_CHAIN places in its chain, again and again until there is an
+    entry in that place. So an entry that is alone in its bucket is drawn no more often than one among seven. A table
+    that is all but empty, just before it shrinks, gets fewer tries than that would take."""
     cdef Bucket* first
     cdef Bucket* bucket
-    cdef int slot, held, chosen
+    cdef uint64_t held, chosen
+    cdef int tries = FAIR_TRIES
+    cdef int slot
     place.entry = NULL
-    if database.count == 0:
+    if dict.count == 0:
         return False
     while True:
-        first = random_bucket(database)
+        tries -= tries > 0
+        first = random_bucket(dict)
         held = 0
         bucket = first
         while bucket != NULL:
@@ -402,7 +404,9 @@ cdef bint table_random(Database* database, Place* place) noexcept nogil:
             bucket = chained(bucket)
         if held == 0:
             continue
-        chosen = <int> ((random_next(&database.node.random) >> 33) % held)
+        chosen = random_below(dict.node, FAIR_CHAIN if tries and held < FAIR_CHAIN else held)
+        if chosen >= held:
+            continue
         bucket = first
         while bucket != NULL:
             for slot in range(SLOTS):
@@ -411,23 +415,23 @@ cdef bint table_random(Database* database, Place* place) noexcept nogil:
                         place.entry = <Entry*> bucket.slots[slot]
                         place.bucket = bucket
                         place.slot = slot
-                        place.hash = hash_bytes(<char*> (place.entry + 1), place.entry.key_length, database.node.seed)
+                        place.hash = hash_bytes(key_of(dict, place.entry), place.entry.key_length, dict.node.seed)
                         return True
                     chosen -= 1
             bucket = chained(bucket)
 
 
-cdef int table_sample(Database* database, Entry** entries, int most) noexcept nogil:
+cdef int table_sample(Dict* dict, Entry** entries, int most) noexcept nogil:
     """Up to `most` entries from random buckets, whole buckets at a time; gives up after 16 * `most` buckets."""
     cdef int count = 0
     cdef int tries = 16 * most
     cdef int slot
     cdef Bucket* bucket
-    if database.count == 0:
+    if dict.count == 0:
         return 0
     while count < most and tries:
         tries -= 1
-        bucket = random_bucket(database)
+        bucket = random_bucket(dict)
         while bucket != NULL and count < most:
             for slot in range(SLOTS):
                 if bucket.tags[slot] and count < most:
@@ -437,23 +441,59 @@ cdef int table_sample(Database* database, Entry** entries, int most) noexcept no
     return count
 
 
-cdef void table_clear(Database* database) noexcept nogil:
-    """Free both arrays and all chains; the entries must have been freed by the caller."""
+cdef Entry* table_next(Walk* walk) noexcept nogil:
+    """The next entry of a walk, NULL at its end."""
+    cdef Table* table
+    cdef int slot
+    while True:
+        while walk.bucket != NULL:
+            while walk.slot < SLOTS:
+                slot = walk.slot
+                walk.slot += 1
+                if walk.bucket.tags[slot]:
+                    return <Entry*> walk.bucket.slots[slot]
+            walk.bucket = chained(walk.bucket)
+            walk.slot = 0
+        table = &walk.dict.tables[walk.which]
+        if table.buckets == NULL or walk.index > table.mask:
+            if walk.which or table.buckets == NULL:
+                return NULL
+            walk.which = 1
+            walk.index = 0
+            continue
+        walk.bucket = &table.buckets[walk.index]
+        walk.index += 1
+        walk.slot = 0
+
+
+cdef bint table_drain(Dict* dict, size_t* budget, Visitor visit, void* context) noexcept nogil:
+    """Hand entries of a table that nobody uses any more to `visit`, which frees them, chain by chain until the budget
+    of entries is used up. True: the table is empty and its arrays are freed."""
+    cdef Bucket* first
     cdef Bucket* bucket
     cdef Bucket* following
-    cdef uint64_t index
-    cdef int which
+    cdef int which, slot
     for which in range(2):
-        if database.tables[which].buckets == NULL:
+        if dict.tables[which].buckets == NULL:
             continue
-        for index in range(database.tables[which].mask + 1):
-            bucket = chained(&database.tables[which].buckets[index])
+        while dict.sweep <= dict.tables[which].mask:
+            if budget[0] == 0:
+                return False
+            first = &dict.tables[which].buckets[dict.sweep]
+            dict.sweep += 1
+            bucket = first
             while bucket != NULL:
+                for slot in range(SLOTS):
+                    if bucket.tags[slot]:
+                        visit(context, <Entry*> bucket.slots[slot])
+                        budget[0] -= budget[0] != 0
                 following = chained(bucket)
-                drop_bucket(database, bucket)
+                if bucket != first:
+                    drop_bucket(dict, bucket)
                 bucket = following
-        close_table(database, &database.tables[which])
-    database.count = 0
-    database.volatile_count = 0
-    database.moved = 0
-    database.sweep = 0
+        close_table(dict, &dict.tables[which])
+        dict.sweep = 0
+    dict.count = 0
+    dict.volatile_count = 0
+    dict.moved = 0
+    return True

@@ -1,8 +1,12 @@
 # cython: language_level=3
 """The storage node's structures: what a key is in memory, what a client is, what one command sees.
 
-    Node ── databases[16] ── Table ── Bucket (7 slots, 64 bytes) ── Entry (header, key, value in one block)
+    Node ── databases[16] ── Dict ── Table ── Bucket (7 slots, 64 bytes) ── Entry (header, key, value in one block)
+      │                                                                       └─ a large value: Dict, Deque, Ranking
       └──── clients (a list) ── Client ── Input, Frame, Output of proxy.wire
+
+A value is bytes behind the key (a string, a PACK, INTS) or, where it is large, a pointer there to a structure of its
+own; `type` and `encoding` tell which. Every block of a value is charged to Node.memory by storenode/heap.pxd.
 
 Everything belongs to one Node and one thread; there is no lock. Types only: the module named beside each owns it.
 """
@@ -19,18 +23,28 @@ cdef enum:
     DATABASES = 16
     SLOTS = 7                  # entries of a bucket; a chained bucket has one fewer
     CHAINED = 0x80             # Bucket.marks: the last slot is the next bucket of the chain
-    ROWS_MOST = 160            # rows of the command table, subcommands included
-    ROW_INDEX = 512            # places of the index over the names; a power of two, well above ROWS_MOST
+    ROWS_MOST = 320            # rows of the command table, subcommands included
+    ROW_INDEX = 1024           # places of the index over the names; a power of two, well above ROWS_MOST
     POOL_SIZE = 16             # candidates kept between evictions
     NAME_MOST = 64             # bytes of an address as text, with its port and the final NUL
 
 cdef enum ValueType:
-    STRING = 0                 # Redis's numbering, as in its dump format: list 1, set 2, zset 3, hash 4
+    STRING = 0                 # Redis's numbering, as in its dump format
+    LIST = 1
+    SET = 2
+    ZSET = 3
+    HASH = 4
+    TYPES = 5
 
-cdef enum Encoding:            # what OBJECT ENCODING answers; a string's bytes are stored alike in all three
-    RAW = 0
+cdef enum Encoding:            # how the value behind the key is laid out
+    RAW = 0                    # strings are stored alike in these three, which only OBJECT ENCODING tells apart
     EMBSTR = 1
     INTEGER = 2
+    PACK = 3                   # a small hash, set or sorted set: its elements, see pack.pxd
+    INTS = 4                   # a set of integers: a sorted array of 2, 4 or 8 bytes each
+    TABLE = 5                  # a pointer to a Dict of Members: a large hash or set
+    DEQUE = 6                  # a pointer to a Deque: a list
+    RANKING = 7                # a pointer to a Ranking: a large sorted set
 
 cdef enum Policy:
     NOEVICTION = 0
@@ -52,20 +66,25 @@ cdef enum RowFlag:
     CONTAINER = 64             # its first argument names a row of its own, "client|id"
 
 
-cdef struct Entry:             # keyspace.pyx; followed by the key's bytes, then the value's
-    int64_t expire_ms          # Unix time in ms; 0: never
+cdef struct Member:            # collection.pyx: an element of a Dict; followed by its name, then its payload
+    uint32_t key_length        # bytes of the name: a hash's field, a set's or sorted set's member
+    uint32_t value_length      # bytes of the payload: a hash's value, a sorted set's score (a double), of a set none
+
+
+cdef struct Entry:             # keyspace.pyx; followed by the key's bytes, then the value's. Begins as a Member
     uint32_t key_length        # bytes
-    uint32_t value_length      # bytes of a string's value; of another type: 8, a pointer to its structure
+    uint32_t value_length      # bytes behind the key; 8 where that is a pointer
+    int64_t expire_ms          # Unix time in ms; 0: never
     uint32_t clock             # last use in ticks (node.ticks); an LFU policy may use it as counter and minutes
     uint8_t type               # ValueType
     uint8_t encoding           # Encoding
-    uint16_t spare
+    uint16_t count             # elements of a PACK or of INTS
 
 
 cdef struct Bucket:            # table.pyx; one cache line
     uint8_t tags[SLOTS]        # 8 bits of each entry's hash, never 0; 0: the slot is free
     uint8_t marks              # bit i: slot i has an expiry; CHAINED
-    void* slots[SLOTS]         # Entry*, owned; the last one is a Bucket* when CHAINED
+    void* slots[SLOTS]         # Entry* or Member*, owned; the last one is a Bucket* when CHAINED
 
 
 cdef struct Table:
@@ -75,18 +94,59 @@ cdef struct Table:
     size_t bytes               # charged for the array
 
 
-cdef struct Database:          # table.pyx, keyspace.pyx
+cdef struct Dict:              # table.pyx: the keys of a database, or the elements of a large hash, set or sorted set
     Table tables[2]            # [1] exists only while entries move there from [0]
     uint64_t moved             # buckets of tables[0] that are empty for good while moving
-    uint64_t count             # keys
-    uint64_t volatile_count    # keys with an expiry
+    uint64_t count             # entries
+    uint64_t volatile_count    # keys with an expiry; 0 but for keyspaces
     uint64_t sweep             # expire.pyx: next bucket to look at
+    size_t head                # bytes from an entry's start to its key: of an Entry or of a Member
+    Node* node
+
+
+cdef struct Database:          # keyspace.pyx
+    Dict keys
     int number
     Node* node
 
 
+cdef struct Piece:             # deque.pyx: a run of a list's items; its bytes follow
+    Piece* next
+    Piece* previous
+    uint32_t count             # items
+    uint32_t room              # bytes
+    uint32_t head              # first byte of the first item
+    uint32_t tail              # behind the last
+
+
+cdef struct Deque:             # deque.pyx: a list
+    Piece* first
+    Piece* last
+    uint64_t count             # items
+    Node* node
+
+
+cdef struct Ranked:            # ranking.pyx: one member in order
+    double score
+    Member* member             # owned by Ranking.members
+
+
+cdef struct Ranking:           # ranking.pyx: a large sorted set
+    Dict members               # name -> Member, whose payload is the score
+    void* root                 # of the order: a Leaf where depth is 0, else a Branch
+    void* first                # leftmost Leaf
+    void* last
+    int depth
+
+
+cdef struct Doomed:            # reaper.pyx: a structure that waits to be freed bit by bit
+    Doomed* next
+    void* structure
+    int encoding               # of a value, or KEYSPACE
+
+
 cdef struct Place:             # where a key is, valid until the table changes
-    Entry* entry               # NULL: not there
+    Entry* entry               # NULL: not there; a Member* in the Dict of a value
     Bucket* bucket
     int slot
     uint64_t hash              # filled in even if the key is not there
@@ -192,7 +252,7 @@ cdef struct Node:              # node.pyx
     Output rewritten           # canonical form of an inline request
     Row rows[ROWS_MOST]
     int row_count
-    uint8_t row_index[ROW_INDEX]   # hash of the name -> row + 1
+    uint16_t row_index[ROW_INDEX]  # hash of the name -> row + 1
     Candidate candidates[POOL_SIZE]    # most idle last
     int candidate_count
     size_t memory              # bytes of keys, values and tables, malloc's own included
@@ -205,6 +265,7 @@ cdef struct Node:              # node.pyx
     int port
     int sweep_database         # expire.pyx
     bint stopping
+    bint expiry_off            # DEBUG SET-ACTIVE-EXPIRE 0: no sweep
     bint accept_paused         # out of descriptors: tried again at the next tick
     uint64_t now_us            # monotonic, of this turn
     uint64_t start_us
@@ -216,6 +277,9 @@ cdef struct Node:              # node.pyx
     char* password             # malloc; NULL: none
     char* bind
     char run_id[41]
+    Doomed* doomed             # reaper.pyx
+    uint64_t doomed_count
+    uint64_t changes           # writes of keys since the start: changes.pyx
     Stats stats
     uint64_t rate_commands     # stats.commands at rate_us
     uint64_t rate_us

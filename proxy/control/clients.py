@@ -207,6 +207,7 @@ class Clients:
             shard_subscriptions=shards,
             queued=int(queued),
             subscriber="P" in letters,
+            tracking="t" in letters,
             blocked="b" in letters,
             waits=tuple((int(node), int(number)) for node, number in (
                 wait.split(":") for wait in waits.split(";") if wait

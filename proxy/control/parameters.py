@@ -28,6 +28,7 @@ class Parameter:
     read: Callable[[str], int | str]  #: raises ValueError with Redis's words
     limit: str = ""  #: of Engine.set_limit; empty: a setting of the whole process
     scale: int = 1  #: from the parameter's unit to the limit's
+    of_nodes: bool = False  #: every node has it, and judges its values
 
 
 def _between(low: int, high: int, value: int) -> int:
@@ -66,6 +67,10 @@ def _one_of(*words: str) -> Callable[[str], str]:
 
 #: name → row.
 PARAMETERS: dict[str, Parameter] = {
+    "latency-monitor-threshold": Parameter(str, of_nodes=True),
+    "notify-keyspace-events": Parameter(str, of_nodes=True),
+    "slowlog-log-slower-than": Parameter(str, of_nodes=True),
+    "slowlog-max-len": Parameter(str, of_nodes=True),
     "client-query-buffer-limit": Parameter(_memory(1 << 20, (1 << 63) - 1), "query_buffer"),
     "loglevel": Parameter(_one_of(*LOG_LEVELS)),
     "maxclients": Parameter(_number(1, (1 << 32) - 1), "most_clients"),

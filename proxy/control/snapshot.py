@@ -84,8 +84,8 @@ class Snapshot:
         databases: Callable[[int], Mapping[int, DatabaseStatistics]] = lambda pool: {},
         subscriptions: Callable[[], tuple[int, int, int, int]] = lambda: (0, 0, 0, 0),
     ) -> None:
-        """`databases(pool)` is what is known of a pool's databases, without asking anybody; `subscriptions()`: subscribed
-        clients, and different channels, patterns and shard channels."""
+        """`databases(pool)` is what is known of a pool's databases, without asking anybody; `subscriptions()`: clients
+        with subscriptions, and different channels, patterns and shard channels."""
         self._databases = databases
         self._subscriptions = subscriptions
         self._settings = settings

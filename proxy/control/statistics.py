@@ -222,6 +222,7 @@ class ClientRecord:
     watched: int = 0
     subscriber: bool = False  #: in subscribe mode
     monitor: bool = False
+    tracking: bool = False
     blocked: bool = False
     waits: tuple[tuple[int, int], ...] = ()  #: where: nodes by index, and the CLIENT ID there that waits for it
     no_evict: bool = False

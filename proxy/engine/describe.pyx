@@ -7,7 +7,7 @@ from libc.stdio cimport snprintf
 from proxy.engine.slots cimport client_unread
 from proxy.engine.types cimport (
     CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_MULTI, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_PARKED, CLIENT_PAUSED,
-    CLIENT_SUBSCRIBER, Client, Conn, Core, Slot,
+    CLIENT_SUBSCRIBER, CLIENT_TRACKING, Client, Conn, Core, Slot,
 )
 from proxy.wire.input cimport input_length
 from proxy.wire.output cimport Output, output_append
@@ -32,12 +32,12 @@ cdef void list_waits(Client* client, char* text, size_t room) noexcept nogil:
 cdef void list_letters(Client* client, char* letters) noexcept nogil:
     """The client's flags as CLIENT LIST abbreviates them, in at most 15 bytes and a zero."""
     cdef int used = 0
-    cdef const char* names = b"PxbceT"
-    cdef uint32_t[6] flags = [
-        CLIENT_SUBSCRIBER, CLIENT_MULTI, CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_NO_EVICT, CLIENT_NO_TOUCH,
+    cdef const char* names = b"PxbtceT"
+    cdef uint32_t[7] flags = [
+        CLIENT_SUBSCRIBER, CLIENT_MULTI, CLIENT_BLOCKED, CLIENT_TRACKING, CLIENT_CLOSING, CLIENT_NO_EVICT, CLIENT_NO_TOUCH,
     ]
     cdef int index
-    for index in range(6):
+    for index in range(7):
         if client.flags & flags[index]:
             letters[used] = names[index]
             used += 1

@@ -26,16 +26,16 @@ from proxy.engine.scripts cimport script_frame
 from proxy.engine.slots cimport slot_local, slot_push
 from proxy.engine.tracking cimport track, track_end
 from proxy.engine.transaction cimport (
-    transaction_begin, transaction_discard, transaction_drop, transaction_queue, transaction_run,
+    transaction_begin, transaction_discard, transaction_drop, transaction_misspelt, transaction_queue, transaction_run,
 )
 from proxy.engine.types cimport (
     ANSWER_RESET, AUDIENCE_CHANNEL, AUDIENCE_SHARD, CACHING_FRESH, CLIENT_BARRIER, CLIENT_KNOWN, CLIENT_MONITORED,
-    CLIENT_MULTI, CLIENT_PAUSED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRUSTED, ERROR_ARITY,
-    ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, ERROR_SUBSCRIBED, EVENT_REQUEST, LANE_CONTROL,
-    LANE_ENGINE, LANE_FAST, LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CONTAINER,
-    ROW_DISCARD, ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT, ROW_RESET,
-    ROW_SHARD, ROW_SPECIAL, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SLOT_ADDING,
-    SLOT_MERGING, SLOT_WAITING, Client, Conn, Core, KeyRef, Merge, Node, Pool, Row, Slot,
+    CLIENT_MULTI, CLIENT_PAUSED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRACKING, CLIENT_TRUSTED,
+    ERROR_ARITY, ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, ERROR_SUBSCRIBED, EVENT_REQUEST,
+    LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS,
+    ROW_CONTAINER, ROW_DISCARD, ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT,
+    ROW_RESET, ROW_SHARD, ROW_SPECIAL, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE,
+    SLOT_ADDING, SLOT_MERGING, SLOT_WAITING, Client, Conn, Core, KeyRef, Merge, Node, Pool, Row, Slot,
 )
 from proxy.wire.chunk cimport Chunk
 from proxy.wire.input cimport MOVE_AT, input_detach
@@ -54,6 +54,8 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
         if row == NULL:
             return unknown_child(core, client, frame)
     if (<int> frame.argc != row.arity) if row.arity >= 0 else (<int> frame.argc < -row.arity):
+        if row.flags & ROW_EXEC:
+            return transaction_misspelt(core, client, row)
         return refuse(core, client, row, ERROR_ARITY, NULL, NULL)
     if not client.flags & CLIENT_TRUSTED and not row.flags & ROW_BEFORE_AUTH:
         return refuse(core, client, row, ERROR_NOAUTH, NULL, NULL)
@@ -252,7 +254,9 @@ cdef int send_found(Core* core, Client* client, Row* row, Frame* frame, Pool* po
     node = &pool.nodes[index]
     conn = node.conns[place]
     tail = 0 if conn == NULL else conn.tail
-    verdict = send_to(core, client, row, script_frame(core, node, conn, frame, &serial), pool, index)
+    # A client that tracks has a connection of its own, of which nothing is known here: the body always goes along.
+    frame = script_frame(core, node, NULL if client.flags & CLIENT_TRACKING else conn, frame, &serial)
+    verdict = send_to(core, client, row, frame, pool, index)
     conn = node.conns[place]
     # What took the bulk connection is not marked: it teaches nothing, and costs nothing but the body.
     if conn != NULL and conn.tail != tail:

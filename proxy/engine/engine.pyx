@@ -7,6 +7,7 @@ else is either called before it starts, or posts to a mailbox, or reads counters
 
 import os
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
@@ -96,8 +97,12 @@ cdef class EngineGroup:
         return [self.peers.clients[index] for index in range(self.peers.count)]
 
 
+@cython.no_gc_clear
 cdef class Engine:
-    """One data-plane thread: build with add_pool(), then run() it in a thread of its own."""
+    """One data-plane thread: build with add_pool(), then run() it in a thread of its own.
+
+    The core borrows memory of `group` and `kept` until the very end: the collector must not take them away first.
+    """
 
     def __cinit__(self, EngineGroup group, int index, bytes agent, size_t input_limit, size_t output_limit):
         cdef Core* core

@@ -40,6 +40,7 @@ cdef enum:
     LINE_MOST = 65536          # bytes of a request that is shown
     TURN_MOST = 1048576        # bytes of lines gathered in one turn
     BACKLOG_MOST = 8388608     # bytes of lines that the control plane has not taken
+    EVENT_COST = 1024          # and of each event, so that they never fill more than half of the box
 
 
 cdef void monitor_switch(Core* core, Pool* pool, bint on, const char* path) noexcept nogil:
@@ -177,7 +178,7 @@ cdef void monitor_send(Core* core) noexcept nogil:
         output_flatten(&pool.shown, &core.chunks)
         if event_post(core, EVENT_MONITOR, index, 0, 0, NULL, 0, pool.unseen,
                       pool.shown.first.data + pool.shown.first.head, length):
-            quench_more(&core.monitor_backlog, length)
+            quench_more(&core.monitor_backlog, length + EVENT_COST)
             pool.unseen = 0
         else:
             # The box is full, of lines or of something that matters more.
@@ -198,4 +199,4 @@ cdef uint64_t lines(Output* text) noexcept nogil:
 cdef void monitor_taken(Core* core, Event* event) noexcept nogil:
     """The control plane's side: an event was taken from the box."""
     if event.kind == EVENT_MONITOR:
-        quench_less(&core.monitor_backlog, event.length)
+        quench_less(&core.monitor_backlog, event.length + EVENT_COST)

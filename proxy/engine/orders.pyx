@@ -22,13 +22,13 @@ from proxy.engine.private cimport privates_fail
 from proxy.engine.scripts cimport script_held, scripts_forget, scripts_learn
 from proxy.engine.slots cimport client_ready, client_unread, slot_fill
 from proxy.engine.types cimport (
-    CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_PARKED, CLIENT_STUCK, CLIENT_SUBSCRIBER, CONNS,
-    CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD, EVENT_DRAINED, EVENT_LISTED, LIMIT_BULK, LIMIT_CLIENTS,
-    LIMIT_IDLE, LIMIT_QUERY_BUFFER, LISTENER, ORDER_ADMIT, ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN,
-    ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_HELD, ORDER_KILL, ORDER_LEARN, ORDER_LIST, ORDER_LISTEN,
-    ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_SET, ORDER_STOP, ORDER_SUBSCRIBED,
-    REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, Client, Conn, Core, Node, Order, Pool,
-    PoolLimits,
+    CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_PARKED, CLIENT_SILENT, CLIENT_STUCK, CLIENT_SUBSCRIBER,
+    CONNS, CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD, EVENT_DRAINED, EVENT_LISTED, LIMIT_BULK,
+    LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, LISTENER, ORDER_ADMIT, ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN,
+    ORDER_DRAIN, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_HELD, ORDER_KILL, ORDER_LEARN, ORDER_LIST,
+    ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_SET, ORDER_STOP,
+    ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, Client, Conn, Core,
+    Node, Order, Pool, PoolLimits,
 )
 from proxy.wire.chunk cimport SHARE_AT, Shared, chunk_share, chunk_view, shared_release
 from proxy.wire.mailbox cimport mailbox_take
@@ -100,10 +100,15 @@ cdef void orders_take(Core* core) noexcept nogil:
 cdef void deliver(Core* core, Order* order) noexcept nogil:
     """The control plane's answer to a request."""
     cdef Client* client = order.client
+    cdef uint32_t silent
     if client.handle.kind != DEAD:
         if order.flag & REPLY_RESET:
             client_reset(client)
+        # To a client that wants no replies a confirmed subscription is none: it is said, as messages will be.
+        silent = client.flags & CLIENT_SILENT if order.flag & REPLY_SUBSCRIBER else 0
+        client.flags &= ~silent
         slot_fill(core, client, order.slot, order.data, order.length)
+        client.flags |= silent
         if order.flag & REPLY_CLOSE:
             client.flags |= CLIENT_CLOSING
         if order.flag & REPLY_SUBSCRIBER:

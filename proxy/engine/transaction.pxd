@@ -16,5 +16,6 @@ from proxy.wire.resp cimport Frame
 cdef int transaction_begin(Core* core, Client* client, Row* row) noexcept nogil
 cdef int transaction_queue(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil
 cdef int transaction_run(Core* core, Client* client, Row* row) noexcept nogil
+cdef int transaction_misspelt(Core* core, Client* client, Row* row) noexcept nogil
 cdef int transaction_discard(Core* core, Client* client, Row* row) noexcept nogil
 cdef void transaction_drop(Core* core, Client* client) noexcept nogil

@@ -226,6 +226,15 @@ cdef int transaction_run(Core* core, Client* client, Row* row) noexcept nogil:
     return DONE
 
 
+cdef int transaction_misspelt(Core* core, Client* client, Row* row) noexcept nogil:
+    """EXEC with arguments: it ends the transaction all the same."""
+    refuse_text(core, client, row, b"-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' "
+                b"command\r\n")
+    transaction_drop(core, client)
+    watch_end(core, client, True)
+    return DONE
+
+
 cdef void run_watched(Core* core, Client* client, Row* row) noexcept nogil:
     """On the connection that watches. If that was lost, somebody may have changed the keys: nothing is run."""
     cdef Transaction* transaction = client.transaction

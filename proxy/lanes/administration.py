@@ -10,11 +10,13 @@ import logging
 import re
 import resource
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 import trio
 
 from proxy.control.answers.client import client_type, wanted_type
+from proxy.control.answers.glob import glob
 from proxy.control.clients import Clients
 from proxy.control.engines import Engines
 from proxy.control.parameters import LOG_LEVELS, PARAMETERS, parse
@@ -22,6 +24,8 @@ from proxy.control.request import Answer, Handler, Request
 from proxy.control.snapshot import Snapshot
 from proxy.control.statistics import ClientRecord
 from proxy.errors import ReplyError
+from proxy.lanes.links import Links
+from proxy.lanes.raw import parse as parse_reply
 
 __all__ = ["Administration"]
 
@@ -37,19 +41,21 @@ _PAUSE_MODES = {b"write": 1, b"all": 2}
 
 
 class Administration:
-    """The handlers of CLIENT KILL, PAUSE and UNPAUSE, CONFIG SET and RESETSTAT, and DEBUG."""
+    """The handlers of CLIENT KILL, UNBLOCK, PAUSE and UNPAUSE, CONFIG SET and RESETSTAT, and DEBUG."""
 
     #: By full command name, the method that answers it.
     COMMANDS: Mapping[str, str] = {
         "client|kill": "kill",
         "client|pause": "pause",
+        "client|unblock": "unblock",
         "client|unpause": "unpause",
         "config|resetstat": "reset_statistics",
         "config|set": "set_parameters",
         "debug": "debug",
     }
 
-    def __init__(self, engines: Engines, clients: Clients, snapshot: Snapshot) -> None:
+    def __init__(self, engines: Engines, clients: Clients, snapshot: Snapshot, links: Links) -> None:
+        self._links = links
         self._engines = engines
         self._clients = clients
         self._snapshot = snapshot
@@ -74,6 +80,20 @@ class Administration:
             raise ReplyError("client_unknown")
         return Answer(OK if old else b":%d\r\n" % number, close=myself)
 
+    async def unblock(self, request: Request) -> bytes:
+        """CLIENT UNBLOCK id [TIMEOUT | ERROR]: the node that the client waits at ends it, in its own words."""
+        number = _number(request.args[2], "not_an_integer")
+        reason = request.args[3] if len(request.args) > 3 else b"TIMEOUT"
+        if len(request.args) > 4 or reason.upper() not in (b"TIMEOUT", b"ERROR"):
+            raise ReplyError("unblock_reason" if len(request.args) == 4 else "syntax")
+        done = 0
+        for client in await self._clients.everyone():
+            if client.id == number and client.pool == request.pool:
+                for node, connection in client.waits:
+                    words = (b"CLIENT", b"UNBLOCK", b"%d" % connection, reason)
+                    done += await self._links.ask(request.pool, node, words) == b":1\r\n"
+        return b":%d\r\n" % bool(done)
+
     async def pause(self, request: Request) -> bytes:
         """CLIENT PAUSE milliseconds [WRITE | ALL]"""
         if len(request.args) > 4:
@@ -96,6 +116,9 @@ class Administration:
         """CONFIG SET name value [name value ...]: all of them or none. It holds in the caller's engine before the reply
         is sent, in the others within a turn."""
         values = parse(request.args[2:])
+        told = [word for name, value in values.items() if PARAMETERS[name].of_nodes for word in (name, str(value))]
+        if told:
+            await self._links.agreed(request, [b"CONFIG", b"SET", *(word.encode("latin-1") for word in told)])
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         if int(values.get("maxclients", 0)) > files:
             raise ReplyError(
@@ -110,6 +133,16 @@ class Administration:
             logging.getLogger("quench").setLevel(LOG_LEVELS[str(values["loglevel"])])
         self._snapshot.change(request.pool, values)
         return OK
+
+    async def before_get(self, request: Request) -> None:
+        """CONFIG GET: what belongs to the nodes is asked of the first; where that fails, the last known is shown."""
+        names = [name for name, row in PARAMETERS.items() if row.of_nodes]
+        patterns = [glob(pattern) for pattern in request.args[2:]]
+        if any(pattern(name.encode()) for pattern in patterns for name in names):
+            with suppress(ReplyError):
+                words = [b"CONFIG", b"GET", *(name.encode() for name in names)]
+                flat = [word.decode("latin-1") for word in parse_reply(await self._links.ask(request.pool, 0, words))]
+                self._snapshot.change(request.pool, dict(zip(flat[::2], flat[1::2], strict=True)))
 
     async def reset_statistics(self, _request: Request) -> bytes:
         """CONFIG RESETSTAT"""

@@ -122,6 +122,8 @@ def test_request_texts():
     assert request_row("set", 1.0, of)[1] == b"*3\r\n$3\r\nSET\r\n$7\r\nk:000:z\r\n$5\r\n000xx\r\n"
     assert request_row("mget", 1.0, of)[1] == b"*3\r\n$4\r\nMGET\r\n" + b"$7\r\nk:000:z\r\n" * 2
     assert request_row("mset", 1.0, of)[1] == b"*5\r\n$4\r\nMSET\r\n" + b"$7\r\nk:000:z\r\n$5\r\n000xx\r\n" * 2
+    assert request_row("hset", 1.0, of)[1] == b"*4\r\n$4\r\nHSET\r\n$8\r\nhash:000\r\n$5\r\nfield\r\n$5\r\n000xx\r\n"
+    assert request_row("zadd", 1.0, of)[1] == b"*4\r\n$4\r\nZADD\r\n$7\r\nranking\r\n$3\r\n000\r\n$5\r\n000xx\r\n"
     with pytest.raises(ValueError, match="%0Nd"):
         split_key_format("key:%s")
 

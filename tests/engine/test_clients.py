@@ -257,6 +257,21 @@ def test_a_silent_transaction_runs_in_silence() -> None:
     assert engine.take(client) == b"+OK\r\n"
 
 
+def test_subscriptions_are_confirmed_to_a_silent_client() -> None:
+    """As Redis does: they are pushes, as messages are."""
+    engine = build()
+    client = engine.open()
+    engine.feed(client, request(b"CLIENT", b"REPLY", b"OFF") + request(b"SUBSCRIBE", b"a"))
+    settle(engine)
+    (event,) = [event for event in engine.events() if event[0] == 1]
+    engine.reply(event[4], event[5], b"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n", keep=True, subscriber=True)
+    settle(engine)
+    assert engine.take(client).startswith(b"*3\r\n$9\r\nsubscribe\r\n")
+    engine.feed(client, request(b"PING"))
+    settle(engine)
+    assert engine.take(client) == b""
+
+
 def test_a_silent_client_may_quit() -> None:
     engine = build()
     client = engine.open()

@@ -17,8 +17,8 @@ from proxy.control.denials import Denial
 from proxy.control.engines import EventKind
 from proxy.engine.sha256 import sha256_digest
 from proxy.errors import error_reply
-from tests.engine.harness import build, conn, key_on, settle
 from tests.control.test_rights import MALFORMED
+from tests.engine.harness import build, conn, key_on, settle
 from tests.helpers import bulk, request
 from tests.rules import REQUESTS, random_rules
 

@@ -109,7 +109,7 @@ async def test_a_node_that_is_ejected_is_not_asked(nodes):
 
 
 async def test_a_node_that_greets_nobody(nodes):
-    async with opened(nodes, connect_timeout=0.1) as (links, _):
+    async with opened(nodes, connect_timeout=0.5) as (links, _):
         nodes[0].mute = True
         assert "connecting took too long" in (await failure(links, "GET k")).text
         nodes[0].mute = False
@@ -125,7 +125,7 @@ async def test_what_is_not_written_in_time_was_not_sent(nodes):
 
 async def test_a_late_reply_is_dropped_and_the_link_lives_on(nodes):
     release = trio.Event()
-    async with opened(nodes, timeout=0.15) as (links, ghosts):
+    async with opened(nodes, timeout=0.5) as (links, ghosts):
         held: list[Any] = []
         nodes[0].data[b"k"] = b"late"
         nodes[0].treat("GET", lambda connection, words, answer: held.append((connection, answer())))
@@ -141,7 +141,7 @@ async def test_a_late_reply_is_dropped_and_the_link_lives_on(nodes):
 
 
 async def test_a_write_whose_fate_is_unknown_ends_the_link_and_is_hunted_down(nodes):
-    async with opened(nodes, timeout=0.1) as (links, ghosts):
+    async with opened(nodes, timeout=0.5) as (links, ghosts):
         assert await links.ask(0, 0, words("SET k v")) == b"+OK\r\n"
         nodes[0].treat("FLUSHALL", hang)
         error = await failure(links, "FLUSHALL")

@@ -100,3 +100,25 @@ def info(connection: Connection, section: str, field: str) -> int:
     """A number of INFO."""
     text = connection("info", section).decode()
     return int(text.split(f"\r\n{field}:")[1].split("\r\n")[0])
+
+
+Parsed = bytes | list["Parsed"]
+
+
+def parse(reply: bytes) -> Parsed:
+    """A reply as nested lists; what is not an aggregate stays as its bytes, kind and all."""
+
+    def value(at: int) -> tuple[Parsed, int]:
+        end = reply.index(b"\r\n", at) + 2
+        kind, rest = reply[at : at + 1], reply[at + 1 : end - 2]
+        if kind in b"$=" and int(rest) >= 0:
+            end += int(rest) + 2
+        elif kind in b"*~>%" and int(rest) >= 0:
+            items: list[Parsed] = [kind]
+            for _ in range(int(rest) * (2 if kind == b"%" else 1)):
+                item, end = value(end)
+                items.append(item)
+            return items, end
+        return reply[at:end], end
+
+    return value(0)[0]

@@ -211,3 +211,20 @@ def test_wait_takes_the_least_of_the_nodes_written_to(tmp_path):
             other = next(f"k{n}" for n in range(100) if not nodes[0]("EXISTS", f"k{n}") and not fresh("EXISTS", f"k{n}")
                          and (fresh("SET", f"k{n}", "v") and nodes[1]("EXISTS", f"k{n}")))
             assert other and fresh("WAIT", "1", "50") == 0
+
+
+def test_unblock_ends_a_wait_in_the_nodes_own_words(tier):
+    proxy, nodes = tier
+    with proxy.link() as waiter, proxy.link(3) as resp3, proxy.link() as other:
+        for link in (waiter, resp3):
+            number = link("CLIENT", "ID")
+            for reason, reply in (((), None), (("TIMEOUT",), None), (("ERROR",), "UNBLOCKED client unblocked")):
+                link.send(["BLPOP", "never", "0"])
+                until(lambda: waiting(nodes) == 1, "it waits")
+                assert other("CLIENT", "UNBLOCK", number, *reason) == 1
+                got = link.reply()
+                assert error(got, reply) if reply else got is None
+                assert other("CLIENT", "UNBLOCK", number) == 0
+        assert other("CLIENT", "UNBLOCK", "123456") == 0
+        assert error(other("CLIENT", "UNBLOCK", "x"), "not an integer")
+        assert error(other("CLIENT", "UNBLOCK", "1", "x"), "reason should be TIMEOUT or ERROR")

@@ -35,6 +35,12 @@ CLIENT NOSUCH | AUTH reader three | GET x | SCRIPT EXISTS x | RESET
 """
 
 
+#: What ACL LOG is to tell, among what it is not to.
+REFUSED = """
+AUTH u wrong | auth disabled p | AUTH u p | CLIENT SETNAME it | GET a:1 | GET x | GET x | PUBLISH x y | ACL LIST
+SET z 1 | MULTI | SET z 2 | EXEC | GET x
+"""
+
 #: Questions whose answers are the same.
 SHAPES = """
 ACL CAT nosuch | ACL CAT a b | ACL GENPASS 0 | ACL GENPASS 4097 | ACL GENPASS x | ACL GENPASS 1 2
@@ -126,8 +132,7 @@ def test_acl_log(proxy, reference, protocol):
     for server in (proxy, reference[1]):
         server("ACL", "LOG", "RESET")
         with server.link(protocol) as link:
-            for line in lines_of("AUTH u wrong|auth disabled p|AUTH u p|CLIENT SETNAME it|GET a:1|GET x|GET x|PUBLISH x y|"
-                                 "ACL LIST|SET z 1|MULTI|SET z 2|EXEC|GET x"):  # fmt: skip
+            for line in lines_of(REFUSED):
                 link(*line.split())
             link("RESET")
             log = link("ACL", "LOG", "20")

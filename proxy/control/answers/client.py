@@ -78,7 +78,7 @@ def describe(client: ClientRecord) -> str:
             ("events", client.events),
             ("cmd", client.command),
             ("user", client.user),
-            ("redir", -1),
+            ("redir", 0 if client.tracking else -1),
             ("resp", client.protocol),
             ("lib-name", client.library_name),
             ("lib-ver", client.library_version),
@@ -98,13 +98,14 @@ def client_type(client: ClientRecord) -> str:
 
 
 def _flags(client: ClientRecord) -> str:
-    """Redis's letters: O monitor, P subscribed, x in MULTI, b blocked, c closing, U Unix socket, e not evicted, T no
-    touch."""
+    """Redis's letters: O monitor, P subscribed, x in MULTI, b blocked, t tracking, c closing, U Unix socket, e not
+    evicted, T no touch."""
     letters = (
         ("O", client.monitor),
         ("P", _subscribed(client)),
         ("x", client.queued >= 0),
         ("b", client.blocked),
+        ("t", client.tracking),
         ("c", client.closing),
         ("U", client.unix),
         ("e", client.no_evict),

@@ -23,6 +23,7 @@ DEFAULTS: dict[str, object] = {
     "dir": "",
     "hz": 10,
     "io-threads": 1,
+    "latency-monitor-threshold": 0,
     "lazyfree-lazy-user-del": False,
     "loglevel": "notice",
     "maxclients": 10_000,

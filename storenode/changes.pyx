@@ -1,0 +1,71 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Changes: the hook and the names of the events. See changes.pxd."""
+
+from storenode.types cimport Database, Slice
+
+cdef EventRow[EVENTS] table
+table[0] = EventRow(b"del", c'g')
+table[1] = EventRow(b"expire", c'g')
+table[2] = EventRow(b"persist", c'g')
+table[3] = EventRow(b"rename_from", c'g')
+table[4] = EventRow(b"rename_to", c'g')
+table[5] = EventRow(b"copy_to", c'g')
+table[6] = EventRow(b"move_from", c'g')
+table[7] = EventRow(b"move_to", c'g')
+table[8] = EventRow(b"restore", c'g')
+table[9] = EventRow(b"expired", c'x')
+table[10] = EventRow(b"evicted", c'e')
+table[11] = EventRow(b"set", c'$')
+table[12] = EventRow(b"setrange", c'$')
+table[13] = EventRow(b"append", c'$')
+table[14] = EventRow(b"incrby", c'$')
+table[15] = EventRow(b"incrbyfloat", c'$')
+table[16] = EventRow(b"setbit", c'$')
+table[17] = EventRow(b"pfadd", c'$')
+table[18] = EventRow(b"lpush", c'l')
+table[19] = EventRow(b"rpush", c'l')
+table[20] = EventRow(b"lpop", c'l')
+table[21] = EventRow(b"rpop", c'l')
+table[22] = EventRow(b"linsert", c'l')
+table[23] = EventRow(b"lset", c'l')
+table[24] = EventRow(b"lrem", c'l')
+table[25] = EventRow(b"ltrim", c'l')
+table[26] = EventRow(b"sortstore", c'l')
+table[27] = EventRow(b"sadd", c's')
+table[28] = EventRow(b"srem", c's')
+table[29] = EventRow(b"spop", c's')
+table[30] = EventRow(b"sinterstore", c's')
+table[31] = EventRow(b"sunionstore", c's')
+table[32] = EventRow(b"sdiffstore", c's')
+table[33] = EventRow(b"hset", c'h')
+table[34] = EventRow(b"hdel", c'h')
+table[35] = EventRow(b"hincrby", c'h')
+table[36] = EventRow(b"hincrbyfloat", c'h')
+table[37] = EventRow(b"zadd", c'z')
+table[38] = EventRow(b"zincr", c'z')
+table[39] = EventRow(b"zrem", c'z')
+table[40] = EventRow(b"zpopmin", c'z')
+table[41] = EventRow(b"zpopmax", c'z')
+table[42] = EventRow(b"zremrangebyscore", c'z')
+table[43] = EventRow(b"zremrangebyrank", c'z')
+table[44] = EventRow(b"zremrangebylex", c'z')
+table[45] = EventRow(b"zunionstore", c'z')
+table[46] = EventRow(b"zinterstore", c'z')
+table[47] = EventRow(b"zdiffstore", c'z')
+table[48] = EventRow(b"zrangestore", c'z')
+table[49] = EventRow(b"georadiusstore", c'z')
+table[50] = EventRow(b"geosearchstore", c'z')
+
+
+cdef const EventRow* event_row(int event) noexcept nogil:
+    return &table[event]
+
+
+cdef void key_changed(Database* database, const Slice* key, int event) noexcept nogil:
+    """`key` of `database` was written, removed or given another expiry, and `event` (Event) says by what."""
+    database.node.changes += 1
+
+
+cdef void database_changed(Database* database) noexcept nogil:
+    """Every key of `database` may be another one now: it was flushed or swapped."""
+    database.node.changes += 1
