@@ -1,7 +1,7 @@
 # cython: language_level=3
 """Blocked: the clients that wait for a key, and until when.
 
-    key_changed() ── wait_signal() ── node.ready ── serve_ready() of serve.pyx ── wait_end() ── node.resumed ── the loop
+    key_changed() ── wait_signal() ── node.ready ── serve_ready() of serve.pyx ── wait_end() ── node.touched ── the loop
 
 A write only notes that the key may be ready; after the command, or the transaction, whoever waits longest is served.
 Deadlines are a heap: the loop sleeps until the first of them and looks at no other. A blocked client's requests are

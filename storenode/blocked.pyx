@@ -7,6 +7,7 @@ from libc.stdlib cimport abort, free, malloc, realloc
 from libc.string cimport memcpy
 
 from storenode.answer cimport answer_error, answer_nil_array
+from storenode.delivery cimport client_touch
 from storenode.interest cimport interest_add, interest_remove, topic_find, topic_release
 from storenode.table cimport Walk, table_next, table_walk
 from storenode.types cimport Call, Client, Database, Interest, Node, Pop, Slice, Topic, Wait
@@ -119,8 +120,8 @@ cdef void wait_drop(Node* node, Client* client) noexcept nogil:
 cdef void wait_end(Node* node, Client* client) noexcept nogil:
     """A blocked client has its answer: the loop is to send it and to go on with the requests behind."""
     wait_drop(node, client)
-    client.next_resumed = node.resumed
-    node.resumed = client
+    client.parked = client.input.chunk != NULL
+    client_touch(node, client)
 
 
 # -- ready keys -------------------------------------------------------------------------------------------------------

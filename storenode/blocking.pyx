@@ -8,6 +8,7 @@ from proxy.wire.system cimport monotonic_us
 from storenode.answer cimport answer_error, answer_nil, answer_nil_array, answer_number
 from storenode.arguments cimport is_word, take_float, take_integer
 from storenode.blocked cimport wait_begin, wait_cancel
+from storenode.connection cimport client_find
 from storenode.keyspace cimport MISTYPED, PRESENT, key_write_as
 from storenode.lists cimport read_lmpop, take_end
 from storenode.serve cimport ACROSS, MANY, ONE, serve_pop
@@ -149,7 +150,7 @@ cdef void command_bzmpop(Call* call) noexcept nogil:
 
 cdef void command_client_unblock(Call* call) noexcept nogil:
     """CLIENT UNBLOCK id [TIMEOUT|ERROR]."""
-    cdef Client* client = call.node.clients
+    cdef Client* client
     cdef const char* error = NULL
     cdef long long number
     if call.argc == 4 and is_word(&call.argv[3], b"error"):
@@ -159,8 +160,7 @@ cdef void command_client_unblock(Call* call) noexcept nogil:
         return
     if not take_integer(call, &call.argv[2], &number):
         return
-    while client != NULL and client.id != <uint64_t> number:
-        client = client.next
+    client = client_find(call.node, <uint64_t> number)
     if client == NULL or client.wait == NULL:
         answer_number(call, 0)
         return

@@ -197,6 +197,7 @@ cdef size_t execute_requests(Node* node, Client* client, const char* data, size_
     cdef size_t framed
     cdef int status = FRAMED
     cdef int count
+    node.served = client
     node.call.client = client
     node.call.database = client.database
     node.call.output = &client.output
@@ -229,6 +230,7 @@ cdef size_t execute_requests(Node* node, Client* client, const char* data, size_
             client.closing = True
         elif status != FRAMED:
             need[0] = client.frame.need
+    node.served = NULL
     if node.maxmemory and node.memory > node.maxmemory:
         # A SETRANGE or a growing table took more than its request let expect.
         evict_for(node, 0)

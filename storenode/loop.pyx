@@ -147,6 +147,20 @@ cdef void serve_client(Node* node, Client* client, uint32_t events) noexcept nog
     settle(node, client)
 
 
+cdef void deliver(Node* node) noexcept nogil:
+    """Write to the clients that others have added output to; what that lets go on may touch further clients."""
+    cdef Client* client
+    while node.touched != NULL:
+        client = node.touched
+        node.touched = client.next_touched
+        client.touched = False
+        if client.handle.kind == CLIENT and flush(node, client):
+            if client.parked and client.input.chunk != NULL and client.output.length <= OUTPUT_SOFT:
+                proceed(node, client, client.input.chunk.data + client.input.chunk.head, input_length(&client.input))
+            if client.handle.kind == CLIENT:
+                settle(node, client)
+
+
 cdef uint64_t housekeep(Node* node) noexcept nogil:
     """What no request pays for; returns the microseconds until it wants to be called again."""
     cdef uint64_t deadline = node.now_us + MOVE_US
@@ -180,22 +194,6 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
     return TICK_BUSY_US if busy else TICK_US
 
 
-cdef void resume_clients(Node* node) noexcept nogil:
-    """Send what blocked clients were answered in this turn, and go on with their requests; which may free others."""
-    cdef Client* client
-    cdef const char* data
-    while node.resumed != NULL:
-        client = node.resumed
-        node.resumed = client.next_resumed
-        if client.handle.kind == CLIENT:
-            data = NULL
-            if client.input.chunk != NULL:
-                data = client.input.chunk.data + client.input.chunk.head
-            proceed(node, client, data, input_length(&client.input))
-            if client.handle.kind == CLIENT:
-                settle(node, client)
-
-
 cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
     cdef uint64_t now = monotonic_us()
     cdef uint64_t until = tick_at[0]
@@ -219,12 +217,12 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
             node.stopping = True
     if node.deadline_count:
         wait_expire(node)
-    if node.resumed != NULL:
-        resume_clients(node)
-    if node.dead != NULL:
-        clients_bury(node)
     if node.now_us >= tick_at[0]:
         tick_at[0] = node.now_us + housekeep(node)
+    if node.touched != NULL:
+        deliver(node)
+    if node.dead != NULL:
+        clients_bury(node)
 
 
 cdef class Loop:
@@ -301,6 +299,7 @@ cdef class Loop:
         free(node.scratch)
         free(node.argv)
         free(node.deadlines)
+        free(node.ids)
         free(node)
 
     def run(self) -> None:

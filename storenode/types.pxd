@@ -237,20 +237,22 @@ cdef struct Client:            # connection.pyx
     Frame frame
     Client* next               # in node.clients or node.dead
     Client* previous
+    Client* next_touched       # delivery.pxd: in node.touched
+    Client* next_id            # in its chain of node.ids
     uint64_t id
     Database* database
     int resp                   # 2 or 3
     bint authenticated
     bint closing               # executes nothing more; closed when its output is sent
     bint ended                 # the peer sends nothing more; closed when all is executed and sent
-    bint parked                # complete requests wait because too much output is unread
+    bint parked                # requests wait: too much output is unread, or the client was blocked until now
+    bint touched               # others added to its output: written at the end of the turn
     bint no_evict
     bint no_touch              # its commands leave the LRU clocks alone
     bint dirty                 # a key that it watches was changed
     Interest* watches          # watch.pyx: newest first
     Transaction transaction
     Wait* wait                 # NULL: not blocked; while it is, requests are read and kept
-    Client* next_resumed       # in node.resumed
     uint64_t created_us        # monotonic
     uint64_t used_us
     Row* row                   # last command
@@ -297,6 +299,10 @@ cdef struct Node:              # node.pyx
     Database databases[DATABASES]
     Client* clients
     Client* dead               # closed this turn; freed at its end
+    Client* touched            # clients to write to at the end of the turn
+    Client** ids               # chains of clients by id, so many as ids_mask + 1
+    uint64_t ids_mask
+    Client* served             # whose requests are being executed; NULL between clients
     uint64_t client_count
     uint64_t client_next       # id of the next client
     Call call                  # the one command being executed
@@ -336,7 +342,6 @@ cdef struct Node:              # node.pyx
     uint64_t topics            # keys watched or waited for, in all databases
     Topic* ready               # keys waited for that were changed, in that order
     Topic* ready_last
-    Client* resumed            # blocked no more; the loop goes on with them at the end of the turn
     Wait** deadlines           # a heap, the earliest first
     size_t deadline_count
     size_t deadline_room
