@@ -3,12 +3,12 @@
 
 Every command that is executed passes call_invoke(): a client's, each of a transaction's block (node.in_exec is set
 while they run), and what a blocked client is served with. Afterwards call.row and call.argv are the command's effect,
-which is not always what was asked: a blocking pop leaves the LPOP, ZPOPMIN or LMOVE there that it came to. Whatever
-repeats effects elsewhere looks at them there, if node.changes has moved, and takes those between the begin and the
-end of EXEC's block (node.in_exec in transaction.pyx) for one.
+which is not always what was asked: a blocking pop leaves the LPOP, ZPOPMIN or LMOVE there that it came to. The stream of
+effects (effects.pxd) takes them from here; EXEC's block is one of its blocks.
 """
 
 from proxy.wire.resp cimport Frame
+from storenode.effects cimport effects_follow
 from storenode.types cimport Call, Handler, Node, Row
 
 cdef enum:
@@ -20,6 +20,8 @@ cdef void call_run(Call* call, Row* row) noexcept nogil
 
 cdef inline void call_invoke(Call* call, Handler handler) noexcept nogil:
     handler(call)
+    if call.node.effects.consumers:
+        effects_follow(call)
 
 
 cdef inline void call_becomes(Call* call, Handler handler) noexcept nogil:

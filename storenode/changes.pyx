@@ -2,6 +2,7 @@
 """Changes: the hook and the names of the events. See changes.pxd."""
 
 from storenode.blocked cimport wait_signal, wait_signal_all
+from storenode.effects cimport effects_removed
 from storenode.types cimport Database, Slice
 from storenode.watch cimport watch_swapped, watch_touch, watch_touch_all
 
@@ -69,6 +70,8 @@ cdef void key_changed(Database* database, const Slice* key, int event) noexcept 
     if database.node.topics:
         watch_touch(database, key)
         wait_signal(database, key)
+    if (event == EVENT_EXPIRED or event == EVENT_EVICTED) and database.node.effects.consumers:
+        effects_removed(database, key)
 
 
 cdef void database_changed(Database* database) noexcept nogil:

@@ -20,11 +20,13 @@ from proxy.wire.system cimport (
 from storenode.blocked cimport wait_expire
 from storenode.commands cimport commands_open
 from storenode.connection cimport client_close, client_open, clients_bury
+from storenode.effects cimport effects_flush
 from storenode.execute cimport OUTPUT_SOFT, QUERY_BUFFER, execute_requests
 from storenode.expire cimport expire_sweep
 from storenode.interest cimport interests_open
 from storenode.keyspace cimport database_clear
 from storenode.reaper cimport reap
+from storenode.rewrites cimport rewrites_open
 from storenode.table cimport table_fit, table_move, table_moving
 from storenode.types cimport ALLKEYS_LRU, CLIENT, DATABASES, LISTENER, WAKER, Client, Database, Entry, Node
 
@@ -223,6 +225,8 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
         deliver(node)
     if node.dead != NULL:
         clients_bury(node)
+    if node.effects.length:
+        effects_flush(node)
 
 
 cdef class Loop:
@@ -268,6 +272,7 @@ cdef class Loop:
             interests_open(node, &node.databases[number].watched)
             interests_open(node, &node.databases[number].awaited)
         commands_open(node)
+        rewrites_open(node)
         node.now_us = monotonic_us()
         node.start_us = node.now_us
         node.rate_us = node.now_us

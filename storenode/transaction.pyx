@@ -10,6 +10,7 @@ from proxy.wire.output cimport Output, output_clear, output_commit, output_room
 from proxy.wire.resp cimport Frame, FrameLimits, frame_request, frame_reset
 from storenode.answer cimport answer_array, answer_error, answer_nil_array, answer_ok, answer_raw
 from storenode.call cimport call_read, call_run
+from storenode.effects cimport effects_begin, effects_end
 from storenode.types cimport AT_ONCE, DENYOOM, Call, Client, Node, Row, Transaction
 from storenode.watch cimport watch_broken, watch_end
 
@@ -119,7 +120,9 @@ cdef void command_exec(Call* call) noexcept nogil:
     watch_end(client)
     answer_array(call, <long long> count)
     call.node.in_exec = True
+    effects_begin(call.node)
     run_block(call, &queue)
+    effects_end(call.node)
     call.node.in_exec = False
     call.failed = False
     output_clear(&queue, call.pool)
