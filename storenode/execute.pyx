@@ -8,9 +8,9 @@ array of slices belongs to the node and grows to the longest request seen).
 from libc.stdint cimport uint64_t
 from libc.stdio cimport fprintf, snprintf, stderr
 from libc.stdlib cimport abort, free, malloc
-from libc.string cimport memset
+from libc.string cimport memset, strncmp
 
-from proxy.wire.output cimport output_append, output_clear
+from proxy.wire.output cimport output_append, output_clear, output_join
 from proxy.wire.resp cimport (
     ARGS_KEPT, BROKEN, FRAMED, Frame, FrameLimits, args_begin, args_next, frame_request, frame_reset, protocol_error,
 )
@@ -20,9 +20,12 @@ from storenode.answer cimport answer_arity, answer_error
 from storenode.arguments cimport copy_text
 from storenode.commands cimport command_find, command_find_under
 from storenode.evict cimport evict_for
+from storenode.invalidation cimport tracking_remember
 from storenode.keyspace cimport key_hash
 from storenode.table cimport table_prefetch, table_prefetch_entry
-from storenode.types cimport CONTAINER, DENYOOM, FAST, NO_AUTH, Call, Client, Node, Row, Slice
+from storenode.types cimport (
+    CONTAINER, DENYOOM, FAST, NO_AUTH, READONLY, TRACK_CACHING, Call, Client, Node, Row, Slice,
+)
 
 cdef enum:
     ARGV_KEPT = 4096           # slices kept between requests; a longer array is given back
@@ -104,6 +107,7 @@ cdef void execute(Node* node, Client* client, const Frame* frame, Row* row) noex
     cdef bint timed
     read_arguments(node, frame)
     call.failed = False
+    call.row = NULL
     if row != NULL and row.flags & CONTAINER and call.argc > 1:
         call.row = command_find_under(node, row, &call.argv[1])
         if call.row == NULL:
@@ -134,6 +138,8 @@ cdef void execute(Node* node, Client* client, const Frame* frame, Row* row) noex
     row.handler(call)
     if timed:
         row.usec += (monotonic_us() - started) * (TIMED_EVERY if row.flags & FAST else 1)
+    if client.tracking and row.flags & READONLY:
+        tracking_remember(call)
     row.calls += 1
     node.stats.commands += 1
     if call.failed:
@@ -180,6 +186,13 @@ cdef void look_ahead(Node* node, Client* client, Ahead* batch, int count) noexce
             table_prefetch_entry(&client.database.keys, batch[index].hash)
 
 
+cdef void end_caching(Node* node, Client* client) noexcept nogil:
+    """CLIENT CACHING speaks of the next command, past other CLIENT commands."""
+    cdef Row* row = node.call.row
+    if row == NULL or strncmp(row.name, b"client|", 7):
+        client.tracking &= ~TRACK_CACHING
+
+
 cdef bint execute_batch(Node* node, Client* client, Ahead* batch, int count, size_t* used) noexcept nogil:
     """Run framed requests in order; adds the bytes that are done with to `used`. False: the last one was broken."""
     cdef Frame* frame
@@ -198,6 +211,10 @@ cdef bint execute_batch(Node* node, Client* client, Ahead* batch, int count, siz
         elif not execute_rewritten(node, client, frame):
             client.frame.error = frame.error
             return False
+        if client.tracking & TRACK_CACHING:
+            end_caching(node, client)
+        if node.deferred.length:
+            output_join(&client.output, &node.chunks, &node.deferred)
     return True
 
 
