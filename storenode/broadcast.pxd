@@ -1,14 +1,14 @@
 # cython: language_level=3
 """Broadcast: CLIENT TRACKING BCAST, invalidations of all keys that begin with a prefix, whoever has read them.
 
-    Node.prefixes ── Prefix ── Interest ── Client      one Interest for a client and a prefix, in a list of each
+    Node.prefixes ── Prefix ── Follower ── Client      one Follower for a client and a prefix, in a list of each
                        └─ changed: a Dict, names of keys changed in this turn -> id of the client that did it
 
 Keys are gathered during a turn and told at its end, each once and in order, in one message for a prefix. The prefixes
 are a sorted list that every write walks as far as its key: there are few of them.
 """
 
-from storenode.types cimport Client, Interest, Node, Prefix, Slice
+from storenode.types cimport Client, Follower, Node, Prefix, Slice
 
 cdef bint prefix_overlaps(Client* client, const Slice* name, Slice* other) noexcept nogil
 cdef void prefix_add(Node* node, Client* client, const Slice* name) noexcept nogil

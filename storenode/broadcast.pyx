@@ -11,7 +11,7 @@ from storenode.hash cimport hash_bytes
 from storenode.heap cimport heap_free, heap_new
 from storenode.invalidation cimport begin_message
 from storenode.table cimport Walk, table_drain, table_find, table_insert, table_next, table_walk
-from storenode.types cimport TRACK_NOLOOP, Client, Entry, Interest, Member, Node, Place, Prefix, Slice
+from storenode.types cimport TRACK_NOLOOP, Client, Entry, Follower, Member, Node, Place, Prefix, Slice
 
 
 cdef inline int compare(const char* one, size_t length, const char* other, size_t other_length) noexcept nogil:
@@ -31,12 +31,12 @@ cdef inline bint begins(const Slice* prefix, const Slice* text) noexcept nogil:
 
 cdef bint prefix_overlaps(Client* client, const Slice* name, Slice* other) noexcept nogil:
     """Does `name` begin with a prefix of the client, or the other way round? `other` is then that prefix."""
-    cdef Interest* interest = client.interests
-    while interest != NULL:
-        other[0] = prefix_name(interest.prefix)
+    cdef Follower* follower = client.prefixes
+    while follower != NULL:
+        other[0] = prefix_name(follower.prefix)
         if begins(other, name) or begins(name, other):
             return True
-        interest = interest.next_of_client
+        follower = follower.next_of_client
     return False
 
 
@@ -67,23 +67,23 @@ cdef Prefix* prefix_open(Node* node, const Slice* name) noexcept nogil:
 cdef void prefix_add(Node* node, Client* client, const Slice* name) noexcept nogil:
     """The client wants to hear of keys that begin so. Nothing happens if it does already."""
     cdef Prefix* prefix = prefix_open(node, name)
-    cdef Interest** at = &client.interests
-    cdef Interest* interest
+    cdef Follower** at = &client.prefixes
+    cdef Follower* follower
     # A client's own prefixes are kept in order, too: CLIENT TRACKINGINFO shows them.
     while at[0] != NULL and compare(<const char*> (at[0].prefix + 1), at[0].prefix.length, name.data, name.length) < 0:
         at = &at[0].next_of_client
     if at[0] != NULL and at[0].prefix == prefix:
         return
-    interest = <Interest*> heap_new(node, sizeof(Interest))
-    interest.client = client
-    interest.prefix = prefix
-    interest.next_of_client = at[0]
-    at[0] = interest
-    interest.previous = NULL
-    interest.next = prefix.interests
-    if prefix.interests != NULL:
-        prefix.interests.previous = interest
-    prefix.interests = interest
+    follower = <Follower*> heap_new(node, sizeof(Follower))
+    follower.client = client
+    follower.prefix = prefix
+    follower.next_of_client = at[0]
+    at[0] = follower
+    follower.previous = NULL
+    follower.next = prefix.followers
+    if prefix.followers != NULL:
+        prefix.followers.previous = follower
+    prefix.followers = follower
 
 
 cdef void free_changed(void* context, Entry* entry) noexcept nogil:
@@ -109,19 +109,19 @@ cdef void prefix_close(Node* node, Prefix* prefix) noexcept nogil:
 
 cdef void prefixes_leave(Node* node, Client* client) noexcept nogil:
     """The client wants to hear of nothing any more."""
-    cdef Interest* interest
-    while client.interests != NULL:
-        interest = client.interests
-        client.interests = interest.next_of_client
-        if interest.next != NULL:
-            interest.next.previous = interest.previous
-        if interest.previous != NULL:
-            interest.previous.next = interest.next
+    cdef Follower* follower
+    while client.prefixes != NULL:
+        follower = client.prefixes
+        client.prefixes = follower.next_of_client
+        if follower.next != NULL:
+            follower.next.previous = follower.previous
+        if follower.previous != NULL:
+            follower.previous.next = follower.next
         else:
-            interest.prefix.interests = interest.next
-        if interest.prefix.interests == NULL:
-            prefix_close(node, interest.prefix)
-        heap_free(node, interest)
+            follower.prefix.followers = follower.next
+        if follower.prefix.followers == NULL:
+            prefix_close(node, follower.prefix)
+        heap_free(node, follower)
 
 
 # -- messages ---------------------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ cdef void send_changed(Node* node, Prefix* prefix) noexcept nogil:
     """One message to each client of a prefix. A long one is put together and held once, not once a client."""
     cdef uint64_t count = prefix.changed.count
     cdef Member** keys = <Member**> heap_new(node, count * sizeof(void*))
-    cdef Interest* interest = prefix.interests
+    cdef Follower* follower = prefix.followers
     cdef Output text = Output(first=NULL, last=NULL, length=0)
     cdef Output own = Output(first=NULL, last=NULL, length=0)
     cdef Output* output
@@ -202,21 +202,21 @@ cdef void send_changed(Node* node, Prefix* prefix) noexcept nogil:
     output_flatten(&text, &node.chunks)
     if text.length >= SHARE_AT:
         shared = chunk_share(&node.chunks, text.first.data + text.first.head, text.length)
-    while interest != NULL:
-        if interest.client.tracking & TRACK_NOLOOP:
-            if write_keys(node, keys, count, interest.client.id, &own):
+    while follower != NULL:
+        if follower.client.tracking & TRACK_NOLOOP:
+            if write_keys(node, keys, count, follower.client.id, &own):
                 output_flatten(&own, &node.chunks)
-                output = begin_message(node, interest.client, &version)
+                output = begin_message(node, follower.client, &version)
                 if output != NULL:
                     output_append(output, &node.chunks, own.first.data + own.first.head, own.length)
                 output_clear(&own, &node.chunks)
         else:
-            output = begin_message(node, interest.client, &version)
+            output = begin_message(node, follower.client, &version)
             if output != NULL and shared != NULL:
                 output_move(output, &node.chunks, chunk_view(shared))
             elif output != NULL:
                 output_append(output, &node.chunks, text.first.data + text.first.head, text.length)
-        interest = interest.next
+        follower = follower.next
     if shared != NULL:
         shared_release(&node.chunks, shared)
     output_clear(&text, &node.chunks)

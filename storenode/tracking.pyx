@@ -16,7 +16,7 @@ from storenode.arguments cimport copy_text, is_word, take_integer
 from storenode.broadcast cimport prefix_add, prefix_name, prefix_overlaps, prefixes_leave
 from storenode.connection cimport client_find
 from storenode.types cimport (
-    TRACK_BCAST, TRACK_BROKEN, TRACK_CACHING, TRACK_NOLOOP, TRACK_ON, TRACK_OPTIN, TRACK_OPTOUT, Call, Client, Interest,
+    TRACK_BCAST, TRACK_BROKEN, TRACK_CACHING, TRACK_NOLOOP, TRACK_ON, TRACK_OPTIN, TRACK_OPTOUT, Call, Client, Follower,
     Node, Slice,
 )
 
@@ -193,7 +193,7 @@ cdef void command_client_caching(Call* call) noexcept nogil:
 
 cdef void command_client_trackinginfo(Call* call) noexcept nogil:
     cdef Client* client = call.client
-    cdef Interest* interest = client.interests
+    cdef Follower* follower = client.prefixes
     cdef int count = 1
     cdef int index
     for index in range(6):
@@ -211,14 +211,14 @@ cdef void command_client_trackinginfo(Call* call) noexcept nogil:
     command_client_getredir(call)
     answer_text(call, b"prefixes")
     count = 0
-    while interest != NULL:
+    while follower != NULL:
         count += 1
-        interest = interest.next_of_client
+        follower = follower.next_of_client
     answer_array(call, count)
-    interest = client.interests
-    while interest != NULL:
-        answer_bulk(call, prefix_name(interest.prefix).data, interest.prefix.length)
-        interest = interest.next_of_client
+    follower = client.prefixes
+    while follower != NULL:
+        answer_bulk(call, prefix_name(follower.prefix).data, follower.prefix.length)
+        follower = follower.next_of_client
 
 
 cdef void command_client_getredir(Call* call) noexcept nogil:

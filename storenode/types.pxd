@@ -194,17 +194,17 @@ cdef struct Row:               # commands.pyx: one command
 
 cdef struct Prefix:            # broadcast.pyx; followed by its bytes
     Prefix* next               # in order, in node.prefixes
-    Interest* interests
+    Follower* followers
     Dict changed               # keys changed in this turn, and by whom
     uint32_t length            # bytes
 
 
-cdef struct Interest:          # broadcast.pyx: a client's in the keys of a prefix
+cdef struct Follower:          # broadcast.pyx: a client that wants to hear of the keys of a prefix
     Client* client
     Prefix* prefix
-    Interest* next_of_client   # in the order of the prefixes
-    Interest* next             # of the prefix
-    Interest* previous
+    Follower* next_of_client   # in the order of the prefixes
+    Follower* next             # of the prefix
+    Follower* previous
 
 
 cdef struct Client:            # connection.pyx
@@ -225,7 +225,7 @@ cdef struct Client:            # connection.pyx
     bint parked                # complete requests wait because too much output is unread
     int tracking               # Tracking
     uint64_t redirect          # id of the client that gets its invalidations; 0: itself
-    Interest* interests        # prefixes tracked
+    Follower* prefixes         # that it tracks, in order
     uint32_t subscriptions     # channels, patterns and shard channels
     bint touched               # others added to its output: written at the end of the turn
     bint no_evict
