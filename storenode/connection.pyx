@@ -18,6 +18,8 @@ from proxy.wire.system cimport (
 )
 from proxy.wire.poll cimport poll_add
 from storenode.tracking cimport tracking_end
+from storenode.blocked cimport wait_drop
+from storenode.transaction cimport transaction_end
 from storenode.types cimport CLIENT, DEAD, NAME_MOST, Client, Node
 
 cdef enum:
@@ -115,6 +117,7 @@ cdef void client_reset(Node* node, Client* client) noexcept nogil:
     client.no_evict = False
     client.no_touch = False
     tracking_end(node, client)
+    transaction_end(node, client)
     free(client.name)
     client.name = NULL
 
@@ -133,6 +136,8 @@ cdef void client_close(Node* node, Client* client) noexcept nogil:
     close(client.handle.fd)
     client.handle.fd = -1
     client.closing = True
+    wait_drop(node, client)
+    transaction_end(node, client)
     if client.previous != NULL:
         client.previous.next = client.next
     else:

@@ -8,7 +8,7 @@ requests waited, and closes those that are finished. A command never writes to a
 What is to reach the client being served without being its reply waits in Node.deferred until that is complete.
 """
 
-from proxy.wire.output cimport Output
+from proxy.wire.output cimport Output, output_join
 from storenode.types cimport Client, Node
 
 
@@ -26,3 +26,9 @@ cdef inline Output* output_for(Node* node, Client* client) noexcept nogil:
         return &node.deferred
     client_touch(node, client)
     return &client.output
+
+
+cdef inline void end_reply(Node* node) noexcept nogil:
+    """The reply to the client being served is complete."""
+    if node.deferred.length:
+        output_join(&node.served.output, &node.chunks, &node.deferred)

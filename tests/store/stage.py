@@ -2,8 +2,8 @@
 
 A script is a list of lines `NAME command; command; …`. All commands of a line are sent at once by the connection of
 that name, which is opened when it is first named; `NAME close` closes it, and an argument `@NAME` is that connection's
-CLIENT ID. After each line every connection is asked for an echo, so the transcript says what came because of that line,
-in which order, without any waiting.
+CLIENT ID. `NAME blocks command` sends one that is not answered before `NAME goes on`. After each line every connection is
+asked for an echo, so the transcript says what came because of that line, in which order, without any waiting.
 """
 
 import re
@@ -23,6 +23,7 @@ class Stage:
         self.actors: dict[str, Connection] = {}
         self.ids: dict[str, int] = {}
         self.marks = 0
+        self.blocked: set[str] = set()
 
     def __enter__(self) -> "Stage":
         return self
@@ -64,9 +65,15 @@ class Stage:
     def play(self, line: str) -> dict[str, bytes]:
         """Play one line; what each connection was sent, if anything."""
         name, _, text = line.partition(" ")
+        seen: dict[str, bytes] = {}
         if text == "close":
             self.actor(name).close()
             del self.actors[name]
+        elif text == "goes on":
+            self.blocked.remove(name)
+        elif text.startswith("blocks "):
+            self.actor(name).send(request(*shlex.split(text)[1:]))
+            self.blocked.add(name)
         else:
             self.actor(name)
             commands: list[list[Argument]] = [
@@ -75,10 +82,8 @@ class Stage:
             ]
             data = b"".join(request(*words) for words in commands)
             seen = {name: self.until_mark(name, data)}
-        if text == "close":
-            seen = {}
         # A second round, of all: broadcasts follow at the end of a turn.
-        for other in list(self.actors):
+        for other in sorted(self.actors.keys() - self.blocked):
             seen[other] = seen.get(other, b"") + self.until_mark(other, b"")
         return {other: data for other, data in seen.items() if data}
 

@@ -188,6 +188,39 @@ D close
 B set a1 1; set b1 2
 """
 
+BLOCKS = """
+A client tracking on
+A get a; get b; get c
+A multi; set a 1; get a; get b; set b 1; get d; exec
+B multi; set c 1; set d 1; set a 1; exec
+A get a; get b
+A multi; flushall; get a; exec
+B set a 2
+A client tracking off
+A client tracking on optin
+A client caching yes; multi; get a; get b; exec; get c
+B mset a 1 b 1 c 1
+A multi; client caching yes; get a; get b; exec; get c
+B mset a 1 b 1 c 1
+A multi; get a; client caching yes; client getname; exec; get b
+B mset a 1 b 1 c 1
+A multi; client tracking off; client tracking on; get a; exec
+B del a b c
+B client tracking on; lrange list 0 -1; rpush list 1; lrange list 0 -1
+C hello 3; client tracking on; lrange list 0 -1; llen z
+C blocks blpop list 0
+B multi; rpush list 2 3; client getname; exec
+C goes on
+C lrange list 0 -1; zrange z 0 -1
+C blocks bzpopmin z 0
+B zadd z 1 m 2 n
+C goes on
+A client tracking off
+A client tracking on bcast
+A multi; set foo8 1; set foo7 1; exec
+B multi; set foo8 1; set foo7 1; exec; set foo1 1
+"""
+
 REDIRECT = """
 A hello 3
 C hello 3
@@ -231,7 +264,8 @@ A client tracking off; client getredir
 """
 
 
-@pytest.mark.parametrize("script", [OPTIONS, READS, CACHING, BROADCAST, REDIRECT], ids="orcbd")
+@pytest.mark.parametrize("script", [OPTIONS, READS, CACHING, BROADCAST, REDIRECT, BLOCKS], ids=[
+    "options", "reads", "caching", "broadcast", "redirect", "blocks"])
 @pytest.mark.parametrize("version", [2, 3])
 def test_the_bytes_are_those_of_redis(node: Server, reference: Server, script: str, version: int) -> None:
     compare(node, reference, f"A hello {version}\nC hello {version}\n{script}")
