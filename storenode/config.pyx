@@ -12,10 +12,11 @@ from proxy.wire.resp cimport read_number
 from storenode.answer cimport answer_arity, answer_bulk, answer_error, answer_map, answer_ok, answer_text
 from storenode.arguments cimport copy_text, is_word
 from storenode.evict cimport evict_for
+from storenode.invalidation cimport tracked_limit
 from storenode.types cimport ALLKEYS_LRU, NOEVICTION, Call, Node, Slice, Stats
 
 cdef enum:
-    PARAMETERS = 32
+    PARAMETERS = 33
 
 cdef enum Kind:
     FIXED = 0
@@ -25,6 +26,7 @@ cdef enum Kind:
     PORT = 4
     BIND = 5
     REQUIREPASS = 6
+    TRACKING_MOST = 7
 
 cdef struct Parameter:
     const char* name
@@ -64,6 +66,7 @@ table[28] = Parameter(b"zset-max-listpack-value", FIXED, b"64")
 table[29] = Parameter(b"list-max-listpack-size", FIXED, b"-2")
 table[30] = Parameter(b"hll-sparse-max-bytes", FIXED, b"3000")
 table[31] = Parameter(b"lazyfree-lazy-user-del", FIXED, b"no")
+table[32] = Parameter(b"tracking-table-max-keys", TRACKING_MOST, NULL)
 
 
 cdef void answer_parameter(Call* call, const Parameter* row, const Slice* name) noexcept nogil:
@@ -77,6 +80,8 @@ cdef void answer_parameter(Call* call, const Parameter* row, const Slice* name) 
         answer_text(call, b"allkeys-lru" if node.policy == ALLKEYS_LRU else b"noeviction")
     elif row.kind == MAXCLIENTS:
         answer_bulk(call, digits, snprintf(digits, sizeof(digits), b"%d", node.maxclients))
+    elif row.kind == TRACKING_MOST:
+        answer_bulk(call, digits, snprintf(digits, sizeof(digits), b"%llu", <unsigned long long> node.tracked_most))
     elif row.kind == PORT:
         answer_bulk(call, digits, snprintf(digits, sizeof(digits), b"%d", node.port))
     elif row.kind == BIND:
@@ -155,6 +160,7 @@ cdef bint read_size(const Slice* text, unsigned long long* size) noexcept nogil:
 cdef const char* apply(Node* node, const Parameter* row, const Slice* value, bint really) noexcept nogil:
     """Check a new value and, if `really`, use it. NULL: good; otherwise what is wrong with it."""
     cdef unsigned long long size
+    cdef long long number
     if row.kind == MAXMEMORY:
         if not read_size(value, &size):
             return b"argument must be a memory value"
@@ -165,6 +171,14 @@ cdef const char* apply(Node* node, const Parameter* row, const Slice* value, bin
             return b"argument(s) must be one of the following: \"allkeys-lru\", \"noeviction\""
         if really:
             node.policy = ALLKEYS_LRU if is_word(value, b"allkeys-lru") else NOEVICTION
+    elif row.kind == TRACKING_MOST:
+        if not read_number(value.data, value.length, &number):
+            return b"argument couldn't be parsed into an integer"
+        if number < 0:
+            return b"argument must be between 0 and 9223372036854775807 inclusive"
+        if really:
+            node.tracked_most = <unsigned long long> number
+            tracked_limit(node)
     else:
         return b"can't set immutable config"
     return NULL
