@@ -18,7 +18,9 @@ from proxy.wire.system cimport (
     MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4, close, errno, monotonic_us, realtime_us, send,
 )
 from storenode.commands cimport commands_open
+from storenode.config cimport config_open
 from storenode.connection cimport client_close, client_open, clients_bury
+from storenode.evict cimport evict_policy
 from storenode.execute cimport OUTPUT_SOFT, QUERY_BUFFER, execute_requests
 from storenode.expire cimport expire_sweep
 from storenode.keyspace cimport database_clear
@@ -227,7 +229,8 @@ cdef class Loop:
         node.port = port
         node.maxmemory = maxmemory
         node.maxclients = maxclients
-        node.policy = ALLKEYS_LRU
+        evict_policy(node, ALLKEYS_LRU)
+        config_open(node)
         node.seed = seed
         node.random = seed | 1
         node.call.node = node
