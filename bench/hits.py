@@ -61,7 +61,8 @@ def read_through(link: Link, sampler: KeySampler, value: bytes, requests: int) -
     hits = 0
     for _ in range(requests // BATCH):
         keys = [b"key:%012d" % number for number in sampler.draw(BATCH)]
-        missing = [key for key, found in zip(keys, link(*((b"GET", key) for key in keys)), strict=True) if found is None]
+        found = link(*((b"GET", key) for key in keys))
+        missing = [key for key, value_found in zip(keys, found, strict=True) if value_found is None]
         hits += BATCH - len(missing)
         if missing:
             link(*((b"SET", key, value) for key in missing))
