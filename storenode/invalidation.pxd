@@ -15,9 +15,6 @@ from libc.stdint cimport uint64_t
 from proxy.wire.output cimport Output
 from storenode.types cimport Call, Client, Node, Slice
 
-cdef enum:
-    TRACKED_MOST = 1000000     # tracking-table-max-keys unless set
-
 cdef Output* begin_message(Node* node, Client* client, int* version) noexcept nogil
 cdef void invalidation_open(Node* node) noexcept nogil
 cdef void invalidation_close(Node* node) noexcept nogil

@@ -16,10 +16,11 @@ from storenode.connection cimport client_find
 from storenode.delivery cimport output_for
 from storenode.hash cimport hash_bytes
 from storenode.heap cimport heap_bytes, heap_free, heap_new, heap_resize
-from storenode.table cimport table_drain, table_find, table_fit, table_insert, table_random, table_remove, table_scan
+from storenode.pick cimport table_random
+from storenode.table cimport table_drain, table_find, table_fit, table_insert, table_remove, table_scan
 from storenode.types cimport (
-    NUMKEYS, TRACK_BCAST, TRACK_BROKEN, TRACK_CACHING, TRACK_NOLOOP, TRACK_OPTIN, TRACK_OPTOUT, Call, Client,
-    Dict, Entry, Member, Node, Place, Slice,
+    NUMKEYS, TRACK_BCAST, TRACK_BROKEN, TRACK_CACHING, TRACK_NOLOOP, TRACK_OPTIN, TRACK_OPTOUT, TRACKED_MOST, Call,
+    Client, Dict, Entry, Member, Node, Place, Slice,
 )
 
 cdef enum:
@@ -161,7 +162,6 @@ cdef void add_id(Node* node, Member* member, Place* place, uint64_t id) noexcept
 cdef void invalidation_open(Node* node) noexcept nogil:
     node.tracked.node = node
     node.tracked.head = sizeof(Member)
-    node.tracked_most = TRACKED_MOST
 
 
 cdef void free_tracked(void* context, Entry* entry) noexcept nogil:
@@ -220,16 +220,18 @@ cdef void invalidate_all(Node* node) noexcept nogil:
 cdef void tracked_limit(Node* node) noexcept nogil:
     """Invalidate keys at random while there are more than the limit allows."""
     cdef Place place
-    while node.tracked_most and node.tracked.count > node.tracked_most and table_random(&node.tracked, &place):
+    cdef uint64_t most = <uint64_t> node.settings[TRACKED_MOST]
+    while most and node.tracked.count > most and table_random(&node.tracked, &place):
         tell(node, &place, False)
 
 
 cdef void remember(Node* node, Client* client, const Slice* key) noexcept nogil:
     cdef uint64_t hashed = hash_bytes(key.data, key.length, node.seed)
+    cdef uint64_t most = <uint64_t> node.settings[TRACKED_MOST]
     cdef Member* member
     cdef Place place
     if not table_find(&node.tracked, key.data, key.length, hashed, &place):
-        if node.tracked_most and node.tracked.count >= node.tracked_most and table_random(&node.tracked, &place):
+        if most and node.tracked.count >= most and table_random(&node.tracked, &place):
             tell(node, &place, False)
             table_find(&node.tracked, key.data, key.length, hashed, &place)
         member = <Member*> heap_new(node, sizeof(Member) + key.length + sizeof(uint64_t))

@@ -1,9 +1,10 @@
 """A stage: several connections to one server, and a transcript of every byte that each of them is sent.
 
 A script is a list of lines `NAME command; command; …`. All commands of a line are sent at once by the connection of
-that name, which is opened when it is first named; `NAME close` closes it, and an argument `@NAME` is that connection's
-CLIENT ID. `NAME blocks command` sends one that is not answered before `NAME goes on`. After each line every connection is
-asked for an echo, so the transcript says what came because of that line, in which order, without any waiting.
+that name, which is opened when it is first named. `NAME close` closes it, `NAME blocks command` sends a command that is
+not answered before `NAME goes on`, and an argument `@NAME` is that connection's CLIENT ID. After each line every
+connection is asked for an echo, so the transcript says what came because of that line, in which order, without any
+waiting.
 """
 
 import re
