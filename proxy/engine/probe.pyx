@@ -49,18 +49,21 @@ cdef class Probe(Engine):
     """An Engine, built and given its pools as any, that is fed by hand instead of being run."""
     cdef int reader            # the ends of the socket pair
     cdef int writer
-    cdef object listener       # what private connections connect to, where nobody ever answers
+    cdef int listener          # what private connections connect to, where nobody ever answers; -1: none yet
+    cdef bytes address         # its
 
     def __cinit__(self, *args):
         reader, writer = socket.socketpair()
         reader.setblocking(False)
         self.reader = reader.detach()
         self.writer = writer.detach()
-        self.listener = None
+        self.listener = -1
 
     def __dealloc__(self):
         close(self.reader)
         close(self.writer)
+        if self.listener >= 0:
+            close(self.listener)
 
     cdef Client* client(self, uint64_t number) except NULL:
         cdef Client* client = self.core.clients
@@ -197,16 +200,16 @@ cdef class Probe(Engine):
     def reach(self, int node):
         """From here on private connections to this node can begin to open; open_privates() ends it."""
         cdef Node* place = &self.core.pools[0].nodes[node]
-        cdef bytes address
-        if self.listener is None:
-            self.listener = socket.socket(socket.AF_UNIX)
-            self.listener.bind("")
-            self.listener.listen(1000)
-        address = self.listener.getsockname()
+        if self.listener < 0:
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind("")
+            listener.listen(1000)
+            self.address = listener.getsockname()
+            self.listener = listener.detach()
         memset(place.socket_address, 0, sizeof(place.socket_address))
         (<unsigned short*> place.socket_address)[0] = <unsigned short> int(socket.AF_UNIX)
-        memcpy(place.socket_address + 2, <const char*> address, len(address))
-        place.socket_length = 2 + <uint32_t> len(address)
+        memcpy(place.socket_address + 2, <const char*> self.address, len(self.address))
+        place.socket_length = 2 + <uint32_t> len(self.address)
 
     def open_privates(self, int node, int64_t id=0, bytes run=b""):
         """Make its private connections OPEN that began to, with ids from `id` on; how many."""
@@ -260,7 +263,8 @@ cdef class Probe(Engine):
         return {
             "state": STATES[conn.state], "refusing": bool(conn.refusing), "pending": conn.tail - conn.head,
             "expired": conn.expired, "output": conn.output.length, "failures": conn.failures,
-            "touched": bool(conn.touched), "stuck": bool(conn.stuck),
+            "touched": bool(conn.touched), "stuck": bool(conn.stuck), "id": conn.id, "protocol": conn.protocol,
+            "database": conn.database,
         }
 
     # -- the parts ----------------------------------------------------------------------------------------------------
