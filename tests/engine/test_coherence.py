@@ -15,7 +15,7 @@ import pytest
 
 from tests.engine.world import EAR, KEYS, Caller, Wire, World
 
-STEPS = 500
+STEPS = 400
 TIMES = (1, 1, 20_000, 100_000, 100_000, 300_000, 600_000, 1_100_000)
 LIVES = (10_000, 150_000, 2_000_000)
 WRITES = ("set", "set", "set", "del", "px", "px", "pexpire", "mset", "rename", "multi", "fcall", "undeclared", "flush",
@@ -23,7 +23,7 @@ WRITES = ("set", "set", "set", "del", "px", "px", "pexpire", "mset", "rename", "
 #: What happens next, and how often.
 ACTIONS = {
     "read": 30, "write": 8, "elsewhere": 5, "move": 25, "carry": 25, "settle": 6, "hear": 10, "later": 3, "turn": 5,
-    "lose": 1, "reconnect": 3, "arrive": 1, "leave": 1, "eject": 1,
+    "lose": 1, "reconnect": 3, "arrive": 1, "leave": 1, "eject": 1, "silence": 2,
 }  # fmt: skip
 
 
@@ -114,6 +114,9 @@ class Walk:
 
     def elsewhere(self) -> None:
         key = (self.dice.choice((0, 0, 1)), self.dice.choice(KEYS))
+        if self.dice.random() < 0.05:
+            self.world.run_write(b"FLUSHALL", key, [])
+            return
         value = None if self.dice.random() < 0.2 else self.value()
         self.world.write(key, value, self.dice.choice(LIVES) if self.dice.random() < 0.3 else None)
 
@@ -147,6 +150,12 @@ class Walk:
                 self.world.transmit(wire)
                 self.world.execute(wire)
                 self.world.deliver(wire)
+
+    def silence(self) -> None:
+        """The ear has something to say, and says it too late."""
+        self.elsewhere()
+        self.world.pass_time(600_000)
+        self.read()
 
     def later(self) -> None:
         self.world.pass_time(self.dice.choice(TIMES))
@@ -197,16 +206,16 @@ def walk(seed: int, steps: int = STEPS) -> Counter[str]:
     return counters
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(16))
 def test_walk(seed: int) -> None:
     walk(seed)
 
 
 def test_walks_get_somewhere() -> None:
     """Enough happens in them that a fence which is missing would be missed."""
-    counters = sum((walk(seed) for seed in range(100, 108)), Counter())
+    counters = sum((walk(seed) for seed in range(100, 106)), Counter())
     for name in ("copy_hits", "copies_stored", "copies_changed", "reads_joined", "fetches_stale", "invalidations"):
-        assert counters[name] > 50, (name, counters)
+        assert counters[name] > 30, (name, counters)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from tests.helpers import bulk, request
 from tests.oracle.resp import frame_replies, frame_requests
 
 KEYS = (b"hot:a", b"hot:b")
+WAKE = b"hot:c"  # read only to have ears opened
 EAR = (0, -1)
 RUN = b"r" * 40
 LIVE_US = 500_000
@@ -99,7 +100,7 @@ class World:
             for protocol in (2, 3):
                 for database in (0, 1):
                     self.connect(index, (0, protocol, database, 0))
-            for key in KEYS:
+            for key in (*KEYS, WAKE):
                 engine.hot_key(0, key)
             engine.turn()
 
@@ -111,17 +112,13 @@ class World:
         self.wires[index, name] = Wire(index, name, self.last_id, name[1], name[2])
 
     def open_privates(self, index: int) -> None:
-        """Ears, and what BLPOP and WATCH wait for. At most one at a time begins to open."""
-        self.last_id += 10
-        if self.engines[index].open_privates(0, self.last_id, RUN):
-            name = (0, -1)
-            try:
-                taken = self.engines[index].conn_state(name)["id"] == self.last_id
-            except KeyError:
-                taken = False
-            if not taken:
-                name = (0, self.last_id)
-            state = self.engines[index].conn_state((0, -1) if taken else self.private(index, self.last_id))
+        """Ears, and what BLPOP and WATCH wait for."""
+        count = self.engines[index].open_privates(0, self.last_id + 1, RUN)
+        for _ in range(count):
+            self.last_id += 1
+            place = self.private(index, self.last_id)
+            state = self.engines[index].conn_state(place)
+            name = EAR if state["ear"] else (0, self.last_id)
             self.wires[index, name] = Wire(index, name, self.last_id, state["protocol"], state["database"])
 
     def private(self, index: int, identity: int) -> tuple[int, int]:
@@ -172,10 +169,12 @@ class World:
                 moved = self.transmit(wire) or moved
                 moved = self.execute(wire) or moved
                 moved = self.deliver(wire) or moved
-            self.turn()
+            moved = self.turn() or moved
         self.collect()
 
-    def turn(self) -> None:
+    def turn(self) -> bool:
+        """The end of a turn of every engine; whether a private connection opened."""
+        known = self.last_id
         for index, engine in enumerate(self.engines):
             engine.turn()
             engine.events()
@@ -187,6 +186,7 @@ class World:
                 state = "gone"
             if state != "open":
                 self.forget(wire)
+        return self.last_id != known
 
     def forget(self, wire: Wire) -> None:
         """The node knows this connection no more."""
@@ -215,8 +215,9 @@ class World:
             if (index, EAR) not in self.wires:
                 caller = self.open(index)
                 for _ in range(3):
-                    self.ask(caller, b"GET", KEYS[0])
+                    self.ask(caller, b"GET", WAKE)
                 self.settle()
+                self.leave(caller)
         self.pass_time(100_000)
         self.settle()
 
@@ -303,9 +304,11 @@ class World:
                 wire.waiting = words
                 return b""
             return b"*3\r\n" + bulk(words[1]) + bulk(value) + b":%d\r\n" % self.write(key, None)
-        return b":%d\r\n" % self.run_write(wire, name, key, words)
+        if name in (b"WATCH", b"UNWATCH"):
+            return b"+OK\r\n"
+        return b":%d\r\n" % self.run_write(name, key, words)
 
-    def run_write(self, wire: Wire, name: bytes, key: tuple[int, bytes], words: list[bytes]) -> int:
+    def run_write(self, name: bytes, key: tuple[int, bytes], words: list[bytes]) -> int:
         """A write; the number of its last change is its reply."""
         if name == b"SET":
             return self.write(key, words[2], int(words[4]) * 1000 if len(words) > 3 else None)
@@ -346,7 +349,7 @@ class World:
         elif what == b"TRACKING":
             if not self.tracks:
                 return b"-ERR unknown subcommand\r\n"
-            redirect = int(words[5])
+            redirect = int(words[5]) if len(words) > 5 else wire.id
             if all(other.id != redirect for other in self.wires.values()):
                 return b"-ERR The client ID you want redirect to does not exist\r\n"
             wire.tracking, wire.redirect = True, redirect
