@@ -31,7 +31,7 @@ HUGE = 1 << 31
 
 #: Requests are counted as by default, one in 15 of them, and no key can become hot: there is no place for one.
 COOLS = {"threshold": 1000, "memory": HUGE, "max_value": 65536, "max_keys": 0,
-         "rules": [(b"", "tracked", 10_000_000, 0)]}
+         "rules": [(b"", "tracked", 10_000_000, 0, 0, False)]}
 
 
 def words(*arguments: bytes) -> bytes:
