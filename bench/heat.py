@@ -29,7 +29,7 @@ THRESHOLD = 1000
 SUDDEN_SECONDS = 0.4
 BACKGROUND_KEYS = 10_000
 QUIET = 0.02
-"""Seconds without a request at the nodes after which a key is said to be served by the proxy: 400 requests at 20,000/s."""
+"""Seconds without a request at the nodes that say that the proxy serves a key: 400 requests at 20,000/s."""
 
 Sample = dict[str, float]
 
@@ -177,8 +177,8 @@ def busiest(amounts: Sequence[float]) -> float:
 
 
 def floor(homes: bytes, reads: Sequence[int], writes: Sequence[int], hot: float) -> tuple[list[int], int]:
-    """By node, the requests that are left for it if every read of a hot key were free: all writes, and the reads of keys
-    that were asked for less than `hot` times, reads and writes together. And how many keys were hot."""
+    """By node, the requests that are left for it if every read of a hot key were free: all writes, and the reads of
+    keys that were asked for less than `hot` times, reads and writes together. And how many keys were hot."""
     left = [0] * (max(homes) + 1)
     count = 0
     for home, read, write in zip(homes, reads, writes, strict=True):
@@ -230,7 +230,7 @@ def sudden(target: Running, clients: int, rate: float, value_size: int, seconds:
 
 
 def last_asked(nodes: Nodes, asked: int, end: float) -> float:
-    """When GET was last seen to reach the nodes, that had `asked` of them: before QUIET seconds without any, or `end`."""
+    """When the nodes' GETs, `asked` so far, were last seen to grow before QUIET seconds without any; or `end`."""
     last = None
     while (now := time.monotonic()) < end and (last is None or now - last < QUIET):
         count = nodes.calls(b"get")

@@ -185,7 +185,7 @@ class Load:
         )  # fmt: skip
 
     def tally(self, op: str) -> array[int]:
-        """How often the last run asked for key 0, 1, 2 … with this operation. Raises ValueError without Options.tally."""
+        """How often the last run asked for key 0, 1, 2 … by this operation. Raises ValueError without Options.tally."""
         counts: array[int] = self.generator.tally(list(self.options.ops).index(op))
         return counts
 

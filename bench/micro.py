@@ -70,29 +70,40 @@ def prepare(hot: dict[str, Any] | None = None) -> tuple[Probe, Placement]:
 def measure(rounds: int = ROUNDS, repetitions: int = REPETITIONS) -> dict[str, dict[str, float]]:
     """By operation and part: nanoseconds per request, the minimum of `repetitions` of `rounds` passes each.
 
-    `GET, cools` is GET in a pool that looks for hot keys and finds none.
+    `GET, cools` is GET in a pool that looks for hot keys and finds none. The repetitions of all operations take turns,
+    so that a busy moment of the machine falls on all of them.
     """
-    return {**operated(None, "", rounds, repetitions), **operated(COOLS, ", cools", rounds, repetitions)}
+    engines = [(suffix, *prepare(hot)) for suffix, hot in (("", None), (", cools", COOLS))]
+    tracks = [
+        Track(operation + suffix, engine, placement, requests, reply)
+        for suffix, engine, placement in engines
+        for operation, (requests, reply) in operations().items()
+    ]
+    for _ in range(repetitions):
+        for track in tracks:
+            track.run(rounds)
+    return {track.name: {part: round(value, 1) for part, value in track.best.items()} for track in tracks}
 
 
-def operated(hot: dict[str, Any] | None, suffix: str, rounds: int, repetitions: int) -> dict[str, dict[str, float]]:
-    """The figures of one kind of pool."""
-    engine, placement = prepare(hot)
-    found = {}
-    for operation, (requests, reply) in operations().items():
-        data = b"".join(words(*request) for request in requests)
+class Track:
+    """One operation in one pool."""
+
+    def __init__(self, name: str, engine: Probe, placement: Placement, requests: list[list[bytes]], reply: bytes):
         nodes = [placement.node(request[1]) for request in requests]
-        replies = [reply * nodes.count(node) for node in range(NODES)]
-        client = engine.open()
-        best = dict.fromkeys(PARTS, float("inf"))
-        for _ in range(repetitions):
-            spent = [*engine.time_parts(data, DEPTH, rounds), *engine.time_turns(client, data, replies, rounds)]
-            spent.append(sum(spent[3:]))
-            for part, total in zip(PARTS, spent, strict=True):
-                best[part] = min(best[part], total / (rounds * DEPTH))
-        found[operation + suffix] = {part: round(value, 1) for part, value in best.items()}
-        engine.close(client)
-    return found
+        self.name, self._engine, self._client = name, engine, engine.open()
+        self._data = b"".join(words(*request) for request in requests)
+        self._replies = [reply * nodes.count(node) for node in range(NODES)]
+        self.best = dict.fromkeys(PARTS, float("inf"))
+
+    def run(self, rounds: int) -> None:
+        """One repetition."""
+        spent = [
+            *self._engine.time_parts(self._data, DEPTH, rounds),
+            *self._engine.time_turns(self._client, self._data, self._replies, rounds),
+        ]
+        spent.append(sum(spent[3:]))
+        for part, total in zip(PARTS, spent, strict=True):
+            self.best[part] = min(self.best[part], total / (rounds * DEPTH))
 
 
 def main() -> None:

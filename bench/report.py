@@ -68,6 +68,7 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("requests/s", "rate", ",.0f"),
         ("% of a core", "core_percent", ".0f"),
     ),
+    "stampede": (("loads", "loads", ",.0f"), ("ms until all have it", "all_ms", ",.0f")),
     "micro": (
         ("GET ns", "get_ns", ".1f"),
         ("looking for hot keys", "get_cools_ns", ".1f"),
@@ -100,7 +101,7 @@ UNITS = {"front_us": "CPU µs/request", "p50": "p50 µs", "idle_bytes": "bytes/c
          "reached": "nodes' commands in 10,000 requests", "busiest": "requests of the busiest node / mean",
          "busiest_cpu": "CPU of the busiest node / mean", "over_floor": "busiest node / floor",
          "get_more_ns": "ns more for GET", "set_more_ns": "ns more for SET", "p99_ms": "p99 ms",
-         "highest_ms": "highest ms"}  # fmt: skip
+         "highest_ms": "highest ms", "loads": "loads"}  # fmt: skip
 
 # The README's table: a row is (what it says, scenario, metric, format), a column (heading, target).
 README_ROWS = (
@@ -133,7 +134,8 @@ def one_line(sample: Row) -> str:
     """A sample for the terminal, while the run goes on."""
     shown = ("rate", "front_us", "nodes_us", "generator_us", "p50", "p99", "idle_bytes", "peak_mb", "rss_after_mb",
              "plain_us", "multi_ratio", "quiet_p99", "waiting_percent", "reached", "busiest", "busiest_cpu", "floor",
-             "over_floor", "found_ms", "p99_ms", "highest_ms", "core_percent", "get_more_ns", "set_more_ns")
+             "over_floor", "found_ms", "p99_ms", "highest_ms", "core_percent", "get_more_ns", "set_more_ns",
+             "loads", "all_ms")
     return "  ".join(f"{key} {sample[key]:,.2f}" for key in shown if key in sample)
 
 

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import crowd, heat, micro, pubsub, report, sessions, stale
+from bench import crowd, heat, micro, pubsub, report, sessions, stale, stampede
 from bench.load import Load, Options, prefill
 from bench.process import StartFailedError, cpu_ns, hardware, raise_file_limit
 from bench.scenarios import BARS, SCENARIOS, Scenario
@@ -93,6 +93,10 @@ def measure_stale(target: Running, scenario: Scenario, seconds: float) -> Sample
     return dict(stale.staleness(target, scenario.clients, scenario.depth, scenario.value_size, seconds))
 
 
+def measure_stampede(target: Running, scenario: Scenario, seconds: float) -> Sample:
+    return dict(stampede.stampede(target, scenario.clients, scenario.value_size))
+
+
 def measure_micro(target: Running, scenario: Scenario, seconds: float) -> Sample:
     """The engine alone, without the target: ns that a pool which cools adds to a request of a key that is not hot."""
     found = micro.measure()
@@ -102,9 +106,9 @@ def measure_micro(target: Running, scenario: Scenario, seconds: float) -> Sample
 
 
 MEASURES = {
-    "hot-key": measure_hot_key, "zipf": measure_zipf, "sudden": measure_sudden, "stale": measure_stale,
-    "micro": measure_micro, "load": measure_load, "idle": measure_idle, "burst": measure_burst, "transactions": measure_transactions,
-    "blocked": measure_blocked, "pubsub": measure_pubsub,
+    "load": measure_load, "idle": measure_idle, "burst": measure_burst, "transactions": measure_transactions,
+    "blocked": measure_blocked, "pubsub": measure_pubsub, "hot-key": measure_hot_key, "zipf": measure_zipf,
+    "sudden": measure_sudden, "stale": measure_stale, "stampede": measure_stampede, "micro": measure_micro,
 }  # fmt: skip
 
 

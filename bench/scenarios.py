@@ -84,6 +84,10 @@ HEAT = (
         "heat-stale", "written through one proxy, read through another that uses 30 % of a core",
         ("quench-twice", "quench-twice-ttl"), "stale", depth=16,
     ),
+    Scenario(
+        "heat-stampede", "1,000 clients, by way of two proxies, miss one key at once; loading it takes 200 ms",
+        ("quench-twice-shield", "quench-twice"), "stampede", clients=1000,
+    ),
 )
 HEAT_BARS = (
     Bar("heat-key", "front_us", "quench", 1 / 3.5, "redis"),
@@ -98,6 +102,7 @@ HEAT_BARS = (
     Bar("heat-sudden", "highest_ms", "quench", 100.0),
     Bar("heat-stale", "p99_ms", "quench-twice", 5.0),
     Bar("heat-stale", "highest_ms", "quench-twice-ttl", COPY_TTL_MS),
+    Bar("heat-stampede", "loads", "quench-twice-shield", 1.0),
 )
 
 SCENARIOS = (

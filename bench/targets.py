@@ -186,6 +186,7 @@ QUENCHES = {
     "quench": "enabled: true",
     "quench-cold": "enabled: false",
     "quench-1s": "copies: tracked, ttl: 1s",
+    "quench-shield": "shield: 2s",
     "quench-ttl": f"copies: ttl, ttl: {COPY_TTL_MS}ms",
 }
 PROXIES = {
@@ -215,6 +216,7 @@ TARGETS = {
     "quench-4-nodes-cold": Target("quench-cold", nodes=4),
     "quench-twice": Target("quench", twice=True),
     "quench-twice-ttl": Target("quench-ttl", twice=True),
+    "quench-twice-shield": Target("quench-shield", twice=True),
 }
 
 
