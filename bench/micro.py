@@ -33,6 +33,9 @@ HUGE = 1 << 31
 COOLS = {"threshold": 1000, "memory": HUGE, "max_value": 65536, "max_keys": 0,
          "rules": [(b"", "tracked", 10_000_000, 0, 0, False)]}
 
+#: Whatever is asked for is hot at once, and copied.
+HOT = COOLS | {"threshold": 1, "max_keys": DEPTH, "rules": [(b"", "ttl", 10_000_000, 0, 0, False)]}
+
 
 def words(*arguments: bytes) -> bytes:
     return b"*%d\r\n" % len(arguments) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in arguments)
@@ -70,8 +73,8 @@ def prepare(hot: dict[str, Any] | None = None) -> tuple[Probe, Placement]:
 def measure(rounds: int = ROUNDS, repetitions: int = REPETITIONS) -> dict[str, dict[str, float]]:
     """By operation and part: nanoseconds per request, the minimum of `repetitions` of `rounds` passes each.
 
-    `GET, cools` is GET in a pool that looks for hot keys and finds none. The repetitions of all operations take turns,
-    so that a busy moment of the machine falls on all of them.
+    `GET, cools` is GET in a pool that looks for hot keys and finds none; `GET, hot` is GET of one key that is answered
+    from a copy. The repetitions of all operations take turns, so that a busy moment of the machine falls on all of them.
     """
     engines = [(suffix, *prepare(hot)) for suffix, hot in (("", None), (", cools", COOLS))]
     tracks = [
@@ -79,10 +82,20 @@ def measure(rounds: int = ROUNDS, repetitions: int = REPETITIONS) -> dict[str, d
         for suffix, engine, placement in engines
         for operation, (requests, reply) in operations().items()
     ]
+    tracks.append(hot_track())
     for _ in range(repetitions):
         for track in tracks:
             track.run(rounds)
     return {track.name: {part: round(value, 1) for part, value in track.best.items()} for track in tracks}
+
+
+def hot_track() -> Track:
+    """GET of one key that is hot and copied."""
+    engine, placement = prepare(HOT)
+    requests, reply = operations()["GET"]
+    track = Track("GET, hot", engine, placement, requests[:1] * DEPTH, reply)
+    track.warm()
+    return track
 
 
 class Track:
@@ -91,9 +104,22 @@ class Track:
     def __init__(self, name: str, engine: Probe, placement: Placement, requests: list[list[bytes]], reply: bytes):
         nodes = [placement.node(request[1]) for request in requests]
         self.name, self._engine, self._client = name, engine, engine.open()
+        self._reply = reply
         self._data = b"".join(words(*request) for request in requests)
         self._replies = [reply * nodes.count(node) for node in range(NODES)]
         self.best = dict.fromkeys(PARTS, float("inf"))
+
+    def warm(self) -> None:
+        """Let the requests become hot: ask for them, and answer as a node what then is asked."""
+        for _ in range(8):
+            self._engine.feed(self._client, self._data)
+            for node in range(NODES):
+                name = (node, 2, 0, 0)
+                for request in self._engine.sent(name).split(b"*2\r\n")[1:]:
+                    self._engine.answer(name, b":-1\r\n" if b"PTTL" in request else self._reply)
+            self._engine.turn()
+            self._engine.take(self._client)
+        self._replies = [b""] * NODES
 
     def run(self, rounds: int) -> None:
         """One repetition."""
@@ -101,9 +127,9 @@ class Track:
             *self._engine.time_parts(self._data, DEPTH, rounds),
             *self._engine.time_turns(self._client, self._data, self._replies, rounds),
         ]
-        spent.append(sum(spent[3:]))
-        for part, total in zip(PARTS, spent, strict=True):
+        for part, total in zip(PARTS, spent, strict=False):
             self.best[part] = min(self.best[part], total / (rounds * DEPTH))
+        self.best["turn"] = sum(self.best[part] for part in PARTS[3:-1])
 
 
 def main() -> None:
