@@ -205,9 +205,12 @@ OPTIONS: tuple[Option, ...] = (
     Option("hot_keys.max_value", "size", "a longer reply is not copied", least=1),
     Option("hot_keys.max_keys", "count", "keys that one engine may hold to be hot", least=1, most=65536),
     Option(
+        "hot_keys.share", "flag", "tell the other proxies of the pool, through a channel at a node, which keys are hot",
+    ),
+    Option(
         "hot_keys.prefixes", "hot_prefixes",
-        "keys that begin so have their own copies, ttl, stale_if_error, shield or early, as in {\"page:\": {copies: ttl, ttl: 1s}}; the "
-        "longest prefix counts",
+        "keys that begin so have their own copies, ttl, stale_if_error, shield or early, as in {\"page:\": {copies: "
+        "ttl, ttl: 1s}}; the longest prefix counts",
     ),
     Option("limits.window", "count", "requests that one client may have at the nodes; further ones wait", least=1),
     Option(

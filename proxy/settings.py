@@ -92,6 +92,7 @@ class HotKeys(Struct, frozen=True, kw_only=True):
     memory: int = 64 << 20
     max_value: int = 64 << 10
     max_keys: int = 1024
+    share: bool = False
     prefixes: tuple[HotPrefix, ...] = ()
 
 
