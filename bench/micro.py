@@ -103,7 +103,7 @@ class Track:
 
     def __init__(self, name: str, engine: Probe, placement: Placement, requests: list[list[bytes]], reply: bytes):
         nodes = [placement.node(request[1]) for request in requests]
-        self.name, self._engine, self._client = name, engine, engine.open()
+        self.name, self.engine, self._client = name, engine, engine.open()
         self._reply = reply
         self._data = b"".join(words(*request) for request in requests)
         self._replies = [reply * nodes.count(node) for node in range(NODES)]
@@ -112,20 +112,20 @@ class Track:
     def warm(self) -> None:
         """Let the requests become hot: ask for them, and answer as a node what then is asked."""
         for _ in range(8):
-            self._engine.feed(self._client, self._data)
+            self.engine.feed(self._client, self._data)
             for node in range(NODES):
                 name = (node, 2, 0, 0)
-                for request in self._engine.sent(name).split(b"*2\r\n")[1:]:
-                    self._engine.answer(name, b":-1\r\n" if b"PTTL" in request else self._reply)
-            self._engine.turn()
-            self._engine.take(self._client)
+                for request in self.engine.sent(name).split(b"*2\r\n")[1:]:
+                    self.engine.answer(name, b":-1\r\n" if b"PTTL" in request else self._reply)
+            self.engine.turn()
+            self.engine.take(self._client)
         self._replies = [b""] * NODES
 
     def run(self, rounds: int) -> None:
         """One repetition."""
         spent = [
-            *self._engine.time_parts(self._data, DEPTH, rounds),
-            *self._engine.time_turns(self._client, self._data, self._replies, rounds),
+            *self.engine.time_parts(self._data, DEPTH, rounds),
+            *self.engine.time_turns(self._client, self._data, self._replies, rounds),
         ]
         for part, total in zip(PARTS, spent, strict=False):
             self.best[part] = min(self.best[part], total / (rounds * DEPTH))
