@@ -111,11 +111,13 @@ def one_key(target: Running, clients: int, depth: int, writes: float, seconds: f
     options = Options((("127.0.0.1", target.port),), clients=clients, depth=depth, keys=1)
     with Load(options) as load, closing(Nodes(target.node_ports)) as nodes, written(target.port, writes):
         load.run(seconds=WARM_UP)
-        before, front = nodes.commands(), target.front.cpu_ns()
+        before, front, kernel = nodes.commands(), target.front.cpu_ns(), target.front.kernel_ns()
         result = load.run(seconds=seconds)
-        front = target.front.cpu_ns() - front
+        front, kernel = target.front.cpu_ns() - front, target.front.kernel_ns() - kernel
         reached = sum(since(before, nodes.commands()))
-    sample = {"front_us": front / 1000 / result.requests, **loaded(result)}
+    sample = {
+        "front_us": front / 1000 / result.requests, "kernel_us": kernel / 1000 / result.requests, **loaded(result),
+    }  # fmt: skip
     return {**sample, "reached": reached / result.requests * 10_000} if target.node_ports else sample
 
 

@@ -40,6 +40,7 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "hot-key": (
         ("requests/s", "rate", ",.0f"),
         ("CPU µs/request", "front_us", ".3f"),
+        ("of it in the kernel", "kernel_us", ".3f"),
         ("nodes' commands in 10,000", "reached", ".2f"),
         ("p99 µs", "p99", ",.0f"),
         ("generator, % of a core", "generator_percent", ".0f"),
