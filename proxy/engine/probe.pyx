@@ -19,7 +19,7 @@ from libc.string cimport memcpy, memset
 from proxy.engine.client cimport client_close, client_open, client_take, starve
 from proxy.engine.connection cimport conn_fail, conn_for
 from proxy.engine.engine cimport Engine
-from proxy.engine.heat cimport ROLE_MARK, ROLE_NONE, ROLE_PING, Copy, Fetch, Heat, HotKey, Sketch, heat_of
+from proxy.engine.heat cimport ROLE_LIFE, ROLE_MARK, ROLE_TRACKING, Copy, Fetch, Heat, HotKey, Sketch, heat_of
 from proxy.engine.keys cimport keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
 from proxy.engine.marks cimport EVERY, ONE, OPENED, STRIPES, Stripes, numbers
@@ -540,7 +540,7 @@ cdef tally(Pending* pending, dict pointed, dict fetches, dict open_marks):
                 found.append(numbers(stripes)[index])
         for stripe in found:
             open_marks[stripe] = open_marks.get(stripe, 0) + 1
-    elif pending.role != ROLE_NONE and pending.role != ROLE_PING:
+    elif ROLE_TRACKING <= pending.role <= ROLE_LIFE:
         fetches[pending.cool] = fetches.get(pending.cool, 0) + 1
 
 
