@@ -22,6 +22,7 @@ from storenode.geo cimport (
     command_geoadd, command_geodist, command_geohash, command_geopos, command_georadius, command_georadius_ro,
     command_georadiusbymember, command_georadiusbymember_ro, command_geosearch, command_geosearchstore,
 )
+from storenode.guards cimport command_delex, command_digest
 from storenode.hashes cimport (
     command_hdel, command_hexists, command_hget, command_hgetall, command_hincrby, command_hincrbyfloat, command_hkeys,
     command_hlen, command_hmget, command_hmset, command_hrandfield, command_hset, command_hsetnx, command_hstrlen,
@@ -134,6 +135,8 @@ cdef void commands_open(Node* node) noexcept nogil:
     #         name               arity flags       keys       handler
     add(node, b"get",               2, RF,         1, 1, 1,   command_get)
     add(node, b"set",              -3, WDF,        1, 1, 1,   command_set)
+    add(node, b"delex",            -2, WF,         1, 1, 1,   command_delex)
+    add(node, b"digest",            2, RF,         1, 1, 1,   command_digest)
     add(node, b"setnx",             3, WDF,        1, 1, 1,   command_setnx)
     add(node, b"setex",             4, WDF,        1, 1, 1,   command_setex)
     add(node, b"psetex",            4, WDF,        1, 1, 1,   command_psetex)
