@@ -67,12 +67,12 @@ SPINE = (
     "probe", "engine", "tables", "users", "turn", "orders", "clients", "accept", "client", "dispatch", "monitor",
     "transaction", "blocking", "choice", "tracking", "private", "route", "answers", "rights", "refusals", "audience",
     "keys", "lookup", "replies", "scripts", "connection", "greeting", "describe", "mail", "texts", "slots", "merge",
-    "parts", "types", "rows", "ring", "colocate", "sha256", "hashes",
+    "parts", "types", "rows", "ring", "colocate", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.
 WIRE = (
-    "inspect", "framer", "rewrite", "input", "output", "reply", "resp", "chunk", "poll", "mailbox", "glob", "system",
+    "inspect", "framer", "rewrite", "input", "output", "reply", "resp", "chunk", "poll", "mailbox", "glob", "sha256", "system",
 )
 
 
