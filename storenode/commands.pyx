@@ -46,6 +46,8 @@ from storenode.object cimport (
     command_debug_object, command_debug_set_active_expire, command_debug_sleep, command_memory_usage,
     command_object_encoding, command_object_freq, command_object_idletime, command_object_refcount, command_type,
 )
+from storenode.monitor cimport command_monitor
+from storenode.pause cimport command_client_pause, command_client_reply, command_client_unpause
 from storenode.pubsub cimport (
     command_psubscribe, command_publish, command_pubsub_channels, command_pubsub_numpat, command_pubsub_numsub,
     command_pubsub_shardchannels, command_pubsub_shardnumsub, command_punsubscribe, command_spublish,
@@ -350,6 +352,9 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"client|caching",    3, 0,          0, 0, 0,   command_client_caching)
     add(node, b"client|trackinginfo", 2, 0,        0, 0, 0,   command_client_trackinginfo)
     add(node, b"client|getredir",   2, 0,          0, 0, 0,   command_client_getredir)
+    add(node, b"client|reply",      3, 0,          0, 0, 0,   command_client_reply)
+    add(node, b"client|pause",     -3, ADMIN,      0, 0, 0,   command_client_pause)
+    add(node, b"client|unpause",    2, ADMIN,      0, 0, 0,   command_client_unpause)
     add(node, b"subscribe",        -2, WHILE_SUBSCRIBED, 0, 0, 0, command_subscribe)
     add(node, b"psubscribe",       -2, WHILE_SUBSCRIBED, 0, 0, 0, command_psubscribe)
     add(node, b"ssubscribe",       -2, WHILE_SUBSCRIBED, 0, 0, 0, command_ssubscribe)
@@ -364,6 +369,7 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"pubsub|numpat",     2, 0,          0, 0, 0,   command_pubsub_numpat)
     add(node, b"pubsub|shardchannels", -2, 0,      0, 0, 0,   command_pubsub_shardchannels)
     add(node, b"pubsub|shardnumsub", -2, 0,        0, 0, 0,   command_pubsub_shardnumsub)
+    add(node, b"monitor",           1, ADMIN,      0, 0, 0,   command_monitor)
     add(node, b"info",             -1, 0,          0, 0, 0,   command_info)
     add(node, b"config",           -2, CONTAINER,  0, 0, 0,   NULL)
     add(node, b"config|get",       -3, ADMIN,      0, 0, 0,   command_config_get)

@@ -31,6 +31,7 @@ from storenode.interest cimport interests_open
 from storenode.invalidation cimport invalidation_close, invalidation_open, tracked_sweep
 from storenode.keyspace cimport database_clear
 from storenode.limits cimport clients_check, limits_open, output_check
+from storenode.pause cimport pause_end
 from storenode.reaper cimport reap
 from storenode.rewrites cimport rewrites_open
 from storenode.table cimport table_fit, table_move, table_moving
@@ -199,7 +200,7 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
         while table_moving(&database.keys) and not busy:
             table_move(&database.keys, MOVED_A_CHECK)
             busy = monotonic_us() > deadline
-    if not node.expiry_off and expire_sweep(node, SWEEP_US):
+    if not node.expiry_off and not node.paused_until_us and expire_sweep(node, SWEEP_US):
         busy = True
     deadline = monotonic_us() + REAP_US
     while node.doomed != NULL and monotonic_us() < deadline:
@@ -217,6 +218,8 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
     cdef int index
     if node.deadline_count and node.deadlines[0].deadline_us < until:
         until = node.deadlines[0].deadline_us
+    if node.paused_until_us and node.paused_until_us < until:
+        until = node.paused_until_us
     timeout = <int> ((until - now + 999) // 1000) if until > now else 0
     poll_wait(&node.poll, timeout)
     node.now_us = monotonic_us()
@@ -232,6 +235,8 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
             node.stopping = True
     if node.deadline_count:
         wait_expire(node)
+    if node.paused_until_us and node.now_us >= node.paused_until_us:
+        pause_end(node)
     if node.now_us >= tick_at[0]:
         tick_at[0] = node.now_us + housekeep(node)
     while node.broadcasts or node.touched != NULL:

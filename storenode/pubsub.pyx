@@ -7,6 +7,7 @@ A client in RESP2 that is subscribed to anything may only go on subscribing, PIN
 from libc.stdio cimport snprintf
 
 from proxy.wire.glob cimport glob_match
+from proxy.wire.output cimport Output
 from storenode.answer cimport answer_array, answer_bulk, answer_error, answer_nil, answer_number, answer_raw, answer_text
 from storenode.arguments cimport copy_text
 from storenode.channels cimport (
@@ -31,6 +32,8 @@ left[SHARD] = b"sunsubscribe"
 
 cdef void confirm(Call* call, int kind, const char* word, const Slice* name, long long count) noexcept nogil:
     """The answer to one name, NULL: to none, with the number of subscriptions that there are then."""
+    cdef Output* output = call.output
+    call.output = &call.client.output  # CLIENT REPLY OFF does not hide it
     answer_raw(call, b">3\r\n" if call.client.resp == 3 else b"*3\r\n", 4)
     answer_text(call, word)
     if name == NULL:
@@ -38,6 +41,7 @@ cdef void confirm(Call* call, int kind, const char* word, const Slice* name, lon
     else:
         answer_bulk(call, name.data, name.length)
     answer_number(call, count)
+    call.output = output
 
 
 cdef long long count_of(Client* client, int kind) noexcept nogil:
@@ -101,7 +105,7 @@ cdef void publish(Call* call, int kind) noexcept nogil:
     """A publisher that is a subscriber gets the message ahead of its reply; in EXEC's block, whose reply is one, behind
     it."""
     answer_number(call, <long long> channels_deliver(
-        call.node, kind, &call.argv[1], &call.argv[2], not call.node.in_exec))
+        call.node, kind, &call.argv[1], &call.argv[2], not call.node.in_exec and not call.client.quiet))
 
 
 cdef void command_publish(Call* call) noexcept nogil:

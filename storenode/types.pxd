@@ -350,6 +350,9 @@ cdef struct Client:            # connection.pyx
     uint32_t subscribed_count[CHANNEL_KINDS]
     uint32_t subscriptions     # of all kinds
     bint monitoring            # monitor.pyx
+    Client* next_monitor
+    int quiet                  # pause.pxd: its replies are thrown away; 0: they are not
+    bint held                  # by CLIENT PAUSE: its requests are read and kept
     bint overrun               # beyond its limits: closed without waiting for its output to be sent
     uint64_t soft_since_us     # monotonic: above the soft limit of its output since then; 0: it is not
     bint touched               # others added to its output: written at the end of the turn
@@ -441,6 +444,10 @@ cdef struct Node:              # node.pyx
     bint broadcasts            # some prefix has something to tell
     Dict channels[CHANNEL_KINDS]   # channels.pyx
     OutputLimit output_limits[OUTPUT_CLASSES]
+    Client* monitors
+    uint64_t paused_until_us   # pause.pyx: monotonic; 0: no pause
+    bint paused_all            # not only what writes
+    Output discarded           # replies that nobody gets
     int notify                 # notify.pyx: a bit for each letter of notify-keyspace-events
     uint64_t client_count
     uint64_t client_next       # id of the next client
