@@ -13,7 +13,9 @@ from proxy.wire.resp cimport ARGS_KEPT, Frame, args_begin, args_next
 from proxy.wire.system cimport monotonic_us
 from storenode.effects cimport effects_follow
 from storenode.invalidation cimport tracking_remember
-from storenode.types cimport FAST, READONLY, Call, Handler, Node, Row
+from storenode.monitor cimport monitor_send, monitor_write
+from storenode.text cimport Text
+from storenode.types cimport ADMIN, FAST, READONLY, Call, Handler, Node, Row
 
 cdef enum:
     ARGV_KEPT = 4096           # slices kept between requests; a longer array is given back
@@ -60,11 +62,16 @@ cdef inline void call_run(Call* call, Row* row) noexcept nogil:
     cdef Node* node = call.node
     cdef uint64_t started
     cdef bint timed = not row.flags & FAST or node.stats.commands & (TIMED_EVERY - 1) == 0
+    cdef Text line = Text(data=NULL, length=0, room=0)
     call.row = row
+    if node.monitors != NULL and not row.flags & ADMIN:
+        monitor_write(call, row, &line)
     started = monotonic_us() if timed else 0
     call_invoke(call, row.handler)
     if timed:
         row.usec += (monotonic_us() - started) * (TIMED_EVERY if row.flags & FAST else 1)
+    if line.data != NULL:
+        monitor_send(call, &line)
     if call.client.tracking and row.flags & READONLY:
         tracking_remember(call)
     row.calls += 1

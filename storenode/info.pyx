@@ -13,7 +13,7 @@ from storenode.arguments cimport is_word
 from storenode.config cimport policy_name
 from storenode.session cimport STORE_VERSION
 from storenode.text cimport Text, text_add, text_free, text_line, text_number, text_room, text_size
-from storenode.types cimport DATABASES, Call, Database, Node, Row
+from storenode.types cimport CHANNEL, DATABASES, PATTERN, SHARD, Call, Database, Node, Row
 
 cdef extern from "<sys/resource.h>" nogil:
     cdef struct timeval:
@@ -144,8 +144,9 @@ cdef void build_stats(Node* node, Text* text) noexcept nogil:
     text_number(text, b"evicted_clients", 0)
     text_number(text, b"keyspace_hits", <long long> node.stats.hits)
     text_number(text, b"keyspace_misses", <long long> node.stats.misses)
-    text_number(text, b"pubsub_channels", 0)
-    text_number(text, b"pubsub_patterns", 0)
+    text_number(text, b"pubsub_channels", <long long> node.channels[CHANNEL].count)
+    text_number(text, b"pubsub_patterns", <long long> node.channels[PATTERN].count)
+    text_number(text, b"pubsubshard_channels", <long long> node.channels[SHARD].count)
     text_number(text, b"latest_fork_usec", 0)
     text_number(text, b"total_forks", 0)
     text_number(text, b"tracking_total_keys", <long long> node.tracked.count)

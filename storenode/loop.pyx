@@ -19,6 +19,7 @@ from proxy.wire.system cimport (
 )
 from storenode.blocked cimport wait_expire
 from storenode.broadcast cimport broadcast_send
+from storenode.channels cimport channels_open
 from storenode.commands cimport commands_open
 from storenode.config cimport config_open
 from storenode.connection cimport client_close, client_open, clients_bury
@@ -29,6 +30,8 @@ from storenode.expire cimport expire_sweep
 from storenode.interest cimport interests_open
 from storenode.invalidation cimport invalidation_close, invalidation_open, tracked_sweep
 from storenode.keyspace cimport database_clear
+from storenode.limits cimport clients_check, limits_open, output_check
+from storenode.pause cimport pause_end
 from storenode.reaper cimport reap
 from storenode.rewrites cimport rewrites_open
 from storenode.table cimport table_fit, table_move, table_moving
@@ -75,6 +78,9 @@ cdef void accept_clients(Node* node) noexcept nogil:
 cdef bint flush(Node* node, Client* client) noexcept nogil:
     """Write what the kernel takes. False: the peer is gone and the client closed."""
     cdef size_t before = client.output.length
+    if client.overrun:
+        client_close(node, client)
+        return False
     if before == 0:
         return True
     node.stats.writes += 1
@@ -107,6 +113,7 @@ cdef void settle(Node* node, Client* client) noexcept nogil:
     """Close a client that is finished, else tell epoll what it waits for."""
     cdef uint32_t interest = 0
     if client.output.length or client.parked:
+        output_check(node, client)
         interest |= EPOLLOUT
     elif client.closing or client.ended:
         client_close(node, client)
@@ -176,6 +183,7 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
     cdef int number
     node.now_ms = <long long> (realtime_us() // 1000)
     if elapsed >= 1000000:
+        clients_check(node)
         node.rate = (node.stats.commands - node.rate_commands) * 1000000 // elapsed
         if node.stats.commands == node.rate_commands:
             pool_trim(&node.chunks)
@@ -192,7 +200,7 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
         while table_moving(&database.keys) and not busy:
             table_move(&database.keys, MOVED_A_CHECK)
             busy = monotonic_us() > deadline
-    if not node.expiry_off and expire_sweep(node, SWEEP_US):
+    if not node.expiry_off and not node.paused_until_us and expire_sweep(node, SWEEP_US):
         busy = True
     deadline = monotonic_us() + REAP_US
     while node.doomed != NULL and monotonic_us() < deadline:
@@ -210,6 +218,8 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
     cdef int index
     if node.deadline_count and node.deadlines[0].deadline_us < until:
         until = node.deadlines[0].deadline_us
+    if node.paused_until_us and node.paused_until_us < until:
+        until = node.paused_until_us
     timeout = <int> ((until - now + 999) // 1000) if until > now else 0
     poll_wait(&node.poll, timeout)
     node.now_us = monotonic_us()
@@ -225,6 +235,8 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
             node.stopping = True
     if node.deadline_count:
         wait_expire(node)
+    if node.paused_until_us and node.now_us >= node.paused_until_us:
+        pause_end(node)
     if node.now_us >= tick_at[0]:
         tick_at[0] = node.now_us + housekeep(node)
     while node.broadcasts or node.touched != NULL:
@@ -280,6 +292,8 @@ cdef class Loop:
             interests_open(node, &node.databases[number].watched)
             interests_open(node, &node.databases[number].awaited)
         invalidation_open(node)
+        channels_open(node)
+        limits_open(node)
         commands_open(node)
         rewrites_open(node)
         node.now_us = monotonic_us()
