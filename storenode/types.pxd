@@ -26,6 +26,10 @@ cdef enum:
     ROWS_MOST = 320            # rows of the command table, subcommands included
     ROW_INDEX = 1024           # places of the index over the names; a power of two, well above ROWS_MOST
     POOL_SIZE = 16             # candidates kept between evictions
+    SPIKES = 160               # of each kind that LATENCY HISTORY remembers
+    EVENTS_SEEN = 6            # kinds of delay: LatencyEvent of latency.pxd
+    CODES = 64                 # kinds of errors that are counted apart
+    CODE_MOST = 32             # bytes of one, with its NUL
     NAME_MOST = 64             # bytes of an address as text, with its port and the final NUL
 
 cdef enum ValueType:
@@ -194,6 +198,32 @@ cdef struct Slice:             # bytes borrowed from the request or an entry
 ctypedef void (*Handler)(Call* call) noexcept nogil
 
 
+cdef struct Fact:              # facts.pyx: what is said of a command; every text is a literal
+    const char* name           # full, "client|id" for a subcommand
+    const char* since          # version of Redis
+    const char* group          # as COMMAND DOCS names it
+    const char* flags          # as COMMAND INFO names them
+    const char* categories     # of ACL
+    const char* keys           # where they are and what is done to them: catalog.pyx
+    const char* summary
+
+
+cdef enum:                     # KeySpec.access; 0: only whether the key is there and what it is like
+    KEY_READ = 1
+    KEY_WRITE = 2
+    KEY_VARIES = 4             # the options of SET and BITFIELD decide
+
+
+cdef struct KeySpec:           # catalog.pyx: where some of a command's keys are
+    int kind                   # KeyPlace
+    const char* word           # that stands before the key, in the text of the Fact
+    int word_length
+    int begin                  # argument that the search starts at
+    int last                   # from there; negative: from the end
+    int step
+    int access
+
+
 cdef struct Row:               # commands.pyx: one command
     const char* name           # lower case; "client|id" for a subcommand
     int name_length
@@ -204,10 +234,84 @@ cdef struct Row:               # commands.pyx: one command
     int step
     Handler handler
     int parent                 # row of the container, or -1
+    const Fact* fact           # NULL: nothing is said of it
+    uint32_t categories        # of ACL, a bit each: catalog.pyx
+    KeySpec specs[3]
+    int spec_count
+    bint denied                # switched off by the configuration
+    uint64_t* latencies        # LATENCIES counters: latency.pyx; NULL: none yet
     uint64_t calls
-    uint64_t usec              # time in the handler; for FAST rows projected from every 64th call
+    uint64_t cycles            # of the clock, spent in the handler: clock.pxd
     uint64_t rejected          # refused before the handler
     uint64_t failed            # answered with an error by the handler
+
+
+cdef struct Word:              # users.pyx: a text in a list, its bytes behind it
+    Word* next
+    int access                 # of a key pattern: KEY_READ, KEY_WRITE
+    size_t length
+
+
+cdef struct Selector:          # users.pyx: what a user may do; a user has one, and may have more
+    Selector* next
+    uint64_t commands[ROWS_MOST // 64]     # a bit for each row that may be run
+    bint every_command         # those to come, too
+    bint every_key
+    bint every_channel
+    Word* rules                # on commands, in order, but for the first one, which is +@all or -@all
+    Word* keys                 # patterns
+    Word* channels
+
+
+cdef struct User:              # users.pyx
+    User* next                 # in node.users, by name
+    Word* name
+    bint on
+    bint nopass
+    bint all                   # may do everything: clients of it are not checked
+    Word* passwords            # SHA-256, 64 hexadecimal digits
+    Selector own               # own.next: further ones
+
+
+cdef struct Refusal:           # users.pyx: an entry of ACL LOG
+    Refusal* next
+    uint64_t id
+    uint64_t count
+    int reason                 # Denied
+    bint in_multi
+    int64_t created_ms         # Unix time
+    int64_t updated_ms
+    Word* object               # command, key or channel
+    Word* username
+    Word* client
+
+
+cdef struct Slow:              # slowlog.pyx: an entry of SLOWLOG, newest first; its argc arguments follow
+    Slow* next
+    uint64_t id
+    int64_t time               # Unix time, s
+    uint64_t usec
+    int argc
+    Word* words                # the arguments, shortened
+    Word* name                 # of the client
+    char peer[NAME_MOST]
+
+
+cdef struct Spike:             # latency.pyx
+    uint32_t time              # Unix time, s
+    uint32_t ms
+
+
+cdef struct Event:             # latency.pyx: a kind of delay that LATENCY knows
+    uint32_t worst             # ms
+    int count                  # of `spikes` in use
+    int next                   # the oldest
+    Spike spikes[SPIKES]
+
+
+cdef struct ErrorCount:        # errors.pyx
+    char code[CODE_MOST]       # "WRONGTYPE"; empty: free
+    uint64_t count
 
 
 cdef struct Client:            # connection.pyx
@@ -221,6 +325,8 @@ cdef struct Client:            # connection.pyx
     Database* database
     int resp                   # 2 or 3
     bint authenticated
+    bint trusted               # authenticated as a user who may do everything: nothing to check
+    User* user                 # users.pyx; never NULL
     bint closing               # executes nothing more; closed when its output is sent
     bint ended                 # the peer sends nothing more; closed when all is executed and sent
     bint parked                # complete requests wait because too much output is unread
@@ -309,7 +415,22 @@ cdef struct Node:              # node.pyx
     uint32_t ticks             # monotonic time in units of 2^16 us (65.5 ms): the LRU clock
     uint64_t random
     uint64_t seed              # of the hash
-    char* password             # malloc; NULL: none
+    char* password             # malloc; NULL: none. The default user's, as CONFIG GET requirepass shows it
+    User* users
+    User* user_default         # one of them
+    char* aclfile              # malloc; NULL: none
+    Refusal* refusals          # newest first
+    uint64_t refusal_next      # id
+    int refusal_count
+    Slow* slow
+    uint64_t slow_next         # id
+    int64_t slow_count
+    uint64_t slow_cycles       # from which on a command is slow; UINT64_MAX: none is
+    Event events[EVENTS_SEEN]
+    ErrorCount errors[CODES]
+    uint64_t clock_cycles      # clock.pxd: the cycles and
+    uint64_t clock_us          # the time of the start,
+    double cycles_us           # and how many cycles a microsecond has
     char* bind
     char run_id[41]
     Doomed* doomed             # reaper.pyx
