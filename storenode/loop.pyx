@@ -7,7 +7,7 @@ written in one call before the next client's turn. Nothing here waits but epoll.
 
 from libc.stdint cimport SIZE_MAX, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, strdup
 
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.input cimport READ_END, READ_NOTHING, READ_SOME, SCRATCH, input_keep, input_length, input_read
@@ -17,16 +17,28 @@ from proxy.wire.system cimport (
     ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, MSG_DONTWAIT,
     MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4, close, errno, monotonic_us, realtime_us, send,
 )
-from storenode.commands cimport commands_open
-from storenode.config cimport config_open
+from storenode.blocked cimport wait_expire
+from storenode.broadcast cimport broadcast_send
+from storenode.acl cimport acl_close
+from storenode.aclfile cimport PROBLEM_ROOM, aclfile_load
+from storenode.clock cimport clock_learn, cycles
+from storenode.commands cimport command_deny, commands_open
+from storenode.config cimport config_open, config_password
 from storenode.connection cimport client_close, client_open, clients_bury
+from storenode.effects cimport effects_flush
 from storenode.evict cimport evict_policy
 from storenode.execute cimport OUTPUT_SOFT, QUERY_BUFFER, execute_requests
 from storenode.expire cimport expire_sweep
+from storenode.interest cimport interests_open
+from storenode.invalidation cimport invalidation_close, invalidation_open, tracked_sweep
 from storenode.keyspace cimport database_clear
+from storenode.latency cimport LATENCY_EXPIRE, latency_event, latency_reset
 from storenode.reaper cimport reap
+from storenode.rewrites cimport rewrites_open
+from storenode.slowlog cimport slow_limit, slow_update
 from storenode.table cimport table_fit, table_move, table_moving
-from storenode.types cimport ALLKEYS_LRU, CLIENT, DATABASES, LISTENER, WAKER, Client, Database, Entry, Node
+from storenode.types cimport ALLKEYS_LRU, CLIENT, DATABASES, LISTENER, WAKER, Client, Database, Entry, Node, Slice
+from storenode.users cimport users_open
 
 cdef extern from "<malloc.h>" nogil:
     int M_MXFAST
@@ -41,6 +53,7 @@ cdef enum:
     SWEEP_US = 1000            # and on expiry
     REAP_US = 1000             # and on freeing large values
     REAPED_A_CHECK = 256       # elements freed between two looks at the clock
+    LEARN_US = 300             # of the start, until the rate of the processor's counter is known
     MOVED_A_CHECK = 64         # buckets moved between two looks at the clock
 
 
@@ -138,10 +151,27 @@ cdef void serve_client(Node* node, Client* client, uint32_t events) noexcept nog
                 return
         elif status == READ_END:
             client.ended = True
+            if client.wait != NULL:
+                client_close(node, client)
+                return
         elif status != READ_NOTHING:
             client_close(node, client)
             return
     settle(node, client)
+
+
+cdef void deliver(Node* node) noexcept nogil:
+    """Write to the clients that others have added output to; what that lets go on may touch further clients."""
+    cdef Client* client
+    while node.touched != NULL:
+        client = node.touched
+        node.touched = client.next_touched
+        client.touched = False
+        if client.handle.kind == CLIENT and flush(node, client):
+            if client.parked and client.input.chunk != NULL and client.output.length <= OUTPUT_SOFT:
+                proceed(node, client, client.input.chunk.data + client.input.chunk.head, input_length(&client.input))
+            if client.handle.kind == CLIENT:
+                settle(node, client)
 
 
 cdef uint64_t housekeep(Node* node) noexcept nogil:
@@ -152,6 +182,8 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
     cdef bint busy = False
     cdef int number
     node.now_ms = <long long> (realtime_us() // 1000)
+    clock_learn(node, monotonic_us())
+    slow_update(node)
     if elapsed >= 1000000:
         node.rate = (node.stats.commands - node.rate_commands) * 1000000 // elapsed
         if node.stats.commands == node.rate_commands:
@@ -174,14 +206,20 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
     deadline = monotonic_us() + REAP_US
     while node.doomed != NULL and monotonic_us() < deadline:
         busy = reap(node, REAPED_A_CHECK) or busy
+    if tracked_sweep(node, monotonic_us() + SWEEP_US):
+        busy = True
     return TICK_BUSY_US if busy else TICK_US
 
 
 cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
     cdef uint64_t now = monotonic_us()
-    cdef int timeout = <int> ((tick_at[0] - now + 999) // 1000) if tick_at[0] > now else 0
+    cdef uint64_t until = tick_at[0]
+    cdef int timeout
     cdef Handle* handle
     cdef int index
+    if node.deadline_count and node.deadlines[0].deadline_us < until:
+        until = node.deadlines[0].deadline_us
+    timeout = <int> ((until - now + 999) // 1000) if until > now else 0
     poll_wait(&node.poll, timeout)
     node.now_us = monotonic_us()
     node.ticks = <uint32_t> (node.now_us >> 16)
@@ -194,10 +232,17 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
         elif handle.kind == WAKER:
             wake_clear(handle.fd)
             node.stopping = True
-    if node.dead != NULL:
-        clients_bury(node)
+    if node.deadline_count:
+        wait_expire(node)
     if node.now_us >= tick_at[0]:
         tick_at[0] = node.now_us + housekeep(node)
+    while node.broadcasts or node.touched != NULL:
+        broadcast_send(node)
+        deliver(node)
+    if node.dead != NULL:
+        clients_bury(node)
+    if node.effects.length:
+        effects_flush(node)
 
 
 cdef class Loop:
@@ -208,8 +253,10 @@ cdef class Loop:
     """
 
     def __cinit__(self, int listener, *, bytes bind, int port, size_t maxmemory, bytes password, bytes run_id,
-                  uint64_t seed, int maxclients):
+                  uint64_t seed, int maxclients, bytes aclfile=None, list deny=None):
         cdef Node* node = <Node*> calloc(1, sizeof(Node))
+        cdef Slice secret
+        cdef char problem[PROBLEM_ROOM]
         cdef int number
         if node == NULL:
             raise MemoryError
@@ -220,9 +267,7 @@ cdef class Loop:
         node.poll.epoll = -1
         node.waker.fd = -1
         self.bind = bind
-        self.password = password
         node.bind = self.bind
-        node.password = NULL if password is None else <char*> self.password
         if len(run_id) != 40:
             raise ValueError("run_id: 40 hexadecimal digits are needed")
         memcpy(node.run_id, <char*> run_id, 40)
@@ -230,6 +275,11 @@ cdef class Loop:
         node.maxmemory = maxmemory
         node.maxclients = maxclients
         evict_policy(node, ALLKEYS_LRU)
+        node.clock_cycles = cycles()
+        node.clock_us = monotonic_us()
+        while monotonic_us() < node.clock_us + LEARN_US:
+            pass
+        clock_learn(node, monotonic_us())
         config_open(node)
         node.seed = seed
         node.random = seed | 1
@@ -241,7 +291,25 @@ cdef class Loop:
             node.databases[number].node = node
             node.databases[number].keys.node = node
             node.databases[number].keys.head = sizeof(Entry)
+            interests_open(node, &node.databases[number].watched)
+            interests_open(node, &node.databases[number].awaited)
+        invalidation_open(node)
         commands_open(node)
+        users_open(node)
+        if password is not None:
+            secret.data = <char*> password
+            secret.length = len(password)
+            config_password(node, &secret)
+        for name in deny or []:
+            secret.data = <char*> name
+            secret.length = len(name)
+            if not command_deny(node, &secret):
+                raise ValueError(f"cannot deny {name.decode(errors='replace')!r}: there is no such command")
+        if aclfile is not None:
+            node.aclfile = strdup(<char*> aclfile)
+            if not aclfile_load(node, problem):
+                raise ValueError((<bytes> problem).decode(errors="replace").strip())
+        rewrites_open(node)
         node.now_us = monotonic_us()
         node.start_us = node.now_us
         node.rate_us = node.now_us
@@ -262,6 +330,7 @@ cdef class Loop:
         while node.clients != NULL:
             client_close(node, node.clients)
         clients_bury(node)
+        invalidation_close(node)
         for number in range(DATABASES):
             database_clear(&node.databases[number], False)
         while reap(node, SIZE_MAX):
@@ -272,6 +341,14 @@ cdef class Loop:
             close(node.waker.fd)
         free(node.scratch)
         free(node.argv)
+        free(node.deadlines)
+        free(node.ids)
+        acl_close(node)
+        slow_limit(node, 0)
+        for number in range(node.row_count):
+            latency_reset(&node.rows[number])
+        free(node.password)
+        free(node.aclfile)
         free(node)
 
     def run(self) -> None:

@@ -9,6 +9,7 @@ from libc.string cimport memcpy, strlen
 from proxy.wire.input cimport input_length
 from proxy.wire.resp cimport read_number
 from proxy.wire.system cimport EPOLLIN, EPOLLOUT, realtime_us
+from storenode.acl cimport acl_login
 from storenode.answer cimport (
     answer_array, answer_bulk, answer_error, answer_map, answer_nil, answer_number, answer_ok,
     answer_raw, answer_syntax, answer_text, answer_verbatim,
@@ -16,7 +17,9 @@ from storenode.answer cimport (
 from storenode.arguments cimport copy_text, is_plain, is_word, take_integer
 from storenode.connection cimport client_close, client_reset
 from storenode.text cimport Text, text_free, text_room
-from storenode.types cimport DATABASES, Call, Client, Node, Slice
+from storenode.types cimport DATABASES, TRACK_BCAST, TRACK_BROKEN, Call, Client, Node, Slice, User
+from storenode.users cimport user_find
+from storenode.words cimport word_text
 
 
 cdef void command_ping(Call* call) noexcept nogil:
@@ -65,34 +68,16 @@ cdef void command_time(Call* call) noexcept nogil:
     answer_bulk(call, text, snprintf(text, sizeof(text), b"%llu", <unsigned long long> (now % 1000000)))
 
 
-cdef bint right_password(Node* node, const Slice* user, const Slice* given) noexcept nogil:
-    """Compares every byte whatever the first difference, so that the time taken tells nothing."""
-    cdef size_t index
-    cdef size_t length
-    cdef int difference = 0
-    if user != NULL and not (user.length == 7 and is_word(user, b"default")):
-        return False
-    if node.password == NULL:
-        return True
-    length = strlen(node.password)
-    for index in range(given.length):
-        difference |= given.data[index] ^ node.password[index % (length + 1)]
-    return difference == 0 and given.length == length
-
-
 cdef bint authenticate(Call* call, const Slice* user, const Slice* given) noexcept nogil:
-    if right_password(call.node, user, given):
-        call.client.authenticated = True
-        return True
-    answer_error(call, b"WRONGPASS invalid username-password pair or user is disabled.")
-    return False
+    cdef Slice name = Slice(data=b"default", length=7)
+    return acl_login(call, user if user != NULL else &name, given)
 
 
 cdef void command_auth(Call* call) noexcept nogil:
     if call.argc > 3:
         answer_syntax(call)
         return
-    if call.argc == 2 and call.node.password == NULL:
+    if call.argc == 2 and call.node.user_default.nopass:
         answer_error(call, b"ERR AUTH <password> called without any password configured for the default user. "
                            b"Are you sure your configuration is correct?")
         return
@@ -210,15 +195,24 @@ cdef inline const char* or_empty(const char* text) noexcept nogil:
     return text
 
 
-cdef void describe(Node* node, Client* client, Text* text) noexcept nogil:
+cdef void client_describe(Node* node, Client* client, Text* text) noexcept nogil:
     """A client as one line, without its end."""
     cdef size_t room = 640
-    cdef char flags[8]
+    cdef char flags[16]
     cdef char events[4]
     cdef const char* command = b"NULL"
     cdef int count = 0
     if client.row != NULL:
         command = client.row.name
+    if client.transaction.begun:
+        flags[count] = c'x'
+        count += 1
+    if client.wait != NULL:
+        flags[count] = c'b'
+        count += 1
+    if client.dirty:
+        flags[count] = c'd'
+        count += 1
     if client.closing:
         flags[count] = c'c'
         count += 1
@@ -227,6 +221,15 @@ cdef void describe(Node* node, Client* client, Text* text) noexcept nogil:
         count += 1
     if client.no_touch:
         flags[count] = c'T'
+        count += 1
+    if client.tracking:
+        flags[count] = c't'
+        count += 1
+    if client.tracking & TRACK_BROKEN:
+        flags[count] = c'R'
+        count += 1
+    if client.tracking & TRACK_BCAST:
+        flags[count] = c'B'
         count += 1
     if count == 0:
         flags[count] = c'N'
@@ -241,18 +244,20 @@ cdef void describe(Node* node, Client* client, Text* text) noexcept nogil:
         count += 1
     events[count] = 0
     room += strlen(or_empty(client.name)) + strlen(or_empty(client.library_name))
-    room += strlen(or_empty(client.library_version))
+    room += strlen(or_empty(client.library_version)) + client.user.name.length
     text.length += snprintf(
         text_room(text, room), room,
-        b"id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%d sub=0 psub=0 ssub=0 multi=-1 "
-        b"qbuf=%zu qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=%d omem=%zu tot-mem=%zu events=%s cmd=%s "
-        b"user=default redir=-1 resp=%d lib-name=%s lib-ver=%s",
+        b"id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%d sub=0 psub=0 ssub=0 multi=%lld "
+        b"qbuf=%zu qbuf-free=0 argv-mem=0 multi-mem=%zu rbs=0 rbp=0 obl=0 oll=%d omem=%zu tot-mem=%zu events=%s cmd=%s "
+        b"user=%s redir=%lld resp=%d lib-name=%s lib-ver=%s",
         <unsigned long long> client.id, client.peer, client.local, client.handle.fd, or_empty(client.name),
         <unsigned long long> ((node.now_us - client.created_us) // 1000000),
         <unsigned long long> ((node.now_us - client.used_us) // 1000000), flags, client.database.number,
-        input_length(&client.input), <int> (client.output.length != 0), client.output.length,
-        sizeof(Client) + input_length(&client.input) + client.output.length, events,
-        command, client.resp, or_empty(client.library_name),
+        <long long> client.transaction.count if client.transaction.begun else -1,
+        input_length(&client.input), client.transaction.queue.length, <int> (client.output.length != 0), client.output.length,
+        sizeof(Client) + input_length(&client.input) + client.transaction.queue.length + client.output.length, events,
+        command, word_text(client.user.name), <long long> client.redirect if client.tracking else -1LL, client.resp,
+        or_empty(client.library_name),
         or_empty(client.library_version))
     text_room(text, 2)[0] = c'\n'
     text.length += 1
@@ -260,7 +265,7 @@ cdef void describe(Node* node, Client* client, Text* text) noexcept nogil:
 
 cdef void command_client_info(Call* call) noexcept nogil:
     cdef Text text = Text(data=NULL, length=0, room=0)
-    describe(call.node, call.client, &text)
+    client_describe(call.node, call.client, &text)
     answer_verbatim(call, text.data, text.length)
     text_free(&text)
 
@@ -305,7 +310,7 @@ cdef void command_client_list(Call* call) noexcept nogil:
             while client != NULL and client.id != <uint64_t> number:
                 client = client.next
             if client != NULL:
-                describe(call.node, client, &text)
+                client_describe(call.node, client, &text)
         answer_verbatim(call, text.data, text.length)
         text_free(&text)
         return
@@ -318,7 +323,7 @@ cdef void command_client_list(Call* call) noexcept nogil:
         while oldest.next != NULL:
             oldest = oldest.next
         while oldest != NULL:
-            describe(call.node, oldest, &text)
+            client_describe(call.node, oldest, &text)
             oldest = oldest.previous
     answer_verbatim(call, text.data, text.length)
     text_free(&text)
@@ -342,6 +347,7 @@ cdef void command_client_kill(Call* call) noexcept nogil:
     cdef long long number = 0
     cdef bint normal = True
     cdef bint skip_self = True
+    cdef User* user = NULL
     cdef char name[96]
     cdef char text[160]
     cdef Client* client
@@ -368,7 +374,8 @@ cdef void command_client_kill(Call* call) noexcept nogil:
             if not known_type(call, &call.argv[index + 1], &normal):
                 return
         elif is_word(&call.argv[index], b"user"):
-            if not is_word(&call.argv[index + 1], b"default"):
+            user = user_find(call.node, &call.argv[index + 1])
+            if user == NULL:
                 copy_text(name, sizeof(name), &call.argv[index + 1])
                 snprintf(text, sizeof(text), b"ERR No such user '%s'", name)
                 answer_error(call, text)
@@ -389,7 +396,7 @@ cdef void command_client_kill(Call* call) noexcept nogil:
     while client != NULL:
         following = client.next
         if ((address == NULL or is_text(address, client.peer)) and (local == NULL or is_text(local, client.local))
-                and (number == 0 or client.id == <uint64_t> number) and normal
+                and (number == 0 or client.id == <uint64_t> number) and normal and (user == NULL or client.user == user)
                 and not (skip_self and client == call.client)):
             killed += 1
             if client == call.client:

@@ -7,7 +7,7 @@ client of a user who may do everything is marked (Client.trusted) and is never a
 one until it is changed.
 """
 
-from storenode.types cimport Client, Node, Row, Selector, Slice, User, Word
+from storenode.types cimport Client, Node, Row, Slice, User
 
 cdef enum Denied:              # why; the reasons of ACL LOG
     ALLOWED = 0
@@ -16,10 +16,6 @@ cdef enum Denied:              # why; the reasons of ACL LOG
     NO_CHANNEL = 3
     NO_USER = 4                # wrong name or password
 
-cdef Word* word_new(const char* data, size_t length) noexcept nogil
-cdef void words_free(Word* words) noexcept nogil
-cdef bint word_is(const Word* word, const Slice* text) noexcept nogil
-cdef char* word_text(const Word* word) noexcept nogil
 cdef void users_open(Node* node) noexcept nogil
 cdef User* user_find(Node* node, const Slice* name) noexcept nogil
 cdef User* user_make(Node* node, const Slice* name) noexcept nogil

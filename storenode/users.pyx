@@ -2,8 +2,7 @@
 """Users: their list, their rules, their rights. See users.pxd."""
 
 from libc.stdint cimport uint64_t
-from libc.stdio cimport fprintf, stderr
-from libc.stdlib cimport abort, calloc, free, malloc
+from libc.stdlib cimport free
 from libc.string cimport memcmp, memcpy, memset, strchr, strlen
 
 from proxy.wire.glob cimport glob_match
@@ -13,7 +12,10 @@ from storenode.catalog cimport KeyWalk, category_find, keys_begin, keys_next
 from storenode.commands cimport command_find, command_find_under
 from storenode.connection cimport client_close
 from storenode.types cimport (
-    CONTAINER, KEY_READ, KEY_WRITE, ROWS_MOST, Client, Node, Row, Selector, Slice, User, Word,
+    CONTAINER, KEY_READ, KEY_WRITE, NO_AUTH, Client, Node, Row, Selector, Slice, User, Word,
+)
+from storenode.words cimport (
+    word_is, word_new, word_text, words_append, words_copy, words_drop, words_free, zeroed,
 )
 
 cdef enum:
@@ -21,73 +23,6 @@ cdef enum:
 
 cdef const char* SYNTAX = b"Syntax error"
 cdef const char* UNKNOWN = b"Unknown command or category name in ACL"
-
-
-# -- texts in lists ----------------------------------------------------------------------------------------------------
-
-
-cdef void* zeroed(size_t size) noexcept nogil:
-    cdef void* block = calloc(1, size)
-    if block == NULL:
-        fprintf(stderr, "quench: out of memory for %zu bytes of a user's rules\n", size)
-        abort()
-    return block
-
-
-cdef Word* word_new(const char* data, size_t length) noexcept nogil:
-    """A text on its own, with a NUL behind it."""
-    cdef Word* word = <Word*> zeroed(sizeof(Word) + length + 1)
-    word.length = length
-    memcpy(word_text(word), data, length)
-    return word
-
-
-cdef char* word_text(const Word* word) noexcept nogil:
-    return <char*> (word + 1)
-
-
-cdef bint word_is(const Word* word, const Slice* text) noexcept nogil:
-    return word.length == text.length and memcmp(word_text(word), text.data, text.length) == 0
-
-
-cdef void words_free(Word* words) noexcept nogil:
-    cdef Word* following
-    while words != NULL:
-        following = words.next
-        free(words)
-        words = following
-
-
-cdef void words_append(Word** list, Word* word) noexcept nogil:
-    while list[0] != NULL:
-        list = &list[0].next
-    list[0] = word
-
-
-cdef Word* words_copy(const Word* words) noexcept nogil:
-    cdef Word* copy = NULL
-    cdef Word** end = &copy
-    while words != NULL:
-        end[0] = word_new(word_text(words), words.length)
-        end[0].access = words.access
-        end = &end[0].next
-        words = words.next
-    return copy
-
-
-cdef void words_drop(Word** list, const char* data, size_t length, bint under) noexcept nogil:
-    """Remove a text, or with `under` all that begin with it and a bar; the sign in front does not count."""
-    cdef Word* word
-    cdef const char* text
-    while list[0] != NULL:
-        word = list[0]
-        text = word_text(word) + 1
-        if (word.length > length and memcmp(text, data, length) == 0
-                and (word.length - 1 == length or (under and text[length] == c'|'))):
-            list[0] = word.next
-            free(word)
-        else:
-            list = &word.next
 
 
 # -- selectors and users -----------------------------------------------------------------------------------------------
@@ -131,6 +66,8 @@ cdef User* user_copy(const User* user) noexcept nogil:
     copy.name = word_new(word_text(user.name), user.name.length)
     copy.on = user.on
     copy.nopass = user.nopass
+    copy.sanitize = user.sanitize
+    copy.skip_sanitize = user.skip_sanitize
     copy.passwords = words_copy(user.passwords)
     selector_copy(&copy.own, &user.own)
     while source != NULL:
@@ -159,6 +96,8 @@ cdef void user_take(Node* node, User* user, User* source) noexcept nogil:
     user_clear(user)
     user.on = source.on
     user.nopass = source.nopass
+    user.sanitize = source.sanitize
+    user.skip_sanitize = source.skip_sanitize
     user.passwords = source.passwords
     user.own = source.own
     free(source.name)
@@ -530,6 +469,8 @@ cdef const char* user_rule(Node* node, User* user, const Slice* rule) noexcept n
     cdef char sign = rule.data[0] if rule.length else 0
     cdef Slice each
     cdef int index
+    if rule.length == 0:
+        return NULL
     if is_word(rule, b"on") or is_word(rule, b"off"):
         user.on = rule.length == 2
     elif is_word(rule, b"nopass") or is_word(rule, b"resetpass"):
@@ -537,12 +478,15 @@ cdef const char* user_rule(Node* node, User* user, const Slice* rule) noexcept n
         words_free(user.passwords)
         user.passwords = NULL
     elif is_word(rule, b"sanitize-payload") or is_word(rule, b"skip-sanitize-payload"):
-        return NULL  # every dump is checked in full here
+        user.sanitize = rule.data[1] | 32 == c'a'
+        user.skip_sanitize = not user.sanitize
     elif sign == c'>' or sign == c'<' or sign == c'#' or sign == c'!':
         return password_rule(user, sign, rule.data + 1, rule.length - 1)
     elif is_word(rule, b"reset"):
         user.on = False
         user.nopass = False
+        user.sanitize = True
+        user.skip_sanitize = False
         user_clear(user)
         user.passwords = NULL
         memset(&user.own, 0, sizeof(Selector))
@@ -591,7 +535,7 @@ cdef int selector_may(const Selector* selector, const Row* row, int number, cons
     cdef Slice name
     cdef int access = 0
     cdef int last
-    if not selector.commands[number >> 6] >> (number & 63) & 1 and not row_is_free(row):
+    if not selector.commands[number >> 6] >> (number & 63) & 1 and not row.flags & NO_AUTH:
         at[0] = 0
         return NO_COMMAND
     if not selector.every_key and row.spec_count:
@@ -612,20 +556,6 @@ cdef int selector_may(const Selector* selector, const Row* row, int number, cons
             if not channel_allowed(selector, &argv[at[0]], row.name[0] == c'p' and row.name[1] == c's'):
                 return NO_CHANNEL
     return ALLOWED
-
-
-cdef inline bint row_is_free(const Row* row) noexcept nogil:
-    """AUTH, HELLO, QUIT and RESET are everybody's."""
-    return row.fact != NULL and strstr_no_auth(row.fact.flags)
-
-
-cdef bint strstr_no_auth(const char* flags) noexcept nogil:
-    cdef const char* at = strchr(flags, c'n')
-    while at != NULL:
-        if memcmp(at, b"no_auth", strlen(at) if strlen(at) < 7 else 7) == 0 and strlen(at) >= 7:
-            return True
-        at = strchr(at + 1, c'n')
-    return False
 
 
 cdef int user_may(const User* user, const Row* row, int number, const Slice* argv, int argc, int* at) noexcept nogil:
