@@ -30,6 +30,7 @@ from storenode.geo cimport (
     command_geoadd, command_geodist, command_geohash, command_geopos, command_georadius, command_georadius_ro,
     command_georadiusbymember, command_georadiusbymember_ro, command_geosearch, command_geosearchstore,
 )
+from storenode.guards cimport command_delex, command_digest
 from storenode.hashes cimport (
     command_hdel, command_hexists, command_hget, command_hgetall, command_hincrby, command_hincrbyfloat, command_hkeys,
     command_hlen, command_hmget, command_hmset, command_hrandfield, command_hset, command_hsetnx, command_hstrlen,
@@ -64,6 +65,11 @@ from storenode.object cimport (
     command_debug_object, command_debug_set_active_expire, command_debug_sleep, command_memory_usage,
     command_object_encoding, command_object_freq, command_object_idletime, command_object_refcount, command_type,
 )
+from storenode.pubsub cimport (
+    command_psubscribe, command_publish, command_pubsub_channels, command_pubsub_numpat, command_pubsub_numsub,
+    command_pubsub_shardchannels, command_pubsub_shardnumsub, command_punsubscribe, command_spublish,
+    command_ssubscribe, command_subscribe, command_sunsubscribe, command_unsubscribe,
+)
 from storenode.scan cimport (
     command_hscan, command_keys, command_randomkey, command_scan, command_sscan, command_zscan,
 )
@@ -93,7 +99,7 @@ from storenode.tracking cimport (
 )
 from storenode.transaction cimport command_discard, command_exec, command_multi
 from storenode.types cimport (
-    ADMIN, AT_ONCE, BLOCKING, CONTAINER, DENYOOM, FAST, NO_AUTH, NUMKEYS, READONLY, ROW_INDEX, ROWS_MOST, WRITE, Call,
+    ADMIN, AT_ONCE, BLOCKING, CONTAINER, DENYOOM, FAST, NO_AUTH, NUMKEYS, READONLY, ROW_INDEX, ROWS_MOST, WHILE_SUBSCRIBED, WRITE, Call,
     Handler, Node, Row, Slice,
 )
 from storenode.watch cimport command_unwatch, command_watch
@@ -149,6 +155,8 @@ cdef void commands_open(Node* node) noexcept nogil:
     #         name               arity flags       keys       handler
     add(node, b"get",               2, RF,         1, 1, 1,   command_get)
     add(node, b"set",              -3, WDF,        1, 1, 1,   command_set)
+    add(node, b"delex",            -2, WF,         1, 1, 1,   command_delex)
+    add(node, b"digest",            2, RF,         1, 1, 1,   command_digest)
     add(node, b"setnx",             3, WDF,        1, 1, 1,   command_setnx)
     add(node, b"setex",             4, WDF,        1, 1, 1,   command_setex)
     add(node, b"psetex",            4, WDF,        1, 1, 1,   command_psetex)
@@ -345,10 +353,10 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"watch",            -2, AF,         1, -1, 1,  command_watch)
     add(node, b"unwatch",           1, FAST,       0, 0, 0,   command_unwatch)
 
-    add(node, b"ping",             -1, FAST,       0, 0, 0,   command_ping)
+    add(node, b"ping",             -1, FAST | WHILE_SUBSCRIBED,     0, 0, 0,   command_ping)
     add(node, b"echo",              2, FAST,       0, 0, 0,   command_echo)
-    add(node, b"quit",             -1, NF | AT_ONCE,         0, 0, 0,   command_quit)
-    add(node, b"reset",             1, NF | AT_ONCE,         0, 0, 0,   command_reset)
+    add(node, b"quit",             -1, NF | AT_ONCE | WHILE_SUBSCRIBED, 0, 0, 0,   command_quit)
+    add(node, b"reset",             1, NF | AT_ONCE | WHILE_SUBSCRIBED, 0, 0, 0,   command_reset)
     add(node, b"select",            2, FAST,       0, 0, 0,   command_select)
     add(node, b"time",              1, FAST,       0, 0, 0,   command_time)
     add(node, b"hello",            -1, NF,         0, 0, 0,   command_hello)
@@ -368,6 +376,20 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"client|caching",    3, 0,          0, 0, 0,   command_client_caching)
     add(node, b"client|trackinginfo", 2, 0,        0, 0, 0,   command_client_trackinginfo)
     add(node, b"client|getredir",   2, 0,          0, 0, 0,   command_client_getredir)
+    add(node, b"subscribe",        -2, WHILE_SUBSCRIBED, 0, 0, 0, command_subscribe)
+    add(node, b"psubscribe",       -2, WHILE_SUBSCRIBED, 0, 0, 0, command_psubscribe)
+    add(node, b"ssubscribe",       -2, WHILE_SUBSCRIBED, 0, 0, 0, command_ssubscribe)
+    add(node, b"unsubscribe",      -1, WHILE_SUBSCRIBED, 0, 0, 0, command_unsubscribe)
+    add(node, b"punsubscribe",     -1, WHILE_SUBSCRIBED, 0, 0, 0, command_punsubscribe)
+    add(node, b"sunsubscribe",     -1, WHILE_SUBSCRIBED, 0, 0, 0, command_sunsubscribe)
+    add(node, b"publish",           3, FAST,       0, 0, 0,   command_publish)
+    add(node, b"spublish",          3, FAST,       0, 0, 0,   command_spublish)
+    add(node, b"pubsub",           -2, CONTAINER,  0, 0, 0,   NULL)
+    add(node, b"pubsub|channels",  -2, 0,          0, 0, 0,   command_pubsub_channels)
+    add(node, b"pubsub|numsub",    -2, 0,          0, 0, 0,   command_pubsub_numsub)
+    add(node, b"pubsub|numpat",     2, 0,          0, 0, 0,   command_pubsub_numpat)
+    add(node, b"pubsub|shardchannels", -2, 0,      0, 0, 0,   command_pubsub_shardchannels)
+    add(node, b"pubsub|shardnumsub", -2, 0,        0, 0, 0,   command_pubsub_shardnumsub)
     add(node, b"info",             -1, 0,          0, 0, 0,   command_info)
     add(node, b"config",           -2, CONTAINER,  0, 0, 0,   NULL)
     add(node, b"config|get",       -3, ADMIN,      0, 0, 0,   command_config_get)

@@ -13,17 +13,21 @@ from libc.string cimport memcpy, memset, strlen
 from proxy.wire.glob cimport glob_match
 from proxy.wire.resp cimport read_number
 from storenode.answer cimport answer_arity, answer_bulk, answer_error, answer_map, answer_ok, answer_text
-from storenode.arguments cimport copy_text, is_word
+from storenode.arguments cimport copy_text, is_word, take_size
 from storenode.deque cimport deque_limit
 from storenode.evict cimport SAMPLES_MOST, evict_for, evict_policy
 from storenode.invalidation cimport tracked_limit
 from storenode.latency cimport latency_reset
+from storenode.limits cimport limits_apply, limits_show
+from storenode.notify cimport notify_read, notify_show
 from storenode.slowlog cimport slow_limit, slow_update
+from storenode.text cimport Text, text_free
 from storenode.types cimport (
     ACLLOG_MOST, ALLKEYS_LFU, ALLKEYS_LRU, ALLKEYS_RANDOM, EVICTION_SAMPLES, HASH_PACK_ENTRIES, HASH_PACK_VALUE,
-    LATENCY_THRESHOLD, LATENCY_TRACKING, LFU_DECAY_TIME, LFU_LOG_FACTOR, LIST_COMPRESS_DEPTH, LIST_PIECE_SIZE,
-    NOEVICTION, POLICIES, SET_INTS_ENTRIES, SET_PACK_ENTRIES, SET_PACK_VALUE, SLOWLOG_MOST, SLOWLOG_SLOWER,
-    TRACKED_MOST, VOLATILE_LFU, VOLATILE_LRU, VOLATILE_RANDOM, VOLATILE_TTL, ZSET_PACK_ENTRIES, ZSET_PACK_VALUE, Call, Node, Slice,
+    IDLE_TIMEOUT, KEEPALIVE, LATENCY_THRESHOLD, LATENCY_TRACKING, LFU_DECAY_TIME, LFU_LOG_FACTOR, LIST_COMPRESS_DEPTH,
+    LIST_PIECE_SIZE, NOEVICTION, POLICIES, SET_INTS_ENTRIES, SET_PACK_ENTRIES, SET_PACK_VALUE, SLOWLOG_MOST,
+    SLOWLOG_SLOWER, TRACKED_MOST, VOLATILE_LFU, VOLATILE_LRU, VOLATILE_RANDOM, VOLATILE_TTL, ZSET_PACK_ENTRIES,
+    ZSET_PACK_VALUE, Call, Node, Slice,
     Stats,
 )
 from storenode.users cimport user_password
@@ -43,6 +47,8 @@ cdef enum Kind:
     PORT = 7
     BIND = 8
     REQUIREPASS = 9
+    OUTPUT_LIMITS = 32
+    NOTIFY = 33
 
 cdef struct Parameter:
     const char* name
@@ -120,21 +126,22 @@ number(b"slowlog-log-slower-than",     SLOWLOG_SLOWER,      -1,      LLONG_MAX, 
 number(b"slowlog-max-len",             SLOWLOG_MOST,        0,       LLONG_MAX,     128)
 number(b"latency-monitor-threshold",   LATENCY_THRESHOLD,   0,       LLONG_MAX,     0)
 number(b"latency-tracking",            LATENCY_TRACKING,    0,       1,             1, SWITCH)
-number(b"acllog-max-len",              ACLLOG_MOST,         0,       LLONG_MAX,     128)
+number(b"timeout",                     IDLE_TIMEOUT,        0,       INT_MAX,       0)
+number(b"tcp-keepalive",               KEEPALIVE,           0,       INT_MAX,       300)
 number(b"tracking-table-max-keys",     TRACKED_MOST,        0,       LLONG_MAX,     1000000)
+number(b"acllog-max-len",              ACLLOG_MOST,         0,       LLONG_MAX,     128)
 fixed(b"databases", b"16")
 fixed(b"save", b"")
 fixed(b"appendonly", b"no")
 fixed(b"appendfsync", b"everysec")
 fixed(b"proto-max-bulk-len", b"536870912")
 fixed(b"client-query-buffer-limit", b"1073741824")
-fixed(b"timeout", b"0")
-fixed(b"tcp-keepalive", b"300")
 fixed(b"tcp-backlog", b"4096")
 fixed(b"hz", b"10")
 fixed(b"io-threads", b"1")
 fixed(b"cluster-enabled", b"no")
-fixed(b"notify-keyspace-events", b"")
+add(b"client-output-buffer-limit", OUTPUT_LIMITS)
+add(b"notify-keyspace-events", NOTIFY)
 fixed(b"lazyfree-lazy-eviction", b"no")
 fixed(b"lazyfree-lazy-expire", b"no")
 fixed(b"lazyfree-lazy-user-del", b"no")
@@ -166,6 +173,7 @@ cdef const char* policy_name(int policy) noexcept nogil:
 cdef void answer_parameter(Call* call, const Parameter* row, const Slice* name) noexcept nogil:
     """Name and value; the name as the client wrote it, if it wrote it out."""
     cdef Node* node = call.node
+    cdef Text text = Text(data=NULL, length=0, room=0)
     cdef char digits[24]
     answer_bulk(call, name.data, name.length)
     if row.kind == NUMBER or row.kind == SIZE:
@@ -187,8 +195,15 @@ cdef void answer_parameter(Call* call, const Parameter* row, const Slice* name) 
             answer_text(call, node.password)
         else:
             answer_bulk(call, b"", 0)
+    elif row.kind == OUTPUT_LIMITS:
+        limits_show(node, &text)
+        answer_bulk(call, text.data, text.length)
+    elif row.kind == NOTIFY:
+        notify_show(node, &text)
+        answer_bulk(call, text.data, text.length)
     else:
         answer_text(call, row.value)
+    text_free(&text)
 
 
 cdef bint asked(Call* call, const char* name, Slice* shown) noexcept nogil:
@@ -219,40 +234,6 @@ cdef void command_config_get(Call* call) noexcept nogil:
             answer_parameter(call, &table[index], &names[index])
 
 
-cdef bint read_size(const Slice* text, unsigned long long* size) noexcept nogil:
-    """`100`, `100k`, `100kb` … : powers of 1000 without the b, of 1024 with it, as in redis.conf."""
-    cdef Slice unit
-    cdef long long number
-    cdef size_t digits = 0
-    cdef unsigned long long factor
-    while digits < text.length and c'0' <= text.data[digits] <= c'9':
-        digits += 1
-    if not read_number(text.data, digits, &number):
-        return False
-    unit.data = text.data + digits
-    unit.length = text.length - digits
-    if unit.length == 0 or is_word(&unit, b"b"):
-        factor = 1
-    elif is_word(&unit, b"k"):
-        factor = 1000
-    elif is_word(&unit, b"kb"):
-        factor = 1024
-    elif is_word(&unit, b"m"):
-        factor = 1000000
-    elif is_word(&unit, b"mb"):
-        factor = 1 << 20
-    elif is_word(&unit, b"g"):
-        factor = 1000000000
-    elif is_word(&unit, b"gb"):
-        factor = 1 << 30
-    else:
-        return False
-    if <unsigned long long> number > 9223372036854775807ULL // factor:
-        return False
-    size[0] = <unsigned long long> number * factor
-    return True
-
-
 cdef const char* apply_number(Node* node, const Parameter* row, const Slice* value, char* room,
                               bint really) noexcept nogil:
     """apply() for the kinds that live in Node.settings."""
@@ -263,7 +244,7 @@ cdef const char* apply_number(Node* node, const Parameter* row, const Slice* val
         if not wanted and not is_word(value, b"no"):
             return b"argument must be 'yes' or 'no'"
     elif row.kind == SIZE:
-        if not read_size(value, &size):
+        if not take_size(value, &size):
             return b"argument must be a memory value"
         wanted = <long long> size
     elif not read_number(value.data, value.length, &wanted):
@@ -295,7 +276,7 @@ cdef const char* apply(Node* node, const Parameter* row, const Slice* value, cha
     if NUMBER <= row.kind <= SWITCH:
         return apply_number(node, row, value, room, really)
     if row.kind == MAXMEMORY:
-        if not read_size(value, &size):
+        if not take_size(value, &size):
             return b"argument must be a memory value"
         if really:
             node.maxmemory = size
@@ -311,6 +292,13 @@ cdef const char* apply(Node* node, const Parameter* row, const Slice* value, cha
                     b"allkeys-random, noeviction")
         if really:
             evict_policy(node, policy)
+    elif row.kind == OUTPUT_LIMITS:
+        return limits_apply(node, value, really)
+    elif row.kind == NOTIFY:
+        if not notify_read(value, &policy):
+            return b"Invalid event class character. Use 'Ag$lshzxeKEtmdn'."
+        if really:
+            node.notify = policy
     else:
         return b"can't set immutable config"
     return NULL

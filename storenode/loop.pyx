@@ -21,6 +21,7 @@ from storenode.blocked cimport wait_expire
 from storenode.broadcast cimport broadcast_send
 from storenode.acl cimport acl_close
 from storenode.aclfile cimport PROBLEM_ROOM, aclfile_load
+from storenode.channels cimport channels_open
 from storenode.clock cimport clock_learn, cycles
 from storenode.commands cimport command_deny, commands_open
 from storenode.config cimport config_open, config_password
@@ -33,6 +34,7 @@ from storenode.interest cimport interests_open
 from storenode.invalidation cimport invalidation_close, invalidation_open, tracked_sweep
 from storenode.keyspace cimport database_clear
 from storenode.latency cimport LATENCY_EXPIRE, latency_event, latency_reset
+from storenode.limits cimport clients_check, limits_open, output_check
 from storenode.reaper cimport reap
 from storenode.rewrites cimport rewrites_open
 from storenode.slowlog cimport slow_limit, slow_update
@@ -82,6 +84,9 @@ cdef void accept_clients(Node* node) noexcept nogil:
 cdef bint flush(Node* node, Client* client) noexcept nogil:
     """Write what the kernel takes. False: the peer is gone and the client closed."""
     cdef size_t before = client.output.length
+    if client.overrun:
+        client_close(node, client)
+        return False
     if before == 0:
         return True
     node.stats.writes += 1
@@ -114,6 +119,7 @@ cdef void settle(Node* node, Client* client) noexcept nogil:
     """Close a client that is finished, else tell epoll what it waits for."""
     cdef uint32_t interest = 0
     if client.output.length or client.parked:
+        output_check(node, client)
         interest |= EPOLLOUT
     elif client.closing or client.ended:
         client_close(node, client)
@@ -185,6 +191,7 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
     clock_learn(node, monotonic_us())
     slow_update(node)
     if elapsed >= 1000000:
+        clients_check(node)
         node.rate = (node.stats.commands - node.rate_commands) * 1000000 // elapsed
         if node.stats.commands == node.rate_commands:
             pool_trim(&node.chunks)
@@ -294,6 +301,8 @@ cdef class Loop:
             interests_open(node, &node.databases[number].watched)
             interests_open(node, &node.databases[number].awaited)
         invalidation_open(node)
+        channels_open(node)
+        limits_open(node)
         commands_open(node)
         users_open(node)
         if password is not None:

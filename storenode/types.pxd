@@ -82,6 +82,8 @@ cdef enum:                     # index of Node.settings: the numbers that CONFIG
     LATENCY_THRESHOLD = 14     # latency-monitor-threshold: ms; 0: off
     LATENCY_TRACKING = 15      # a histogram for each command
     ACLLOG_MOST = 16           # acllog-max-len
+    IDLE_TIMEOUT = 18          # timeout: s; 0: none
+    KEEPALIVE = 19             # tcp-keepalive: s; 0: off
     TRACKED_MOST = 17          # tracking-table-max-keys: keys in Node.tracked; 0: no limit
     SETTINGS = 64              # room for those to come
 
@@ -101,7 +103,27 @@ cdef enum RowFlag:
     CONTAINER = 64             # its first argument names a row of its own, "client|id"
     AT_ONCE = 128              # executed, not queued, between MULTI and EXEC
     BLOCKING = 256             # may make its client wait
+    WHILE_SUBSCRIBED = 2048    # allowed to a client in RESP2 that has subscriptions
     NUMKEYS = 4096             # its first argument says how many keys follow
+
+
+cdef enum:                     # kinds of Channel: index of Node.channels
+    CHANNEL = 0
+    PATTERN = 1
+    SHARD = 2
+    CHANNEL_KINDS = 3
+
+cdef enum:                     # classes of client-output-buffer-limit: index of Node.output_limits
+    OUTPUT_NORMAL = 0
+    OUTPUT_REPLICA = 1
+    OUTPUT_PUBSUB = 2
+    OUTPUT_CLASSES = 3
+
+
+cdef struct OutputLimit:       # limits.pyx; 0: none
+    uint64_t hard              # bytes
+    uint64_t soft              # bytes
+    int64_t seconds            # above the soft limit
 
 
 cdef enum Tracking:            # tracking.pyx: bits of Client.tracking
@@ -395,6 +417,23 @@ cdef struct Follower:          # broadcast.pyx: a client that wants to hear of t
     Follower* previous
 
 
+cdef struct Channel:           # channels.pyx; begins as a Member, its name follows
+    uint32_t key_length        # bytes
+    uint32_t value_length      # 0
+    Subscription* first
+    uint64_t count             # of subscribers
+    int kind                   # CHANNEL, PATTERN or SHARD
+
+
+cdef struct Subscription:      # channels.pyx
+    Channel* channel
+    Client* client
+    Subscription* next         # of the channel
+    Subscription* previous
+    Subscription* sibling      # of the client
+    Subscription* elder
+
+
 cdef struct Client:            # connection.pyx
     Handle handle              # first: what epoll hands back
     Input input
@@ -416,7 +455,12 @@ cdef struct Client:            # connection.pyx
     int tracking               # Tracking
     uint64_t redirect          # id of the client that gets its invalidations; 0: itself
     Follower* prefixes         # that it tracks, in order
-    uint32_t subscriptions     # channels, patterns and shard channels
+    Subscription* subscribed[CHANNEL_KINDS]
+    uint32_t subscribed_count[CHANNEL_KINDS]
+    uint32_t subscriptions     # of all kinds
+    bint monitoring            # monitor.pyx
+    bint overrun               # beyond its limits: closed without waiting for its output to be sent
+    uint64_t soft_since_us     # monotonic: above the soft limit of its output since then; 0: it is not
     bint touched               # others added to its output: written at the end of the turn
     bint no_evict
     bint no_touch              # its commands leave the LRU clocks alone
@@ -504,6 +548,9 @@ cdef struct Node:              # node.pyx
     Prefix* prefixes           # broadcast.pyx
     uint64_t prefix_count
     bint broadcasts            # some prefix has something to tell
+    Dict channels[CHANNEL_KINDS]   # channels.pyx
+    OutputLimit output_limits[OUTPUT_CLASSES]
+    int notify                 # notify.pyx: a bit for each letter of notify-keyspace-events
     uint64_t client_count
     uint64_t client_next       # id of the next client
     Call call                  # the one command being executed
