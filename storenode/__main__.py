@@ -51,9 +51,6 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         print(f"storenode: {error.strerror or error}", file=sys.stderr)
         return 1
-    except ValueError as error:
-        print(f"storenode: {error}", file=sys.stderr)
-        return 1
 
 
 if __name__ == "__main__":

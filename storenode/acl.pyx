@@ -13,6 +13,7 @@ from storenode.answer cimport (
 from storenode.arguments cimport copy_text, is_word, take_integer
 from storenode.catalog cimport CATEGORIES, category_find, category_name
 from storenode.commands cimport command_find, command_find_under
+from storenode.manual cimport answer_try_help
 from storenode.session cimport client_describe
 from storenode.text cimport Text, text_add, text_bytes, text_free
 from storenode.types cimport (
@@ -398,7 +399,7 @@ cdef void command_acl_cat(Call* call) noexcept nogil:
             answer_text(call, category_name(index))
         return
     if call.argc > 3:
-        answer_error(call, b"ERR unknown subcommand or wrong number of arguments for 'CAT'. Try ACL HELP.")
+        answer_try_help(call)
         return
     category = category_find(call.argv[2].data, call.argv[2].length)
     if category < 0:
@@ -421,7 +422,7 @@ cdef void command_acl_genpass(Call* call) noexcept nogil:
     cdef long long bits = PASSWORD_BITS
     cdef int count, index
     if call.argc > 3:
-        answer_error(call, b"ERR unknown subcommand or wrong number of arguments for 'GENPASS'. Try ACL HELP.")
+        answer_try_help(call)
         return
     if call.argc == 3:
         if not take_integer(call, &call.argv[2], &bits):
@@ -482,7 +483,7 @@ cdef void command_acl_log(Call* call) noexcept nogil:
     cdef const char* reason
     cdef long long count = 10
     if call.argc > 3:
-        answer_error(call, b"ERR unknown subcommand or wrong number of arguments for 'LOG'. Try ACL HELP.")
+        answer_try_help(call)
         return
     if call.argc == 3 and is_word(&call.argv[2], b"reset"):
         log_limit(node, 0)

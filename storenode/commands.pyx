@@ -401,7 +401,7 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"command|count",     2, 0,          0, 0, 0,   command_command_count)
     add(node, b"command|info",     -2, 0,          0, 0, 0,   command_command_info)
     add(node, b"command|docs",     -2, 0,          0, 0, 0,   command_command_docs)
-    add(node, b"command|getkeys",  -3, 0,          0, 0, 0,   command_command_getkeys)
+    add(node, b"command|getkeys",  -4, 0,          0, 0, 0,   command_command_getkeys)
     add(node, b"command|list",     -2, 0,          0, 0, 0,   command_command_list)
     add(node, b"command|help",      2, 0,          0, 0, 0,   command_help)
 

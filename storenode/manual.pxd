@@ -3,6 +3,7 @@
 
 from storenode.types cimport Call
 
+cdef void answer_try_help(Call* call) noexcept nogil
 cdef void command_command(Call* call) noexcept nogil
 cdef void command_command_count(Call* call) noexcept nogil
 cdef void command_command_docs(Call* call) noexcept nogil

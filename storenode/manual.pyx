@@ -259,6 +259,19 @@ cdef void upper(char* text) noexcept nogil:
         text += 1
 
 
+cdef void answer_try_help(Call* call) noexcept nogil:
+    """A subcommand got arguments that it does not take."""
+    cdef char shown[129]
+    cdef char name[64]
+    cdef char text[320]
+    copy_text(shown, sizeof(shown), &call.argv[1])
+    snprintf(name, sizeof(name), b"%s", call.node.rows[call.row.parent].name)
+    upper(name)
+    snprintf(text, sizeof(text), b"ERR unknown subcommand or wrong number of arguments for '%s'. Try %s HELP.", shown,
+             name)
+    answer_error(call, text)
+
+
 cdef void command_help(Call* call) noexcept nogil:
     """HELP of whatever container it was asked of: its subcommands, two lines each."""
     cdef const Row* container = &call.node.rows[call.row.parent]

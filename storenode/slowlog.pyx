@@ -9,10 +9,11 @@ from libc.stdio cimport snprintf
 from libc.stdlib cimport free
 from libc.string cimport memcpy, strcmp, strlen, strstr
 
+from proxy.wire.resp cimport read_number
 from storenode.answer cimport answer_array, answer_bulk, answer_error, answer_number, answer_ok, answer_text
-from storenode.arguments cimport take_integer
 from storenode.clock cimport clock_usec
 from storenode.latency cimport LATENCY_COMMAND, LATENCY_FAST_COMMAND, latency_event
+from storenode.manual cimport answer_try_help
 from storenode.types cimport (
     FAST, LATENCY_THRESHOLD, NAME_MOST, SLOWLOG_MOST, SLOWLOG_SLOWER, Call, Client, Node, Row, Slice, Slow, Word,
 )
@@ -116,12 +117,10 @@ cdef void command_slowlog_get(Call* call) noexcept nogil:
     cdef const Word* word
     cdef long long count = SHOWN
     if call.argc > 3:
-        answer_error(call, b"ERR wrong number of arguments for 'slowlog|get' command")
+        answer_try_help(call)
         return
     if call.argc == 3:
-        if not take_integer(call, &call.argv[2], &count):
-            return
-        if count < -1:
+        if not read_number(call.argv[2].data, call.argv[2].length, &count) or count < -1:
             answer_error(call, b"ERR count should be greater than or equal to -1")
             return
     if count < 0 or count > call.node.slow_count:

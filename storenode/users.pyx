@@ -307,7 +307,7 @@ cdef const char* command_rule(Node* node, Selector* selector, const Slice* rule)
         return UNKNOWN
     if under.data != NULL:
         for index in range(<int> under.length):
-            if under.data[index] == c'|':
+            if under.data[index] == c'|' and row.flags & CONTAINER:
                 return b"Allowing first-arg of a subcommand is not supported"
         row = command_find_under(node, row, &under) if row.flags & CONTAINER else NULL
         if row == NULL:
