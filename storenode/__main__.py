@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--maxmemory", default="256mb", metavar="SIZE", help="of keys and values; 0 for no limit")
     parser.add_argument("--password", help="clients must AUTH with it")
     parser.add_argument("--aclfile", metavar="PATH", help="users, a line each as ACL LIST shows them")
-    parser.add_argument("--deny", action="append", default=[], metavar="COMMAND", help="has no such command; repeatable")
+    parser.add_argument("--deny", action="append", default=[], metavar="COMMAND", help="have none such; repeatable")
     arguments = parser.parse_args(argv)
     try:
         host, port = parse_address(arguments.listen)

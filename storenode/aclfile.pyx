@@ -70,7 +70,8 @@ cdef User* find_read(User* users, const Slice* name) noexcept nogil:
     return users
 
 
-cdef bint read_line(Node* node, const char* line, size_t length, int number, User** users, char* problem) noexcept nogil:
+cdef bint read_line(Node* node, const char* line, size_t length, int number, User** users,
+                    char* problem) noexcept nogil:
     """Add the user of a line to `users`; blank lines and comments say nothing. False: it is wrong."""
     cdef Slice words[WORDS_MOST]
     cdef Slice first = Slice(data=b"user", length=4)

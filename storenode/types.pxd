@@ -18,6 +18,10 @@ from proxy.wire.input cimport Input
 from proxy.wire.output cimport Output
 from proxy.wire.poll cimport Handle, Poll
 from proxy.wire.resp cimport Frame
+from storenode.records cimport (
+    CODE_MOST, CODES, EVENTS_SEEN, KEY_READ, KEY_VARIES, KEY_WRITE, NAME_MOST, ROW_WORDS, SPIKES, ErrorCount, Event,
+    Fact, KeySpec, Refusal, Selector, Slow, Spike, User, Word,
+)
 from storenode.text cimport Text
 
 cdef enum:
@@ -26,13 +30,7 @@ cdef enum:
     CHAINED = 0x80             # Bucket.marks: the last slot is the next bucket of the chain
     ROWS_MOST = 320            # rows of the command table, subcommands included
     ROW_INDEX = 1024           # places of the index over the names; a power of two, well above ROWS_MOST
-    ROW_WORDS = 6              # ROWS_MOST / 64, and one more
     POOL_SIZE = 16             # candidates kept between evictions
-    SPIKES = 160               # of each kind that LATENCY HISTORY remembers
-    EVENTS_SEEN = 6            # kinds of delay: LatencyEvent of latency.pxd
-    CODES = 64                 # kinds of errors that are counted apart
-    CODE_MOST = 32             # bytes of one, with its NUL
-    NAME_MOST = 64             # bytes of an address as text, with its port and the final NUL
     CONSUMERS = 4              # of the stream of effects at a time
 
 cdef enum ValueType:
@@ -283,32 +281,6 @@ cdef struct Candidate:         # evict.pyx
 ctypedef void (*Handler)(Call* call) noexcept nogil
 
 
-cdef struct Fact:              # facts.pyx: what is said of a command; every text is a literal
-    const char* name           # full, "client|id" for a subcommand
-    const char* since          # version of Redis
-    const char* group          # as COMMAND DOCS names it
-    const char* flags          # as COMMAND INFO names them
-    const char* categories     # of ACL
-    const char* keys           # where they are and what is done to them: catalog.pyx
-    const char* summary
-
-
-cdef enum:                     # KeySpec.access; 0: only whether the key is there and what it is like
-    KEY_READ = 1
-    KEY_WRITE = 2
-    KEY_VARIES = 4             # the options of SET and BITFIELD decide
-
-
-cdef struct KeySpec:           # catalog.pyx: where some of a command's keys are
-    int kind                   # KeyPlace
-    const char* word           # that stands before the key, in the text of the Fact
-    int word_length
-    int begin                  # argument that the search starts at
-    int last                   # from there; negative: from the end
-    int step
-    int access
-
-
 cdef struct Row:               # commands.pyx: one command
     const char* name           # lower case; "client|id" for a subcommand
     int name_length
@@ -330,76 +302,6 @@ cdef struct Row:               # commands.pyx: one command
     uint64_t cycles            # of the clock, spent in the handler: clock.pxd
     uint64_t rejected          # refused before the handler
     uint64_t failed            # answered with an error by the handler
-
-
-cdef struct Word:              # users.pyx: a text in a list, its bytes behind it
-    Word* next
-    int access                 # of a key pattern: KEY_READ, KEY_WRITE
-    size_t length
-
-
-cdef struct Selector:          # users.pyx: what a user may do; a user has one, and may have more
-    Selector* next
-    uint64_t commands[ROW_WORDS]           # a bit for each row that may be run; of the last word: for those to come
-    bint every_command         # those to come, too
-    bint every_key
-    bint every_channel
-    Word* rules                # on commands, in order, but for the first one, which is +@all or -@all
-    Word* keys                 # patterns
-    Word* channels
-
-
-cdef struct User:              # users.pyx
-    User* next                 # in node.users, by name
-    Word* name
-    bint on
-    bint nopass
-    bint sanitize              # shown in the words of Redis, and of no effect: every dump is checked in full
-    bint skip_sanitize
-    bint all                   # may do everything: clients of it are not checked
-    Word* passwords            # SHA-256, 64 hexadecimal digits
-    Selector own               # own.next: further ones
-
-
-cdef struct Refusal:           # users.pyx: an entry of ACL LOG
-    Refusal* next
-    uint64_t id
-    uint64_t count
-    int reason                 # Denied
-    bint in_multi
-    int64_t created_ms         # Unix time
-    int64_t updated_ms
-    Word* object               # command, key or channel
-    Word* username
-    Word* client
-
-
-cdef struct Slow:              # slowlog.pyx: an entry of SLOWLOG, newest first; its argc arguments follow
-    Slow* next
-    uint64_t id
-    int64_t time               # Unix time, s
-    uint64_t usec
-    int argc
-    Word* words                # the arguments, shortened
-    Word* name                 # of the client
-    char peer[NAME_MOST]
-
-
-cdef struct Spike:             # latency.pyx
-    uint32_t time              # Unix time, s
-    uint32_t ms
-
-
-cdef struct Event:             # latency.pyx: a kind of delay that LATENCY knows
-    uint32_t worst             # ms
-    int count                  # of `spikes` in use
-    int next                   # the oldest
-    Spike spikes[SPIKES]
-
-
-cdef struct ErrorCount:        # errors.pyx
-    char code[CODE_MOST]       # "WRONGTYPE"; empty: free
-    uint64_t count
 
 
 cdef struct Prefix:            # broadcast.pyx; followed by its bytes

@@ -16,7 +16,7 @@ from tests.store.conftest import Server
 from tests.store.raw import Argument, Connection, parse, words
 
 HASH = hashlib.sha256(b"secret").hexdigest()
-NAMES = ["get", "set", "del", "config", "config|get", "client|id", "hset", "sort", "zunionstore", "lmpop", "GET", "object"]
+NAMES = ["get", "set", "del", "config", "config|get", "client|id", "hset", "sort", "zunionstore", "lmpop", "GET"]
 CATEGORIES = ["all", "read", "write", "string", "fast", "slow", "dangerous", "admin", "keyspace", "connection", "Hash"]
 WRONG = ["", "x", "+nope", "-@nope", "+config|nope", "+get|a|b", "%X~a", "%~a", "#12", "<never", "(+get", "~a b", "()"]
 
@@ -26,7 +26,7 @@ RULES = st.one_of(
     st.sampled_from(["allchannels", "resetchannels", "clearselectors", ">secret", "<secret", f"#{HASH}", f"!{HASH}"]),
     st.sampled_from(["+", "-"]).flatmap(lambda sign: st.sampled_from(NAMES).map(lambda name: sign + name)),
     st.sampled_from(["+@", "-@"]).flatmap(lambda sign: st.sampled_from(CATEGORIES).map(lambda name: sign + name)),
-    st.sampled_from(["~", "%R~", "%W~", "%RW~", "%w~", "&"]).flatmap(lambda kind: PATTERNS.map(lambda text: kind + text)),
+    st.sampled_from(["~", "%R~", "%W~", "%RW~", "%w~", "&"]).flatmap(lambda s: PATTERNS.map(lambda text: s + text)),
     st.sampled_from(["(+get ~a*)", "(+@read %R~b*)", "(+@all ~*)", "(allkeys)", "(+set &x %W~a)"]),
     st.sampled_from(WRONG),
 )

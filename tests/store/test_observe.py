@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from tests.store.conftest import Server
-from tests.store.raw import Argument, Connection, info, parse, pipeline, words
+from tests.store.raw import Argument, info, parse, pipeline, words
 
 
 def lists(reply: bytes) -> list[list[object]]:
@@ -142,8 +142,9 @@ ABSENT = {
     "Memory": {"used_memory_vm_eval", "used_memory_scripts_eval", "used_memory_vm_functions"},
     "Stats": {"instantaneous_input_kbps", "instantaneous_output_kbps", "instantaneous_input_repl_kbps",
               "instantaneous_output_repl_kbps", "total_net_repl_input_bytes", "total_net_repl_output_bytes",
-              "sync_full", "sync_partial_ok", "sync_partial_err", "expire_cycle_cpu_milliseconds", "total_eviction_exceeded_time",
-              "current_eviction_exceeded_time", "pubsubshard_channels", "migrate_cached_sockets",
+              "sync_full", "sync_partial_ok", "sync_partial_err", "expire_cycle_cpu_milliseconds",
+              "total_eviction_exceeded_time", "current_eviction_exceeded_time", "pubsubshard_channels",
+              "migrate_cached_sockets",
               "slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits",
               "active_defrag_key_misses", "total_active_defrag_time", "current_active_defrag_time",
               "unexpected_error_replies", "dump_payload_sanitizations", "io_threaded_reads_processed",
