@@ -7,8 +7,8 @@ Node.settings (types.pxd), nothing more; what needs more than that has a kind of
 
 from libc.limits cimport INT_MAX, INT_MIN, LLONG_MAX
 from libc.stdio cimport fprintf, snprintf, stderr
-from libc.stdlib cimport abort
-from libc.string cimport memset, strlen
+from libc.stdlib cimport abort, free, malloc
+from libc.string cimport memcpy, memset, strlen
 
 from proxy.wire.glob cimport glob_match
 from proxy.wire.resp cimport read_number
@@ -17,17 +17,20 @@ from storenode.arguments cimport copy_text, is_word, take_size
 from storenode.deque cimport deque_limit
 from storenode.evict cimport SAMPLES_MOST, evict_for, evict_policy
 from storenode.invalidation cimport tracked_limit
+from storenode.latency cimport latency_reset
 from storenode.limits cimport limits_apply, limits_show
 from storenode.notify cimport notify_read, notify_show
+from storenode.slowlog cimport slow_limit, slow_update
 from storenode.text cimport Text, text_free
 from storenode.types cimport (
     ACLLOG_MOST, ALLKEYS_LFU, ALLKEYS_LRU, ALLKEYS_RANDOM, EVICTION_SAMPLES, HASH_PACK_ENTRIES, HASH_PACK_VALUE,
     IDLE_TIMEOUT, KEEPALIVE, LATENCY_THRESHOLD, LATENCY_TRACKING, LFU_DECAY_TIME, LFU_LOG_FACTOR, LIST_COMPRESS_DEPTH,
     LIST_PIECE_SIZE, NOEVICTION, POLICIES, SET_INTS_ENTRIES, SET_PACK_ENTRIES, SET_PACK_VALUE, SLOWLOG_MOST,
-    SLOWLOG_SLOWER, TRACKED_MOST,
-    VOLATILE_LFU, VOLATILE_LRU, VOLATILE_RANDOM, VOLATILE_TTL, ZSET_PACK_ENTRIES, ZSET_PACK_VALUE, Call, Node, Slice,
+    SLOWLOG_SLOWER, TRACKED_MOST, VOLATILE_LFU, VOLATILE_LRU, VOLATILE_RANDOM, VOLATILE_TTL, ZSET_PACK_ENTRIES,
+    ZSET_PACK_VALUE, Call, Node, Slice,
     Stats,
 )
+from storenode.users cimport user_password
 
 cdef enum:
     PARAMETERS_MOST = 192
@@ -158,6 +161,9 @@ cdef void config_open(Node* node) noexcept nogil:
 cdef void settled(Node* node) noexcept nogil:
     """What follows from the settings is worked out again."""
     deque_limit(node, node.settings[LIST_PIECE_SIZE])
+    tracked_limit(node)
+    slow_update(node)
+    slow_limit(node, node.settings[SLOWLOG_MOST])
 
 
 cdef const char* policy_name(int policy) noexcept nogil:
@@ -251,6 +257,18 @@ cdef const char* apply_number(Node* node, const Parameter* row, const Slice* val
     return NULL
 
 
+cdef void config_password(Node* node, const Slice* password) noexcept nogil:
+    """requirepass: the default user's password, and what CONFIG GET shows."""
+    free(node.password)
+    node.password = NULL
+    if password.length:
+        node.password = <char*> malloc(password.length + 1)
+        if node.password != NULL:
+            memcpy(node.password, password.data, password.length)
+            node.password[password.length] = 0
+    user_password(node, password)
+
+
 cdef const char* apply(Node* node, const Parameter* row, const Slice* value, char* room, bint really) noexcept nogil:
     """Check a new value and, if `really`, use it. NULL: good; otherwise what is wrong with it, maybe in `room`."""
     cdef unsigned long long size
@@ -262,6 +280,9 @@ cdef const char* apply(Node* node, const Parameter* row, const Slice* value, cha
             return b"argument must be a memory value"
         if really:
             node.maxmemory = size
+    elif row.kind == REQUIREPASS:
+        if really:
+            config_password(node, value)
     elif row.kind == POLICY:
         while policy < POLICIES and not is_word(value, policies[policy]):
             policy += 1
@@ -329,7 +350,6 @@ cdef void command_config_set(Call* call) noexcept nogil:
     for index in range(2, call.argc, 2):
         apply(call.node, find(&call.argv[index]), &call.argv[index + 1], room, True)
     settled(call.node)
-    tracked_limit(call.node)
     if call.node.maxmemory:
         evict_for(call.node, 0)
     answer_ok(call)
@@ -338,11 +358,18 @@ cdef void command_config_set(Call* call) noexcept nogil:
 cdef void command_config_resetstat(Call* call) noexcept nogil:
     cdef int index
     memset(&call.node.stats, 0, sizeof(Stats))
+    memset(call.node.errors, 0, sizeof(call.node.errors))
     for index in range(call.node.row_count):
         call.node.rows[index].calls = 0
-        call.node.rows[index].usec = 0
+        call.node.rows[index].cycles = 0
+        latency_reset(&call.node.rows[index])
         call.node.rows[index].rejected = 0
         call.node.rows[index].failed = 0
     call.node.rate_commands = 0
     call.node.memory_peak = call.node.memory
     answer_ok(call)
+
+
+cdef void command_config_rewrite(Call* call) noexcept nogil:
+    """Settings come from the command line and from CONFIG SET; there is no file to write them to."""
+    answer_error(call, b"ERR The server is running without a config file")

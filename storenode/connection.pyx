@@ -130,7 +130,9 @@ cdef void client_reset(Node* node, Client* client) noexcept nogil:
     """The state of a fresh connection: what RESET goes back to."""
     client.database = &node.databases[0]
     client.resp = 2
-    client.authenticated = node.password == NULL
+    client.user = node.user_default
+    client.authenticated = client.user.on and client.user.nopass
+    client.trusted = client.authenticated and client.user.all
     client.no_evict = False
     client.no_touch = False
     client.quiet = 0

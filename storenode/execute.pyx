@@ -16,6 +16,7 @@ from proxy.wire.resp cimport (
 )
 from proxy.wire.rewrite cimport rewrite_request
 from proxy.wire.system cimport realtime_us
+from storenode.acl cimport acl_check
 from storenode.answer cimport answer_error
 from storenode.arguments cimport copy_text
 from storenode.call cimport ARGV_KEPT, call_read, call_run
@@ -103,6 +104,8 @@ cdef void refuse_subscribed(Call* call, Row* row) noexcept nogil:
 cdef void execute(Node* node, Client* client, const Frame* frame, Row* row) noexcept nogil:
     """Run one framed, canonical request; `row` is what command_find() says of its name."""
     cdef Call* call = &node.call
+    cdef const char* problem
+    cdef char room[160]
     call_read(node, frame)
     call.row = NULL
     if row != NULL and row.flags & CONTAINER and call.argc > 1:
@@ -117,9 +120,11 @@ cdef void execute(Node* node, Client* client, const Frame* frame, Row* row) noex
     if (row.arity > 0 and call.argc != row.arity) or call.argc < -row.arity:
         refuse_arity(call, row)
         return
-    if not client.authenticated and not row.flags & NO_AUTH:
-        refuse(call, row, b"NOAUTH Authentication required.")
-        return
+    if not client.trusted and not row.flags & NO_AUTH:
+        problem = acl_check(call, row, room, sizeof(room))
+        if problem != NULL:
+            refuse(call, row, problem)
+            return
     if client.subscriptions and client.resp == 2 and not row.flags & WHILE_SUBSCRIBED:
         refuse_subscribed(call, row)
         return

@@ -7,7 +7,7 @@ written in one call before the next client's turn. Nothing here waits but epoll.
 
 from libc.stdint cimport SIZE_MAX, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, strdup
 
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.input cimport READ_END, READ_NOTHING, READ_SOME, SCRATCH, input_keep, input_length, input_read
@@ -19,9 +19,12 @@ from proxy.wire.system cimport (
 )
 from storenode.blocked cimport wait_expire
 from storenode.broadcast cimport broadcast_send
+from storenode.acl cimport acl_close
+from storenode.aclfile cimport PROBLEM_ROOM, aclfile_load
 from storenode.channels cimport channels_open
-from storenode.commands cimport commands_open
-from storenode.config cimport config_open
+from storenode.clock cimport clock_learn, cycles
+from storenode.commands cimport command_deny, commands_open
+from storenode.config cimport config_open, config_password
 from storenode.connection cimport client_close, client_open, clients_bury
 from storenode.effects cimport effects_flush
 from storenode.evict cimport evict_policy
@@ -30,12 +33,15 @@ from storenode.expire cimport expire_sweep
 from storenode.interest cimport interests_open
 from storenode.invalidation cimport invalidation_close, invalidation_open, tracked_sweep
 from storenode.keyspace cimport database_clear
+from storenode.latency cimport LATENCY_EXPIRE, latency_event, latency_reset
 from storenode.limits cimport clients_check, limits_open, output_check
 from storenode.pause cimport pause_end
 from storenode.reaper cimport reap
 from storenode.rewrites cimport rewrites_open
+from storenode.slowlog cimport slow_limit, slow_update
 from storenode.table cimport table_fit, table_move, table_moving
-from storenode.types cimport ALLKEYS_LRU, CLIENT, DATABASES, LISTENER, WAKER, Client, Database, Entry, Node
+from storenode.types cimport ALLKEYS_LRU, CLIENT, DATABASES, LISTENER, WAKER, Client, Database, Entry, Node, Slice
+from storenode.users cimport users_open
 
 cdef extern from "<malloc.h>" nogil:
     int M_MXFAST
@@ -50,6 +56,7 @@ cdef enum:
     SWEEP_US = 1000            # and on expiry
     REAP_US = 1000             # and on freeing large values
     REAPED_A_CHECK = 256       # elements freed between two looks at the clock
+    LEARN_US = 300             # of the start, until the rate of the processor's counter is known
     MOVED_A_CHECK = 64         # buckets moved between two looks at the clock
 
 
@@ -182,6 +189,8 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
     cdef bint busy = False
     cdef int number
     node.now_ms = <long long> (realtime_us() // 1000)
+    clock_learn(node, monotonic_us())
+    slow_update(node)
     if elapsed >= 1000000:
         clients_check(node)
         node.rate = (node.stats.commands - node.rate_commands) * 1000000 // elapsed
@@ -256,8 +265,10 @@ cdef class Loop:
     """
 
     def __cinit__(self, int listener, *, bytes bind, int port, size_t maxmemory, bytes password, bytes run_id,
-                  uint64_t seed, int maxclients):
+                  uint64_t seed, int maxclients, bytes aclfile=None, list deny=None):
         cdef Node* node = <Node*> calloc(1, sizeof(Node))
+        cdef Slice secret
+        cdef char problem[PROBLEM_ROOM]
         cdef int number
         if node == NULL:
             raise MemoryError
@@ -268,9 +279,7 @@ cdef class Loop:
         node.poll.epoll = -1
         node.waker.fd = -1
         self.bind = bind
-        self.password = password
         node.bind = self.bind
-        node.password = NULL if password is None else <char*> self.password
         if len(run_id) != 40:
             raise ValueError("run_id: 40 hexadecimal digits are needed")
         memcpy(node.run_id, <char*> run_id, 40)
@@ -278,6 +287,11 @@ cdef class Loop:
         node.maxmemory = maxmemory
         node.maxclients = maxclients
         evict_policy(node, ALLKEYS_LRU)
+        node.clock_cycles = cycles()
+        node.clock_us = monotonic_us()
+        while monotonic_us() < node.clock_us + LEARN_US:
+            pass
+        clock_learn(node, monotonic_us())
         config_open(node)
         node.seed = seed
         node.random = seed | 1
@@ -295,6 +309,20 @@ cdef class Loop:
         channels_open(node)
         limits_open(node)
         commands_open(node)
+        users_open(node)
+        if password is not None:
+            secret.data = <char*> password
+            secret.length = len(password)
+            config_password(node, &secret)
+        for name in deny or []:
+            secret.data = <char*> name
+            secret.length = len(name)
+            if not command_deny(node, &secret):
+                raise ValueError(f"cannot deny {name.decode(errors='replace')!r}: there is no such command")
+        if aclfile is not None:
+            node.aclfile = strdup(<char*> aclfile)
+            if not aclfile_load(node, problem):
+                raise ValueError((<bytes> problem).decode(errors="replace").strip())
         rewrites_open(node)
         node.now_us = monotonic_us()
         node.start_us = node.now_us
@@ -329,6 +357,12 @@ cdef class Loop:
         free(node.argv)
         free(node.deadlines)
         free(node.ids)
+        acl_close(node)
+        slow_limit(node, 0)
+        for number in range(node.row_count):
+            latency_reset(&node.rows[number])
+        free(node.password)
+        free(node.aclfile)
         free(node)
 
     def run(self) -> None:

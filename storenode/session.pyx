@@ -9,6 +9,7 @@ from libc.string cimport memcpy, strlen
 from proxy.wire.input cimport input_length
 from proxy.wire.resp cimport read_number
 from proxy.wire.system cimport EPOLLIN, EPOLLOUT, realtime_us
+from storenode.acl cimport acl_login
 from storenode.answer cimport (
     answer_array, answer_bulk, answer_error, answer_map, answer_nil, answer_number, answer_ok,
     answer_raw, answer_syntax, answer_text, answer_verbatim,
@@ -18,8 +19,10 @@ from storenode.connection cimport client_close, client_find, client_reset
 from storenode.text cimport Text, text_free, text_room
 from storenode.types cimport (
     CHANNEL, DATABASES, OUTPUT_CLASSES, OUTPUT_NORMAL, OUTPUT_PUBSUB, OUTPUT_REPLICA, PATTERN, SHARD, TRACK_BCAST,
-    TRACK_BROKEN, Call, Client, Node, Slice,
+    TRACK_BROKEN, Call, Client, Node, Slice, User,
 )
+from storenode.users cimport user_find
+from storenode.words cimport word_text
 
 
 cdef void command_ping(Call* call) noexcept nogil:
@@ -73,34 +76,16 @@ cdef void command_time(Call* call) noexcept nogil:
     answer_bulk(call, text, snprintf(text, sizeof(text), b"%llu", <unsigned long long> (now % 1000000)))
 
 
-cdef bint right_password(Node* node, const Slice* user, const Slice* given) noexcept nogil:
-    """Compares every byte whatever the first difference, so that the time taken tells nothing."""
-    cdef size_t index
-    cdef size_t length
-    cdef int difference = 0
-    if user != NULL and not (user.length == 7 and is_word(user, b"default")):
-        return False
-    if node.password == NULL:
-        return True
-    length = strlen(node.password)
-    for index in range(given.length):
-        difference |= given.data[index] ^ node.password[index % (length + 1)]
-    return difference == 0 and given.length == length
-
-
 cdef bint authenticate(Call* call, const Slice* user, const Slice* given) noexcept nogil:
-    if right_password(call.node, user, given):
-        call.client.authenticated = True
-        return True
-    answer_error(call, b"WRONGPASS invalid username-password pair or user is disabled.")
-    return False
+    cdef Slice name = Slice(data=b"default", length=7)
+    return acl_login(call, user if user != NULL else &name, given)
 
 
 cdef void command_auth(Call* call) noexcept nogil:
     if call.argc > 3:
         answer_syntax(call)
         return
-    if call.argc == 2 and call.node.password == NULL:
+    if call.argc == 2 and call.node.user_default.nopass:
         answer_error(call, b"ERR AUTH <password> called without any password configured for the default user. "
                            b"Are you sure your configuration is correct?")
         return
@@ -224,7 +209,7 @@ cdef inline void flag(char* letters, int* count, char letter, bint shown) noexce
         count[0] += 1
 
 
-cdef void describe(Node* node, Client* client, Text* text) noexcept nogil:
+cdef void client_describe(Node* node, Client* client, Text* text) noexcept nogil:
     """A client as one line, without its end."""
     cdef size_t room = 640
     cdef char flags[20]
@@ -251,12 +236,12 @@ cdef void describe(Node* node, Client* client, Text* text) noexcept nogil:
     flag(events, &count, c'w', client.handle.interest & EPOLLOUT != 0)
     events[count] = 0
     room += strlen(or_empty(client.name)) + strlen(or_empty(client.library_name))
-    room += strlen(or_empty(client.library_version))
+    room += strlen(or_empty(client.library_version)) + client.user.name.length
     text.length += snprintf(
         text_room(text, room), room,
         b"id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%d sub=%u psub=%u ssub=%u multi=%lld "
         b"qbuf=%zu qbuf-free=0 argv-mem=0 multi-mem=%zu rbs=0 rbp=0 obl=0 oll=%d omem=%zu tot-mem=%zu events=%s cmd=%s "
-        b"user=default redir=%lld resp=%d lib-name=%s lib-ver=%s",
+        b"user=%s redir=%lld resp=%d lib-name=%s lib-ver=%s",
         <unsigned long long> client.id, client.peer, client.local, client.handle.fd, or_empty(client.name),
         <unsigned long long> ((node.now_us - client.created_us) // 1000000),
         <unsigned long long> ((node.now_us - client.used_us) // 1000000), flags, client.database.number,
@@ -264,7 +249,8 @@ cdef void describe(Node* node, Client* client, Text* text) noexcept nogil:
         <long long> client.transaction.count if client.transaction.begun else -1,
         input_length(&client.input), client.transaction.queue.length, <int> (client.output.length != 0), client.output.length,
         sizeof(Client) + input_length(&client.input) + client.transaction.queue.length + client.output.length, events,
-        command, <long long> client.redirect if client.tracking else -1LL, client.resp, or_empty(client.library_name),
+        command, word_text(client.user.name), <long long> client.redirect if client.tracking else -1LL, client.resp,
+        or_empty(client.library_name),
         or_empty(client.library_version))
     text_room(text, 2)[0] = c'\n'
     text.length += 1
@@ -272,7 +258,7 @@ cdef void describe(Node* node, Client* client, Text* text) noexcept nogil:
 
 cdef void command_client_info(Call* call) noexcept nogil:
     cdef Text text = Text(data=NULL, length=0, room=0)
-    describe(call.node, call.client, &text)
+    client_describe(call.node, call.client, &text)
     answer_verbatim(call, text.data, text.length)
     text_free(&text)
 
@@ -325,7 +311,7 @@ cdef void command_client_list(Call* call) noexcept nogil:
                 return
             client = client_find(call.node, <uint64_t> number)
             if client != NULL:
-                describe(call.node, client, &text)
+                client_describe(call.node, client, &text)
         answer_verbatim(call, text.data, text.length)
         text_free(&text)
         return
@@ -338,7 +324,7 @@ cdef void command_client_list(Call* call) noexcept nogil:
         client = client.next
     while client != NULL:
         if has_type(client, type):
-            describe(call.node, client, &text)
+            client_describe(call.node, client, &text)
         client = client.previous
     answer_verbatim(call, text.data, text.length)
     text_free(&text)
@@ -362,6 +348,7 @@ cdef void command_client_kill(Call* call) noexcept nogil:
     cdef long long number = 0
     cdef int type = -1
     cdef bint skip_self = True
+    cdef User* user = NULL
     cdef char name[96]
     cdef char text[160]
     cdef Client* client
@@ -388,7 +375,8 @@ cdef void command_client_kill(Call* call) noexcept nogil:
             if not take_type(call, &call.argv[index + 1], &type):
                 return
         elif is_word(&call.argv[index], b"user"):
-            if not is_word(&call.argv[index + 1], b"default"):
+            user = user_find(call.node, &call.argv[index + 1])
+            if user == NULL:
                 copy_text(name, sizeof(name), &call.argv[index + 1])
                 snprintf(text, sizeof(text), b"ERR No such user '%s'", name)
                 answer_error(call, text)
@@ -410,6 +398,7 @@ cdef void command_client_kill(Call* call) noexcept nogil:
         following = client.next
         if ((address == NULL or is_text(address, client.peer)) and (local == NULL or is_text(local, client.local))
                 and (number == 0 or client.id == <uint64_t> number) and has_type(client, type)
+                and (user == NULL or client.user == user)
                 and not (skip_self and client == call.client)):
             killed += 1
             if client == call.client:

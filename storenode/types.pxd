@@ -18,6 +18,10 @@ from proxy.wire.input cimport Input
 from proxy.wire.output cimport Output
 from proxy.wire.poll cimport Handle, Poll
 from proxy.wire.resp cimport Frame
+from storenode.records cimport (
+    CODE_MOST, CODES, EVENTS_SEEN, KEY_READ, KEY_VARIES, KEY_WRITE, NAME_MOST, ROW_WORDS, SPIKES, ErrorCount, Event,
+    Fact, KeySpec, Refusal, Selector, Slow, Spike, User, Word,
+)
 from storenode.text cimport Text
 
 cdef enum:
@@ -27,7 +31,6 @@ cdef enum:
     ROWS_MOST = 320            # rows of the command table, subcommands included
     ROW_INDEX = 1024           # places of the index over the names; a power of two, well above ROWS_MOST
     POOL_SIZE = 16             # candidates kept between evictions
-    NAME_MOST = 64             # bytes of an address as text, with its port and the final NUL
     CONSUMERS = 4              # of the stream of effects at a time
 
 cdef enum ValueType:
@@ -289,8 +292,14 @@ cdef struct Row:               # commands.pyx: one command
     Handler handler
     Handler effect             # rewrites.pyx: writes down what it changed; NULL: its own words do
     int parent                 # row of the container, or -1
+    const Fact* fact           # NULL: nothing is said of it
+    uint32_t categories        # of ACL, a bit each: catalog.pyx
+    KeySpec specs[3]
+    int spec_count
+    bint denied                # switched off by the configuration
+    uint64_t* latencies        # LATENCIES counters: latency.pyx; NULL: none yet
     uint64_t calls
-    uint64_t usec              # time in the handler; for FAST rows projected from every 64th call
+    uint64_t cycles            # of the clock, spent in the handler: clock.pxd
     uint64_t rejected          # refused before the handler
     uint64_t failed            # answered with an error by the handler
 
@@ -340,6 +349,8 @@ cdef struct Client:            # connection.pyx
     Database* database
     int resp                   # 2 or 3
     bint authenticated
+    bint trusted               # authenticated as a user who may do everything: nothing to check
+    User* user                 # users.pyx; never NULL
     bint closing               # executes nothing more; closed when its output is sent
     bint ended                 # the peer sends nothing more; closed when all is executed and sent
     bint parked                # requests wait: too much output is unread, or the client was blocked until now
@@ -484,7 +495,22 @@ cdef struct Node:              # node.pyx
     uint32_t ticks             # monotonic time in units of 2^16 us (65.5 ms): the LRU clock
     uint64_t random
     uint64_t seed              # of the hash
-    char* password             # malloc; NULL: none
+    char* password             # malloc; NULL: none. The default user's, as CONFIG GET requirepass shows it
+    User* users
+    User* user_default         # one of them
+    char* aclfile              # malloc; NULL: none
+    Refusal* refusals          # newest first
+    uint64_t refusal_next      # id
+    int refusal_count
+    Slow* slow
+    uint64_t slow_next         # id
+    int64_t slow_count
+    uint64_t slow_cycles       # from which on a command is slow; UINT64_MAX: none is
+    Event events[EVENTS_SEEN]
+    ErrorCount errors[CODES]
+    uint64_t clock_cycles      # clock.pxd: the cycles and
+    uint64_t clock_us          # the time of the start,
+    double cycles_us           # and how many cycles a microsecond has
     char* bind
     char run_id[41]
     Doomed* doomed             # reaper.pyx
