@@ -252,6 +252,7 @@ cdef struct Client:            # connection.pyx
     bint closing               # executes nothing more; closed when its output is sent
     bint ended                 # the peer sends nothing more; closed when all is executed and sent
     bint parked                # requests wait: too much output is unread, or the client was blocked until now
+    bint held_whole            # log.pyx: its output begins with the replies of this turn
     bint touched               # others added to its output: written at the end of the turn
     bint no_evict
     bint no_touch              # its commands leave the LRU clocks alone
@@ -371,6 +372,7 @@ cdef struct Manifest:          # manifest.pyx: the files of a log
 
 cdef struct Log:               # log.pyx
     bint on                    # appendonly
+    bint open                  # there is a file, and effects go there
     bint fresh                 # its base is not written yet: a crash leaves what was before it was switched on
     bint no_tail_cut           # aof-load-truncated no
     int policy                 # SyncPolicy
@@ -378,6 +380,7 @@ cdef struct Log:               # log.pyx
     Manifest manifest
     Text buffer                # not written yet
     size_t size                # bytes of all its files
+    size_t increment           # bytes of the last one
     size_t base_size           # of them after the last rewrite
     size_t unsynced            # bytes written since the last sync began
     size_t rewrite_least       # auto-aof-rewrite-min-size
@@ -388,9 +391,8 @@ cdef struct Log:               # log.pyx
     bint preparing             # the clerk makes the files for a rewrite
     bint rewrite_failed        # the last one
     uint64_t failures          # in a row
-    uint64_t failed_us         # monotonic
+    uint64_t failed_us         # monotonic; of the last rewrite, write or sync that failed
     uint64_t sync_us           # monotonic, of the last sync
-    uint64_t retry_us
     uint64_t delayed           # syncs that were due while one was going on
     int64_t took_s
     uint64_t cow
@@ -417,6 +419,7 @@ cdef struct Node:              # node.pyx
     Client* clients
     Client* dead               # closed this turn; freed at its end
     Client* touched            # clients to write to at the end of the turn
+    Client* disowned           # used within log.pyx
     Client** ids               # chains of clients by id, so many as ids_mask + 1
     uint64_t ids_mask
     Client* served             # whose requests are being executed; NULL between clients
