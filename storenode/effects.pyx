@@ -154,3 +154,14 @@ cdef void effects_member(Node* node, const Slice* member) noexcept nogil:
     memcpy(at + length + member.length, b"\r\n", 2)
     node.effects.popped.length += length + member.length + 2
     node.effects.popped_count += 1
+
+
+cdef void effects_follow(Call* call) noexcept nogil:
+    """Write down what the command that was just executed has changed, if anything. Only where there are consumers."""
+    cdef Node* node = call.node
+    if node.changes != node.effects.seen:
+        if call.row.effect != NULL:
+            call.row.effect(call)
+        else:
+            effects_emit(node, call.database.number, call.argv, call.argc)
+        node.effects.seen = node.changes

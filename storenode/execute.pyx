@@ -23,9 +23,12 @@ from storenode.commands cimport command_find, command_find_under
 from storenode.evict cimport evict_for
 from storenode.keyspace cimport key_hash
 from storenode.serve cimport serve_ready
+from storenode.session cimport command_ping
 from storenode.table cimport table_prefetch, table_prefetch_entry
-from storenode.transaction cimport transaction_grows, transaction_queue, transaction_refused
-from storenode.types cimport AT_ONCE, CONTAINER, DENYOOM, NO_AUTH, Call, Client, Node, Row, Slice
+from storenode.transaction cimport transaction_grows, transaction_queue, transaction_refused, transaction_writes
+from storenode.types cimport (
+    AT_ONCE, CONTAINER, DENYOOM, NO_AUTH, READONLY, WRITE, Call, Client, Node, Row, Slice,
+)
 
 cdef enum:
     KEY_COST = 128             # bytes a key may take beyond those of its request: header, malloc, bucket
@@ -90,6 +93,13 @@ cdef void refuse_arity(Call* call, Row* row) noexcept nogil:
     refuse(call, row, text)
 
 
+cdef bint is_refused(const Node* node, const Client* client, const Row* row) noexcept nogil:
+    """While there is a node.refusal: does it concern this command? Loading: all that is about keys, and PING."""
+    if node.loading.on:
+        return row.flags & (READONLY | WRITE) != 0 or row.handler == command_ping
+    return row.flags & WRITE != 0 or transaction_writes(client, row)
+
+
 cdef void execute(Node* node, Client* client, const Frame* frame, Row* row) noexcept nogil:
     """Run one framed, canonical request; `row` is what command_find() says of its name."""
     cdef Call* call = &node.call
@@ -108,6 +118,9 @@ cdef void execute(Node* node, Client* client, const Frame* frame, Row* row) noex
         return
     if not client.authenticated and not row.flags & NO_AUTH:
         refuse(call, row, b"NOAUTH Authentication required.")
+        return
+    if node.refusal != NULL and is_refused(node, client, row):
+        refuse(call, row, node.refusal)
         return
     if (node.maxmemory and node.memory + frame.length + KEY_COST > node.maxmemory
             and (row.flags & DENYOOM or transaction_grows(client, row))

@@ -13,6 +13,7 @@ from storenode.clerk cimport (
     clerk_busy, clerk_open, clerk_prepare, clerk_prepared, clerk_retire, clerk_sync, clerk_synced,
 )
 from storenode.connection cimport client_close
+from storenode.delivery cimport client_touch
 from storenode.effects cimport effects_attach, effects_detach, effects_flush, effects_reselect
 from storenode.files cimport (
     O_APPEND, O_CLOEXEC, O_CREAT, O_TRUNC, O_WRONLY, SEEK_END, WHOLE_PATH, fdatasync, file_sync_folder, file_write,
@@ -25,7 +26,7 @@ from storenode.refusal cimport refusal_settle
 from storenode.snapshot cimport AS_BASE, snapshot_save
 from storenode.text cimport text_free, text_room
 from storenode.types cimport (
-    CLIENT, REWRITING, SYNC_ALWAYS, SYNC_EVERYSEC, Client, Log, Manifest, Node,
+    CLIENT, LOG_REWRITE_LEAST, LOG_REWRITE_PERCENT, REWRITING, SYNC_ALWAYS, SYNC_EVERYSEC, Client, Log, Manifest, Node,
 )
 
 cdef enum:
@@ -92,6 +93,7 @@ cdef void disown(Node* node) noexcept nogil:
     that they cannot know. What they wrote is in memory and will be in the log if that recovers.
     """
     cdef Client* client
+    cdef Client* told = NULL
     while node.touched != NULL:
         client = node.touched
         node.touched = client.next_touched
@@ -106,14 +108,12 @@ cdef void disown(Node* node) noexcept nogil:
         output_append(&client.output, &node.chunks, node.refusal_room, strlen(node.refusal_room))
         output_append(&client.output, &node.chunks, b"\r\n", 2)
         client.closing = True
-        client.next_touched = node.disowned
-        node.disowned = client
-    while node.disowned != NULL:
-        client = node.disowned
-        node.disowned = client.next_touched
-        client.touched = True
-        client.next_touched = node.touched
-        node.touched = client
+        client.next_touched = told
+        told = client
+    while told != NULL:
+        client = told
+        told = client.next_touched
+        client_touch(node, client)
 
 
 cdef void log_turn(Node* node) noexcept nogil:
@@ -261,15 +261,15 @@ cdef void prepare_rewrite(Node* node) noexcept nogil:
 
 cdef bint rewrite_due(Node* node) noexcept nogil:
     cdef Log* log = &node.log
+    cdef size_t percent = <size_t> node.settings[LOG_REWRITE_PERCENT]
     if log.scheduled:
         return True
     if log.failures and node.now_us - log.failed_us < REWRITE_RETRY_US:
         return False
     if log.fresh or log.sync_failed:
         return True
-    return (log.rewrite_percent and log.size >= log.rewrite_least
-            and log.size >= log.base_size + log.base_size * <size_t> log.rewrite_percent // 100
-            and log.size > log.base_size)
+    return (percent and log.size >= <size_t> node.settings[LOG_REWRITE_LEAST]
+            and log.size > log.base_size + log.base_size * percent // 100)
 
 
 cdef void log_tick(Node* node) noexcept nogil:

@@ -88,7 +88,7 @@ cdef void command_shutdown(Call* call) noexcept nogil:
         elif not is_word(&call.argv[index], b"now"):
             answer_syntax(call)
             return
-    if saving_end(node, save, force):
+    if node.loading.on or saving_end(node, save, force):
         node.stopping = True
         call.client.closing = True
     else:

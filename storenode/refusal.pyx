@@ -4,7 +4,7 @@
 from libc.stdio cimport snprintf
 from libc.string cimport strerror
 
-from storenode.types cimport Node
+from storenode.types cimport STOP_WRITES, Node
 
 
 cdef void refusal_settle(Node* node) noexcept nogil:
@@ -13,7 +13,7 @@ cdef void refusal_settle(Node* node) noexcept nogil:
         snprintf(node.refusal_room, sizeof(node.refusal_room), b"MISCONF Errors writing to the AOF file: %s",
                  strerror(node.log.error))
         node.refusal = node.refusal_room
-    elif node.snapshots.failed and node.snapshots.stop_writes and node.snapshots.point_count:
+    elif node.snapshots.failed and node.settings[STOP_WRITES] and node.snapshots.point_count:
         node.refusal = (
             b"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands "
             b"that may modify the data set are disabled, because this instance is configured to report errors during "

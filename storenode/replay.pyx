@@ -61,7 +61,7 @@ cdef bint nothing_follows(Node* node, const Replay* play, size_t at) noexcept no
         if found == NULL:
             return True
         at = found - play.data
-        if found[-1] == c'\n' and next_frame(play, at, &frame) == FRAMED:
+        if play.data[at - 1] == c'\n' and next_frame(play, at, &frame) == FRAMED:
             name = name_of(&frame)
             if command_find(node, &name) != NULL:
                 return False

@@ -14,7 +14,7 @@ from storenode.manifest cimport (
 )
 from storenode.rdbfile cimport LOAD_BROKEN, LOAD_DONE, LOAD_MORE, RdbLoad, load_begin, load_end, load_feed
 from storenode.replay cimport DAMAGED, REPLAYED, STOPPED, TORN, Pause, Replay, replay
-from storenode.types cimport Node
+from storenode.types cimport LOG_CUT_TAIL, Node
 
 cdef enum:
     FED = 1 << 20              # bytes of a snapshot between two pauses
@@ -107,7 +107,7 @@ cdef bint load_commands(Node* node, const char* path, const Mapped* mapped, size
     if status == STOPPED:
         return fail(node, b"loading was stopped", path)
     if status == TORN and number and later_empty(node, number):
-        if not node.log.no_tail_cut:
+        if node.settings[LOG_CUT_TAIL]:
             return cut(node, path, play.at, play.length - play.at)
         snprintf(play.problem, sizeof(play.problem), b"byte %zu: it ends in the middle of a command, and "
                  b"aof-load-truncated is off", play.at)
