@@ -78,6 +78,7 @@ cdef void saving_tick(Node* node) noexcept nogil:
     """Ten times a second, between two turns."""
     child_poll(node)
     log_tick(node)
+    refusal_settle(node)
     if node.child.pid == 0 and not node.log.preparing and (
             node.snapshots.scheduled or (node.snapshots.point_count and save_due(node))):
         effects_flush(node)
