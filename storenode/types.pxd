@@ -80,10 +80,10 @@ cdef enum:                     # index of Node.settings: the numbers that CONFIG
     LATENCY_THRESHOLD = 14     # latency-monitor-threshold: ms; 0: off
     LATENCY_TRACKING = 15      # a histogram for each command
     ACLLOG_MOST = 16           # acllog-max-len
-    LOG_REWRITE_PERCENT = 40   # auto-aof-rewrite-percentage; 0: never
-    LOG_REWRITE_LEAST = 41     # auto-aof-rewrite-min-size, bytes
-    LOG_CUT_TAIL = 42          # aof-load-truncated
-    STOP_WRITES = 43           # stop-writes-on-bgsave-error
+    LOG_REWRITE_PERCENT = 48   # auto-aof-rewrite-percentage; 0: never
+    LOG_REWRITE_LEAST = 49     # auto-aof-rewrite-min-size, bytes
+    LOG_CUT_TAIL = 50          # aof-load-truncated
+    STOP_WRITES = 51           # stop-writes-on-bgsave-error
     SETTINGS = 64              # room for those to come
 
 cdef enum HandleKind:
