@@ -15,13 +15,15 @@ from proxy.wire.resp cimport read_number
 from storenode.answer cimport answer_arity, answer_bulk, answer_error, answer_map, answer_ok, answer_text
 from storenode.arguments cimport copy_text, is_word
 from storenode.evict cimport SAMPLES_MOST, evict_for, evict_policy
+from storenode.invalidation cimport tracked_limit
 from storenode.keeping cimport (
     KEPT_DIR, KEPT_LOG, KEPT_LOG_FOLDER, KEPT_LOG_NAME, KEPT_ROOM, KEPT_SAVE, KEPT_SNAPSHOT, KEPT_SYNC, keeping_apply,
     keeping_show,
 )
 from storenode.types cimport (
     ALLKEYS_LFU, ALLKEYS_LRU, ALLKEYS_RANDOM, EVICTION_SAMPLES, LFU_DECAY_TIME, LFU_LOG_FACTOR,
-    LOG_CUT_TAIL, LOG_REWRITE_LEAST, LOG_REWRITE_PERCENT, NOEVICTION, POLICIES, STOP_WRITES, VOLATILE_LFU, VOLATILE_LRU, VOLATILE_RANDOM, VOLATILE_TTL, Call, Node, Slice, Stats,
+    LOG_CUT_TAIL, LOG_REWRITE_LEAST, LOG_REWRITE_PERCENT, NOEVICTION, POLICIES, STOP_WRITES, TRACKED_MOST, VOLATILE_LFU,
+    VOLATILE_LRU, VOLATILE_RANDOM, VOLATILE_TTL, Call, Node, Slice, Stats,
 )
 
 cdef enum:
@@ -102,6 +104,7 @@ add(b"requirepass", REQUIREPASS)
 number(b"maxmemory-samples",           EVICTION_SAMPLES,  1,       SAMPLES_MOST,  5)
 number(b"lfu-log-factor",              LFU_LOG_FACTOR,    0,       INT_MAX,       10)
 number(b"lfu-decay-time",              LFU_DECAY_TIME,    0,       INT_MAX,       1)
+number(b"tracking-table-max-keys",     TRACKED_MOST,      0,       LLONG_MAX,     1000000)
 fixed(b"databases", b"16")
 kept(b"dir", KEPT_DIR)
 kept(b"dbfilename", KEPT_SNAPSHOT)
@@ -351,6 +354,7 @@ cdef void command_config_set(Call* call) noexcept nogil:
             return
     for index in range(2, call.argc, 2):
         apply(call.node, find(&call.argv[index]), &call.argv[index + 1], room, True)
+    tracked_limit(call.node)
     if call.node.maxmemory:
         evict_for(call.node, 0)
     answer_ok(call)
