@@ -5,7 +5,7 @@ Fixed parameters exist because clients and tools read them. A number that can be
 Node.settings (types.pxd), nothing more; what needs more than that has a kind of its own, in answer_parameter() and apply().
 """
 
-from libc.limits cimport INT_MAX, LLONG_MAX
+from libc.limits cimport INT_MAX, INT_MIN, LLONG_MAX
 from libc.stdio cimport fprintf, snprintf, stderr
 from libc.stdlib cimport abort
 from libc.string cimport memset, strlen
@@ -14,6 +14,7 @@ from proxy.wire.glob cimport glob_match
 from proxy.wire.resp cimport read_number
 from storenode.answer cimport answer_arity, answer_bulk, answer_error, answer_map, answer_ok, answer_text
 from storenode.arguments cimport copy_text, is_word
+from storenode.deque cimport deque_limit
 from storenode.evict cimport SAMPLES_MOST, evict_for, evict_policy
 from storenode.invalidation cimport tracked_limit
 from storenode.keeping cimport (
@@ -21,9 +22,11 @@ from storenode.keeping cimport (
     keeping_show,
 )
 from storenode.types cimport (
-    ALLKEYS_LFU, ALLKEYS_LRU, ALLKEYS_RANDOM, EVICTION_SAMPLES, LFU_DECAY_TIME, LFU_LOG_FACTOR,
-    LOG_CUT_TAIL, LOG_REWRITE_LEAST, LOG_REWRITE_PERCENT, NOEVICTION, POLICIES, STOP_WRITES, TRACKED_MOST, VOLATILE_LFU,
-    VOLATILE_LRU, VOLATILE_RANDOM, VOLATILE_TTL, Call, Node, Slice, Stats,
+    ACLLOG_MOST, ALLKEYS_LFU, ALLKEYS_LRU, ALLKEYS_RANDOM, EVICTION_SAMPLES, HASH_PACK_ENTRIES, HASH_PACK_VALUE,
+    LATENCY_THRESHOLD, LATENCY_TRACKING, LFU_DECAY_TIME, LFU_LOG_FACTOR, LIST_COMPRESS_DEPTH, LIST_PIECE_SIZE,
+    LOG_CUT_TAIL, LOG_REWRITE_LEAST, LOG_REWRITE_PERCENT, NOEVICTION, POLICIES, SET_INTS_ENTRIES, SET_PACK_ENTRIES,
+    SET_PACK_VALUE, SLOWLOG_MOST, SLOWLOG_SLOWER, STOP_WRITES, TRACKED_MOST, VOLATILE_LFU, VOLATILE_LRU, VOLATILE_RANDOM, VOLATILE_TTL, ZSET_PACK_ENTRIES, ZSET_PACK_VALUE, Call, Node, Slice,
+    Stats,
 )
 
 cdef enum:
@@ -100,11 +103,30 @@ add(b"maxclients", MAXCLIENTS)
 add(b"port", PORT)
 add(b"bind", BIND)
 add(b"requirepass", REQUIREPASS)
-#      name                            setting            least    most           initial
-number(b"maxmemory-samples",           EVICTION_SAMPLES,  1,       SAMPLES_MOST,  5)
-number(b"lfu-log-factor",              LFU_LOG_FACTOR,    0,       INT_MAX,       10)
-number(b"lfu-decay-time",              LFU_DECAY_TIME,    0,       INT_MAX,       1)
-number(b"tracking-table-max-keys",     TRACKED_MOST,      0,       LLONG_MAX,     1000000)
+#      name                            setting              least    most           initial
+number(b"maxmemory-samples",           EVICTION_SAMPLES,    1,       SAMPLES_MOST,  5)
+number(b"lfu-log-factor",              LFU_LOG_FACTOR,      0,       INT_MAX,       10)
+number(b"lfu-decay-time",              LFU_DECAY_TIME,      0,       INT_MAX,       1)
+number(b"hash-max-listpack-entries",   HASH_PACK_ENTRIES,   0,       LLONG_MAX,     512)
+number(b"hash-max-ziplist-entries",    HASH_PACK_ENTRIES,   0,       LLONG_MAX,     512)
+number(b"hash-max-listpack-value",     HASH_PACK_VALUE,     0,       LLONG_MAX,     64, SIZE)
+number(b"hash-max-ziplist-value",      HASH_PACK_VALUE,     0,       LLONG_MAX,     64, SIZE)
+number(b"set-max-intset-entries",      SET_INTS_ENTRIES,    0,       LLONG_MAX,     512)
+number(b"set-max-listpack-entries",    SET_PACK_ENTRIES,    0,       LLONG_MAX,     128)
+number(b"set-max-listpack-value",      SET_PACK_VALUE,      0,       LLONG_MAX,     64, SIZE)
+number(b"zset-max-listpack-entries",   ZSET_PACK_ENTRIES,   0,       LLONG_MAX,     128)
+number(b"zset-max-ziplist-entries",    ZSET_PACK_ENTRIES,   0,       LLONG_MAX,     128)
+number(b"zset-max-listpack-value",     ZSET_PACK_VALUE,     0,       LLONG_MAX,     64, SIZE)
+number(b"zset-max-ziplist-value",      ZSET_PACK_VALUE,     0,       LLONG_MAX,     64, SIZE)
+number(b"list-max-listpack-size",      LIST_PIECE_SIZE,     INT_MIN, INT_MAX,       -2)
+number(b"list-max-ziplist-size",       LIST_PIECE_SIZE,     INT_MIN, INT_MAX,       -2)
+number(b"list-compress-depth",         LIST_COMPRESS_DEPTH, 0,       INT_MAX,       0)
+number(b"slowlog-log-slower-than",     SLOWLOG_SLOWER,      -1,      LLONG_MAX,     10000)
+number(b"slowlog-max-len",             SLOWLOG_MOST,        0,       LLONG_MAX,     128)
+number(b"latency-monitor-threshold",   LATENCY_THRESHOLD,   0,       LLONG_MAX,     0)
+number(b"latency-tracking",            LATENCY_TRACKING,    0,       1,             1, SWITCH)
+number(b"acllog-max-len",              ACLLOG_MOST,         0,       LLONG_MAX,     128)
+number(b"tracking-table-max-keys",     TRACKED_MOST,        0,       LLONG_MAX,     1000000)
 fixed(b"databases", b"16")
 kept(b"dir", KEPT_DIR)
 kept(b"dbfilename", KEPT_SNAPSHOT)
@@ -134,13 +156,6 @@ fixed(b"lazyfree-lazy-eviction", b"no")
 fixed(b"lazyfree-lazy-expire", b"no")
 fixed(b"lazyfree-lazy-user-del", b"no")
 fixed(b"replica-read-only", b"yes")
-fixed(b"slowlog-log-slower-than", b"-1")
-fixed(b"hash-max-listpack-entries", b"512")
-fixed(b"hash-max-listpack-value", b"64")
-fixed(b"set-max-intset-entries", b"512")
-fixed(b"zset-max-listpack-entries", b"128")
-fixed(b"zset-max-listpack-value", b"64")
-fixed(b"list-max-listpack-size", b"-2")
 fixed(b"hll-sparse-max-bytes", b"3000")
 
 
@@ -150,6 +165,12 @@ cdef void config_open(Node* node) noexcept nogil:
     for index in range(parameters):
         if NUMBER <= table[index].kind <= SWITCH:
             node.settings[table[index].setting] = table[index].initial
+    settled(node)
+
+
+cdef void settled(Node* node) noexcept nogil:
+    """What follows from the settings is worked out again."""
+    deque_limit(node, node.settings[LIST_PIECE_SIZE])
 
 
 cdef const char* policy_name(int policy) noexcept nogil:
@@ -355,6 +376,7 @@ cdef void command_config_set(Call* call) noexcept nogil:
     for index in range(2, call.argc, 2):
         apply(call.node, find(&call.argv[index]), &call.argv[index + 1], room, True)
     tracked_limit(call.node)
+    settled(call.node)
     if call.node.maxmemory:
         evict_for(call.node, 0)
     answer_ok(call)

@@ -74,7 +74,7 @@ cdef enum:                     # index of Node.settings: the numbers that CONFIG
     ZSET_PACK_ENTRIES = 8
     ZSET_PACK_VALUE = 9
     LIST_PIECE_SIZE = 10       # list-max-listpack-size: items, or negative: 4 KiB, 8 KiB …
-    HLL_SPARSE_BYTES = 11      # hll-sparse-max-bytes
+    LIST_COMPRESS_DEPTH = 11   # known, and of no effect: nothing is compressed
     SLOWLOG_SLOWER = 12        # slowlog-log-slower-than: us; negative: off
     SLOWLOG_MOST = 13          # slowlog-max-len
     LATENCY_THRESHOLD = 14     # latency-monitor-threshold: ms; 0: off
@@ -214,8 +214,8 @@ cdef struct Transaction:       # transaction.pyx: a client between MULTI and EXE
 
 
 cdef struct Piece:             # deque.pyx: a run of a list's items; its bytes follow
-    Piece* next
-    Piece* previous
+    Piece* next                # NULL: the last one
+    Piece* previous            # of the first one: the last one, so that the Deque is a word shorter
     uint32_t count             # items
     uint32_t room              # bytes
     uint32_t head              # first byte of the first item
@@ -224,7 +224,6 @@ cdef struct Piece:             # deque.pyx: a run of a list's items; its bytes f
 
 cdef struct Deque:             # deque.pyx: a list
     Piece* first
-    Piece* last
     uint64_t count             # items
     Node* node
 
@@ -514,6 +513,8 @@ cdef struct Node:              # node.pyx
     int policy
     bint lfu                   # the policy counts uses: what Entry.clock means
     int64_t settings[SETTINGS]
+    uint32_t piece_most        # bytes of items in a list's piece, and items: what LIST_PIECE_SIZE says
+    uint32_t piece_items
     int maxclients
     int port
     int sweep_database         # expire.pyx
