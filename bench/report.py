@@ -32,6 +32,12 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("misses %", "miss_percent", ".2f"),
         ("keys held %", "held_percent", ".2f"),
     ),
+    "disturbance": (
+        ("p99.9 µs quiet", "quiet_p999", ",.0f"),
+        ("p99.9 µs", "p999", ",.0f"),
+        ("ratio", "p999_ratio", ".2f"),
+        ("fork ms", "fork_ms", ".1f"),
+    ),
     "transactions": (
         ("CPU µs/command", "front_us", ".2f"),
         ("without MULTI", "plain_us", ".2f"),
@@ -62,6 +68,7 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
 }
 UNITS = {"front_us": "CPU µs/request", "p50": "p50 µs", "idle_bytes": "bytes/connection", "peak_mb": "peak MB",
          "rss_after_mb": "MB 5 s after", "left_ratio": "RSS 5 s after / before",
+         "p999_ratio": "p99.9 while it writes / quiet",
          "multi_ratio": "with MULTI / without", "miss_percent": "misses",
          "p99_excess": "p99 µs beyond 1.5 times quiet"}  # fmt: skip
 

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from storenode.server import LoadError, run
+from storenode.server import run
 
 UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1 << 10, "m": 1000**2, "mb": 1 << 20, "g": 1000**3, "gb": 1 << 30}
 
@@ -67,9 +67,6 @@ def main(argv: list[str] | None = None) -> int:
             on_ready=lambda host, port: print(f"storenode: ready on {host}:{port}", flush=True),
             parameters=parameters,
         )
-    except (LoadError, ValueError) as error:
-        print(f"storenode: {error}", file=sys.stderr)
-        return 1
     except OSError as error:
         print(f"storenode: {error.strerror or error}", file=sys.stderr)
         return 1

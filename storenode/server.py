@@ -3,6 +3,7 @@
 The loop runs in a thread without the GIL; this module's trio task only waits for SIGINT or SIGTERM and then wakes it.
 """
 
+import errno
 import os
 import resource
 import secrets
@@ -50,7 +51,7 @@ def open_listener(host: str, port: int) -> socket.socket:
     return listener
 
 
-class LoadError(Exception):
+class LoadError(OSError):
     """What an earlier run left on disk cannot be loaded; the text says where it is broken and what to do."""
 
 
@@ -105,7 +106,7 @@ def run(
     maxmemory: bytes of keys and values, 0 for no limit. on_ready(host, port) is called in the main thread as soon as
     the port is open, signals are handled and what an earlier run kept is loaded. parameters: what CONFIG SET would
     set, by name; any of those about the disk makes the node load at its start. Raises OSError if the port cannot be
-    had, ValueError about a parameter, LoadError.
+    had or a parameter is wrong, LoadError.
     """
     maxclients = raise_file_limit()
     with open_listener(host, port) as listener:
@@ -130,6 +131,6 @@ def run(
             try:
                 loop.configure(name.encode(), os.fsencode(value))
             except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
+                raise OSError(errno.EINVAL, f"{name}: {error}") from None
         trio.run(_serve, loop, any(name in KEEPING for name in chosen), ready)
     return 0
