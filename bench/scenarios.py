@@ -84,7 +84,7 @@ SCENARIOS = (
             f"during-{what}", f"2,000,000 keys, 80 % GET and 20 % SET at 5,000/s, {title}", NODES, "disturbance",
             ops={"get": 0.8, "set": 0.2}, fill=what, keys=2_000_000, rate=5_000.0, rounds=3,
         )
-        for what, title in (("snapshot", "one snapshot after the other"), ("rewrite", "one log rewrite after the other"))
+        for what, title in (("snapshot", "one snapshot after another"), ("rewrite", "one log rewrite after another"))
     ),
     Scenario("transactions", "pipelines of 16 SETs, in MULTI and EXEC and without", ("quench",), "transactions"),
     Scenario("blocked", "GET at 20,000/s beside 1,000 clients in BLPOP", ("quench",), "blocked", rate=20_000),

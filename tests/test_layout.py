@@ -74,7 +74,8 @@ SPINE = (
 
 #: The ground floor, from what knows most down to what knows nothing.
 WIRE = (
-    "inspect", "framer", "rewrite", "input", "output", "reply", "resp", "chunk", "poll", "mailbox", "glob", "sha256", "system",
+    "inspect", "framer", "rewrite", "input", "output", "reply", "resp", "chunk", "poll", "mailbox", "glob",
+    "sha256", "system",
 )
 
 

@@ -68,7 +68,7 @@ def value_of(link: "redis.Redis", key: bytes, kind: bytes) -> Any:
 def state_of(link: "redis.Redis") -> State:
     """Every key of the selected database with its type, expiry (Unix time, ms) and value."""
     state = {}
-    for key in link.keys():
+    for key in link.scan_iter(count=1000):
         kind = link.type(key)
         state[key] = (kind, link.pexpiretime(key), value_of(link, key, kind))
     return state
@@ -119,6 +119,7 @@ def write_at_random(link: "redis.Redis", seed: int, count: int, ties: bool = Tru
     ties: also a SORT … STORE whose order is that of a hash table; redis-server repeats its words and gets another one.
     """
     dice = random.Random(seed)
+    order = ["BY", "w_*"] if ties else []
 
     def key() -> str:
         return f"key:{dice.randrange(40)}"
@@ -159,7 +160,7 @@ def write_at_random(link: "redis.Redis", seed: int, count: int, ties: bool = Tru
         lambda: ["SPOP", f"set:{dice.randrange(5)}", *dice.choice([[], [1], [3], [500]])],
         lambda: ["SMOVE", f"set:{dice.randrange(5)}", f"set:{dice.randrange(5)}", dice.randrange(60)],
         lambda: ["SUNIONSTORE", f"set:{dice.randrange(5)}", "set:0", "set:1", "set:2"],
-        lambda: ["SORT", f"set:{dice.randrange(5)}", *(["BY", "w_*"] if ties else []), "ALPHA", "STORE", f"list:{dice.randrange(5)}"],
+        lambda: ["SORT", f"set:{dice.randrange(5)}", *order, "ALPHA", "STORE", f"list:{dice.randrange(5)}"],
         lambda: ["SORT", f"list:{dice.randrange(5)}", "ALPHA", "DESC", "STORE", "sorted"],
         lambda: ["HSET", f"hash:{dice.randrange(5)}", f"f{dice.randrange(20)}", some()],
         lambda: ["HINCRBYFLOAT", f"hash:{dice.randrange(5)}", f"n{dice.randrange(5)}", "0.7"],

@@ -37,7 +37,7 @@ def test_there_and_back(folder: Path, seed: int) -> None:
         fill(server, seed)
         before = states_of(server)
         with client(server) as link:
-            digest = {key: link.dump(key) for key in link.keys() if link.type(key) == b"string"}
+            digest = {key: link.dump(key) for key in link.scan_iter() if link.type(key) == b"string"}
             assert link.execute_command("DEBUG", "RELOAD") == b"OK"
             assert states_of(server) == before
             assert {key: link.dump(key) for key in digest} == digest
@@ -183,8 +183,10 @@ def test_the_child_dies_with_the_node_and_leaves_the_port(folder: Path) -> None:
 def test_replies_and_refusals_are_those_of_redis(folder: Path) -> None:
     with node_in(folder) as server, client(server) as link:
         assert link.config_get("*append*")["appendonly"] == "no"
-        for name, value in (("save", "10"), ("save", "a b"), ("appendfsync", "sometimes"), ("dbfilename", "a/b"),
-                            ("dir", "/no/such/folder"), ("appendfilename", "other"), ("appendonly", "maybe")):  # fmt: skip
+        for name, value in (
+            ("save", "10"), ("save", "a b"), ("appendfsync", "sometimes"), ("dbfilename", "a/b"),
+            ("dir", "/no/such/folder"), ("appendfilename", "other"), ("appendonly", "maybe"),
+        ):  # fmt: skip
             with pytest.raises(redis.ResponseError, match="CONFIG SET failed"):
                 link.config_set(name, value)
         assert link.config_set("save", "60 1") and link.config_get("save") == {"save": "60 1"}
