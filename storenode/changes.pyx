@@ -1,6 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Changes: the hook and the names of the events. See changes.pxd."""
 
+from storenode.effects cimport effects_removed
 from storenode.types cimport Database, Slice
 
 cdef EventRow[EVENTS] table
@@ -64,6 +65,8 @@ cdef const EventRow* event_row(int event) noexcept nogil:
 cdef void key_changed(Database* database, const Slice* key, int event) noexcept nogil:
     """`key` of `database` was written, removed or given another expiry, and `event` (Event) says by what."""
     database.node.changes += 1
+    if (event == EVENT_EXPIRED or event == EVENT_EVICTED) and database.node.effects.consumers:
+        effects_removed(database, key)
 
 
 cdef void database_changed(Database* database) noexcept nogil:

@@ -21,6 +21,7 @@ from storenode.arguments cimport copy_text
 from storenode.commands cimport command_find, command_find_under
 from storenode.evict cimport evict_for
 from storenode.keyspace cimport key_hash
+from storenode.rewrites cimport effects_follow
 from storenode.table cimport table_prefetch, table_prefetch_entry
 from storenode.types cimport CONTAINER, DENYOOM, FAST, NO_AUTH, Call, Client, Node, Row, Slice
 
@@ -132,6 +133,8 @@ cdef void execute(Node* node, Client* client, const Frame* frame, Row* row) noex
     timed = not row.flags & FAST or node.stats.commands & (TIMED_EVERY - 1) == 0
     started = monotonic_us() if timed else 0
     row.handler(call)
+    if node.effects.consumers:
+        effects_follow(call)
     if timed:
         row.usec += (monotonic_us() - started) * (TIMED_EVERY if row.flags & FAST else 1)
     row.calls += 1

@@ -19,10 +19,12 @@ from proxy.wire.system cimport (
 )
 from storenode.commands cimport commands_open
 from storenode.connection cimport client_close, client_open, clients_bury
+from storenode.effects cimport effects_flush
 from storenode.execute cimport OUTPUT_SOFT, QUERY_BUFFER, execute_requests
 from storenode.expire cimport expire_sweep
 from storenode.keyspace cimport database_clear
 from storenode.reaper cimport reap
+from storenode.rewrites cimport rewrites_open
 from storenode.table cimport table_fit, table_move, table_moving
 from storenode.types cimport ALLKEYS_LRU, CLIENT, DATABASES, LISTENER, WAKER, Client, Database, Entry, Node
 
@@ -196,6 +198,8 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
         clients_bury(node)
     if node.now_us >= tick_at[0]:
         tick_at[0] = node.now_us + housekeep(node)
+    if node.effects.length:
+        effects_flush(node)
 
 
 cdef class Loop:
@@ -239,6 +243,7 @@ cdef class Loop:
             node.databases[number].keys.node = node
             node.databases[number].keys.head = sizeof(Entry)
         commands_open(node)
+        rewrites_open(node)
         node.now_us = monotonic_us()
         node.start_us = node.now_us
         node.rate_us = node.now_us

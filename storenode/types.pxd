@@ -18,6 +18,7 @@ from proxy.wire.input cimport Input
 from proxy.wire.output cimport Output
 from proxy.wire.poll cimport Handle, Poll
 from proxy.wire.resp cimport Frame
+from storenode.text cimport Text
 
 cdef enum:
     DATABASES = 16
@@ -27,6 +28,7 @@ cdef enum:
     ROW_INDEX = 1024           # places of the index over the names; a power of two, well above ROWS_MOST
     POOL_SIZE = 16             # candidates kept between evictions
     NAME_MOST = 64             # bytes of an address as text, with its port and the final NUL
+    CONSUMERS = 4              # of the stream of effects at a time
 
 cdef enum ValueType:
     STRING = 0                 # Redis's numbering, as in its dump format
@@ -175,6 +177,7 @@ cdef struct Row:               # commands.pyx: one command
     int last                   # of the last; negative: from the end
     int step
     Handler handler
+    Handler effect             # rewrites.pyx: writes down what it changed; NULL: its own words do
     int parent                 # row of the container, or -1
     uint64_t calls
     uint64_t usec              # time in the handler; for FAST rows projected from every 64th call
@@ -235,6 +238,24 @@ cdef struct Stats:             # since the start or CONFIG RESETSTAT
     uint64_t errors
 
 
+ctypedef void (*Consumer)(Node* node, void* context, const char* data, size_t length) noexcept nogil
+
+
+cdef struct Effects:           # effects.pyx: the stream of what was changed
+    int consumers              # 0: nobody listens, nothing is written
+    int database               # that the stream has selected last; -1: none
+    int depth                  # of effects_begin()
+    bint begun                 # MULTI is written, EXEC is owed
+    Consumer take[CONSUMERS]
+    void* contexts[CONSUMERS]
+    char* data                 # malloc, EFFECTS_ROOM bytes, of which `length` wait to be handed on; NULL: no consumers
+    size_t length
+    uint64_t given             # bytes handed on since the start
+    uint64_t seen              # Node.changes up to which all is written down
+    Text popped                # members that an SPOP has taken, as arguments
+    uint64_t popped_count
+
+
 cdef struct Node:              # node.pyx
     Poll poll
     Handle listener
@@ -280,6 +301,7 @@ cdef struct Node:              # node.pyx
     Doomed* doomed             # reaper.pyx
     uint64_t doomed_count
     uint64_t changes           # writes of keys since the start: changes.pyx
+    Effects effects
     Stats stats
     uint64_t rate_commands     # stats.commands at rate_us
     uint64_t rate_us
