@@ -41,6 +41,8 @@ from storenode.object cimport (
     command_debug_object, command_debug_set_active_expire, command_debug_sleep, command_memory_usage,
     command_object_encoding, command_object_freq, command_object_idletime, command_object_refcount, command_type,
 )
+from storenode.replicaof cimport command_replicaof, command_role
+from storenode.replicas cimport command_psync, command_replconf, command_sync
 from storenode.scan cimport (
     command_hscan, command_keys, command_randomkey, command_scan, command_sscan, command_zscan,
 )
@@ -65,7 +67,7 @@ from storenode.strings cimport (
     command_psetex, command_set, command_setex, command_setnx, command_setrange, command_strlen,
 )
 from storenode.types cimport (
-    ADMIN, CONTAINER, DENYOOM, FAST, NO_AUTH, READONLY, ROW_INDEX, ROWS_MOST, WRITE, Call, Handler, Node, Row, Slice,
+    ADMIN, CONTAINER, DATASET, DENYOOM, FAST, NO_AUTH, READONLY, ROW_INDEX, ROWS_MOST, WRITE, Call, Handler, Node, Row, Slice,
 )
 from storenode.zalgebra cimport (
     command_zdiff, command_zdiffstore, command_zinter, command_zintercard, command_zinterstore, command_zunion,
@@ -288,7 +290,14 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"debug|object",      3, ADMIN,      2, 2, 1,   command_debug_object)
     add(node, b"debug|set-active-expire", 3, ADMIN, 0, 0, 0,  command_debug_set_active_expire)
 
-    add(node, b"ping",             -1, FAST,       0, 0, 0,   command_ping)
+    add(node, b"replicaof",         3, ADMIN,      0, 0, 0,   command_replicaof)
+    add(node, b"slaveof",           3, ADMIN,      0, 0, 0,   command_replicaof)
+    add(node, b"role",              1, FAST,       0, 0, 0,   command_role)
+    add(node, b"replconf",         -1, ADMIN,      0, 0, 0,   command_replconf)
+    add(node, b"psync",            -3, ADMIN | DATASET, 0, 0, 0, command_psync)
+    add(node, b"sync",              1, ADMIN | DATASET, 0, 0, 0, command_sync)
+
+    add(node, b"ping",             -1, FAST | DATASET, 0, 0, 0, command_ping)
     add(node, b"echo",              2, FAST,       0, 0, 0,   command_echo)
     add(node, b"quit",             -1, NF,         0, 0, 0,   command_quit)
     add(node, b"reset",             1, NF,         0, 0, 0,   command_reset)

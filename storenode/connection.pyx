@@ -17,6 +17,7 @@ from proxy.wire.system cimport (
     setsockopt, sockaddr, sockaddr_storage, socklen_t,
 )
 from proxy.wire.poll cimport poll_add
+from storenode.replication cimport replica_forget
 from storenode.types cimport CLIENT, DEAD, NAME_MOST, Client, Node
 
 cdef extern from "<arpa/inet.h>" nogil:
@@ -99,6 +100,8 @@ cdef void client_close(Node* node, Client* client) noexcept nogil:
     if client.handle.kind == DEAD:
         return
     client.handle.kind = DEAD
+    if client.replica != NULL:
+        replica_forget(node, client)
     close(client.handle.fd)
     client.handle.fd = -1
     client.closing = True

@@ -10,7 +10,7 @@ from libc.stdio cimport fprintf, snprintf, stderr
 from libc.stdlib cimport abort, free, malloc
 from libc.string cimport memset
 
-from proxy.wire.output cimport output_append, output_clear
+from proxy.wire.output cimport Output, output_append, output_clear
 from proxy.wire.resp cimport (
     ARGS_KEPT, BROKEN, FRAMED, Frame, FrameLimits, args_begin, args_next, frame_request, frame_reset, protocol_error,
 )
@@ -19,7 +19,9 @@ from proxy.wire.system cimport monotonic_us, realtime_us
 from storenode.answer cimport answer_arity, answer_error
 from storenode.arguments cimport copy_text
 from storenode.commands cimport command_find, command_find_under
+from storenode.effects cimport effects_offset
 from storenode.evict cimport evict_for
+from storenode.guard cimport guard_refuses
 from storenode.keyspace cimport key_hash
 from storenode.rewrites cimport effects_follow
 from storenode.table cimport table_prefetch, table_prefetch_entry
@@ -101,6 +103,7 @@ cdef void answer_unknown_under(Call* call, const Row* row) noexcept nogil:
 cdef void execute(Node* node, Client* client, const Frame* frame, Row* row) noexcept nogil:
     """Run one framed, canonical request; `row` is what command_find() says of its name."""
     cdef Call* call = &node.call
+    cdef uint64_t written = effects_offset(node)
     cdef uint64_t started
     cdef bint timed
     read_arguments(node, frame)
@@ -124,6 +127,9 @@ cdef void execute(Node* node, Client* client, const Frame* frame, Row* row) noex
         row.rejected += 1
         answer_error(call, b"NOAUTH Authentication required.")
         return
+    if node.guard and guard_refuses(call):
+        row.rejected += 1
+        return
     if (row.flags & DENYOOM and node.maxmemory and node.memory + frame.length + KEY_COST > node.maxmemory
             and not evict_for(node, frame.length + KEY_COST)):
         row.rejected += 1
@@ -135,6 +141,8 @@ cdef void execute(Node* node, Client* client, const Frame* frame, Row* row) noex
     row.handler(call)
     if node.effects.consumers:
         effects_follow(call)
+        if effects_offset(node) != written:
+            client.written = effects_offset(node)
     if timed:
         row.usec += (monotonic_us() - started) * (TIMED_EVERY if row.flags & FAST else 1)
     row.calls += 1
@@ -157,6 +165,19 @@ cdef bint execute_rewritten(Node* node, Client* client, Frame* frame) noexcept n
         execute(node, client, &canonical, command_find(node, &name))
         output_clear(&node.rewritten, &node.chunks)
     return True
+
+
+cdef void execute_framed(Node* node, Client* client, Frame* frame, Output* output) noexcept nogil:
+    """Run one framed request that no client has sent: one of the primary's. Its reply goes to `output`."""
+    cdef Slice name
+    node.call.client = client
+    node.call.database = client.database
+    node.call.output = output
+    if frame.canonical and frame.argc:
+        name = argument(frame, 0)
+        execute(node, client, frame, command_find(node, &name))
+    else:
+        execute_rewritten(node, client, frame)
 
 
 cdef void look_ahead(Node* node, Client* client, Ahead* batch, int count) noexcept nogil:

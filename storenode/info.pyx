@@ -10,6 +10,7 @@ from libc.stdio cimport FILE, fclose, fopen, fscanf, snprintf
 from proxy.wire.system cimport realtime_us
 from storenode.answer cimport answer_verbatim
 from storenode.arguments cimport is_word
+from storenode.replicaof cimport build_replication
 from storenode.session cimport STORE_VERSION
 from storenode.text cimport Text, text_add, text_free, text_line, text_number, text_room, text_size
 from storenode.types cimport ALLKEYS_LRU, DATABASES, Call, Database, Node, Row
@@ -146,14 +147,6 @@ cdef void build_stats(Node* node, Text* text) noexcept nogil:
     text_number(text, b"total_error_replies", <long long> node.stats.errors)
     text_number(text, b"total_reads_processed", <long long> node.stats.reads)
     text_number(text, b"total_writes_processed", <long long> node.stats.writes)
-
-
-cdef void build_replication(Node* node, Text* text) noexcept nogil:
-    text_line(text, b"role", b"master")
-    text_number(text, b"connected_slaves", 0)
-    text_line(text, b"master_failover_state", b"no-failover")
-    text_line(text, b"master_replid", node.run_id)
-    text_number(text, b"master_repl_offset", 0)
 
 
 cdef void cpu_line(Text* text, const char* name, const timeval* time) noexcept nogil:

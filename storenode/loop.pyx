@@ -7,7 +7,7 @@ written in one call before the next client's turn. Nothing here waits but epoll.
 
 from libc.stdint cimport SIZE_MAX, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.input cimport READ_END, READ_NOTHING, READ_SOME, SCRATCH, input_keep, input_length, input_read
@@ -26,7 +26,15 @@ from storenode.keyspace cimport database_clear
 from storenode.reaper cimport reap
 from storenode.rewrites cimport rewrites_open
 from storenode.table cimport table_fit, table_move, table_moving
-from storenode.types cimport ALLKEYS_LRU, CLIENT, DATABASES, LISTENER, WAKER, Client, Database, Entry, Node
+from storenode.link cimport link_offered, link_tick, serve_link
+from storenode.replicas cimport replication_turn
+from storenode.replication cimport (
+    ID_LENGTH, Offer, Replica, Replication, Wish, pthread_mutex_lock, pthread_mutex_unlock, replication_close, replication_of,
+    replication_open,
+)
+from storenode.types cimport (
+    ALLKEYS_LRU, CLIENT, DATABASES, LINK, LINK_WAKER, LISTENER, WAKER, Client, Database, Entry, Node,
+)
 
 cdef extern from "<malloc.h>" nogil:
     int M_MXFAST
@@ -121,6 +129,8 @@ cdef void serve_client(Node* node, Client* client, uint32_t events) noexcept nog
     if events & EPOLLOUT:
         if not flush(node, client):
             return
+        if client.replica != NULL:
+            (<Replica*> client.replica).blocked = False
         if client.parked and client.output.length <= OUTPUT_SOFT:
             proceed(node, client, client.input.chunk.data + client.input.chunk.head, input_length(&client.input))
             if client.handle.kind != CLIENT:
@@ -169,11 +179,12 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
         while table_moving(&database.keys) and not busy:
             table_move(&database.keys, MOVED_A_CHECK)
             busy = monotonic_us() > deadline
-    if not node.expiry_off and expire_sweep(node, SWEEP_US):
+    if not node.expiry_off and node.primary == NULL and expire_sweep(node, SWEEP_US):
         busy = True
     deadline = monotonic_us() + REAP_US
     while node.doomed != NULL and monotonic_us() < deadline:
         busy = reap(node, REAPED_A_CHECK) or busy
+    link_tick(node)
     return TICK_BUSY_US if busy else TICK_US
 
 
@@ -194,12 +205,18 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
         elif handle.kind == WAKER:
             wake_clear(handle.fd)
             node.stopping = True
+        elif handle.kind == LINK:
+            serve_link(node, handle, node.poll.ready[index].events)
+        elif handle.kind == LINK_WAKER:
+            wake_clear(handle.fd)
+            link_offered(node)
     if node.dead != NULL:
         clients_bury(node)
     if node.now_us >= tick_at[0]:
         tick_at[0] = node.now_us + housekeep(node)
     if node.effects.length:
         effects_flush(node)
+    replication_turn(node)
 
 
 cdef class Loop:
@@ -253,7 +270,7 @@ cdef class Loop:
         node.waker.fd = wake_open()
         if node.scratch == NULL or node.waker.fd < 0 or poll_open(&node.poll) < 0 \
                 or poll_add(&node.poll, &node.listener, EPOLLIN) < 0 \
-                or poll_add(&node.poll, &node.waker, EPOLLIN) < 0:
+                or poll_add(&node.poll, &node.waker, EPOLLIN) < 0 or not replication_open(node):
             raise OSError(errno, "cannot set up the node's event loop")
 
     def __dealloc__(self):
@@ -264,6 +281,7 @@ cdef class Loop:
         while node.clients != NULL:
             client_close(node, node.clients)
         clients_bury(node)
+        replication_close(node)
         for number in range(DATABASES):
             database_clear(&node.databases[number], False)
         while reap(node, SIZE_MAX):
@@ -286,3 +304,59 @@ cdef class Loop:
     def stop(self) -> None:
         """Make run() return at the end of its turn; may be called from any thread, any number of times."""
         wake(self.node.waker.fd)
+
+    # -- replication: what the control plane is asked for and what it gives -------------------------------------------
+
+    def link_orders(self) -> int:
+        """A descriptor that becomes readable, as an eventfd does, whenever link_wish() has changed."""
+        return replication_of(self.node).ordered
+
+    def link_wish(self) -> dict | None:
+        """The link to a primary that is wanted now; None: none. The number makes one wish differ from the next."""
+        cdef Replication* replication = replication_of(self.node)
+        cdef Wish wish
+        with nogil:
+            pthread_mutex_lock(&replication.lock)
+            wish = replication.wish
+            pthread_mutex_unlock(&replication.lock)
+        if not wish.wanted:
+            return None
+        return {
+            "number": wish.number, "host": wish.host.decode(), "port": wish.port, "stream": wish.id.decode(),
+            "offset": wish.offset, "user": <bytes> wish.user, "password": <bytes> wish.password,
+            "announce_host": wish.announce_host.decode(), "announce_port": wish.announce_port,
+            "timeout": wish.timeout,
+        }
+
+    def link_offer(self, *, uint64_t number, int fd, bint whole, bytes stream, uint64_t offset, bytes rest) -> None:
+        """Hand over a link: a connected, non-blocking socket whose descriptor now belongs to the loop.
+
+        number: of the wish. whole: a snapshot follows, of the keyspace at `offset` of the stream; else the stream goes
+        on, under the name `stream` if that is not empty. rest: what was received behind the primary's answer.
+        """
+        cdef Replication* replication = replication_of(self.node)
+        cdef Offer offer
+        cdef Offer old
+        offer.number = number
+        offer.fd = fd
+        offer.whole = whole
+        offer.offset = offset
+        memset(offer.id, 0, sizeof(offer.id))
+        if stream:
+            if len(stream) != ID_LENGTH:
+                raise ValueError("stream: 40 hexadecimal digits are needed")
+            memcpy(offer.id, <char*> stream, ID_LENGTH)
+        offer.rest_length = len(rest)
+        offer.rest = <char*> malloc(len(rest) + 1)
+        if offer.rest == NULL:
+            raise MemoryError
+        memcpy(offer.rest, <char*> rest, len(rest))
+        with nogil:
+            pthread_mutex_lock(&replication.lock)
+            old = replication.offer
+            replication.offer = offer
+            pthread_mutex_unlock(&replication.lock)
+        if old.fd >= 0:
+            close(old.fd)
+            free(old.rest)
+        wake(replication.waker.fd)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import trio
 
 from storenode.loop import Loop
+from storenode.upstream import keep_linked
 
 MAXCLIENTS = 10_000
 SPARE_FILES = 64  # descriptors beside the clients': listener, epoll, eventfd, those of Python
@@ -68,6 +69,7 @@ async def _serve(loop: Loop, ready: Callable[[], None]) -> None:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(wait_signal)
+        nursery.start_soon(keep_linked, loop)
         await trio.to_thread.run_sync(_run_loop, loop)
         nursery.cancel_scope.cancel()
 

@@ -57,6 +57,8 @@ cdef enum HandleKind:
     LISTENER = 1
     WAKER = 2
     CLIENT = 3
+    LINK = 10                  # to this node's primary: link.pyx
+    LINK_WAKER = 11            # the control plane has connected to it
 
 cdef enum RowFlag:
     WRITE = 1
@@ -66,6 +68,14 @@ cdef enum RowFlag:
     NO_AUTH = 16               # allowed before AUTH
     ADMIN = 32
     CONTAINER = 64             # its first argument names a row of its own, "client|id"
+    DATASET = 4096             # needs the whole keyspace, though it is neither READONLY nor WRITE
+
+
+cdef enum Guard:               # guard.pyx: reasons to refuse what a client asks
+    GUARD_WRITES = 1           # a read-only replica
+    GUARD_LOADING = 2          # the keyspace is not complete
+    GUARD_STALE = 4            # a replica without its primary, told to serve nothing then
+    GUARD_FEW = 8              # a primary with too few replicas
 
 
 cdef struct Member:            # collection.pyx: an element of a Dict; followed by its name, then its payload
@@ -204,6 +214,8 @@ cdef struct Client:            # connection.pyx
     uint64_t created_us        # monotonic
     uint64_t used_us
     Row* row                   # last command
+    void* replica              # a Replica of replication.pxd, if this is the connection of one
+    uint64_t written           # where the stream of effects stood after its last write
     char* name                 # of CLIENT SETNAME; malloc, NULL: none; so are the next two
     char* library_name
     char* library_version
@@ -302,6 +314,9 @@ cdef struct Node:              # node.pyx
     uint64_t doomed_count
     uint64_t changes           # writes of keys since the start: changes.pyx
     Effects effects
+    void* replication          # replication.pxd; whom this node repeats and who repeats it
+    Client* primary            # on a replica: for whom its primary's commands are executed; NULL: this is a primary
+    int guard                  # Guard: why some commands are refused just now; 0: none is
     Stats stats
     uint64_t rate_commands     # stats.commands at rate_us
     uint64_t rate_us
