@@ -69,4 +69,5 @@ cdef struct EventRow:
 
 cdef void key_changed(Database* database, const Slice* key, int event) noexcept nogil
 cdef void database_changed(Database* database) noexcept nogil
+cdef void databases_swapped(Database* one, Database* other) noexcept nogil
 cdef const EventRow* event_row(int event) noexcept nogil

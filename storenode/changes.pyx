@@ -1,8 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Changes: the hook and the names of the events. See changes.pxd."""
 
+from storenode.blocked cimport wait_signal, wait_signal_all
 from storenode.effects cimport effects_removed
 from storenode.types cimport Database, Slice
+from storenode.watch cimport watch_swapped, watch_touch, watch_touch_all
 
 cdef EventRow[EVENTS] table
 table[0] = EventRow(b"del", c'g')
@@ -65,10 +67,24 @@ cdef const EventRow* event_row(int event) noexcept nogil:
 cdef void key_changed(Database* database, const Slice* key, int event) noexcept nogil:
     """`key` of `database` was written, removed or given another expiry, and `event` (Event) says by what."""
     database.node.changes += 1
+    if database.node.topics:
+        watch_touch(database, key)
+        wait_signal(database, key)
     if (event == EVENT_EXPIRED or event == EVENT_EVICTED) and database.node.effects.consumers:
         effects_removed(database, key)
 
 
 cdef void database_changed(Database* database) noexcept nogil:
-    """Every key of `database` may be another one now: it was flushed or swapped."""
+    """Every key of `database` is about to go."""
     database.node.changes += 1
+    if database.node.topics:
+        watch_touch_all(database)
+
+
+cdef void databases_swapped(Database* one, Database* other) noexcept nogil:
+    """The keys of two databases have changed places."""
+    one.node.changes += 2
+    if one.node.topics:
+        watch_swapped(one, other)
+        wait_signal_all(one)
+        wait_signal_all(other)

@@ -13,7 +13,7 @@ its part of the stream says which database it is about.
 
 from libc.stdint cimport uint64_t
 
-from storenode.types cimport Consumer, Database, Node, Slice
+from storenode.types cimport Call, Consumer, Database, Node, Slice
 
 cdef enum:
     EFFECTS_ROOM = 64 << 10    # bytes gathered before they are handed on
@@ -28,6 +28,7 @@ cdef void effects_removed(Database* database, const Slice* key) noexcept nogil
 cdef void effects_head(Node* node, int database, uint64_t argc) noexcept nogil
 cdef void effects_argument(Node* node, const char* data, size_t length) noexcept nogil
 cdef void effects_raw(Node* node, const char* data, size_t length) noexcept nogil
+cdef void effects_follow(Call* call) noexcept nogil
 cdef void effects_emit(Node* node, int database, const Slice* argv, int argc) noexcept nogil
 cdef void effects_pop(Node* node, int database, const char* name, const Slice* key, uint64_t count) noexcept nogil
 cdef void effects_member(Node* node, const Slice* member) noexcept nogil

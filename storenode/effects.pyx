@@ -8,7 +8,7 @@ from libc.string cimport memcpy, strlen
 
 from proxy.wire.resp cimport write_number
 from storenode.text cimport text_free, text_room
-from storenode.types cimport CONSUMERS, Consumer, Database, Node, Slice
+from storenode.types cimport CONSUMERS, Call, Consumer, Database, Node, Slice
 
 
 cdef void effects_attach(Node* node, Consumer take, void* context) noexcept nogil:
@@ -169,3 +169,14 @@ cdef void effects_pop(Node* node, int database, const char* name, const Slice* k
     effects_argument(node, key.data, key.length)
     if count != 1:
         effects_argument(node, digits, write_number(digits, <long long> count) - 2)
+
+
+cdef void effects_follow(Call* call) noexcept nogil:
+    """Write down what the command that was just executed has changed, if anything. Only where there are consumers."""
+    cdef Node* node = call.node
+    if node.changes != node.effects.seen:
+        if call.row.effect != NULL:
+            call.row.effect(call)
+        else:
+            effects_emit(node, call.database.number, call.argv, call.argc)
+        node.effects.seen = node.changes

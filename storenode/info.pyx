@@ -76,7 +76,7 @@ cdef void build_server(Node* node, Text* text) noexcept nogil:
 cdef void build_clients(Node* node, Text* text) noexcept nogil:
     text_number(text, b"connected_clients", <long long> node.client_count)
     text_number(text, b"maxclients", node.maxclients)
-    text_number(text, b"blocked_clients", 0)
+    text_number(text, b"blocked_clients", <long long> node.blocked_count)
     text_number(text, b"tracking_clients", 0)
 
 

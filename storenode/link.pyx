@@ -22,7 +22,7 @@ from storenode.replication cimport (
     pthread_mutex_lock, pthread_mutex_unlock, replication_adopt, replication_cut_all, replication_guard,
     replication_of, replication_rename,
 )
-from storenode.types cimport DATABASES, LINK, Client, Node
+from storenode.types cimport DATABASES, LINK, Node
 
 cdef enum:
     LINE_MOST = 128            # bytes of the preamble
@@ -105,10 +105,6 @@ cdef void link_offered(Node* node) noexcept nogil:
         take_kept(node, link)
     if link.client.handle.kind == LINK:
         flush(node, link)
-
-
-cdef inline bint in_transaction(const Client* client) noexcept nogil:
-    return False
 
 
 # -- the snapshot ------------------------------------------------------------------------------------------------------
@@ -238,7 +234,7 @@ cdef size_t take_stream(Node* node, Link* link, const char* data, size_t length,
             return length
         at += frame.length
         frame_reset(frame)
-        if not in_transaction(&link.client):
+        if not link.client.transaction.begun:
             history_append(&replication.history, data + used, at - used)
             used = at
         if link.asked:

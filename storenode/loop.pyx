@@ -17,11 +17,13 @@ from proxy.wire.system cimport (
     ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, MSG_DONTWAIT,
     MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4, close, errno, monotonic_us, realtime_us, send,
 )
+from storenode.blocked cimport wait_expire
 from storenode.commands cimport commands_open
 from storenode.connection cimport client_close, client_open, clients_bury
 from storenode.effects cimport effects_flush
 from storenode.execute cimport OUTPUT_SOFT, QUERY_BUFFER, execute_requests
 from storenode.expire cimport expire_sweep
+from storenode.interest cimport interests_open
 from storenode.keyspace cimport database_clear
 from storenode.reaper cimport reap
 from storenode.rewrites cimport rewrites_open
@@ -148,10 +150,27 @@ cdef void serve_client(Node* node, Client* client, uint32_t events) noexcept nog
                 return
         elif status == READ_END:
             client.ended = True
+            if client.wait != NULL:
+                client_close(node, client)
+                return
         elif status != READ_NOTHING:
             client_close(node, client)
             return
     settle(node, client)
+
+
+cdef void deliver(Node* node) noexcept nogil:
+    """Write to the clients that others have added output to; what that lets go on may touch further clients."""
+    cdef Client* client
+    while node.touched != NULL:
+        client = node.touched
+        node.touched = client.next_touched
+        client.touched = False
+        if client.handle.kind == CLIENT and flush(node, client):
+            if client.parked and client.input.chunk != NULL and client.output.length <= OUTPUT_SOFT:
+                proceed(node, client, client.input.chunk.data + client.input.chunk.head, input_length(&client.input))
+            if client.handle.kind == CLIENT:
+                settle(node, client)
 
 
 cdef uint64_t housekeep(Node* node) noexcept nogil:
@@ -190,9 +209,13 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
 
 cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
     cdef uint64_t now = monotonic_us()
-    cdef int timeout = <int> ((tick_at[0] - now + 999) // 1000) if tick_at[0] > now else 0
+    cdef uint64_t until = tick_at[0]
+    cdef int timeout
     cdef Handle* handle
     cdef int index
+    if node.deadline_count and node.deadlines[0].deadline_us < until:
+        until = node.deadlines[0].deadline_us
+    timeout = <int> ((until - now + 999) // 1000) if until > now else 0
     poll_wait(&node.poll, timeout)
     node.now_us = monotonic_us()
     node.ticks = <uint32_t> (node.now_us >> 16)
@@ -210,10 +233,14 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
         elif handle.kind == LINK_WAKER:
             wake_clear(handle.fd)
             link_offered(node)
-    if node.dead != NULL:
-        clients_bury(node)
+    if node.deadline_count:
+        wait_expire(node)
     if node.now_us >= tick_at[0]:
         tick_at[0] = node.now_us + housekeep(node)
+    if node.touched != NULL:
+        deliver(node)
+    if node.dead != NULL:
+        clients_bury(node)
     if node.effects.length:
         effects_flush(node)
     replication_turn(node)
@@ -259,6 +286,8 @@ cdef class Loop:
             node.databases[number].node = node
             node.databases[number].keys.node = node
             node.databases[number].keys.head = sizeof(Entry)
+            interests_open(node, &node.databases[number].watched)
+            interests_open(node, &node.databases[number].awaited)
         commands_open(node)
         rewrites_open(node)
         node.now_us = monotonic_us()
@@ -292,6 +321,8 @@ cdef class Loop:
             close(node.waker.fd)
         free(node.scratch)
         free(node.argv)
+        free(node.deadlines)
+        free(node.ids)
         free(node)
 
     def run(self) -> None:

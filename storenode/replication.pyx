@@ -9,10 +9,12 @@ from proxy.wire.input cimport input_clear
 from proxy.wire.output cimport output_clear
 from proxy.wire.poll cimport poll_add, wake, wake_open
 from proxy.wire.system cimport EPOLLIN, close
+from storenode.blocked cimport wait_cancel
 from storenode.effects cimport effects_attach, effects_detach, effects_flush
 from storenode.history cimport history_append, history_begin, history_clear
 from storenode.keyspace cimport database_clear
 from storenode.rdbfile cimport load_end
+from storenode.transaction cimport transaction_end
 from storenode.types cimport (
     DATABASES, DEAD, GUARD_FEW, GUARD_LOADING, GUARD_STALE, GUARD_WRITES, LINK_WAKER, Client, Node,
 )
@@ -150,6 +152,16 @@ cdef void replication_rename(Node* node, const char* id) noexcept nogil:
 # -- roles -------------------------------------------------------------------------------------------------------------
 
 
+cdef void unblock_all(Node* node) noexcept nogil:
+    """Who waits for a key waits for a write, and there will be none by a client's hand."""
+    cdef Client* client = node.clients
+    while client != NULL:
+        if client.wait != NULL:
+            wait_cancel(node, client, b"UNBLOCKED force unblock from blocking operation, instance state changed "
+                                      b"(master -> replica?)")
+        client = client.next
+
+
 cdef void replication_follow(Node* node, const char* host, size_t length, int port) noexcept nogil:
     """Become the replica of another node. Its stream is first asked for from where this one's ends."""
     cdef Replication* replication = replication_of(node)
@@ -157,6 +169,7 @@ cdef void replication_follow(Node* node, const char* host, size_t length, int po
     if replication.attached:
         effects_detach(node, take_effects, replication)
         replication.attached = False
+    unblock_all(node)
     replication_cut_all(node)
     link_drop(node, False)
     history_begin(&replication.history)
@@ -270,6 +283,7 @@ cdef void link_drop(Node* node, bint again) noexcept nogil:
     output_clear(&link.client.output, &node.chunks)
     output_clear(&link.discarded, &node.chunks)
     link.client.frame.scanned = 0
+    transaction_end(node, &link.client)
     link.client.closing = False
     link.held = 0
     link.state = LINK_NONE

@@ -9,4 +9,3 @@ Redis does. The result is read from the keyspace after the command, so what the 
 from storenode.types cimport Call, Node
 
 cdef void rewrites_open(Node* node) noexcept nogil
-cdef void effects_follow(Call* call) noexcept nogil

@@ -16,7 +16,7 @@ from storenode.table cimport table_find
 from storenode.types cimport Call, Handler, Node, Place, Row, Slice
 
 cdef enum:
-    REWRITES = 16
+    REWRITES = 14
     ITEMS_A_PUSH = 64          # items of a stored list in one RPUSH
 
 cdef struct Rewrite:
@@ -38,8 +38,6 @@ table[10] = Rewrite(b"hincrbyfloat", follow_field)
 table[11] = Rewrite(b"spop", follow_spop)
 table[12] = Rewrite(b"sort", follow_sort)
 table[13] = Rewrite(b"restore", follow_restore)
-table[14] = Rewrite(b"blmove", follow_move)
-table[15] = Rewrite(b"brpoplpush", follow_move)
 
 
 cdef void rewrites_open(Node* node) noexcept nogil:
@@ -53,17 +51,6 @@ cdef void rewrites_open(Node* node) noexcept nogil:
         row = command_find(node, &name)
         if row != NULL:
             row.effect = table[index].effect
-
-
-cdef void effects_follow(Call* call) noexcept nogil:
-    """Write down what the command that was just executed has changed, if anything. Only where there are consumers."""
-    cdef Node* node = call.node
-    if node.changes != node.effects.seen:
-        if call.row.effect != NULL:
-            call.row.effect(call)
-        else:
-            effects_emit(node, call.database.number, call.argv, call.argc)
-        node.effects.seen = node.changes
 
 
 cdef inline void put_word(Call* call, const char* word) noexcept nogil:
@@ -204,12 +191,3 @@ cdef void follow_restore(Call* call) noexcept nogil:
     put_slice(call, &call.argv[3])
     put_word(call, b"REPLACE")
     put_word(call, b"ABSTTL")
-
-
-cdef void follow_move(Call* call) noexcept nogil:
-    """LMOVE or RPOPLPUSH: what a blocking one is without its timeout."""
-    cdef int index
-    effects_head(call.node, call.database.number, call.argc - 1)
-    put_word(call, b"LMOVE" if call.argc == 6 else b"RPOPLPUSH")
-    for index in range(1, call.argc - 1):
-        put_slice(call, &call.argv[index])

@@ -69,6 +69,8 @@ cdef enum RowFlag:
     ADMIN = 32
     CONTAINER = 64             # its first argument names a row of its own, "client|id"
     DATASET = 4096             # needs the whole keyspace, though it is neither READONLY nor WRITE
+    AT_ONCE = 128              # executed, not queued, between MULTI and EXEC
+    BLOCKING = 256             # may make its client wait
 
 
 cdef enum Guard:               # guard.pyx: reasons to refuse what a client asks
@@ -76,6 +78,11 @@ cdef enum Guard:               # guard.pyx: reasons to refuse what a client asks
     GUARD_LOADING = 2          # the keyspace is not complete
     GUARD_STALE = 4            # a replica without its primary, told to serve nothing then
     GUARD_FEW = 8              # a primary with too few replicas
+
+
+cdef struct Slice:             # bytes borrowed from the request or an entry
+    const char* data
+    size_t length
 
 
 cdef struct Member:            # collection.pyx: an element of a Dict; followed by its name, then its payload
@@ -118,8 +125,54 @@ cdef struct Dict:              # table.pyx: the keys of a database, or the eleme
 
 cdef struct Database:          # keyspace.pyx
     Dict keys
+    Dict watched               # interest.pyx: Topics of WATCH; they stay with the number when SWAPDB moves the keys
+    Dict awaited               # Topics of blocked clients
     int number
     Node* node
+
+
+cdef struct Topic:             # interest.pyx: a key that clients watch or wait for; begins as a Member, its name follows
+    uint32_t key_length        # bytes
+    uint32_t value_length      # 0
+    Interest* first            # who came first
+    Interest* last
+    Database* database
+    Topic* next_ready          # in node.ready
+    bint ready                 # in that list, or being served: it is not freed meanwhile
+
+
+cdef struct Interest:          # one client's in one key
+    Topic* topic
+    Client* client
+    Interest* next             # in the topic, in order of arrival
+    Interest* previous
+    Interest* sibling          # of the same client
+    bint expired               # WATCH found the key past its expiry, so that its removal changes nothing
+
+
+cdef struct Pop:               # blocking.pyx: what a blocking command does once there is something to do it with
+    int type                   # LIST or ZSET: the type of key that serves it
+    int form                   # PopForm: of the answer
+    bint first                 # takes the first items, the members of lowest score
+    bint to_front              # of the target
+    Slice count                # as it was written; of MANY
+    Slice target               # of ACROSS
+
+
+cdef struct Wait:              # blocked.pyx: a blocked client; the bytes of pop.count and pop.target follow
+    Client* client
+    Interest* interests
+    Pop pop
+    uint64_t deadline_us       # monotonic; 0: none
+    size_t place               # in node.deadlines
+
+
+cdef struct Transaction:       # transaction.pyx: a client between MULTI and EXEC
+    Output queue               # of each request its Row*, then its bytes, never parted
+    uint64_t count             # requests
+    int flags                  # RowFlags of all of them
+    bint begun
+    bint spoiled               # a request was refused: EXEC will be too
 
 
 cdef struct Piece:             # deque.pyx: a run of a list's items; its bytes follow
@@ -170,11 +223,6 @@ cdef struct Candidate:         # evict.pyx
     int database
 
 
-cdef struct Slice:             # bytes borrowed from the request or an entry
-    const char* data
-    size_t length
-
-
 ctypedef void (*Handler)(Call* call) noexcept nogil
 
 
@@ -202,15 +250,22 @@ cdef struct Client:            # connection.pyx
     Frame frame
     Client* next               # in node.clients or node.dead
     Client* previous
+    Client* next_touched       # delivery.pxd: in node.touched
+    Client* next_id            # in its chain of node.ids
     uint64_t id
     Database* database
     int resp                   # 2 or 3
     bint authenticated
     bint closing               # executes nothing more; closed when its output is sent
     bint ended                 # the peer sends nothing more; closed when all is executed and sent
-    bint parked                # complete requests wait because too much output is unread
+    bint parked                # requests wait: too much output is unread, or the client was blocked until now
+    bint touched               # others added to its output: written at the end of the turn
     bint no_evict
     bint no_touch              # its commands leave the LRU clocks alone
+    bint dirty                 # a key that it watches was changed
+    Interest* watches          # watch.pyx: newest first
+    Transaction transaction
+    Wait* wait                 # NULL: not blocked; while it is, requests are read and kept
     uint64_t created_us        # monotonic
     uint64_t used_us
     Row* row                   # last command
@@ -277,6 +332,10 @@ cdef struct Node:              # node.pyx
     Database databases[DATABASES]
     Client* clients
     Client* dead               # closed this turn; freed at its end
+    Client* touched            # clients to write to at the end of the turn
+    Client** ids               # chains of clients by id, so many as ids_mask + 1
+    uint64_t ids_mask
+    Client* served             # whose requests are being executed; NULL between clients
     uint64_t client_count
     uint64_t client_next       # id of the next client
     Call call                  # the one command being executed
@@ -313,6 +372,14 @@ cdef struct Node:              # node.pyx
     Doomed* doomed             # reaper.pyx
     uint64_t doomed_count
     uint64_t changes           # writes of keys since the start: changes.pyx
+    uint64_t topics            # keys watched or waited for, in all databases
+    Topic* ready               # keys waited for that were changed, in that order
+    Topic* ready_last
+    Wait** deadlines           # a heap, the earliest first
+    size_t deadline_count
+    size_t deadline_room
+    uint64_t blocked_count     # clients
+    bint in_exec               # EXEC is running its block: transaction.pxd
     Effects effects
     void* replication          # replication.pxd; whom this node repeats and who repeats it
     Client* primary            # on a replica: for whom its primary's commands are executed; NULL: this is a primary

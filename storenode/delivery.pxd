@@ -1,0 +1,17 @@
+# cython: language_level=3
+"""Delivery: output that a client owes to somebody else's command.
+
+What appends to the output of a client other than the one being served (a message, an invalidation, the answer to a
+blocked client) calls client_touch(); at the end of the turn the loop writes all touched clients, lets those go on whose
+requests waited, and closes those that are finished. A command never writes to a socket itself.
+"""
+
+from storenode.types cimport Client, Node
+
+
+cdef inline void client_touch(Node* node, Client* client) noexcept nogil:
+    """Have the client's output written at the end of this turn. Any number of times; also for the one being served."""
+    if not client.touched:
+        client.touched = True
+        client.next_touched = node.touched
+        node.touched = client
