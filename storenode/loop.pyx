@@ -19,8 +19,10 @@ from proxy.wire.system cimport (
 )
 from storenode.blocked cimport wait_expire
 from storenode.commands cimport commands_open
+from storenode.config cimport config_open
 from storenode.connection cimport client_close, client_open, clients_bury
 from storenode.effects cimport effects_flush
+from storenode.evict cimport evict_policy
 from storenode.execute cimport OUTPUT_SOFT, QUERY_BUFFER, execute_requests
 from storenode.expire cimport expire_sweep
 from storenode.interest cimport interests_open
@@ -35,7 +37,7 @@ from storenode.replication cimport (
     replication_open,
 )
 from storenode.types cimport (
-    ALLKEYS_LRU, CLIENT, DATABASES, LINK, LINK_WAKER, LISTENER, WAKER, Client, Database, Entry, Node,
+    CLIENT, DATABASES, LINK, LINK_WAKER, LISTENER, WAKER, Client, Database, Entry, Node,
 )
 
 cdef extern from "<malloc.h>" nogil:
@@ -275,7 +277,8 @@ cdef class Loop:
         node.port = port
         node.maxmemory = maxmemory
         node.maxclients = maxclients
-        node.policy = ALLKEYS_LRU
+        evict_policy(node, ALLKEYS_LRU)
+        config_open(node)
         node.seed = seed
         node.random = seed | 1
         node.call.node = node

@@ -48,9 +48,36 @@ cdef enum Encoding:            # how the value behind the key is laid out
     DEQUE = 6                  # a pointer to a Deque: a list
     RANKING = 7                # a pointer to a Ranking: a large sorted set
 
-cdef enum Policy:
+cdef enum:                     # maxmemory-policy; config.pyx has the names
     NOEVICTION = 0
     ALLKEYS_LRU = 1
+    ALLKEYS_LFU = 2
+    ALLKEYS_RANDOM = 3
+    VOLATILE_LRU = 4           # from here on only keys with an expiry go
+    VOLATILE_LFU = 5
+    VOLATILE_RANDOM = 6
+    VOLATILE_TTL = 7
+    POLICIES = 8
+
+cdef enum:                     # index of Node.settings: the numbers that CONFIG SET changes; config.pyx has their rows
+    EVICTION_SAMPLES = 0       # maxmemory-samples
+    LFU_LOG_FACTOR = 1
+    LFU_DECAY_TIME = 2         # minutes
+    HASH_PACK_ENTRIES = 3      # hash-max-listpack-entries
+    HASH_PACK_VALUE = 4        # bytes
+    SET_INTS_ENTRIES = 5       # set-max-intset-entries
+    SET_PACK_ENTRIES = 6
+    SET_PACK_VALUE = 7
+    ZSET_PACK_ENTRIES = 8
+    ZSET_PACK_VALUE = 9
+    LIST_PIECE_SIZE = 10       # list-max-listpack-size: items, or negative: 4 KiB, 8 KiB …
+    HLL_SPARSE_BYTES = 11      # hll-sparse-max-bytes
+    SLOWLOG_SLOWER = 12        # slowlog-log-slower-than: us; negative: off
+    SLOWLOG_MOST = 13          # slowlog-max-len
+    LATENCY_THRESHOLD = 14     # latency-monitor-threshold: ms; 0: off
+    LATENCY_TRACKING = 15      # a histogram for each command
+    ACLLOG_MOST = 16           # acllog-max-len
+    SETTINGS = 64              # room for those to come
 
 cdef enum HandleKind:
     DEAD = 0                   # as proxy.wire.poll wants it
@@ -94,7 +121,7 @@ cdef struct Entry:             # keyspace.pyx; followed by the key's bytes, then
     uint32_t key_length        # bytes
     uint32_t value_length      # bytes behind the key; 8 where that is a pointer
     int64_t expire_ms          # Unix time in ms; 0: never
-    uint32_t clock             # last use in ticks (node.ticks); an LFU policy may use it as counter and minutes
+    uint32_t clock             # usage.pxd: last use in ticks (node.ticks), or LFU's minutes and counter
     uint8_t type               # ValueType
     uint8_t encoding           # Encoding
     uint16_t count             # elements of a PACK or of INTS
@@ -109,6 +136,7 @@ cdef struct Bucket:            # table.pyx; one cache line
 cdef struct Table:
     Bucket* buckets            # aligned inside `block`; NULL: no table
     void* block                # what calloc returned
+    uint64_t* volatiles        # bit i: buckets 8i … 8i + 7 may hold keys with an expiry; NULL: none do
     uint64_t mask              # buckets - 1; a power of two
     size_t bytes               # charged for the array
 
@@ -128,6 +156,7 @@ cdef struct Database:          # keyspace.pyx
     Dict watched               # interest.pyx: Topics of WATCH; they stay with the number when SWAPDB moves the keys
     Dict awaited               # Topics of blocked clients
     int number
+    int64_t ttl_average        # ms, of its volatile keys: expire.pyx
     Node* node
 
 
@@ -219,7 +248,7 @@ cdef struct Place:             # where a key is, valid until the table changes
 
 cdef struct Candidate:         # evict.pyx
     uint64_t hash              # of the key; found again by it, so that no pointer can dangle
-    uint32_t idle              # ticks since its last use, when sampled
+    uint64_t score             # when sampled; the higher, the sooner it goes
     int database
 
 
@@ -301,6 +330,8 @@ cdef struct Stats:             # since the start or CONFIG RESETSTAT
     uint64_t hits
     uint64_t misses
     uint64_t expired
+    uint64_t expiry_capped     # sweeps that ended because their time was over
+    double expired_stale       # share of volatile keys that were past their expiry, a running average
     uint64_t evicted
     uint64_t errors
 
@@ -347,12 +378,15 @@ cdef struct Node:              # node.pyx
     uint16_t row_index[ROW_INDEX]  # hash of the name -> row + 1
     Candidate candidates[POOL_SIZE]    # most idle last
     int candidate_count
+    int evict_database         # the one that evict_random() took from last
     size_t memory              # bytes of keys, values and tables, malloc's own included
     size_t memory_peak
     size_t memory_start        # of the empty keyspace
     size_t input_memory        # bytes reserved for unfinished requests
     size_t maxmemory           # bytes; 0: no limit
     int policy
+    bint lfu                   # the policy counts uses: what Entry.clock means
+    int64_t settings[SETTINGS]
     int maxclients
     int port
     int sweep_database         # expire.pyx
