@@ -5,7 +5,7 @@ Fixed parameters exist because clients and tools read them. A number that can be
 Node.settings (types.pxd), nothing more; what needs more than that has a kind of its own, in answer_parameter() and apply().
 """
 
-from libc.limits cimport INT_MAX
+from libc.limits cimport INT_MAX, LLONG_MAX
 from libc.stdio cimport fprintf, snprintf, stderr
 from libc.stdlib cimport abort
 from libc.string cimport memset, strlen
@@ -15,9 +15,16 @@ from proxy.wire.resp cimport read_number
 from storenode.answer cimport answer_arity, answer_bulk, answer_error, answer_map, answer_ok, answer_text
 from storenode.arguments cimport copy_text, is_word
 from storenode.evict cimport SAMPLES_MOST, evict_for, evict_policy
+from storenode.replicaconf cimport (
+    MASTERAUTH, MASTERUSER, REPLICA_ANNOUNCE_IP, REPLICA_OUTPUT_LIMIT, replicaconf_answer, replicaconf_apply,
+)
+from storenode.replication cimport replication_guard
+from storenode.size cimport read_size
 from storenode.types cimport (
     ALLKEYS_LFU, ALLKEYS_LRU, ALLKEYS_RANDOM, EVICTION_SAMPLES, LFU_DECAY_TIME, LFU_LOG_FACTOR, NOEVICTION, POLICIES,
-    VOLATILE_LFU, VOLATILE_LRU, VOLATILE_RANDOM, VOLATILE_TTL, Call, Node, Slice, Stats,
+    MIN_REPLICAS, MIN_REPLICAS_LAG, REPLICA_ANNOUNCE_PORT, REPLICA_PRIORITY, REPLICA_READ_ONLY, REPLICA_SERVE_STALE,
+    REPL_BACKLOG_SIZE, REPL_BACKLOG_TTL, REPL_PING_PERIOD, REPL_TIMEOUT, VOLATILE_LFU, VOLATILE_LRU, VOLATILE_RANDOM,
+    VOLATILE_TTL, Call, Node, Slice, Stats,
 )
 
 cdef enum:
@@ -35,6 +42,7 @@ cdef enum Kind:
     PORT = 7
     BIND = 8
     REQUIREPASS = 9
+    REPLICATION = 40           # of replicaconf.pyx, `setting` tells which
 
 cdef struct Parameter:
     const char* name
@@ -94,6 +102,23 @@ add(b"requirepass", REQUIREPASS)
 number(b"maxmemory-samples",           EVICTION_SAMPLES,  1,       SAMPLES_MOST,  5)
 number(b"lfu-log-factor",              LFU_LOG_FACTOR,    0,       INT_MAX,       10)
 number(b"lfu-decay-time",              LFU_DECAY_TIME,    0,       INT_MAX,       1)
+number(b"replica-read-only",           REPLICA_READ_ONLY,      0,  1,         1, SWITCH)
+number(b"replica-serve-stale-data",    REPLICA_SERVE_STALE,    0,  1,         1, SWITCH)
+number(b"replica-priority",            REPLICA_PRIORITY,       0,  INT_MAX,   100)
+number(b"replica-announce-port",       REPLICA_ANNOUNCE_PORT,  0,  65535,     0)
+number(b"repl-timeout",                REPL_TIMEOUT,           1,  INT_MAX,   60)
+number(b"repl-ping-replica-period",    REPL_PING_PERIOD,       1,  INT_MAX,   10)
+number(b"repl-backlog-size",           REPL_BACKLOG_SIZE,      1,  LLONG_MAX, 1 << 20, SIZE)
+number(b"repl-backlog-ttl",            REPL_BACKLOG_TTL,       0,  INT_MAX,   3600)
+number(b"min-replicas-to-write",       MIN_REPLICAS,           0,  INT_MAX,   0)
+number(b"min-replicas-max-lag",        MIN_REPLICAS_LAG,       0,  INT_MAX,   10)
+add(b"masteruser", REPLICATION).setting = MASTERUSER
+add(b"masterauth", REPLICATION).setting = MASTERAUTH
+add(b"replica-announce-ip", REPLICATION).setting = REPLICA_ANNOUNCE_IP
+add(b"client-output-buffer-limit", REPLICATION).setting = REPLICA_OUTPUT_LIMIT
+fixed(b"repl-diskless-sync", b"yes")
+fixed(b"repl-diskless-sync-delay", b"0")
+fixed(b"repl-diskless-load", b"flush-before-load")
 fixed(b"databases", b"16")
 fixed(b"save", b"")
 fixed(b"appendonly", b"no")
@@ -110,7 +135,6 @@ fixed(b"notify-keyspace-events", b"")
 fixed(b"lazyfree-lazy-eviction", b"no")
 fixed(b"lazyfree-lazy-expire", b"no")
 fixed(b"lazyfree-lazy-user-del", b"no")
-fixed(b"replica-read-only", b"yes")
 fixed(b"slowlog-log-slower-than", b"-1")
 fixed(b"hash-max-listpack-entries", b"512")
 fixed(b"hash-max-listpack-value", b"64")
@@ -157,6 +181,8 @@ cdef void answer_parameter(Call* call, const Parameter* row, const Slice* name) 
             answer_text(call, node.password)
         else:
             answer_bulk(call, b"", 0)
+    elif row.kind == REPLICATION:
+        replicaconf_answer(call, row.setting)
     else:
         answer_text(call, row.value)
 
@@ -187,40 +213,6 @@ cdef void command_config_get(Call* call) noexcept nogil:
     for index in range(parameters):
         if chosen[index]:
             answer_parameter(call, &table[index], &names[index])
-
-
-cdef bint read_size(const Slice* text, unsigned long long* size) noexcept nogil:
-    """`100`, `100k`, `100kb` … : powers of 1000 without the b, of 1024 with it, as in redis.conf."""
-    cdef Slice unit
-    cdef long long number
-    cdef size_t digits = 0
-    cdef unsigned long long factor
-    while digits < text.length and c'0' <= text.data[digits] <= c'9':
-        digits += 1
-    if not read_number(text.data, digits, &number):
-        return False
-    unit.data = text.data + digits
-    unit.length = text.length - digits
-    if unit.length == 0 or is_word(&unit, b"b"):
-        factor = 1
-    elif is_word(&unit, b"k"):
-        factor = 1000
-    elif is_word(&unit, b"kb"):
-        factor = 1024
-    elif is_word(&unit, b"m"):
-        factor = 1000000
-    elif is_word(&unit, b"mb"):
-        factor = 1 << 20
-    elif is_word(&unit, b"g"):
-        factor = 1000000000
-    elif is_word(&unit, b"gb"):
-        factor = 1 << 30
-    else:
-        return False
-    if <unsigned long long> number > 9223372036854775807ULL // factor:
-        return False
-    size[0] = <unsigned long long> number * factor
-    return True
 
 
 cdef const char* apply_number(Node* node, const Parameter* row, const Slice* value, char* room,
@@ -266,6 +258,8 @@ cdef const char* apply(Node* node, const Parameter* row, const Slice* value, cha
                     b"allkeys-random, noeviction")
         if really:
             evict_policy(node, policy)
+    elif row.kind == REPLICATION:
+        return replicaconf_apply(node, row.setting, value, really)
     else:
         return b"can't set immutable config"
     return NULL
@@ -316,6 +310,7 @@ cdef void command_config_set(Call* call) noexcept nogil:
             return
     for index in range(2, call.argc, 2):
         apply(call.node, find(&call.argv[index]), &call.argv[index + 1], room, True)
+    replication_guard(call.node)
     if call.node.maxmemory:
         evict_for(call.node, 0)
     answer_ok(call)

@@ -6,7 +6,7 @@ from libc.stdio cimport fprintf, snprintf, stderr
 from libc.string cimport strerror
 
 from proxy.wire.system cimport close, errno
-from storenode.child cimport child_kill, child_start
+from storenode.child cimport child_kill, child_poll, child_start
 from storenode.effects cimport effects_flush, effects_reselect
 from storenode.files cimport file_write
 from storenode.history cimport history_pin
@@ -75,6 +75,8 @@ cdef void fullsync_turn(Node* node) noexcept nogil:
     """At the end of a turn: start a snapshot for whoever waits, if none is being written."""
     cdef Replication* replication = replication_of(node)
     cdef Replica* replica
+    if node.child.kind == SENDING:
+        child_poll(node)
     if node.child.pid:
         if node.child.kind == SENDING and replication.sending == NULL:
             child_kill(node)

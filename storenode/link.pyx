@@ -22,7 +22,7 @@ from storenode.replication cimport (
     pthread_mutex_lock, pthread_mutex_unlock, replication_adopt, replication_cut_all, replication_guard,
     replication_of, replication_rename,
 )
-from storenode.types cimport DATABASES, LINK, Node
+from storenode.types cimport DATABASES, LINK, REPL_TIMEOUT, Node
 
 cdef enum:
     LINE_MOST = 128            # bytes of the preamble
@@ -319,7 +319,7 @@ cdef void link_tick(Node* node) noexcept nogil:
     cdef Link* link = &replication.link
     if link.client.handle.kind != LINK:
         return
-    if node.now_us - link.heard_us > <uint64_t> replication.settings.timeout * 1000000:
+    if node.now_us - link.heard_us > <uint64_t> node.settings[REPL_TIMEOUT] * 1000000:
         lose(node, b"the primary has said nothing for repl-timeout seconds")
         return
     if node.now_us - link.said_us >= SAY_US:

@@ -14,6 +14,9 @@ from storenode.types cimport Entry, Node, Place, Slice
 cdef enum:
     RDB_VERSION = 10           # what redis-server 7.0 writes
     RDB_VERSION_MOST = 11      # what 7.2 writes; read as well
+    DRAIN_FROM = 64 << 10      # bytes of a Text from which on it is drained
+
+ctypedef void (*Drain)(void* context, Text* text) noexcept nogil    # takes what is there and sets text.length to 0
 
 cdef enum ValueStatus:
     VALUE_WHOLE = 0
@@ -37,6 +40,9 @@ cdef struct RdbValue:          # a value that is being read
     bint counted               # `left` was read
 
 cdef void rdb_write(Text* text, const Entry* entry) noexcept nogil
+cdef void rdb_write_key(Text* text, const Entry* entry, Drain drain, void* context) noexcept nogil
+cdef void rdb_write_length(Text* text, uint64_t length) noexcept nogil
+cdef void rdb_write_string(Text* text, const char* data, size_t length) noexcept nogil
 cdef bint rdb_read(Node* node, const Slice* dump, const Slice* key, Place* built) noexcept nogil
 cdef bint rdb_begin(Node* node, RdbValue* value, int kind, const Slice* key) noexcept nogil
 cdef int rdb_go_on(Node* node, RdbValue* value, Reader* reader) noexcept nogil

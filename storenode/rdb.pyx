@@ -8,7 +8,7 @@ from libc.string cimport memcpy
 from proxy.wire.resp cimport read_number, write_number
 from storenode.collection cimport Elements, collection_count, collection_put, elements_begin, elements_next, set_add
 from storenode.deque cimport Item, deque_end, deque_new, deque_of, deque_push, deque_step
-from storenode.entry cimport entry_slice
+from storenode.entry cimport entry_name, entry_slice
 from storenode.keyspace cimport entry_build, entry_discard, value_encoding, value_point, value_splice
 from storenode.sortedset cimport score_of, zset_put
 from storenode.text cimport Text, text_room
@@ -74,7 +74,12 @@ cdef void put_string(Text* text, const Slice* value) noexcept nogil:
     put_bytes(text, value.data, value.length)
 
 
-cdef void put_elements(Text* text, const Entry* entry) noexcept nogil:
+cdef inline void drain_full(Text* text, Drain drain, void* context) noexcept nogil:
+    if drain != NULL and text.length >= DRAIN_FROM:
+        drain(context, text)
+
+
+cdef void put_elements(Text* text, const Entry* entry, Drain drain, void* context) noexcept nogil:
     cdef Elements elements
     cdef double score
     put_length(text, collection_count(entry))
@@ -86,30 +91,62 @@ cdef void put_elements(Text* text, const Entry* entry) noexcept nogil:
         elif entry.type == ZSET:
             score = score_of(&elements.payload)
             put_bytes(text, &score, sizeof(score))
+        drain_full(text, drain, context)
 
 
-cdef void put_list(Text* text, const Entry* entry) noexcept nogil:
+cdef void put_list(Text* text, const Entry* entry, Drain drain, void* context) noexcept nogil:
     cdef Item item
     cdef bint more = deque_end(deque_of(entry), True, &item)
     put_length(text, collection_count(entry))
     while more:
         put_string(text, &item.value)
+        drain_full(text, drain, context)
         more = deque_step(&item, False)
+
+
+cdef void put_type(Text* text, const Entry* entry) noexcept nogil:
+    if entry.type == STRING:
+        put_byte(text, RDB_STRING)
+    elif entry.type == LIST:
+        put_byte(text, RDB_LIST)
+    else:
+        put_byte(text, RDB_SET if entry.type == SET else RDB_HASH if entry.type == HASH else RDB_ZSET_2)
+
+
+cdef void put_value(Text* text, const Entry* entry, Drain drain, void* context) noexcept nogil:
+    cdef Slice value
+    if entry.type == STRING:
+        value = entry_slice(entry)
+        put_string(text, &value)
+    elif entry.type == LIST:
+        put_list(text, entry, drain, context)
+    else:
+        put_elements(text, entry, drain, context)
 
 
 cdef void rdb_write(Text* text, const Entry* entry) noexcept nogil:
     """Append an entry's type and value."""
+    put_type(text, entry)
+    put_value(text, entry, NULL, NULL)
+
+
+cdef void rdb_write_key(Text* text, const Entry* entry, Drain drain, void* context) noexcept nogil:
+    """Append an entry as a snapshot has it: type, key, value. A large value is drained on the way."""
+    cdef Slice name = entry_name(entry)
+    put_type(text, entry)
+    put_string(text, &name)
+    put_value(text, entry, drain, context)
+
+
+cdef void rdb_write_length(Text* text, uint64_t length) noexcept nogil:
+    put_length(text, length)
+
+
+cdef void rdb_write_string(Text* text, const char* data, size_t length) noexcept nogil:
     cdef Slice value
-    if entry.type == STRING:
-        put_byte(text, RDB_STRING)
-        value = entry_slice(entry)
-        put_string(text, &value)
-    elif entry.type == LIST:
-        put_byte(text, RDB_LIST)
-        put_list(text, entry)
-    else:
-        put_byte(text, RDB_SET if entry.type == SET else RDB_HASH if entry.type == HASH else RDB_ZSET_2)
-        put_elements(text, entry)
+    value.data = data
+    value.length = length
+    put_string(text, &value)
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------

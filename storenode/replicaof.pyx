@@ -16,7 +16,9 @@ from storenode.replication cimport (
     REPLICA_SENT, REPLICA_SNAPSHOT, Link, Replica, Replication, replication_follow, replication_lead, replication_of,
 )
 from storenode.text cimport text_line, text_number, text_room
-from storenode.types cimport NAME_MOST, Slice
+from storenode.types cimport (
+    MIN_REPLICAS, MIN_REPLICAS_LAG, NAME_MOST, REPLICA_PRIORITY, REPLICA_READ_ONLY, Slice,
+)
 
 
 cdef void command_replicaof(Call* call) noexcept nogil:
@@ -129,8 +131,8 @@ cdef void build_link(Node* node, Text* text) noexcept nogil:
         text_number(text, b"master_sync_last_io_seconds_ago", <long long> ((node.now_us - link.heard_us) // 1000000))
     if link.state != LINK_UP:
         text_number(text, b"master_link_down_since_seconds", <long long> ((node.now_us - link.down_us) // 1000000))
-    text_number(text, b"slave_priority", replication.settings.priority)
-    text_number(text, b"slave_read_only", replication.settings.read_only)
+    text_number(text, b"slave_priority", node.settings[REPLICA_PRIORITY])
+    text_number(text, b"slave_read_only", node.settings[REPLICA_READ_ONLY])
     text_number(text, b"replica_announced", 1)
 
 
@@ -154,7 +156,7 @@ cdef void build_replication(Node* node, Text* text) noexcept nogil:
     if node.primary != NULL:
         build_link(node, text)
     text_number(text, b"connected_slaves", replication.count)
-    if replication.settings.min_replicas and replication.settings.max_lag:
+    if node.settings[MIN_REPLICAS] and node.settings[MIN_REPLICAS_LAG]:
         text_number(text, b"min_slaves_good_slaves", replication.good)
     while replica != NULL:
         if replica.state != REPLICA_NEW:

@@ -18,9 +18,11 @@ from storenode.fullsync cimport fullsync_turn
 from storenode.history cimport history_append, history_holds, history_look, history_pin, history_trim
 from storenode.replication cimport (
     HOST_MOST, ID_LENGTH, LINK_UP, REPLICA_NEW, REPLICA_ONLINE, REPLICA_SENT, REPLICA_SNAPSHOT, REPLICA_WAITING,
-    Replica, Replication, Settings, replication_feed, replication_guard, replication_of, replication_rest,
+    Replica, Replication, replication_feed, replication_guard, replication_of, replication_rest,
 )
-from storenode.types cimport Call, Client, Node, Slice
+from storenode.types cimport (
+    MIN_REPLICAS_LAG, REPL_BACKLOG_TTL, REPL_PING_PERIOD, REPL_TIMEOUT, Call, Client, Node, Slice,
+)
 
 cdef enum:
     TICK_US = 1000000
@@ -204,14 +206,13 @@ cdef void send_to(Node* node, Replica* replica) noexcept nogil:
 cdef void check_limits(Node* node, Replica* replica) noexcept nogil:
     """Cut a replica that is too far behind, or too far for too long."""
     cdef Replication* replication = replication_of(node)
-    cdef Settings* settings = &replication.settings
     cdef uint64_t behind = replication.history.end - replica.position
-    if settings.output_hard and behind > settings.output_hard:
+    if replication.output_hard and behind > replication.output_hard:
         cut(replication, replica)
-    elif settings.output_soft and behind > settings.output_soft:
+    elif replication.output_soft and behind > replication.output_soft:
         if replica.over_us == 0:
             replica.over_us = node.now_us
-        elif node.now_us - replica.over_us > <uint64_t> settings.output_soft_s * 1000000:
+        elif node.now_us - replica.over_us > replication.output_soft_s * 1000000:
             cut(replication, replica)
     else:
         replica.over_us = 0
@@ -247,13 +248,12 @@ cdef void close_cut(Node* node) noexcept nogil:
 cdef void tick(Node* node) noexcept nogil:
     """Once a second: who is late, who is gone, who has to hear that this node is alive."""
     cdef Replication* replication = replication_of(node)
-    cdef Settings* settings = &replication.settings
     cdef Replica* replica = replication.replicas
-    cdef uint64_t patience = <uint64_t> settings.timeout * 1000000
+    cdef uint64_t patience = <uint64_t> node.settings[REPL_TIMEOUT] * 1000000
     replication.good = 0
     while replica != NULL:
         if replica.state == REPLICA_ONLINE:
-            if node.now_us - replica.ack_us <= <uint64_t> settings.max_lag * 1000000:
+            if node.now_us - replica.ack_us <= <uint64_t> node.settings[MIN_REPLICAS_LAG] * 1000000:
                 replication.good += 1
             if node.now_us - replica.ack_us > patience:
                 cut(replication, replica)
@@ -266,12 +266,12 @@ cdef void tick(Node* node) noexcept nogil:
             output_write(&replica.client.output, &node.chunks, replica.client.handle.fd)
         replica = replica.next
     if node.primary == NULL and replication.count and \
-            node.now_us - replication.ping_us >= <uint64_t> settings.ping_period * 1000000:
+            node.now_us - replication.ping_us >= <uint64_t> node.settings[REPL_PING_PERIOD] * 1000000:
         replication.ping_us = node.now_us
         effects_flush(node)
         history_append(&replication.history, b"*1\r\n$4\r\nPING\r\n", 14)
-    if node.primary == NULL and replication.alone_us and replication.history.first != NULL and settings.backlog_ttl \
-            and node.now_us - replication.alone_us > <uint64_t> settings.backlog_ttl * 1000000:
+    if node.primary == NULL and replication.alone_us and replication.history.first != NULL and node.settings[REPL_BACKLOG_TTL] \
+            and node.now_us - replication.alone_us > <uint64_t> node.settings[REPL_BACKLOG_TTL] * 1000000:
         replication.alone_us = 0
         replication_rest(node)
     replication_guard(node)

@@ -114,24 +114,6 @@ cdef struct Offer:             # from the control plane: a link that was made
     size_t rest_length
 
 
-cdef struct Settings:          # CONFIG names in brackets
-    bint read_only             # replica-read-only
-    bint serve_stale           # replica-serve-stale-data
-    int priority               # replica-priority; 0: never to be promoted
-    int timeout                # repl-timeout, s
-    int ping_period            # repl-ping-replica-period, s
-    int backlog_ttl            # repl-backlog-ttl, s; 0: kept for ever
-    int min_replicas           # min-replicas-to-write
-    int max_lag                # min-replicas-max-lag, s
-    size_t output_hard         # client-output-buffer-limit replica, bytes
-    size_t output_soft
-    int output_soft_s
-    char user[SECRET_MOST]     # masteruser
-    char password[SECRET_MOST] # masterauth
-    char announce_host[HOST_MOST]  # replica-announce-ip
-    int announce_port          # replica-announce-port
-
-
 cdef struct Replication:
     char id[ID_LENGTH + 1]     # of the stream
     char id2[ID_LENGTH + 1]    # its name before; zeros: none
@@ -158,7 +140,12 @@ cdef struct Replication:
     int port
     bint incomplete            # a snapshot has begun and none was read to its end
     Link link
-    Settings settings
+    char user[SECRET_MOST]     # masteruser; empty: none; so are the next two
+    char password[SECRET_MOST] # masterauth
+    char announce_host[HOST_MOST]  # replica-announce-ip
+    uint64_t output_hard       # client-output-buffer-limit replica: bytes; 0: no limit
+    uint64_t output_soft
+    uint64_t output_soft_s
     # -- between two threads
     pthread_mutex_t lock       # over the next two
     Wish wish

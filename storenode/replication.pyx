@@ -16,7 +16,8 @@ from storenode.keyspace cimport database_clear
 from storenode.rdbfile cimport load_end
 from storenode.transaction cimport transaction_end
 from storenode.types cimport (
-    DATABASES, DEAD, GUARD_FEW, GUARD_LOADING, GUARD_STALE, GUARD_WRITES, LINK_WAKER, Client, Node,
+    DATABASES, DEAD, GUARD_FEW, GUARD_LOADING, GUARD_STALE, GUARD_WRITES, LINK_WAKER, MIN_REPLICAS, MIN_REPLICAS_LAG,
+    REPLICA_ANNOUNCE_PORT, REPLICA_READ_ONLY, REPLICA_SERVE_STALE, REPL_BACKLOG_SIZE, REPL_TIMEOUT, Client, Node,
 )
 
 cdef extern from "<sys/random.h>" nogil:
@@ -29,22 +30,12 @@ cdef enum:
 cdef bint replication_open(Node* node) noexcept nogil:
     """A primary without replicas. False: out of memory or descriptors; errno tells."""
     cdef Replication* replication = <Replication*> calloc(1, sizeof(Replication))
-    cdef Settings* settings
     if replication == NULL:
         return False
     node.replication = replication
-    settings = &replication.settings
-    settings.read_only = True
-    settings.serve_stale = True
-    settings.priority = 100
-    settings.timeout = 60
-    settings.ping_period = 10
-    settings.backlog_ttl = 3600
-    settings.max_lag = 10
-    settings.output_hard = 256 * MIB
-    settings.output_soft = 64 * MIB
-    settings.output_soft_s = 60
-    replication.history.size = MIB
+    replication.output_hard = 256 * MIB
+    replication.output_soft = 64 * MIB
+    replication.output_soft_s = 60
     new_id(replication.id)
     forget_old_id(replication)
     replication.offer.fd = -1
@@ -209,18 +200,19 @@ cdef void replication_lead(Node* node) noexcept nogil:
 
 
 cdef void replication_guard(Node* node) noexcept nogil:
-    """Work out what has to be refused from now on."""
+    """Work out what has to be refused from now on, after a change of state or of settings."""
     cdef Replication* replication = replication_of(node)
-    cdef Settings* settings = &replication.settings
+    replication.history.size = <size_t> node.settings[REPL_BACKLOG_SIZE]
     node.guard = 0
     if node.primary != NULL:
-        if settings.read_only:
+        if node.settings[REPLICA_READ_ONLY]:
             node.guard |= GUARD_WRITES
         if replication.incomplete:
             node.guard |= GUARD_LOADING
-        elif replication.link.state != LINK_UP and not settings.serve_stale:
+        elif replication.link.state != LINK_UP and not node.settings[REPLICA_SERVE_STALE]:
             node.guard |= GUARD_STALE
-    elif settings.min_replicas and settings.max_lag and replication.good < settings.min_replicas:
+    elif (node.settings[MIN_REPLICAS] and node.settings[MIN_REPLICAS_LAG]
+          and replication.good < node.settings[MIN_REPLICAS]):
         node.guard |= GUARD_FEW
 
 
@@ -296,7 +288,6 @@ cdef void link_drop(Node* node, bint again) noexcept nogil:
 cdef void link_wish(Node* node) noexcept nogil:
     """Tell the control plane what link is wanted, if any."""
     cdef Replication* replication = replication_of(node)
-    cdef Settings* settings = &replication.settings
     cdef Wish* wish = &replication.wish
     pthread_mutex_lock(&replication.lock)
     wish.number += 1
@@ -308,10 +299,12 @@ cdef void link_wish(Node* node) noexcept nogil:
     if replication.incomplete:
         strcpy(wish.id, b"?")
         wish.offset = -1
-    strcpy(wish.user, settings.user)
-    strcpy(wish.password, settings.password)
-    strcpy(wish.announce_host, settings.announce_host)
-    wish.announce_port = settings.announce_port if settings.announce_port else node.port
-    wish.timeout = settings.timeout
+    strcpy(wish.user, replication.user)
+    strcpy(wish.password, replication.password)
+    strcpy(wish.announce_host, replication.announce_host)
+    wish.announce_port = node.port
+    if node.settings[REPLICA_ANNOUNCE_PORT]:
+        wish.announce_port = <int> node.settings[REPLICA_ANNOUNCE_PORT]
+    wish.timeout = <int> node.settings[REPL_TIMEOUT]
     pthread_mutex_unlock(&replication.lock)
     wake(replication.ordered)

@@ -29,6 +29,9 @@ cdef enum:
     POOL_SIZE = 16             # candidates kept between evictions
     NAME_MOST = 64             # bytes of an address as text, with its port and the final NUL
     CONSUMERS = 4              # of the stream of effects at a time
+    PATH_ROOM = 1024           # bytes of a folder's path with its final NUL; with two names behind it still a path
+    FILE_ROOM = 128            # of a file's name
+    POINTS_MOST = 16           # save points
 
 cdef enum ValueType:
     STRING = 0                 # Redis's numbering, as in its dump format
@@ -77,6 +80,16 @@ cdef enum:                     # index of Node.settings: the numbers that CONFIG
     LATENCY_THRESHOLD = 14     # latency-monitor-threshold: ms; 0: off
     LATENCY_TRACKING = 15      # a histogram for each command
     ACLLOG_MOST = 16           # acllog-max-len
+    REPLICA_READ_ONLY = 32
+    REPLICA_SERVE_STALE = 33   # replica-serve-stale-data
+    REPLICA_PRIORITY = 34      # 0: never to be promoted
+    REPLICA_ANNOUNCE_PORT = 35 # 0: the one that is listened on
+    REPL_TIMEOUT = 36          # s
+    REPL_PING_PERIOD = 37      # repl-ping-replica-period: s
+    REPL_BACKLOG_SIZE = 38     # bytes
+    REPL_BACKLOG_TTL = 39      # s; 0: kept for ever
+    MIN_REPLICAS = 40          # min-replicas-to-write
+    MIN_REPLICAS_LAG = 41      # min-replicas-max-lag: s
     SETTINGS = 64              # room for those to come
 
 cdef enum HandleKind:
@@ -354,6 +367,99 @@ cdef struct Effects:           # effects.pyx: the stream of what was changed
     uint64_t popped_count
 
 
+cdef enum SyncPolicy:          # appendfsync
+    SYNC_NO = 0
+    SYNC_EVERYSEC = 1
+    SYNC_ALWAYS = 2
+
+cdef enum ChildKind:
+    NO_CHILD = 0
+    SAVING = 1                 # a snapshot
+    REWRITING = 2              # the base of the log
+    SENDING = 3                # a snapshot for a replica
+
+ctypedef int (*ChildJob)(Node* node) noexcept nogil                     # in the child: 0 or an errno
+ctypedef void (*ChildDone)(Node* node, int error, uint64_t cow) noexcept nogil
+
+
+cdef struct Child:             # child.pyx: the one forked process at a time
+    int pid                    # 0: none
+    int kind                   # ChildKind
+    int pipe                   # it reports here before it ends
+    ChildDone done
+    uint64_t begun_us          # monotonic
+    uint64_t fork_us           # that the latest fork took
+    uint64_t forks
+
+
+cdef struct SavePoint:
+    uint64_t seconds
+    uint64_t changes
+
+
+cdef struct Snapshots:         # saving.pyx
+    char name[FILE_ROOM]       # dbfilename
+    SavePoint points[POINTS_MOST]
+    int point_count
+    bint stop_writes           # stop-writes-on-bgsave-error
+    bint failed                # the last one
+    bint scheduled             # BGSAVE SCHEDULE, until the other child has ended
+    uint64_t saved_changes     # Node.changes that are in the last snapshot
+    uint64_t begun_changes     # and in the one being written
+    int64_t saved_at           # Unix time, s
+    uint64_t tried_us          # monotonic; of the last try that failed
+    int64_t took_s             # the last one; -1: there was none
+    uint64_t cow               # bytes copied on write during the last one
+    uint64_t count
+
+
+cdef struct Manifest:          # manifest.pyx: the files of a log
+    char folder[PATH_ROOM + FILE_ROOM]
+    char name[FILE_ROOM]       # appendfilename, which the files' names begin with
+    char base[FILE_ROOM]       # name of the base; empty: none
+    uint64_t base_number       # 0: none
+    uint64_t first             # numbers of the increments; 0: none
+    uint64_t last
+
+
+cdef struct Log:               # log.pyx
+    bint on                    # appendonly
+    bint fresh                 # its base is not written yet: a crash leaves what was before it was switched on
+    bint no_tail_cut           # aof-load-truncated no
+    int policy                 # SyncPolicy
+    int fd                     # of the last increment
+    Manifest manifest
+    Text buffer                # not written yet
+    size_t size                # bytes of all its files
+    size_t base_size           # of them after the last rewrite
+    size_t unsynced            # bytes written since the last sync began
+    size_t rewrite_least       # auto-aof-rewrite-min-size
+    int rewrite_percent        # auto-aof-rewrite-percentage; 0: never
+    int error                  # errno of the last write or sync; 0: all is well
+    bint sync_failed           # what is in the file may not be on the disk: only a rewrite helps
+    bint scheduled             # a rewrite, as soon as nothing else is going on
+    bint preparing             # the clerk makes the files for a rewrite
+    bint rewrite_failed        # the last one
+    uint64_t failures          # in a row
+    uint64_t failed_us         # monotonic
+    uint64_t sync_us           # monotonic, of the last sync
+    uint64_t retry_us
+    uint64_t delayed           # syncs that were due while one was going on
+    int64_t took_s
+    uint64_t cow
+    uint64_t rewrites
+    void* clerk                # clerk.pyx
+
+
+cdef struct Loading:           # restart.pyx
+    bint on
+    int64_t since              # Unix time, s
+    uint64_t total             # bytes
+    uint64_t done
+    uint64_t keys              # of the last snapshot that was loaded
+    uint64_t expired
+
+
 cdef struct Node:              # node.pyx
     Poll poll
     Handle listener
@@ -418,6 +524,15 @@ cdef struct Node:              # node.pyx
     void* replication          # replication.pxd; whom this node repeats and who repeats it
     Client* primary            # on a replica: for whom its primary's commands are executed; NULL: this is a primary
     int guard                  # Guard: why some commands are refused just now; 0: none is
+    char folder[PATH_ROOM]     # dir
+    char log_folder[FILE_ROOM] # appenddirname
+    char problem[PATH_ROOM * 2]    # what went wrong at the start, in a sentence
+    const char* refusal        # writes are answered with it; NULL: they are served
+    char refusal_room[512]
+    Child child
+    Snapshots snapshots
+    Log log
+    Loading loading
     Stats stats
     uint64_t rate_commands     # stats.commands at rate_us
     uint64_t rate_us
