@@ -37,7 +37,7 @@ from storenode.replication cimport (
     replication_open,
 )
 from storenode.types cimport (
-    CLIENT, DATABASES, LINK, LINK_WAKER, LISTENER, WAKER, Client, Database, Entry, Node,
+    ALLKEYS_LRU, CLIENT, DATABASES, LINK, LINK_WAKER, LISTENER, WAKER, Client, Database, Entry, Node,
 )
 
 cdef extern from "<malloc.h>" nogil:
