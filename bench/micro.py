@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
 from proxy.acl import default_user
 from proxy.engine.engine import EngineGroup
@@ -27,6 +28,10 @@ ROUNDS = 1000
 REPETITIONS = 20
 PARTS = ("framing", "lookup", "routing", "take", "reply", "end", "empty", "turn")
 HUGE = 1 << 31
+
+#: Keys are counted as by default, and none of them ever is hot.
+COOLS = {"threshold": HUGE // 2, "memory": HUGE, "max_value": 65536, "max_keys": 1024,
+         "rules": [(b"", "tracked", 10_000_000, 0)]}
 
 
 def words(*arguments: bytes) -> bytes:
@@ -42,7 +47,7 @@ def operations() -> dict[str, tuple[list[list[bytes]], bytes]]:
     }
 
 
-def prepare() -> tuple[Probe, Placement]:
+def prepare(hot: dict[str, Any] | None = None) -> tuple[Probe, Placement]:
     """An engine whose one pool has two open nodes."""
     placement = Placement([b"n%d" % node for node in range(NODES)], [1] * NODES)
     engine = Probe(EngineGroup(1), 0, b"quench:0:0", HUGE, HUGE)
@@ -54,7 +59,7 @@ def prepare() -> tuple[Probe, Placement]:
     engine.add_pools([{
         "name": b"micro", "listener": -1, "unix_socket": False, "placement": placement, "auto_eject": False,
         "nil_on_error": False, "split_transactions": False, "database": 0,
-        "users": [default_user(None)], "node_auth": [],
+        "users": [default_user(None)], "node_auth": [], "hot": hot,
         "nodes": [(b"n%d" % node, b"n%d" % node) for node in range(NODES)], "limits": limits,
     }])
     for node in range(NODES):
@@ -63,8 +68,16 @@ def prepare() -> tuple[Probe, Placement]:
 
 
 def measure(rounds: int = ROUNDS, repetitions: int = REPETITIONS) -> dict[str, dict[str, float]]:
-    """By operation and part: nanoseconds per request, the minimum of `repetitions` of `rounds` passes each."""
-    engine, placement = prepare()
+    """By operation and part: nanoseconds per request, the minimum of `repetitions` of `rounds` passes each.
+
+    `GET, cools` is GET in a pool that looks for hot keys and finds none.
+    """
+    return {**operated(None, "", rounds, repetitions), **operated(COOLS, ", cools", rounds, repetitions)}
+
+
+def operated(hot: dict[str, Any] | None, suffix: str, rounds: int, repetitions: int) -> dict[str, dict[str, float]]:
+    """The figures of one kind of pool."""
+    engine, placement = prepare(hot)
     found = {}
     for operation, (requests, reply) in operations().items():
         data = b"".join(words(*request) for request in requests)
@@ -77,7 +90,7 @@ def measure(rounds: int = ROUNDS, repetitions: int = REPETITIONS) -> dict[str, d
             spent.append(sum(spent[3:]))
             for part, total in zip(PARTS, spent, strict=True):
                 best[part] = min(best[part], total / (rounds * DEPTH))
-        found[operation] = {part: round(value, 1) for part, value in best.items()}
+        found[operation + suffix] = {part: round(value, 1) for part, value in best.items()}
         engine.close(client)
     return found
 
@@ -93,9 +106,9 @@ def main() -> None:
                           "repetitions": REPETITIONS, "operations": found}, indent=2))
         return
     print(f"ns per request: {DEPTH} deep, {NODES} nodes, {len(VALUE)}-byte values, minimum of {REPETITIONS}")
-    print("".join(f"{name:>9}" for name in ("", *PARTS)))
+    print("".join(f"{name:>12}" for name in ("", *PARTS)))
     for operation, figures in found.items():
-        print(f"{operation:>9}" + "".join(f"{figures[part]:9.1f}" for part in PARTS))
+        print(f"{operation:>12}" + "".join(f"{figures[part]:12.1f}" for part in PARTS))
 
 
 if __name__ == "__main__":

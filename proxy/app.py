@@ -17,11 +17,13 @@ from proxy.control.access import Access
 from proxy.control.clients import Clients
 from proxy.control.engines import Engines, Event, EventKind
 from proxy.control.nodes import Nodes
+from proxy.control.request import Request
 from proxy.control.requests import Requests
 from proxy.control.snapshot import Snapshot
 from proxy.lanes.across import handlers
 from proxy.lanes.administration import Administration
 from proxy.lanes.databases import Databases
+from proxy.lanes.hot import Hot
 from proxy.lanes.kept import Kept
 from proxy.lanes.links import Links
 from proxy.lanes.monitor import Monitor
@@ -80,7 +82,8 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             pubsub = PubSub(settings, engines, kept, links)
             clients = Clients(settings, engines, pubsub.counts)
             databases = Databases(links)
-            snapshot = Snapshot(settings, engines, nodes, databases.known, pubsub.totals)
+            hot = Hot(settings, engines, clients)
+            snapshot = Snapshot(settings, engines, nodes, databases.known, pubsub.totals, hot.known)
             access = Access(settings, clients)
             administration = Administration(engines, clients, snapshot, links)
             monitor = Monitor(settings, engines, clients, kept)
@@ -88,7 +91,13 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             lanes = {
                 **administration.handlers(), **handlers(links, scripts), **monitor.handlers(), **pubsub.handlers(),
             }  # fmt: skip
-            before = {"info": databases.before_info, "config|get": administration.before_get}
+            lanes.update(hot.handlers(lanes))
+
+            async def before_info(request: Request) -> None:
+                await hot.before_info(request)
+                await databases.before_info(request)
+
+            before = {"info": before_info, "config|get": administration.before_get}
             requests = Requests(engines, snapshot, clients, lanes, before, access)
 
             def on_event(engine: int, event: Event) -> None:
@@ -108,6 +117,8 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
                     scripts.brought(engine, pool, client, data)
                 elif kind == EventKind.GONE:
                     kept.gone(engine, client, tag)
+                elif kind == EventKind.HOT:
+                    hot.found(engine, pool, data)
                 elif kind == EventKind.DENIED:
                     access.denied(event)
                 elif kind == EventKind.DRAINED:

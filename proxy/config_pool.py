@@ -18,7 +18,7 @@ from proxy.config_users import read_acl_file, read_users
 from proxy.config_walk import Walk, join, shape
 from proxy.options import GROUPS, OPTIONS, Option
 from proxy.placement import pointless
-from proxy.settings import MASK, Group, Pool, Secret
+from proxy.settings import MASK, Group, HotPrefix, Pool, Secret
 from proxy.spelling import nearest
 
 
@@ -83,7 +83,8 @@ class PoolReader:
         """One key and its value."""
         self.nodes[option.key] = node
         readers: dict[str, Callable[[Node, str], Any]] = {
-            "servers": self.servers, "groups": self.groups, "users": partial(read_users, self.walk),
+            "servers": self.servers, "groups": self.groups, "hot_prefixes": self.hot_prefixes,
+            "users": partial(read_users, self.walk),
             "acl_file": partial(read_acl_file, self.walk),
         }  # fmt: skip
         read = readers.get(option.kind)
@@ -154,6 +155,30 @@ class PoolReader:
             self.walk.problem(node, path, f"'{text}' is in {where}; keep one of them")
         owners.setdefault(text, group)
         return text
+
+    def hot_prefixes(self, node: Node, path: str) -> Any:
+        """What differs for some hot keys, or UNSET if any of it is wrong. Each value is read as the pool's own is."""
+        before = len(self.walk.problems)
+        if not isinstance(node, MappingNode):
+            self.walk.problem(node, path, f'expected prefixes like {{"page:": {{ttl: 1s}}}}, got {shape(node)}')
+            return UNSET
+        rules = []
+        for prefix, key, value in self.walk.entries(node, path):
+            here = join(path, prefix)
+            if not prefix:
+                self.walk.problem(key, path, "is for every key; say it under hot_keys itself")
+            if not isinstance(value, MappingNode):
+                self.walk.problem(value, here, f"expected options like {{ttl: 1s}}, got {shape(value)}")
+                continue
+            fields = {}
+            for name, place, item in self.walk.entries(value, here):
+                option = self.options.get(f"hot_keys.{name}")
+                if option is None or name not in HotPrefix.__struct_fields__:
+                    self.walk.problem(place, join(here, name), "is none of copies, ttl and stale_if_error")
+                    continue
+                fields[name] = self.walk.scalar(option, item, join(here, name))
+            rules.append(HotPrefix(prefix=prefix, **{name: got for name, got in fields.items() if got is not UNSET}))
+        return tuple(rules) if len(self.walk.problems) == before else UNSET
 
     def server(self, node: Node, path: str) -> Server | None:
         """One node, in either form."""

@@ -121,7 +121,7 @@ SAMPLES = {
 
 def _sample(option: Option, indent: str) -> list[str]:
     """The comment and the line of one option."""
-    told = option.choices or option.kind in ("groups", "listen", "servers", "users")
+    told = option.choices or option.kind in ("groups", "hot_prefixes", "listen", "servers", "users")
     values = f" ({expected(option)})" if told else ""
     note = fill(
         f"{option.help[:1].upper()}{option.help[1:]}{values}.", WIDTH,

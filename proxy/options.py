@@ -11,11 +11,11 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import fields
 
-from proxy.settings import Limits, Pool, Reconnect
+from proxy.settings import HotKeys, Limits, Pool, Reconnect
 
 Kind = Literal[
     "engines", "listen", "servers", "groups", "users", "acl_file", "duration", "size", "count", "flag", "choice", "tag",
-    "text", "secret", "file",
+    "text", "secret", "file", "rate", "hot_prefixes",
 ]  # fmt: skip
 Where = Literal["both", "native", "nutcracker"]
 
@@ -24,7 +24,7 @@ HASHES = (
     "jenkins", "hsieh",
 )  # fmt: skip
 
-GROUPS: dict[str, type[Struct]] = {"reconnect": Reconnect, "limits": Limits}
+GROUPS: dict[str, type[Struct]] = {"reconnect": Reconnect, "hot_keys": HotKeys, "limits": Limits}
 
 
 class Option(Struct, frozen=True):
@@ -169,6 +169,35 @@ OPTIONS: tuple[Option, ...] = (
         "cross_node_transactions", "choice",
         "MULTI over several nodes: CROSSSLOT, or one block a node, each atomic and all of them together not",
         choices=("fail", "split"),
+    ),
+    Option(
+        "hot_keys.enabled", "flag",
+        "find the keys that are asked for most, and spare their node: identical reads travel together",
+    ),
+    Option(
+        "hot_keys.threshold", "rate", "requests for one key, reads and writes together, that make it hot", least=1,
+    ),
+    Option(
+        "hot_keys.copies", "choice",
+        "replies to reads of hot keys are kept and served by the proxy: while the node tells what is changed (Redis 6 "
+        "and later), for a time whatever is changed elsewhere, or never",
+        choices=("tracked", "ttl", "off"),
+    ),
+    Option(
+        "hot_keys.ttl", "duration", "a copy is served no longer than this, and no longer than its key lives",
+        least=0.001,
+    ),
+    Option(
+        "hot_keys.stale_if_error", "duration", "and so much longer while its node is down; none is not at all",
+        least=0.001, endless=True,
+    ),
+    Option("hot_keys.memory", "size", "copies of all engines together", least=1024),
+    Option("hot_keys.max_value", "size", "a longer reply is not copied", least=1),
+    Option("hot_keys.max_keys", "count", "keys that one engine may hold to be hot", least=1, most=65536),
+    Option(
+        "hot_keys.prefixes", "hot_prefixes",
+        "keys that begin so have their own copies, ttl and stale_if_error, as in {\"page:\": {copies: ttl, ttl: 500ms}}; "
+        "the longest prefix counts",
     ),
     Option("limits.window", "count", "requests that one client may have at the nodes; further ones wait", least=1),
     Option(

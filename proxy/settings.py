@@ -68,6 +68,29 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_watching: int = 2000
 
 
+class HotPrefix(Struct, frozen=True, kw_only=True):
+    """What differs for hot keys that begin with `prefix`; None: nothing."""
+
+    prefix: str
+    copies: str | None = None
+    ttl: float | None = None
+    stale_if_error: float | None = None
+
+
+class HotKeys(Struct, frozen=True, kw_only=True):
+    """What a pool does about keys that are asked for most."""
+
+    enabled: bool = True
+    threshold: int = 1000
+    copies: str = "tracked"
+    ttl: float = 10.0
+    stale_if_error: float | None = None
+    memory: int = 64 << 20
+    max_value: int = 64 << 10
+    max_keys: int = 1024
+    prefixes: tuple[HotPrefix, ...] = ()
+
+
 class Group(Struct, frozen=True):
     """Keys that live together: those that begin with one of the `prefixes` have the place of the `name`."""
 
@@ -152,6 +175,7 @@ class Pool(Struct, frozen=True, kw_only=True):
 
     partial_mget: str = "fail"
     cross_node_transactions: str = "fail"
+    hot_keys: HotKeys = HotKeys()
     limits: Limits = Limits()
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from proxy.address import parse_listen
 from proxy.options import Kind, Option
-from proxy.settings import MASK, Secret, usable_cpus
+from proxy.settings import MASK, HotPrefix, Secret, usable_cpus
 from proxy.units import LONGEST, format_duration, format_size, parse_duration, parse_size
 
 Number = TypeVar("Number", int, float)
@@ -110,6 +110,13 @@ def _parse_choice(option: Option, text: str) -> str:
     return text
 
 
+def _parse_rate(option: Option, text: str) -> int:
+    number, slash, unit = text.partition("/")
+    if (slash and unit != "s") or not _NUMBER.fullmatch(number):
+        raise ValueError(f"expected requests a second like 1000/s, got '{text}'")
+    return _bounded(option, int(number), lambda bound: f"{bound:g}/s")
+
+
 def _parse_tag(option: Option, text: str) -> str:
     if len(text.encode()) != 2:
         raise ValueError(f"expected two characters like \"{{}}\", got '{text}'")
@@ -144,6 +151,18 @@ def _bounded(option: Option, value: Number, write: Callable[[Number], str]) -> N
     return value
 
 
+def _spell_prefixes(prefixes: tuple[HotPrefix, ...]) -> dict[str, dict[str, str]]:
+    """By prefix, what differs for it."""
+    return {
+        rule.prefix: {
+            name: value if name == "copies" else format_duration(value)
+            for name in ("copies", "ttl", "stale_if_error")
+            if (value := getattr(rule, name)) is not None
+        }
+        for rule in prefixes
+    }
+
+
 _PARSERS: dict[Kind, Callable[[Option, str], Any]] = {
     "engines": _parse_engines,
     "listen": lambda option, text: parse_listen(text),
@@ -153,6 +172,7 @@ _PARSERS: dict[Kind, Callable[[Option, str], Any]] = {
     "flag": _parse_flag,
     "choice": _parse_choice,
     "tag": _parse_tag,
+    "rate": _parse_rate,
     "text": _parse_text,
     "secret": lambda option, text: Secret(_parse_text(option, text)),
     "file": _parse_file,
@@ -164,6 +184,8 @@ _SPELLERS: dict[Kind, Callable[[Any], Any]] = {
     "groups": lambda groups: {group.name: list(group.prefixes) for group in groups},
     "duration": format_duration,
     "size": format_size,
+    "rate": lambda rate: f"{rate}/s",
+    "hot_prefixes": _spell_prefixes,
     "secret": lambda secret: MASK,
 }
 
@@ -180,6 +202,8 @@ _EXPECTED: dict[Kind, str] = {
     "flag": "true or false",
     "choice": "a word",
     "tag": "two characters",
+    "rate": "requests a second like 1000/s",
+    "hot_prefixes": "PREFIX: {copies, ttl, stale_if_error} for each prefix",
     "text": "text",
     "secret": "a password, or ${VARIABLE}",
     "file": "a path",

@@ -1,12 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Interest: finding, joining and leaving a key's list. See interest.pxd."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport SIZE_MAX, uint32_t
 from libc.string cimport memcpy
 
 from storenode.hash cimport hash_bytes
 from storenode.heap cimport heap_free, heap_new
-from storenode.table cimport table_find, table_insert, table_remove
+from storenode.table cimport table_drain, table_find, table_insert, table_remove
 from storenode.types cimport Client, Database, Dict, Entry, Interest, Node, Place, Slice, Topic
 
 
@@ -76,14 +76,18 @@ cdef void interest_remove(Dict* topics, Interest* interest) noexcept nogil:
     topic_release(topics, topic)
 
 
+cdef void leave_alone(void* context, Entry* entry) noexcept nogil:
+    """A table visitor, for a table that has nothing to visit."""
+
+
 cdef void topic_release(Dict* topics, Topic* topic) noexcept nogil:
-    """Free a topic that is of no use any more."""
-    cdef Slice name
+    """Free a topic that is of no use any more; with the last one of a database goes the table."""
+    cdef Slice name = topic_name(topic)
     cdef Place place
-    if topic.first != NULL or topic.ready:
+    cdef size_t budget = SIZE_MAX
+    if topic.first != NULL or topic.ready or not find(topics, &name, &place):
         return
-    name.data = <const char*> (topic + 1)
-    name.length = topic.key_length
-    if find(topics, &name, &place):
-        heap_free(topics.node, table_remove(topics, &place))
-        topics.node.topics -= 1
+    heap_free(topics.node, table_remove(topics, &place))
+    topics.node.topics -= 1
+    if topics.count == 0:
+        table_drain(topics, &budget, leave_alone, NULL)

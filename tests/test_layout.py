@@ -32,8 +32,9 @@ MOST_LINES = 600
 #: Modules that turn Python objects into structs and back. Everything else of proxy.engine and proxy.wire, and all of
 #: storenode but its loop, runs without the GIL.
 FACADES = {
-    "proxy.engine.colocate", "proxy.engine.engine", "proxy.engine.probe", "proxy.engine.ring", "proxy.engine.tables",
-    "proxy.engine.users", "proxy.wire.framer", "proxy.wire.inspect", "storenode.loop",
+    "proxy.engine.colocate", "proxy.engine.controls", "proxy.engine.engine", "proxy.engine.probe",
+    "proxy.engine.ring", "proxy.engine.tables", "proxy.engine.users", "proxy.wire.framer", "proxy.wire.inspect",
+    "storenode.loop",
 }  # fmt: skip
 
 #: Layers of the proxy, highest first: a file imports from its own layer and from lower ones.
@@ -64,10 +65,11 @@ LAYERS = (
 #: The engine, from the loop down: a file imports only from files further down. The `.pxd` of a file may name those that
 #: its inline functions need, and obeys the same order.
 SPINE = (
-    "probe", "engine", "tables", "users", "turn", "orders", "clients", "accept", "client", "dispatch", "monitor",
-    "transaction", "blocking", "choice", "tracking", "private", "route", "answers", "rights", "refusals", "audience",
-    "keys", "lookup", "replies", "scripts", "connection", "greeting", "describe", "mail", "texts", "slots", "merge",
-    "parts", "types", "rows", "ring", "colocate", "sha256", "hashes",
+    "probe", "engine", "controls", "tables", "users", "turn", "orders", "clients", "accept", "client", "dispatch",
+    "monitor", "transaction", "blocking", "replies", "cool", "choice", "tracking", "ear", "private", "route", "answers",
+    "rights", "refusals", "audience", "scripts", "connection", "greeting", "describe", "hot", "fetch", "copies",
+    "sketch", "marks", "keys", "lookup", "mail", "texts", "slots", "merge", "parts", "heat", "types", "counters",
+    "rows", "ring", "colocate", "sha256", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.

@@ -130,6 +130,14 @@ class Clients:
         """
         await self._ask_all(lambda engine, tag: engine.monitor(tag, pool, on, path))
 
+    async def hot_keys(self) -> list[bytes]:
+        """What each engine has to say of its hot keys; proxy.lanes.hot reads it.
+
+        Raises:
+            ReplyError: an engine did not say within `LIST_TIMEOUT`.
+        """
+        return await self._ask_all(lambda engine, tag: engine.list_hot_keys(tag))
+
     async def settled(self) -> None:
         """Wait until every engine has carried out the orders that it was given so far.
 

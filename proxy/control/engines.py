@@ -18,7 +18,7 @@ import trio
 from proxy.acl import users_of
 from proxy.engine.engine import Engine, EngineGroup
 from proxy.placement import placement
-from proxy.settings import Pool, Settings
+from proxy.settings import HotPrefix, Pool, Settings
 
 log = logging.getLogger("quench.engines")
 
@@ -43,6 +43,7 @@ class EventKind:
     DENIED = 9
     MONITOR = 10
     SCRIPT = 11
+    HOT = 12
 
 
 def open_listener(pool: Pool, shared: bool) -> socket.socket:
@@ -113,6 +114,7 @@ def pool_values(pool: Pool, listener: int) -> dict[str, Any]:
         "database": pool.redis_db,
         "users": users_of(pool),
         "node_auth": node_auth,
+        "hot": heat_values(pool),
         "nodes": [((server.name or server.address).encode(), server.address.encode()) for server in pool.servers],
         "limits": {
             "window": limits.window,
@@ -133,6 +135,29 @@ def pool_values(pool: Pool, listener: int) -> dict[str, Any]:
             "most_tombstones": limits.max_tombstones,
             "tombstone_us": max(1, int(limits.tombstone_age * 1e6)),
         },
+    }
+
+
+def heat_values(pool: Pool) -> dict[str, Any] | None:
+    """What an engine wants to know of a pool's hot keys; None: nothing, it leaves them alone."""
+    hot = pool.hot_keys
+    if not hot.enabled or pool.distribution == "random":  # where a key has no node of its own
+        return None
+    rules = [HotPrefix(prefix=""), *hot.prefixes]
+    return {
+        "threshold": hot.threshold,
+        "memory": hot.memory,
+        "max_value": hot.max_value,
+        "max_keys": hot.max_keys,
+        "rules": [
+            (
+                rule.prefix.encode(),
+                rule.copies or hot.copies,
+                int((rule.ttl or hot.ttl) * 1e6),
+                int((rule.stale_if_error or hot.stale_if_error or 0) * 1e6),
+            )
+            for rule in rules
+        ],
     }
 
 
@@ -207,6 +232,10 @@ class Engines:
         for engine in self.engines:
             with suppress(BlockingIOError):  # 16384 orders are waiting: the engine has worse trouble than this
                 engine.kill_ghost(pool, node, ghost, run_id)
+
+    def forget_copies(self) -> None:
+        """Every copy of every engine is void from here on."""
+        self._group.forget_copies()
 
     def drain(self) -> None:
         """Accept no more and let every client go that is owed nothing; the paths of unix sockets are removed."""

@@ -21,9 +21,11 @@ import trio
 from proxy.control.engines import Engines
 from proxy.control.nodes import Nodes
 from proxy.control.statistics import (
+    HEAT_COUNTERS,
     CommandStatistics,
     DatabaseStatistics,
     Histogram,
+    HotKeyStatistics,
     NodeStatistics,
     PoolStatistics,
     Statistics,
@@ -83,11 +85,13 @@ class Snapshot:
         nodes: Nodes,
         databases: Callable[[int], Mapping[int, DatabaseStatistics]] = lambda pool: {},
         subscriptions: Callable[[], tuple[int, int, int, int]] = lambda: (0, 0, 0, 0),
+        hot_keys: Callable[[], tuple[HotKeyStatistics, ...]] = lambda: (),
     ) -> None:
         """`databases(pool)` is what is known of a pool's databases, without asking anybody; `subscriptions()`:
-        subscribed clients, and different channels, patterns and shard channels."""
+        subscribed clients, and different channels, patterns and shard channels; `hot_keys()`: as far as is known."""
         self._databases = databases
         self._subscriptions = subscriptions
+        self._hot_keys = hot_keys
         self._settings = settings
         self._engines = engines
         self._nodes = nodes
@@ -158,6 +162,10 @@ class Snapshot:
             reads=counts.kinds["read"],
             writes=counts.kinds["write"],
             split_requests=counters["split"],
+            coalesced_requests=counters["reads_joined"],
+            copy_hits=counters["copy_hits"],
+            heat={name: counters[name] for name in HEAT_COUNTERS},
+            hot_keys=self._hot_keys(),
             timeouts=counters["timeouts"],
             late_replies=counters["late_replies"],
             transactions=counters["transactions"],

@@ -125,6 +125,15 @@ class DatabaseStatistics:
         return DatabaseStatistics(self.keys + other.keys, expires, ttl // expires if expires else 0)
 
 
+#: What the engines count of hot keys and copies, in the order in which INFO shows it. The comments of counters.pxd say
+#: what each is.
+HEAT_COUNTERS = (
+    "hot_promoted", "hot_demoted", "copy_hits", "copies_stored", "copy_refreshes", "copies_changed", "copies_expired",
+    "copies_unsure", "copies_evicted", "copies_stale", "reads_joined", "fetches_stale", "invalidations",
+    "copies_checked", "copies_wrong", "copies_wrong_us",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class HotKeyStatistics:
     """One key that is hot at the moment."""
@@ -201,6 +210,7 @@ class Statistics:
     errors: Mapping[str, int] = field(default_factory=dict)  #: error replies by their first word
     pools: tuple[PoolStatistics, ...] = ()
     databases: Mapping[int, DatabaseStatistics] = field(default_factory=dict)  #: of the client's pool, by number
+    heat: Mapping[str, int] = field(default_factory=dict)  #: HEAT_COUNTERS
     hot_keys: tuple[HotKeyStatistics, ...] = ()
 
 

@@ -5,6 +5,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport abort, malloc, free
 
 from proxy.engine.connection cimport conn_expect, conn_send, conn_touch
+from proxy.engine.marks cimport marks_note_request
 from proxy.engine.merge cimport merge_new
 from proxy.engine.private cimport private_settle, private_take, private_unblock
 from proxy.engine.refusals cimport DONE, WAIT
@@ -32,6 +33,8 @@ cdef int block(Core* core, Client* client, Row* row, Frame* frame) noexcept nogi
         return DONE
     if row.flags & ROW_WRITE:
         client.wrote |= 1ULL << (node.index & 63)
+        if client.pool.cools:
+            marks_note_request(core, row, frame)
     core.row_stats[row.index].calls += 1
     core.counters.blocked += 1
     node.requests += 1

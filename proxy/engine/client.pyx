@@ -14,13 +14,12 @@ one has its turn.
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport abort, calloc, free
 
-from proxy.engine.connection cimport client_release
 from proxy.engine.dispatch cimport dispatch
 from proxy.engine.mail cimport event_post
 from proxy.engine.private cimport privates_drop
 from proxy.engine.refusals cimport DONE, WAIT
 from proxy.engine.rights cimport user_default
-from proxy.engine.slots cimport client_ready, client_unread, slot_local, slots_clear
+from proxy.engine.slots cimport client_ready, client_release, client_unread, slot_local, slots_clear
 from proxy.engine.types cimport (
     CLIENT, CLIENT_BARRIER, CLIENT_BLOCKED, CLIENT_BURIED, CLIENT_CLOSING, CLIENT_ENDED, CLIENT_KNOWN, CLIENT_PARKED,
     CLIENT_SILENT, CLIENT_SKIP, CLIENT_STARVED, CLIENT_STUCK, CLIENT_SUBSCRIBER, CLIENT_TRUSTED, CLIENT_UNTOLD, DEAD,

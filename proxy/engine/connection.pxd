@@ -11,6 +11,8 @@ All requests of a pool have the same deadline, so deadlines expire from the head
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t
 
+from proxy.engine.heat cimport ROLE_MARK, ROLE_NONE
+from proxy.engine.marks cimport marks_open
 from proxy.engine.types cimport DATABASES, FLUSH_AT, Client, Conn, Core, Node, Pending
 from proxy.wire.chunk cimport Chunk
 from proxy.wire.output cimport output_append, output_move
@@ -26,8 +28,8 @@ cdef void conn_established(Core* core, Conn* conn) noexcept nogil
 cdef void conn_grow(Conn* conn) noexcept nogil
 cdef void conn_retire(Core* core, Conn* conn) noexcept nogil
 cdef void conn_free(Core* core, Conn* conn) noexcept nogil
+cdef void pending_settle(Core* core, Pending* pending) noexcept nogil
 cdef void pending_answer(Core* core, Pending* pending, const char* data, size_t length) noexcept nogil
-cdef void client_release(Core* core, Client* client) noexcept nogil
 
 
 cdef inline int conn_place(int protocol, int database, int bulk) noexcept nogil:
@@ -57,8 +59,12 @@ cdef inline void conn_expect(Core* core, Conn* conn, Client* client, uint32_t sl
     pending.size = <uint32_t> size
     pending.skip = 0
     pending.row = row
+    pending.role = ROLE_NONE
     if client != NULL:
         client.references += 1
+        if core.noted:
+            pending.role = ROLE_MARK
+            pending.cool = marks_open(core, conn.blocking)
     conn.queued += size
     conn.used_us = core.now_us
 

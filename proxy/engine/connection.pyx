@@ -15,10 +15,13 @@ from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport abort, calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset, strncpy
 
+from proxy.engine.fetch cimport fetch_settle, fetch_tell
 from proxy.engine.greeting cimport greeting_start
+from proxy.engine.heat cimport ROLE_MARK, ROLE_NONE, ROLE_PING, ROLE_VALUE, Fetch
 from proxy.engine.mail cimport event_node
+from proxy.engine.marks cimport marks_close
 from proxy.engine.merge cimport merge_free, merge_part, merge_result
-from proxy.engine.slots cimport slot_fill
+from proxy.engine.slots cimport client_release, slot_fill
 from proxy.engine.texts cimport error_field, error_words, error_write
 from proxy.engine.types cimport (
     CONN, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_GREETING, CONN_IDLE, CONN_LOST, CONN_OPEN, DEAD, ERROR_LOST_NOT_SENT,
@@ -136,6 +139,7 @@ cdef void conn_flush(Core* core, Conn* conn) noexcept nogil:
             conn.stuck = 0
         poll_want(&core.poll, &conn.handle, EPOLLIN)
         return
+    conn.flushes += 1
     status = output_write(output, &core.chunks, conn.handle.fd)
     if status == WRITE_FAILED:
         conn_fail(core, conn, strerror_r(errno, words, sizeof(words)))
@@ -148,13 +152,6 @@ cdef void conn_flush(Core* core, Conn* conn) noexcept nogil:
 
 
 # -- answering what will not be answered by the node ----------------------------------------------------------------
-
-cdef void client_release(Core* core, Client* client) noexcept nogil:
-    """One reference less; the husk of a client that left goes with the last one."""
-    client.references -= 1
-    if client.references == 0 and client.handle.kind == DEAD:
-        free(client)
-
 
 cdef void added(Core* core, Client* client, Slot* slot, uint32_t number, const char* data, size_t length) noexcept nogil:
     """An integer and what is to be added to it; an error as it is."""
@@ -205,7 +202,7 @@ cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, cons
     cdef Output text
     cdef char elapsed[32]
     cdef int length
-    if pending.client == NULL:
+    if pending.client == NULL and pending.role != ROLE_VALUE:
         return
     memset(&args, 0, sizeof(args))
     memset(&text, 0, sizeof(text))
@@ -219,9 +216,21 @@ cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, cons
         error_words(&args, FIELD_REASON, reason)
     error_write(core, kind, &args, &text)
     core.row_stats[pending.row].failed += 1
-    pending_answer(core, pending, text.first.data, text.length)
+    if pending.role == ROLE_VALUE:
+        fetch_tell(core, <Fetch*> pending.cool, text.first.data, text.length)
+    else:
+        pending_answer(core, pending, text.first.data, text.length)
     output_clear(&text, &core.chunks)
     pending.client = NULL
+
+
+cdef void pending_settle(Core* core, Pending* pending) noexcept nogil:
+    """It leaves the ring: what else hung on its reply hangs on nothing more."""
+    if pending.role == ROLE_MARK:
+        marks_close(core, pending.cool)
+    elif pending.role != ROLE_NONE and pending.role != ROLE_PING:
+        fetch_settle(core, <Fetch*> pending.cool)
+    pending.role = ROLE_NONE
 
 
 cdef void conn_close(Core* core, Conn* conn) noexcept nogil:
@@ -293,6 +302,10 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
     if was_open and on_its_way and conn.id and not conn.blocking:
         conn_haunt(core, conn.node, conn.id, conn.run, conn)
     conn.id = 0
+    if conn.tracked:
+        # What is still queued was meant for the connection that had its reads tracked.
+        conn.tracked = 0
+        conn.node.forgets += 1
     # Requests that the kernel never got stay queued while LOST: nothing was promised and nothing happened.
     offset = conn.head_offset
     while conn.head != conn.tail:
@@ -304,6 +317,7 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
             pending_error(core, conn, pending, ERROR_LOST_NOT_SENT, reason)
         else:
             pending_error(core, conn, pending, ERROR_LOST_WRITE if write else ERROR_LOST_READ, reason)
+        pending_settle(core, pending)
         offset += pending.size
         conn.head += 1
     # A request that was sent in part is answered above; its rest must not open the next connection's stream.
@@ -322,6 +336,11 @@ cdef void conn_retire(Core* core, Conn* conn) noexcept nogil:
     """A private connection is of no use any more: privates_bury() frees it. Its shared sibling tells of the node."""
     conn_close(core, conn)
     conn.state = CONN_DOWN
+    if conn.ear:
+        # What it would have told is lost.
+        conn.node.ear = NULL
+        conn.node.live_until_us = 0
+        conn.node.forgets += 1
     conn.next_lost = core.lost_privates
     core.lost_privates = conn
 
@@ -333,6 +352,7 @@ cdef void conn_free(Core* core, Conn* conn) noexcept nogil:
     while conn.head != conn.tail:
         if conn.pending[conn.head & conn.mask].client != NULL:
             client_release(core, conn.pending[conn.head & conn.mask].client)
+        pending_settle(core, &conn.pending[conn.head & conn.mask])
         conn.head += 1
     free(conn.pending)
     free(conn)
@@ -377,6 +397,8 @@ cdef void expire(Core* core, Conn* conn, uint32_t limit) noexcept nogil:
                 if core.rows[pending.row].flags & ROW_WRITE:
                     kind = ERROR_TIMEOUT_WRITE
             pending_error(core, conn, pending, kind, NULL)
+            if kind == ERROR_TIMEOUT_NOT_SENT:
+                pending_settle(core, pending)
         offset += pending.size
         number += 1
     if late and core.now_us - conn.failed_us >= limit:

@@ -13,9 +13,11 @@ from proxy.engine.audience cimport audience_extra
 from proxy.engine.blocking cimport block, wait
 from proxy.engine.choice cimport usable
 from proxy.engine.connection cimport conn_expect, conn_place, conn_send, conn_send_chunk, conn_touch
+from proxy.engine.cool cimport cool
 from proxy.engine.keys cimport blocks, keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
 from proxy.engine.mail cimport event_post
+from proxy.engine.marks cimport marks_note_every, marks_note_keys
 from proxy.engine.merge cimport merge_new
 from proxy.engine.monitor cimport monitor_show
 from proxy.engine.parts cimport Part, parts_find, parts_write
@@ -60,16 +62,23 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
     if not client.flags & CLIENT_TRUSTED and not row.flags & ROW_BEFORE_AUTH:
         return refuse(core, client, row, ERROR_NOAUTH, NULL, NULL)
     client.last_row = row.index
+    core.noted = 0
     if client.flags & CLIENT_SPECIAL or row.flags & ROW_SPECIAL:
         verdict = special(core, client, row, frame)
         if verdict != GO_ON:
             return verdict
     if row.key:
+        if client.pool.cools:
+            verdict = cool(core, client, row, frame)
+            if verdict != GO_ON:
+                return verdict
         return send_to(core, client, row, frame, client.pool,
                        home(core, client.pool, frame.data + frame.args[row.key].offset, frame.args[row.key].length))
     if row.lane <= LANE_SUM:
         return with_keys(core, client, row, frame)
     if row.flags & ROW_ONE_NODE and client.pool.node_count == 1:
+        if row.flags & ROW_PAUSES and client.pool.cools:
+            marks_note_every(core)
         return send_to(core, client, row, frame, client.pool, home(core, client.pool, b"", 0))
     if row.flags & ROW_BARRIER and client.head != client.tail:
         return WAIT
@@ -226,6 +235,8 @@ cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept 
     if row.blocks_with[0] and blocks(core, row, frame):
         return block(core, client, row, frame)
     count = keys_find(core, row, frame)
+    if count > 0 and client.pool.cools and row.flags & ROW_PAUSES:
+        marks_note_keys(core, count)
     if count <= 0:
         # Malformed, or no key at all: whichever node gets it says what is wrong in the right words.
         return send_found(core, client, row, frame, pool, home(core, pool, b"", 0))

@@ -1,7 +1,8 @@
 # cython: language_level=3
 """Engine: the Python face of one data-plane thread."""
 
-from proxy.engine.types cimport Core, Order, Peers
+from proxy.engine.controls cimport Controls
+from proxy.engine.types cimport Peers
 
 cdef class EngineGroup:
     """What the engines of one process share: client counts, pipes for handing sockets over, client ids."""
@@ -9,15 +10,11 @@ cdef class EngineGroup:
     cdef list readers          # read ends of the pipes, by engine
     cdef unsigned long long next_id
 
-cdef class Engine:
-    cdef Core* core
+cdef class Engine(Controls):
     cdef EngineGroup group
     cdef list kept             # Python objects whose memory the core borrows
-    cdef readonly int index
     cdef readonly list names   # command names by row
     cdef readonly int event_fd
     cdef bint built
-    cdef unsigned long long push_posted    # bytes of all orders to push, ever
 
     cdef char* keep(self, bytes text)
-    cdef post(self, Order* order)

@@ -14,18 +14,20 @@ from proxy.engine.audience cimport audience_set
 from proxy.engine.blocking cimport unblock_all
 from proxy.engine.client cimport client_behind, client_close, client_flush, client_gone
 from proxy.engine.clients cimport clients_kill, clients_pause
-from proxy.engine.connection cimport client_release, conn_connect, conn_fail, conn_for, conn_haunt
+from proxy.engine.connection cimport conn_connect, conn_fail, conn_for, conn_haunt
 from proxy.engine.describe cimport client_describe
+from proxy.engine.hot cimport hot_describe, hot_forget_all, hot_promote
 from proxy.engine.mail cimport event_post
+from proxy.engine.marks cimport key_hash
 from proxy.engine.monitor cimport monitor_switch
 from proxy.engine.private cimport privates_fail
 from proxy.engine.scripts cimport script_go_on, script_held, script_shared, scripts_forget, scripts_learn
-from proxy.engine.slots cimport client_ready, client_unread, slot_fill
+from proxy.engine.slots cimport client_ready, client_release, client_unread, slot_fill
 from proxy.engine.types cimport (
     CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_PARKED, CLIENT_SILENT, CLIENT_STUCK, CLIENT_SUBSCRIBER,
     CONNS, CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD, EVENT_DRAINED, EVENT_LISTED, LIMIT_BULK,
     LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, LISTENER, ORDER_ADMIT, ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN,
-    ORDER_DRAIN, ORDER_ECHO, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_GO_ON, ORDER_HELD, ORDER_KILL, ORDER_LEARN,
+    ORDER_DRAIN, ORDER_ECHO, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_COLD, ORDER_GO_ON, ORDER_HEAT, ORDER_HELD, ORDER_HOT, ORDER_KILL, ORDER_LEARN,
     ORDER_LIST, ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_SET,
     ORDER_SHARED, ORDER_STOP, ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, Client, Conn, Core,
     Node, Order, Pool, PoolLimits,
@@ -88,6 +90,14 @@ cdef void orders_take(Core* core) noexcept nogil:
             script_go_on(core, order.client)
         elif order.kind == ORDER_ECHO:
             event_post(core, EVENT_LISTED, 0, 0, 1, NULL, 0, order.tag, NULL, 0)
+        elif order.kind == ORDER_HOT:
+            if core.heat != NULL:
+                hot_promote(core, &core.pools[order.pool], order.data, order.length,
+                            key_hash(core, order.data, order.length), True)
+        elif order.kind == ORDER_COLD:
+            hot_forget_all(core)
+        elif order.kind == ORDER_HEAT:
+            list_heat(core, order.tag)
         elif order.kind == ORDER_GHOST:
             conn_haunt(core, &core.pools[order.pool].nodes[order.node], <int64_t> order.tag, order.data, NULL)
         elif order.kind == ORDER_AUDIENCE:
@@ -277,6 +287,15 @@ cdef void list_clients(Core* core, uint64_t tag, Client* only) noexcept nogil:
         while client != NULL:
             client_describe(core, client, &text)
             client = client.after
+    event_chunks(core, tag, &text)
+    output_clear(&text, &core.chunks)
+
+
+cdef void list_heat(Core* core, uint64_t tag) noexcept nogil:
+    """Every hot key: a HotKey's numbers, then its bytes. See proxy.control.hot.read_heat."""
+    cdef Output text
+    memset(&text, 0, sizeof(text))
+    hot_describe(core, &text)
     event_chunks(core, tag, &text)
     output_clear(&text, &core.chunks)
 

@@ -9,6 +9,7 @@ protocol and database. How many clients wait, and watch, is bounded for each nod
 from proxy.engine.types cimport Client, Conn, Core, Node, Row
 from proxy.wire.resp cimport Frame
 
+cdef Conn* private_open(Core* core, Node* node, int protocol, int database) noexcept nogil
 cdef Conn* private_take(Core* core, Client* client, Row* row, Node* node, int hold) noexcept nogil
 cdef void private_follow(Core* core, Conn* conn, Client* client) noexcept nogil
 cdef void private_tell(Core* core, Conn* conn, const char* start, const char* last, size_t length) noexcept nogil

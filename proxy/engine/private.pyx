@@ -54,7 +54,7 @@ cdef Conn* private_take(Core* core, Client* client, Row* row, Node* node, int ho
         return NULL
     conn = spare_of(node, client)
     if conn == NULL:
-        conn = private_open(core, client, node)
+        conn = private_open(core, node, client.protocol, client.database)
         if conn.state == CONN_DOWN:
             quench_give(count)
             refuse(core, client, row, ERROR_NODE_DOWN, node, conn.why)
@@ -86,7 +86,7 @@ cdef Conn* spare_of(Node* node, Client* client) noexcept nogil:
     return NULL
 
 
-cdef Conn* private_open(Core* core, Client* client, Node* node) noexcept nogil:
+cdef Conn* private_open(Core* core, Node* node, int protocol, int database) noexcept nogil:
     """A new one. If it cannot even begin to connect it is DOWN, and freed at the end of the turn."""
     cdef Conn* conn = <Conn*> calloc(1, sizeof(Conn))
     if conn == NULL:
@@ -94,8 +94,8 @@ cdef Conn* private_open(Core* core, Client* client, Node* node) noexcept nogil:
     conn.handle.kind = CONN
     conn.handle.fd = -1
     conn.node = node
-    conn.protocol = client.protocol
-    conn.database = client.database
+    conn.protocol = <unsigned char> protocol
+    conn.database = <unsigned char> database
     conn.private = 1
     conn.next_private = node.privates
     if node.privates != NULL:

@@ -8,8 +8,12 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from proxy.engine.connection cimport conn_fail, conn_flush, pending_answer
+from proxy.engine.cool cimport cool_reply
+from proxy.engine.ear cimport ear_heard
 from proxy.engine.greeting cimport greeting_reply
+from proxy.engine.heat cimport ROLE_MARK, ROLE_VALUE
 from proxy.engine.mail cimport event_node
+from proxy.engine.marks cimport marks_close
 from proxy.engine.scripts cimport script_answered
 from proxy.engine.slots cimport slot_fill_chunk, slot_local
 from proxy.engine.types cimport (
@@ -102,14 +106,15 @@ cdef void conn_take(Core* core, Conn* conn, const char* data, size_t length) noe
     input_keep(&conn.input, &core.chunks, data, length, used, need, NULL)
 
 
-cdef Pending* next_pending(Core* core, Conn* conn, const char* data) noexcept nogil:
+cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size) noexcept nogil:
     """The request that this reply answers, taken off the ring; NULL if there is none to answer.
 
-    Counts it, and deals with what answers nobody: tombstones, replies too many.
+    Counts it, and deals with what answers nobody, or several: tombstones, fetches, replies too many.
     """
     cdef Pending* pending
     cdef Row* row
     cdef uint32_t latency
+    cdef bint late = conn.expired != 0
     if conn.head == conn.tail or conn.head_offset >= conn.queued - conn.output.length:
         conn_fail(core, conn, b"it sent a reply that nobody asked for")
         return NULL
@@ -119,11 +124,15 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data) noexcept no
         return NULL
     conn.head += 1
     conn.head_offset += pending.size
-    if conn.expired:
+    if late:
         conn.expired -= 1
         core.counters.late_replies += 1
+    if pending.role == ROLE_MARK:
+        marks_close(core, pending.cool)
+    elif pending.role and (late or pending.role != ROLE_VALUE):
+        cool_reply(core, conn, pending, data, size)
         return NULL
-    if pending.client == NULL:
+    if late or pending.client == NULL and pending.role != ROLE_VALUE:
         return NULL
     latency = <uint32_t> core.now_us - pending.start
     row = &core.rows[pending.row]
@@ -142,6 +151,9 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data) noexcept no
             event_node(core, EVENT_SICK, conn, b"it answers, but with an error that it cannot serve")
     else:
         conn.failures = 0
+    if pending.role == ROLE_VALUE:
+        cool_reply(core, conn, pending, data, size)
+        return NULL
     return pending
 
 
@@ -153,7 +165,9 @@ cdef bint sick(const char* data) noexcept nogil:
 
 cdef void pushed(Core* core, Conn* conn, const char* data, size_t size) noexcept nogil:
     """A push is no answer. One of tracking is for the connection's client, behind all that it is owed; see tracking.pxd."""
-    if conn.tracking and conn.owner.protocol == 3:
+    if conn.ear:
+        ear_heard(core, conn, data, size)
+    elif conn.tracking and conn.owner.protocol == 3:
         slot_local(core, conn.owner, data, size)
     else:
         core.counters.pushes_dropped += 1
@@ -168,8 +182,8 @@ cdef void reply(Core* core, Conn* conn, const char* data, size_t size) noexcept 
     if data[0] == c'>':
         pushed(core, conn, data, size)
         return
-    pending = next_pending(core, conn, data)
-    if pending == NULL or pending.client == NULL:
+    pending = next_pending(core, conn, data, size)
+    if pending == NULL:
         return
     pending_answer(core, pending, data, size)
 
@@ -186,7 +200,7 @@ cdef void reply_large(Core* core, Conn* conn, Chunk* chunk) noexcept nogil:
         pushed(core, conn, chunk.data + chunk.head, chunk.tail - chunk.head)
         chunk_free(&core.chunks, chunk)
         return
-    pending = next_pending(core, conn, chunk.data + chunk.head)
+    pending = next_pending(core, conn, chunk.data + chunk.head, chunk.tail - chunk.head)
     client = NULL if pending == NULL else pending.client
     if client == NULL or client.handle.kind == DEAD or (
             client.slots[pending.slot & client.mask].state == SLOT_MERGING):

@@ -48,6 +48,7 @@ cdef enum RowFlag:
     ROW_KEYLESS = 4194304      # has key specs, and may do without a key
     ROW_UNSEEN = 8388608       # administration: MONITOR does not show it
     ROW_EVAL = 16777216        # brings a script's body: see scripts.pxd
+    ROW_CACHEABLE = 33554432   # a deterministic read of one key
     # Rows that leave the straight road of dispatch: see special() there.
     ROW_SPECIAL = (ROW_MULTI | ROW_EXEC | ROW_DISCARD | ROW_RESET | ROW_WATCH | ROW_UNWATCH | ROW_BLOCKS | ROW_WAIT
                    | ROW_TRACKING | ROW_EVAL)
@@ -144,6 +145,21 @@ cdef struct KeyRef:
     size_t length
     uint32_t argument          # its position in the request
     int node                   # after keys_find: the key spec that found it
+
+
+# -- hot keys -----------------------------------------------------------------------------------------------------
+
+cdef enum CopyMode:
+    COPIES_OFF = 0
+    COPIES_TRACKED = 1         # while the node tells what was changed
+    COPIES_TTL = 2             # for a time, whatever happens
+
+cdef struct HotRule:           # what is done for hot keys of a prefix
+    const char* prefix
+    uint32_t length
+    uint8_t copies             # CopyMode
+    uint64_t life_us           # of a copy, at most
+    uint64_t stale_us          # and how much longer while the node is down
 
 
 # -- users --------------------------------------------------------------------------------------------------------

@@ -10,10 +10,9 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport abort, calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
-from proxy.engine.connection cimport client_release
 from proxy.engine.hashes cimport murmur
 from proxy.engine.mail cimport event_post
-from proxy.engine.slots cimport client_ready
+from proxy.engine.slots cimport client_ready, client_release
 from proxy.engine.types cimport (
     CLIENT_TEACHING, CONN_OPEN, DEAD, EVENT_SCRIPT, SCRIPTS, Client, Conn, Core, Node,
 )

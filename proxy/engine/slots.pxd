@@ -19,6 +19,7 @@ cdef void slot_hold(Core* core, Client* client, Slot* slot, const char* data, si
 cdef void slot_fill_chunk(Core* core, Client* client, uint32_t number, Chunk* chunk) noexcept nogil
 cdef void slot_local(Core* core, Client* client, const char* data, size_t length) noexcept nogil
 cdef void slot_say(Core* core, Client* client, const char* text) noexcept nogil
+cdef void client_release(Core* core, Client* client) noexcept nogil
 cdef void slots_clear(Core* core, Client* client) noexcept nogil
 cdef void slot_fill(Core* core, Client* client, uint32_t number, const char* data, size_t length) noexcept nogil
 

@@ -6,7 +6,7 @@ from libc.stdlib cimport abort, free, malloc
 from libc.string cimport memcpy, strlen
 
 from proxy.engine.merge cimport merge_free
-from proxy.engine.types cimport CLIENT_SILENT, SLOT_CHUNK, SLOT_HELD, SLOT_MERGING, Client, Core, Merge, Slot
+from proxy.engine.types cimport CLIENT_SILENT, DEAD, SLOT_CHUNK, SLOT_HELD, SLOT_MERGING, Client, Core, Merge, Slot
 from proxy.wire.chunk cimport Chunk, chunk_free, chunk_new
 from proxy.wire.output cimport output_append, output_move
 
@@ -164,3 +164,10 @@ cdef void slots_clear(Core* core, Client* client) noexcept nogil:
     client.held_count = 0
     free(client.slots)
     client.slots = NULL
+
+
+cdef void client_release(Core* core, Client* client) noexcept nogil:
+    """One reference less; the husk of a client that left goes with the last one."""
+    client.references -= 1
+    if client.references == 0 and client.handle.kind == DEAD:
+        free(client)

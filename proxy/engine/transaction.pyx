@@ -9,12 +9,13 @@ behind a WATCH runs on the private connection that watches, and so on that one n
 
 from libc.stdint cimport uint16_t, uint32_t
 from libc.stdlib cimport abort, calloc, free, malloc, realloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from proxy.engine.answers cimport answer
 from proxy.engine.choice cimport usable
 from proxy.engine.connection cimport conn_expect, conn_flush, conn_place, conn_touch
 from proxy.engine.keys cimport keys_find
+from proxy.engine.marks cimport marks_note_request, marks_note_stripes
 from proxy.engine.merge cimport merge_new, merges_free
 from proxy.engine.parts cimport Part, parts_find, parts_write
 from proxy.engine.private cimport watch_conn, watch_end
@@ -27,7 +28,7 @@ from proxy.engine.types cimport (
     ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_NOT_CLUSTER, ANSWER_PING, ANSWER_TIME, CLIENT_BARRIER, CLIENT_MULTI,
     CLIENT_SILENT, CLIENT_WATCHING, ERROR_CROSSSLOT, ERROR_IN_MULTI, ERROR_NO_NODE, ERROR_TRANSACTION,
     ERROR_WATCH_NODE, FLUSH_AT, LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MSET, LANE_SUM, MERGE_EXEC, PLACE_LOCAL,
-    PLACE_SPLIT, ROW_EVALSHA, ROW_NO_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_UNWATCH, ROW_WAIT, ROW_WRITE, SLOT_MERGING,
+    PLACE_SPLIT, ROW_EVALSHA, ROW_NO_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_UNWATCH, ROW_WAIT, ROW_WRITE, SLOT_MERGING,
     Block, Client, Conn, Core, Merge, Node, Pool, Row, Transaction,
 )
 from proxy.wire.chunk cimport Chunk, chunk_free
@@ -116,6 +117,7 @@ cdef int queue_for(Core* core, Client* client, Row* row, Frame* frame, Node* nod
     # A copy, for large values too: they are rare in transactions, and their chunk may hold the commands behind them.
     output_append(&block.bytes, &core.chunks, frame.data, frame.length)
     block.commands += 1
+    note(core, client, row, frame)
     if row.flags & ROW_WRITE:
         client.wrote |= 1ULL << (node.index & 63)
     queued(core, client, row, place, frame.length)
@@ -162,6 +164,7 @@ cdef int queue_split(Core* core, Client* client, Row* row, Frame* frame) noexcep
             client.wrote |= 1ULL << (parts[number].node.index & 63)
     parts_write(core, row, frame, count, parts, used, split.part_of)
     free(parts)
+    note(core, client, row, frame)
     if transaction.splits == NULL:
         transaction.splits = split
     else:
@@ -170,6 +173,23 @@ cdef int queue_split(Core* core, Client* client, Row* row, Frame* frame) noexcep
     core.counters.split += 1
     queued(core, client, row, PLACE_SPLIT, length)
     return DONE
+
+
+cdef void note(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
+    """Remember what a queued command may write."""
+    cdef Transaction* transaction = client.transaction
+    cdef uint32_t count
+    if not client.pool.cools or not row.flags & ROW_PAUSES or row.flags & ROW_PUBLISH:
+        return
+    marks_note_request(core, row, frame)
+    count = transaction.noted + core.noted
+    if count > transaction.note_room:
+        transaction.note_room = 2 * count
+        transaction.notes = <uint16_t*> realloc(transaction.notes, transaction.note_room * sizeof(uint16_t))
+        if transaction.notes == NULL:
+            abort()
+    memcpy(transaction.notes + transaction.noted, core.notes, core.noted * sizeof(uint16_t))
+    transaction.noted = count
 
 
 cdef int block_of(Core* core, Client* client, Node* node) noexcept nogil:
@@ -356,6 +376,8 @@ cdef void send_all(Core* core, Client* client, Row* row, Block* blocks, uint32_t
     if count == 0:
         answer_locals(core, client)
         return
+    if transaction.noted:
+        marks_note_stripes(core, transaction.notes, transaction.noted)
     slot = slot_push(core, client, row.index)
     # Whoever has sent EXEC reads none of the QUEUEDs before its reply: one send for all of them.
     client.together = slot + 1
@@ -438,6 +460,7 @@ cdef void transaction_drop(Core* core, Client* client) noexcept nogil:
     core.input_reserved -= transaction.bytes
     free(transaction.blocks)
     free(transaction.places)
+    free(transaction.notes)
     free(transaction)
     client.transaction = NULL
     client.flags &= ~(<uint32_t> CLIENT_MULTI)

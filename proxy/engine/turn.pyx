@@ -10,12 +10,14 @@ from libc.stdint cimport int32_t
 from proxy.engine.accept cimport accept_clients, inbox_take
 from proxy.engine.client cimport client_close, client_flush, client_gone, client_readable, client_resume, clients_admit
 from proxy.engine.clients cimport clients_close_idle, clients_unpause_due
-from proxy.engine.connection cimport client_release, conn_established, conn_flush, conn_tick
+from proxy.engine.connection cimport conn_established, conn_flush, conn_tick
+from proxy.engine.ear cimport ears_tick
+from proxy.engine.hot cimport hot_tick
 from proxy.engine.monitor cimport monitor_send
 from proxy.engine.orders cimport drain_step, orders_take
 from proxy.engine.private cimport private_settle, privates_bury, privates_tick
 from proxy.engine.replies cimport conn_readable
-from proxy.engine.slots cimport client_ready
+from proxy.engine.slots cimport client_ready, client_release
 from proxy.engine.types cimport (
     CLIENT, CLIENT_BURIED, CLIENT_PARKED, CLIENT_READY, CLIENT_STUCK, CLIENT_UNTOLD, CONN, CONNS, CONN_CONNECTING,
     DEAD, INBOX, LISTENER, WAKE, Client, Conn, Core, Pool,
@@ -240,6 +242,9 @@ cdef void tick(Core* core) noexcept nogil:
             malloc_trim(0)
             core.peak = core.chunks.total
     clients_unpause_due(core)
+    if core.heat != NULL:
+        hot_tick(core)
+        ears_tick(core)
     if core.draining:
         drain_step(core)
         core.busy = 1

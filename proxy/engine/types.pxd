@@ -1,5 +1,6 @@
 # cython: language_level=3
-"""Every struct and enum that the engine's modules share; those of the compiled tables are in rows.pxd. Read this first.
+"""Every struct and enum that the engine's modules share; those of the compiled tables are in rows.pxd, what it counts is
+in counters.pxd, hot keys are in heat.pxd. Read this first.
 
 Who owns what:
   Core owns everything of one engine: pools, clients, the chunk pool, the scratch area. One thread, no locks.
@@ -13,6 +14,7 @@ Who owns what:
 
 from libc.stdint cimport int8_t, int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from proxy.engine.counters cimport *
 from proxy.engine.ring cimport Ring
 from proxy.engine.rows cimport *
 from proxy.wire.chunk cimport Chunk, ChunkPool
@@ -35,7 +37,6 @@ cdef enum HandleKind:
 cdef enum:
     DATABASES = 16
     CONNS = 2 * DATABASES * 2  # connections of one node: protocol x database x (shared | bulk)
-    BUCKETS = 32               # log2 buckets of microseconds: bucket b counts [2^(b-1), 2^b)
     SCRIPTS = 1024             # bodies of scripts that an engine keeps; a power of two
     GHOSTS = 8                 # lost connections of one node to be killed there
     FLUSH_AT = 65536           # bytes queued on a node connection that are sent before the turn ends
@@ -192,6 +193,9 @@ cdef struct Transaction:       # what a client has queued
     uint8_t broken             # something was refused: EXEC runs nothing
     uint8_t movable            # the only block is of commands without keys: it goes to the node of the first key
     uint8_t pauses             # something of it waits while writes are paused
+    uint16_t* notes            # stripes of the keys that it may write
+    uint32_t noted
+    uint32_t note_room
 
 
 # -- nodes --------------------------------------------------------------------------------------------------------
@@ -218,7 +222,7 @@ cdef enum Hold:                # what a private connection is taken for
     HOLD_WATCH = 1
     HOLD_TRACK = 2
 
-cdef struct Pending:           # one request on its way, or one transaction; 32 bytes
+cdef struct Pending:           # one request on its way, or one transaction; 40 bytes
     Client* client             # NULL: a tombstone
     uint32_t slot
     uint32_t part              # of a Merge; of an EVALSHA: the script's number
@@ -226,6 +230,8 @@ cdef struct Pending:           # one request on its way, or one transaction; 32 
     uint32_t size              # bytes
     uint32_t skip              # replies before the one that answers: those to MULTI and to what it queues
     uint16_t row
+    uint8_t role               # heat.Role: what else hangs on its reply
+    uint64_t cool              # of that role: marks that are open, or a Fetch*
 
 cdef struct Conn:
     Handle handle              # must be first
@@ -238,6 +244,7 @@ cdef struct Conn:
     uint8_t watching           # private: its client's WATCH is on it
     uint8_t tracking           # private: it tells its client what was changed
     uint8_t released           # private: the node was asked to end the wait
+    uint8_t ear                # private, nobody's: it hears of keys that were changed, see ear.pxd
     Client* owner              # private: who holds it; NULL: spare
     Conn* next_owned           # in client.privates
     Conn* next_private         # in node.privates
@@ -261,6 +268,8 @@ cdef struct Conn:
     uint32_t tail
     uint32_t expired           # tombstones at the head
     uint32_t failures          # in a row
+    uint32_t flushes           # times that something was given to the kernel
+    int64_t tracked            # id of the ear that hears of what is read here after CLIENT CACHING YES; 0: none
     uint64_t head_offset       # place of the oldest Pending in the stream of request bytes
     uint64_t queued            # bytes of requests ever appended; minus output.length: given to the kernel
     uint64_t progress_us       # last time the kernel took or brought bytes
@@ -295,6 +304,13 @@ cdef struct Node:
     Conn* spares               # those that nobody holds
     uint32_t* blocked          # clients that wait here, of all engines; atomic
     uint32_t* watching         # clients that hold a WATCH here or track keys; atomic
+    Conn* ear                  # NULL: no copy of this node's keys is tracked
+    uint64_t ear_wanted_us     # until when it is to be kept awake
+    uint64_t ear_retry_us      # from when it may be opened again
+    uint64_t ping_us           # when the ear's PING that is on its way was sent; 0: none is
+    uint64_t pinged_us         # when the last one was
+    uint64_t live_until_us     # until when it is as good as certain that the ear hears
+    uint64_t forgets           # times that all copies of this node's keys became void
     uint64_t requests
     uint64_t errors            # error replies
     uint64_t timeouts
@@ -374,47 +390,14 @@ cdef struct Pool:
     uint32_t node_auth_args
     PoolLimits limits
     Audiences audiences
+    uint8_t cools              # its hot keys are looked for
+    uint32_t hot_threshold     # requests a second, for this engine alone, that make a key hot
+    uint32_t hot_count         # what the sketch counts then
+    HotRule* hot_rules         # the first one is for every key; owned by the Python object that the facade keeps
+    int hot_rule_count
 
 
 # -- the engine ---------------------------------------------------------------------------------------------------
-
-cdef struct RowStats:
-    uint64_t calls
-    uint64_t usec
-    uint64_t failed            # error replies
-    uint64_t rejected          # errors of the proxy before anything was sent
-    uint64_t latency[BUCKETS]  # of the replies of nodes
-
-cdef struct Counters:
-    uint64_t turns
-    uint64_t requests
-    uint64_t replies
-    uint64_t accepted
-    uint64_t handed_over
-    uint64_t rejected_clients
-    uint64_t closed
-    uint64_t protocol_errors
-    uint64_t bytes_in          # from clients
-    uint64_t bytes_out
-    uint64_t split
-    uint64_t local
-    uint64_t error_replies
-    uint64_t timeouts
-    uint64_t withdrawn
-    uint64_t late_replies
-    uint64_t pushes_dropped
-    uint64_t starved
-    uint64_t output_closed     # clients closed at output_hard
-    uint64_t query_closed
-    uint64_t events_dropped
-    uint64_t reconnects
-    uint64_t transactions
-    uint64_t blocked           # requests that waited at a node
-    uint64_t lost_pops         # replies to blocked clients that had left
-    uint64_t pushes            # messages given to clients
-    uint64_t pubsub_closed     # subscribers closed at a limit of their own
-    uint64_t push_bytes        # of orders to push that were carried out
-    uint64_t monitor_dropped   # requests that MONITOR did not show
 
 cdef struct Peers:             # shared by the engines of one process
     int count
@@ -422,6 +405,9 @@ cdef struct Peers:             # shared by the engines of one process
     uint32_t* clients          # connected clients by engine; atomics
     uint64_t* ids              # next client id; atomic
     uint32_t* held             # two a node, pool after pool: clients that wait there, clients that watch there; atomics
+    uint64_t** marks           # by engine: see marks.pxd
+    uint64_t forgets           # times that all copies became void; atomic
+    uint64_t seed              # of the hashes of keys
 
 cdef struct Core:
     Poll poll
@@ -474,6 +460,10 @@ cdef struct Core:
     size_t key_room
     uint64_t random_state
     void* scripts              # scripts.Scripts; NULL: none was learned
+    void* heat                 # heat.Heat; NULL: no pool cools its hot keys
+    uint16_t* notes            # stripes of the keys that the request at hand may write: see marks.pxd
+    uint32_t noted
+    uint32_t note_room
     uint64_t audience_seed
     uint64_t denied_us         # when the second began that the next counts
     uint32_t denied            # events of refused requests in it
@@ -508,6 +498,9 @@ cdef enum OrderKind:           # control plane -> engine
     ORDER_SHARED = 22          # every engine has script number `slot`
     ORDER_GO_ON = 23           # the script of a client's EVAL was seen to
     ORDER_ECHO = 24            # say that the orders before this one were carried out
+    ORDER_HOT = 25             # a key is hot
+    ORDER_COLD = 26            # forget all hot keys
+    ORDER_HEAT = 27            # describe the hot keys
 
 cdef enum ReplyFlag:           # ORDER_REPLY: Order.flag
     REPLY_CLOSE = 1            # end the connection afterwards
@@ -549,6 +542,7 @@ cdef enum EventKind:           # engine -> control plane
     EVENT_DENIED = 9           # a user was refused something
     EVENT_MONITOR = 10         # lines for those who monitor a pool; the tag: how many are missing before them
     EVENT_SCRIPT = 11          # the body of a script that a client's EVAL brought; the client waits for ORDER_GO_ON
+    EVENT_HOT = 12             # a key became hot here
 
 cdef struct Event:
     int kind

@@ -19,6 +19,7 @@ from proxy.control.answers.config import DEFAULTS
 from proxy.control.answers.glob import glob
 from proxy.control.answers.information import SECTIONS
 from proxy.control.statistics import (
+    HEAT_COUNTERS,
     ClientRecord,
     CommandStatistics,
     Histogram,
@@ -29,6 +30,7 @@ from proxy.control.statistics import (
 )
 from proxy.lanes import across
 from proxy.lanes.administration import Administration
+from proxy.lanes.hot import Hot
 from proxy.lanes.monitor import Monitor
 from tests.redis_server import Connection, needs_redis_server, redis_server
 
@@ -61,7 +63,7 @@ STATISTICS = Statistics(
 )
 CLIENT = ClientRecord(7, "127.0.0.1:5000", "127.0.0.1:6380", name="app", age=3.9, library_name="redis-py", protocol=3)
 SUBSCRIBER = ClientRecord(9, "127.0.0.1:5001", "127.0.0.1:6380", pattern_subscriptions=2, blocked=True)
-LANES = {*Administration.COMMANDS, *Monitor.COMMANDS, *across.COMMANDS}
+LANES = {*Administration.COMMANDS, *Hot.COMMANDS, *Monitor.COMMANDS, *across.COMMANDS}
 USERS = tuple(parse_line(line) for line in (
     "user default on nopass ~* &* +@all",
     "user u on >p ~a:* %R~r:* resetchannels &c:* +@all -get -acl (~s:* resetchannels -@all +get)",
@@ -271,7 +273,7 @@ def test_info_reads_like_redis(redis: tuple[Connection, int]) -> None:
     own = {"proxy_version", "engines", "pubsub_clients", "watching_clients", "total_connections_closed"}
     own |= {"client_output_buffer_limit_disconnections", "pubsub_messages_pushed", "pubsub_output_limit_disconnections"}
     own |= {"split_requests", "coalesced_requests", "combined_requests", "timed_out_requests", "late_replies"}
-    own |= {"transactions", "blocked_requests", "lost_pops"}
+    own |= {"transactions", "blocked_requests", "lost_pops", "node_requests_saved", *HEAT_COUNTERS}
     assert set(keys(ask("INFO", redis[1]).decode())) - known <= own | {
         *("engine_turns", "errorstat_CROSSSLOT", "errorstat_ERR", "pool0", "pool1", "node0", "node1", "hotkey0")
     }

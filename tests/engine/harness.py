@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 from proxy.acl import default_user
 from proxy.engine.engine import EngineGroup
@@ -31,7 +32,7 @@ def ring(nodes: int) -> Placement:
 
 def build(
     nodes: int = 2, *, password: bytes | None = None, users: Sequence[User] = (), nil_on_error: bool = False,
-    split: bool = False, auto_eject: bool = False,
+    split: bool = False, auto_eject: bool = False, hot: dict[str, Any] | None = None,
     input_limit: int = 1 << 30, output_limit: int = 1 << 40, connect: bool = True, **limits: int,
 ) -> Probe:
     """A probe of one pool `p` with nodes n0, n1, …; `connect`: their connections of RESP2 and RESP3 are open."""
@@ -41,6 +42,7 @@ def build(
     engine.add_pools([{
         "name": b"p", "listener": -1, "unix_socket": False, "placement": ring(nodes), "auto_eject": auto_eject,
         "nil_on_error": nil_on_error, "split_transactions": split, "database": 0, "users": users, "node_auth": [],
+        "hot": hot,
         "nodes": [(b"n%d" % index, b"10.0.0.%d:6379" % index) for index in range(nodes)],
         "limits": {**LIMITS, **limits},
     }])

@@ -281,6 +281,9 @@ def _all_nodes(statistics: Statistics) -> Iterator[tuple[str, NodeStatistics]]:
 
 
 def _hotkeys(context: AnswerContext) -> Lines:
+    heat = context.statistics.heat
+    yield "node_requests_saved", heat.get("copy_hits", 0) + heat.get("reads_joined", 0)
+    yield from heat.items()
     for number, hot in enumerate(context.statistics.hot_keys):
         yield (
             f"hotkey{number}",

@@ -1,0 +1,245 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Cool: copies, joined reads and the fetches that bring copies. See cool.pxd.
+
+A fetch that is to become a copy is CLIENT CACHING YES, the read itself and PTTL, adjacent on the client's own shared
+connection: so it keeps its place among what this client has asked for, and needs no second request. The node's
+invalidations go to the ear. Where tracking is not to be had, or the rule says `ttl`, CLIENT CACHING is left out.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport malloc
+from libc.string cimport memcmp, memcpy, strlen
+
+from proxy.engine.choice cimport usable
+from proxy.engine.connection cimport conn_expect, conn_flush, conn_place, conn_touch
+from proxy.engine.copies cimport copy_find, copy_holds, copy_reply
+from proxy.engine.ear cimport ear_hears, ear_pong
+from proxy.engine.fetch cimport fetch_holds, fetch_join, fetch_life, fetch_new, fetch_settle, fetch_value
+from proxy.engine.heat cimport (
+    ROLE_CACHING, ROLE_LIFE, ROLE_PING, ROLE_TRACKING, ROLE_VALUE, SEEN, Copy, Fetch, Heat, HotKey, heat_of,
+)
+from proxy.engine.hot cimport hot_ask
+from proxy.engine.marks cimport marks_quiet, marks_sum, quench_key_hash
+from proxy.engine.refusals cimport DONE, GO_ON
+from proxy.engine.route cimport home
+from proxy.engine.slots cimport slot_local
+from proxy.engine.types cimport (
+    CLIENT_TRACKING, CLIENT_WATCHING, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, FLUSH_AT, ROW_CACHEABLE, Client, Conn,
+    Core, Node, Pending, Row,
+)
+from proxy.wire.input cimport MOVE_AT
+from proxy.wire.output cimport output_append, output_bulk
+from proxy.wire.resp cimport Frame, write_number
+
+cdef enum:
+    JOIN_PART = 4              # a fetch is joined while younger than this part of the deadline, which is its starter's
+    CHECK_EVERY = 10000        # answers from copies of which one is compared with the node's
+    READS_A_WRITE = 2          # a key that is read less often than that between two writes is not copied
+
+cdef const char* TRACK = b"*6\r\n$6\r\nCLIENT\r\n$8\r\nTRACKING\r\n$2\r\nON\r\n$5\r\nOPTIN\r\n$8\r\nREDIRECT\r\n"
+cdef const char* CACHE = b"*3\r\n$6\r\nCLIENT\r\n$7\r\nCACHING\r\n$3\r\nYES\r\n"
+
+
+cdef int cool_hot(Core* core, Client* client, Row* row, Frame* frame, uint64_t hash) noexcept nogil:
+    """A request that has to be counted, or whose key may be hot."""
+    cdef HotKey* key = hot_ask(core, client.pool, row, frame.data + frame.args[row.key].offset,
+                               frame.args[row.key].length, hash)
+    if key == NULL:
+        return GO_ON
+    key.bytes += frame.length
+    # A client that holds a WATCH, or that tracks, is answered by the node itself.
+    if not row.flags & ROW_CACHEABLE or client.flags & (CLIENT_WATCHING | CLIENT_TRACKING) or frame.length >= MOVE_AT:
+        return GO_ON
+    return read(core, client, row, frame, key)
+
+
+cdef int read(Core* core, Client* client, Row* row, Frame* frame, HotKey* key) noexcept nogil:
+    cdef Heat* heat = heat_of(core)
+    cdef uint64_t marks = marks_sum(core, key.hash)
+    cdef Copy* copy = copy_find(key, client.protocol, client.database, frame.data, frame.length)
+    cdef Fetch* fetch
+    cdef bint exact
+    if copy != NULL and copy_holds(core, copy, marks):
+        if core.now_us < copy.refresh_us:
+            serve(core, client, row, key, copy)
+            return DONE
+        # This request fetches it anew, the others are served meanwhile; if nothing comes of it, another one tries.
+        copy.refresh_us += (copy.expires_us - copy.refresh_us) // 2 + 1
+        core.counters.copy_refreshes += 1
+    elif copy == NULL and not asked_before(heat, client, frame):
+        return GO_ON
+    fetch = joinable(core, client, frame, key, marks, &exact)
+    if fetch != NULL:
+        core.row_stats[row.index].calls += 1
+        core.counters.reads_joined += 1
+        fetch_join(core, fetch, client, exact)
+        return DONE
+    return start(core, client, row, frame, key, copy, marks)
+
+
+cdef void serve(Core* core, Client* client, Row* row, HotKey* key, Copy* copy) noexcept nogil:
+    core.row_stats[row.index].calls += 1
+    core.counters.copy_hits += 1
+    key.hits += 1
+    key.bytes += copy.length
+    slot_local(core, client, copy_reply(copy), copy.length)
+    if heat_of(core).unchecked == 0:
+        check(core, client, row, copy)
+    heat_of(core).unchecked -= 1
+
+
+cdef bint asked_before(Heat* heat, Client* client, Frame* frame) noexcept nogil:
+    """Was this very request asked before? What is asked once is not worth a copy, however hot its key is."""
+    cdef uint64_t hash = quench_key_hash(client.protocol | client.database << 8, frame.data, frame.length) | 1
+    cdef uint64_t* place = &heat.seen[hash >> 40 & (SEEN - 1)]
+    if place[0] == hash:
+        return True
+    place[0] = hash
+    return False
+
+
+cdef Fetch* joinable(Core* core, Client* client, Frame* frame, HotKey* key, uint64_t marks, bint* exact) noexcept nogil:
+    """A fetch on its way that answers this request, too; `exact`: it was not given to the kernel yet."""
+    cdef Fetch* fetch = key.fetches
+    cdef uint32_t limit = client.pool.limits.timeout_us
+    while fetch != NULL:
+        if (not fetch.over and fetch.asked == frame.length and fetch.protocol == client.protocol
+                and fetch.database == client.database and fetch.marks == marks
+                and not (limit and core.now_us - fetch.sent_us > limit // JOIN_PART)
+                and memcmp(fetch + 1, frame.data, frame.length) == 0):
+            exact[0] = fetch.flushes == fetch.conn.flushes
+            if exact[0] or fetch.storing and fetch_holds(core, fetch):
+                return fetch
+        fetch = fetch.next
+    return NULL
+
+
+# -- fetching -----------------------------------------------------------------------------------------------------------
+
+cdef int start(Core* core, Client* client, Row* row, Frame* frame, HotKey* key, Copy* copy,
+               uint64_t marks) noexcept nogil:
+    """Send the request, as a fetch that others may join and that may bring a copy."""
+    cdef int index = home(core, client.pool, <const char*> (key + 1), key.length)
+    cdef Node* node
+    cdef Conn* conn
+    cdef Fetch* fetch
+    if index < 0:
+        return GO_ON
+    node = &client.pool.nodes[index]
+    conn = node.conns[conn_place(client.protocol, client.database, 0)]
+    if (copy != NULL and copy.marks == marks and core.now_us < copy.stale_us
+            and (node.ejected or conn != NULL and conn.refusing)):
+        core.counters.copies_stale += 1
+        serve(core, client, row, key, copy)
+        return DONE
+    conn = usable(core, client, row, node, 0)
+    if conn == NULL:
+        return DONE
+    fetch = fetch_new(core, key, conn, row.index, client.protocol, client.database, frame.data, frame.length)
+    fetch_join(core, fetch, client, True)
+    core.row_stats[row.index].calls += 1
+    may_store(core, key, fetch)
+    send(core, fetch, frame.data, frame.length)
+    return DONE
+
+
+cdef void may_store(Core* core, HotKey* key, Fetch* fetch) noexcept nogil:
+    """Decide whether its reply may become a copy: whether whoever changes the key would be noticed."""
+    cdef Conn* conn = fetch.conn
+    if key.rule.copies == COPIES_OFF or conn.state != CONN_OPEN or not marks_quiet(fetch.marks):
+        return
+    if <uint64_t> key.write_rate * READS_A_WRITE > key.read_rate:
+        return
+    if key.rule.copies == COPIES_TRACKED:
+        # It has to be the process that the ear listens to: ids of connections mean nothing to another one.
+        if not ear_hears(core, conn.node) or memcmp(conn.node.ear.run, conn.run, sizeof(conn.run)) != 0:
+            return
+        fetch.tracked = 1
+    fetch.storing = 1
+
+
+cdef void expect(Core* core, Fetch* fetch, int role, size_t size) noexcept nogil:
+    cdef Conn* conn = fetch.conn
+    cdef Pending* pending
+    conn_expect(core, conn, NULL, 0, 0, fetch.row, size)
+    pending = &conn.pending[(conn.tail - 1) & conn.mask]
+    pending.role = <unsigned char> role
+    pending.cool = <uint64_t> fetch
+    fetch.pendings += 1
+
+
+cdef void send(Core* core, Fetch* fetch, const char* request, size_t length) noexcept nogil:
+    """Queue a fetch with what has to surround it."""
+    cdef Conn* conn = fetch.conn
+    cdef char number[32]
+    cdef size_t before = conn.output.length
+    if fetch.storing and fetch.tracked:
+        if conn.tracked != conn.node.ear.id:
+            conn.tracked = conn.node.ear.id
+            output_append(&conn.output, &core.chunks, TRACK, strlen(TRACK))
+            output_bulk(&conn.output, &core.chunks, number, write_number(number, conn.tracked) - 2)
+            expect(core, fetch, ROLE_TRACKING, conn.output.length - before)
+        output_append(&conn.output, &core.chunks, CACHE, strlen(CACHE))
+        expect(core, fetch, ROLE_CACHING, strlen(CACHE))
+    output_append(&conn.output, &core.chunks, request, length)
+    expect(core, fetch, ROLE_VALUE, length)
+    conn.node.requests += 1
+    if fetch.storing:
+        before = conn.output.length
+        output_append(&conn.output, &core.chunks, b"*2\r\n$4\r\nPTTL\r\n", 14)
+        output_bulk(&conn.output, &core.chunks, <const char*> (fetch.key + 1), fetch.key.length)
+        expect(core, fetch, ROLE_LIFE, conn.output.length - before)
+    conn_touch(core, conn)
+    if conn.output.length >= FLUSH_AT and not conn.stuck:
+        conn_flush(core, conn)
+
+
+cdef void check(Core* core, Client* client, Row* row, Copy* copy) noexcept nogil:
+    """Ask the node, too, and compare: what was promised of copies is watched while it is kept."""
+    cdef Conn* conn = copy.node.conns[conn_place(copy.protocol, copy.database, 0)]
+    cdef Fetch* fetch
+    heat_of(core).unchecked = CHECK_EVERY
+    if conn == NULL or conn.state != CONN_OPEN or conn.output.length > client.pool.limits.backlog:
+        return
+    fetch = fetch_new(core, NULL, conn, row.index, copy.protocol, copy.database, b"", 0)
+    fetch.value = <char*> malloc(copy.length)
+    if fetch.value != NULL:
+        memcpy(fetch.value, copy_reply(copy), copy.length)
+        fetch.length = copy.length
+    fetch.checking = 1
+    fetch.sent_us = copy.since_us
+    send(core, fetch, <const char*> (copy + 1), copy.asked)
+
+
+# -- replies ------------------------------------------------------------------------------------------------------------
+
+cdef void cool_reply(Core* core, Conn* conn, Pending* pending, const char* data, size_t size) noexcept nogil:
+    """The reply to one request of a fetch, or to an ear's PING. The fetch may be gone afterwards."""
+    cdef Fetch* fetch = <Fetch*> pending.cool
+    cdef Fetch* again
+    cdef int role = pending.role
+    if role == ROLE_PING:
+        ear_pong(core, conn, data)
+        return
+    if role == ROLE_VALUE and fetch.checking:
+        compare(core, fetch, data, size)
+    elif role == ROLE_VALUE and not fetch.over:
+        # The place in the ring may be taken by what this sends.
+        again = fetch_value(core, fetch, data, size)
+        if again != NULL:
+            core.counters.fetches_stale += 1
+            send(core, again, <const char*> (again + 1), again.asked)
+    elif role == ROLE_LIFE:
+        fetch_life(core, fetch, data)
+    elif data[0] == c'-':
+        # The node does not track, or the ear that it should tell is gone.
+        fetch.storing = 0
+        conn.tracked = 0
+    fetch_settle(core, fetch)
+
+
+cdef void compare(Core* core, Fetch* fetch, const char* data, size_t size) noexcept nogil:
+    core.counters.copies_checked += 1
+    if fetch.value != NULL and (fetch.length != size or memcmp(fetch.value, data, size) != 0):
+        core.counters.copies_wrong += 1
+        core.counters.copies_wrong_us += core.now_us - fetch.sent_us

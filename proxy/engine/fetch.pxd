@@ -1,0 +1,23 @@
+# cython: language_level=3
+"""Fetch: one read of a hot key on its way to the node, and all who wait for it.
+
+Identical reads share it. Who joins before it was given to the kernel gets an exact answer in any case: the node executes
+it after all of them asked. Who joins later gets what a copy of no age would have given him, under the rules of copies:
+if the key's marks moved meanwhile he is asked for again. Stands below the connection, which brings replies and errors;
+cool.pyx starts fetches and joins them.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from proxy.engine.heat cimport Fetch, HotKey
+from proxy.engine.types cimport Client, Conn, Core, Pending
+
+cdef Fetch* fetch_new(Core* core, HotKey* key, Conn* conn, uint32_t row, int protocol, int database,
+                      const char* request, size_t length) noexcept nogil
+cdef void fetch_join(Core* core, Fetch* fetch, Client* client, bint exact) noexcept nogil
+cdef void fetch_tell(Core* core, Fetch* fetch, const char* data, size_t length) noexcept nogil
+cdef Fetch* fetch_value(Core* core, Fetch* fetch, const char* data, size_t length) noexcept nogil
+cdef void fetch_life(Core* core, Fetch* fetch, const char* data) noexcept nogil
+cdef void fetch_settle(Core* core, Fetch* fetch) noexcept nogil
+cdef bint fetch_holds(Core* core, Fetch* fetch) noexcept nogil
+cdef void fetches_detach(HotKey* key) noexcept nogil

@@ -1,0 +1,185 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Fetch: joining it, answering who joined, making a copy of what it brought. See fetch.pxd."""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport abort, calloc, free, malloc, realloc
+from libc.string cimport memchr, memcpy
+
+from proxy.engine.copies cimport copy_store
+from proxy.engine.heat cimport Fetch, HotKey, Waiter, heat_of
+from proxy.engine.marks cimport marks_sum, quench_load_word
+from proxy.engine.slots cimport client_release, slot_fill, slot_push
+from proxy.engine.types cimport DEAD, Client, Conn, Core
+from proxy.wire.resp cimport read_number
+
+cdef enum:
+    FIRST_WAITERS = 8
+
+
+cdef Fetch* fetch_new(Core* core, HotKey* key, Conn* conn, uint32_t row, int protocol, int database,
+                      const char* request, size_t length) noexcept nogil:
+    """A fetch of these bytes that nobody waits for yet, and that may be joined by who asks for `key` (unless NULL)."""
+    cdef Fetch* fetch = <Fetch*> calloc(1, sizeof(Fetch) + length)
+    if fetch == NULL:
+        abort()
+    fetch.conn = conn
+    fetch.flushes = conn.flushes
+    fetch.row = row
+    fetch.protocol = protocol
+    fetch.database = database
+    fetch.asked = <uint32_t> length
+    memcpy(fetch + 1, request, length)
+    fetch.sent_us = core.now_us
+    fetch.forgets = quench_load_word(&core.peers.forgets)
+    fetch.node_forgets = conn.node.forgets
+    if key != NULL:
+        fetch.key = key
+        fetch.marks = marks_sum(core, key.hash)
+        fetch.next = key.fetches
+        key.fetches = fetch
+    return fetch
+
+
+cdef void fetch_join(Core* core, Fetch* fetch, Client* client, bint exact) noexcept nogil:
+    """Owe this client what the fetch brings."""
+    cdef Waiter* waiter
+    if fetch.count == fetch.room:
+        fetch.room = 2 * fetch.room if fetch.room else FIRST_WAITERS
+        fetch.waiters = <Waiter*> realloc(fetch.waiters, fetch.room * sizeof(Waiter))
+        if fetch.waiters == NULL:
+            abort()
+    waiter = &fetch.waiters[fetch.count]
+    fetch.count += 1
+    if exact:
+        fetch.exact = fetch.count
+    waiter.client = client
+    waiter.slot = slot_push(core, client, fetch.row)
+    client.references += 1
+
+
+cdef void tell(Core* core, Fetch* fetch, uint32_t count, const char* data, size_t length) noexcept nogil:
+    """Answer the first `count` of those who wait."""
+    cdef Client* client
+    cdef uint32_t index
+    for index in range(count):
+        client = fetch.waiters[index].client
+        if client.handle.kind == DEAD:
+            client_release(core, client)
+        else:
+            client.references -= 1
+            slot_fill(core, client, fetch.waiters[index].slot, data, length)
+
+
+cdef void unlink_from(HotKey* key, Fetch* fetch) noexcept nogil:
+    cdef Fetch** place = &key.fetches
+    while place[0] != fetch:
+        place = &place[0].next
+    place[0] = fetch.next
+
+
+cdef void fetches_detach(HotKey* key) noexcept nogil:
+    """The key is hot no longer; who waits is answered all the same."""
+    cdef Fetch* fetch = key.fetches
+    while fetch != NULL:
+        fetch.key = NULL
+        fetch.storing = 0
+        fetch = fetch.next
+    key.fetches = NULL
+
+
+cdef bint fetch_holds(Core* core, Fetch* fetch) noexcept nogil:
+    """Was the key not written since the fetch was queued, as far as this process can know?"""
+    if fetch.key == NULL or fetch.marks != marks_sum(core, fetch.key.hash):
+        return False
+    if fetch.forgets != quench_load_word(&core.peers.forgets) or fetch.node_forgets != fetch.conn.node.forgets:
+        return False
+    return not fetch.tracked or core.now_us < fetch.conn.node.live_until_us
+
+
+cdef void fetch_tell(Core* core, Fetch* fetch, const char* data, size_t length) noexcept nogil:
+    """The same answer for all: an error of our own, or what cannot become a copy."""
+    tell(core, fetch, fetch.count, data, length)
+    fetch.count = 0
+    fetch.exact = 0
+    fetch.storing = 0
+    fetch.over = 1
+
+
+cdef Fetch* fetch_value(Core* core, Fetch* fetch, const char* data, size_t length) noexcept nogil:
+    """The reply to the read. Returns a fetch to be sent for those whom it does not serve, or NULL."""
+    cdef Fetch* again = NULL
+    cdef bint holds = fetch_holds(core, fetch)
+    cdef HotKey* key = fetch.key
+    if fetch.exact == fetch.count or (holds and fetch.storing):
+        tell(core, fetch, fetch.count, data, length)
+    else:
+        tell(core, fetch, fetch.exact, data, length)
+        again = fetch_new(core, NULL, fetch.conn, fetch.row, fetch.protocol, fetch.database, <const char*> (fetch + 1),
+                          fetch.asked)
+        again.count = fetch.count - fetch.exact
+        again.room = again.count
+        again.exact = again.count
+        again.waiters = <Waiter*> malloc(again.count * sizeof(Waiter))
+        if again.waiters == NULL:
+            abort()
+        memcpy(again.waiters, fetch.waiters + fetch.exact, again.count * sizeof(Waiter))
+    if key != NULL and fetch.count:
+        key.joined += fetch.count - 1
+    fetch.count = 0
+    fetch.exact = 0
+    fetch.over = 1
+    if not fetch.storing:
+        return again
+    if not holds:
+        core.counters.fetches_stale += 1
+        fetch.storing = 0
+    elif data[0] == c'-' or length > heat_of(core).largest:
+        fetch.storing = 0
+    else:
+        fetch.value = <char*> malloc(length)
+        fetch.length = <uint32_t> length
+        if fetch.value == NULL:
+            fetch.storing = 0
+        else:
+            memcpy(fetch.value, data, length)
+    return again
+
+
+cdef bint empty(const char* data) noexcept nogil:
+    """Is it what a read of a missing key gets?"""
+    return data[0] == c'_' or (data[1] == c'-' and data[2] == c'1') or (data[1] == c'0' and data[2] == c'\r')
+
+
+cdef void fetch_life(Core* core, Fetch* fetch, const char* data) noexcept nogil:
+    """The reply to PTTL: keep the value no longer than the node does. A missing key is only known to be missing as long
+    as the node would tell that it was created."""
+    cdef const char* end = <const char*> memchr(data, c'\r', 24)
+    cdef long long left = 0
+    cdef uint64_t life
+    if not fetch.storing or fetch.key == NULL or fetch.value == NULL:
+        return
+    if not fetch_holds(core, fetch):
+        core.counters.fetches_stale += 1
+        return
+    if data[0] != c':' or end == NULL or not read_number(data + 1, end - data - 1, &left):
+        return
+    life = fetch.key.rule.life_us
+    if left == -2:
+        if not fetch.tracked or not empty(fetch.value):
+            return
+    elif left >= 0 and <uint64_t> left * 1000 < life:
+        life = <uint64_t> left * 1000
+    if fetch.sent_us + life > core.now_us:
+        copy_store(core, fetch, life)
+
+
+cdef void fetch_settle(Core* core, Fetch* fetch) noexcept nogil:
+    """One Pending less names it; with the last one it goes."""
+    fetch.pendings -= 1
+    if fetch.pendings:
+        return
+    if fetch.key != NULL:
+        unlink_from(fetch.key, fetch)
+    free(fetch.waiters)
+    free(fetch.value)
+    free(fetch)

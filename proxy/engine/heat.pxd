@@ -1,0 +1,126 @@
+# cython: language_level=3
+"""The structs of hot keys: what one engine knows of the keys that are asked for most. Read beside types.pxd.
+
+    Heat ── Sketch: counts of whoever might be hot, bounded
+      └──── HotKey: a key above the threshold ── Copy: the reply to one command, kept for a while
+                                              └─ Fetch: a read on its way that others may join, and that may fill a Copy
+
+All of it belongs to one engine, but for the marks (marks.pxd), which every engine of the process reads.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from proxy.engine.types cimport Client, Conn, Core, HotRule, Node, Pool
+
+cdef enum:
+    CELLS = 2048               # keys that a sketch counts; a power of two
+    WAYS = 8                   # cells in which one key may be
+    FILTER = 8192              # entries of Heat.filter; a power of two
+    HOT_BUCKETS = 1024         # a power of two
+    SEEN = 4096                # a power of two
+
+cdef enum Role:                # of a Pending: what its reply does besides answering, and what Pending.cool is
+    ROLE_NONE = 0
+    ROLE_MARK = 1              # it may write: the marks that it holds open
+    ROLE_TRACKING = 2          # from here on a Fetch*: the reply to CLIENT TRACKING,
+    ROLE_CACHING = 3           # to CLIENT CACHING YES,
+    ROLE_VALUE = 4             # to the read itself, which is everybody's who joined,
+    ROLE_LIFE = 5              # to PTTL
+    ROLE_PING = 6              # of an ear
+
+cdef struct Cell:              # sketch.pyx
+    uint64_t hash              # 0: free
+    uint32_t epoch             # when the counts were last halved
+    uint32_t reads
+    uint32_t writes
+
+cdef struct Sketch:
+    Cell cells[CELLS]
+
+cdef struct Copy:              # copies.pyx; followed by the request's bytes, then the reply's
+    Copy* next                 # in key.copies, the latest first
+    Node* node
+    uint64_t marks             # that it is valid for: see marks.pxd
+    uint64_t forgets           # of the process, and of the node, that it is valid for
+    uint64_t node_forgets
+    uint64_t since_us          # when it was asked for
+    uint64_t stale_us          # until when it may serve while the node is down
+    uint64_t expires_us
+    uint64_t refresh_us        # from when one request is to fetch it anew; moved on by whoever does
+    uint32_t asked             # bytes of the request
+    uint32_t length            # bytes of the reply
+    uint8_t protocol
+    uint8_t database
+    uint8_t tracked            # valid only while invalidations come
+
+cdef struct Waiter:
+    Client* client
+    uint32_t slot
+
+cdef struct Fetch:             # fetch.pyx; followed by the request's bytes
+    Fetch* next                # in key.fetches
+    HotKey* key                # NULL: it may not be joined and fills no copy
+    Conn* conn
+    Waiter* waiters
+    uint32_t count
+    uint32_t room
+    uint32_t exact             # waiters that joined before it was given to the kernel
+    uint32_t flushes           # of the connection, when it was queued
+    uint32_t pendings          # that name it
+    uint32_t asked             # bytes of the request
+    uint16_t row
+    uint8_t protocol
+    uint8_t database
+    uint8_t storing            # its reply may become a copy
+    uint8_t tracked
+    uint8_t over               # its reply is here: it may be joined no more
+    uint8_t checking           # `value` is what a copy said: compare
+    uint64_t marks
+    uint64_t forgets
+    uint64_t node_forgets
+    uint64_t sent_us           # when it was queued; of one that checks, when the copy was
+    char* value                # malloc: the reply, until the key's life is known
+    uint32_t length
+
+cdef struct HotKey:            # hot.pyx; followed by the key
+    HotKey* next               # in its bucket
+    HotKey* before             # in heat.first
+    HotKey* after
+    Pool* pool
+    const HotRule* rule
+    uint64_t hash
+    Copy* copies
+    Fetch* fetches
+    uint32_t copy_count
+    uint32_t length            # bytes of the key
+    uint32_t reads             # since the last tick
+    uint32_t writes
+    uint32_t read_rate         # a second, smoothed
+    uint32_t write_rate
+    uint64_t since_us          # when it became hot
+    uint64_t cold_us           # since when it is below half of the threshold; 0: it is not
+    uint64_t all_reads         # since then
+    uint64_t all_writes
+    uint64_t hits              # answered from copies
+    uint64_t joined            # answered together with another read
+    uint64_t bytes             # of its requests and of the replies that were not the node's
+
+cdef struct Heat:
+    uint8_t filter[FILTER]     # hot keys by the low bits of their hash
+    uint32_t left              # requests until the next one is counted; never 0
+    uint32_t most              # hot keys
+    uint32_t count
+    uint64_t sampling          # state of the choice
+    HotKey* buckets[HOT_BUCKETS]
+    HotKey* first
+    size_t bytes               # of copies
+    size_t byte_limit
+    size_t largest             # bytes of a reply that is kept
+    uint64_t tick_us
+    uint32_t unchecked         # answers from copies until one is compared with the node
+    uint64_t seen[SEEN]        # requests for hot keys that were asked once
+    Sketch sketch
+
+
+cdef inline Heat* heat_of(Core* core) noexcept nogil:
+    return <Heat*> core.heat
