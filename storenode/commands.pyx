@@ -9,6 +9,7 @@ from libc.stdio cimport fprintf, stderr
 from libc.stdlib cimport abort
 from libc.string cimport memcpy, memset, strchr, strlen
 
+from storenode.acks cimport command_wait
 from storenode.answer cimport answer_array, answer_map, answer_nil, answer_number, answer_raw, answer_text
 from storenode.bitfield cimport command_bitfield, command_bitfield_ro
 from storenode.bits cimport command_bitcount, command_bitop, command_bitpos, command_getbit, command_setbit
@@ -315,6 +316,7 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"slaveof",           3, ADMIN,      0, 0, 0,   command_replicaof)
     add(node, b"role",              1, FAST,       0, 0, 0,   command_role)
     add(node, b"replconf",         -1, ADMIN,      0, 0, 0,   command_replconf)
+    add(node, b"wait",              3, BLOCKING | DATASET, 0, 0, 0, command_wait)
     add(node, b"psync",            -3, ADMIN | DATASET, 0, 0, 0, command_psync)
     add(node, b"sync",              1, ADMIN | DATASET, 0, 0, 0, command_sync)
 

@@ -17,6 +17,7 @@ from proxy.wire.system cimport (
     ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, MSG_DONTWAIT,
     MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4, close, errno, monotonic_us, realtime_us, send,
 )
+from storenode.acks cimport acks_turn
 from storenode.blocked cimport wait_expire
 from storenode.commands cimport commands_open
 from storenode.config cimport config_open
@@ -239,6 +240,8 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
         wait_expire(node)
     if node.now_us >= tick_at[0]:
         tick_at[0] = node.now_us + housekeep(node)
+    if replication_of(node).acked:
+        acks_turn(node)
     if node.touched != NULL:
         deliver(node)
     if node.dead != NULL:

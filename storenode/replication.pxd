@@ -171,3 +171,8 @@ cdef void link_wish(Node* node) noexcept nogil
 
 cdef inline Replication* replication_of(const Node* node) noexcept nogil:
     return <Replication*> node.replication
+
+
+cdef inline bint is_replica(const Client* client) noexcept nogil:
+    """Is this the connection of a replica that has asked for the stream?"""
+    return client.replica != NULL and (<Replica*> client.replica).state != REPLICA_NEW

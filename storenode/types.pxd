@@ -201,12 +201,18 @@ cdef struct Pop:               # blocking.pyx: what a blocking command does once
     Slice target               # of ACROSS
 
 
+ctypedef void (*Handler)(Call* call) noexcept nogil
+
+
 cdef struct Wait:              # blocked.pyx: a blocked client; the bytes of pop.count and pop.target follow
     Client* client
     Interest* interests
     Pop pop
     uint64_t deadline_us       # monotonic; 0: none
     size_t place               # in node.deadlines
+    Handler in_vain            # answers when the time is up; NULL: nil does. The next two are of WAIT: acks.pyx
+    long long replicas         # that have to be as far as
+    uint64_t position          # of the stream
 
 
 cdef struct Transaction:       # transaction.pyx: a client between MULTI and EXEC
@@ -263,9 +269,6 @@ cdef struct Candidate:         # evict.pyx
     uint64_t hash              # of the key; found again by it, so that no pointer can dangle
     uint64_t score             # when sampled; the higher, the sooner it goes
     int database
-
-
-ctypedef void (*Handler)(Call* call) noexcept nogil
 
 
 cdef struct Row:               # commands.pyx: one command
