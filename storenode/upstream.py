@@ -36,8 +36,10 @@ async def read_line(stream: trio.SocketStream, received: bytearray) -> bytes:
 
 
 async def connect(wish: Wish) -> tuple[trio.SocketStream, Agreed, bytes]:
-    """A connection on which a primary has agreed to a stream; what it has already sent of it. Raises OSError,
-    HandshakeError or trio.TooSlowError."""
+    """A connection on which a primary has agreed to a stream, and what it has already sent of it.
+
+    Raises OSError, HandshakeError, trio.BrokenResourceError or trio.TooSlowError.
+    """
     with trio.fail_after(wish["timeout"]):
         stream = await trio.open_tcp_stream(wish["host"], wish["port"])
         try:
@@ -62,7 +64,7 @@ async def make_link(loop: Loop, wish: Wish, say: Callable[[str], None]) -> None:
     while True:
         try:
             stream, agreed, rest = await connect(wish)
-        except (OSError, HandshakeError, trio.TooSlowError) as error:
+        except (OSError, HandshakeError, trio.BrokenResourceError, trio.TooSlowError) as error:
             problem = "no answer in time" if isinstance(error, trio.TooSlowError) else str(error)
             if problem != said:
                 said = problem
