@@ -196,8 +196,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("hot_keys.max_keys", "count", "keys that one engine may hold to be hot", least=1, most=65536),
     Option(
         "hot_keys.prefixes", "hot_prefixes",
-        "keys that begin so have their own copies, ttl and stale_if_error, as in {\"page:\": {copies: ttl, ttl: 500ms}}; "
-        "the longest prefix counts",
+        "keys that begin so have their own copies, ttl and stale_if_error, as in {\"page:\": {copies: ttl, ttl: 1s}}; the "
+        "longest prefix counts",
     ),
     Option("limits.window", "count", "requests that one client may have at the nodes; further ones wait", least=1),
     Option(

@@ -7,7 +7,8 @@ from libc.stdlib cimport abort, free, malloc
 
 from proxy.wire.resp cimport ARGS_KEPT, Frame, args_begin, args_next
 from proxy.wire.system cimport monotonic_us
-from storenode.types cimport FAST, Call, Node, Row, Slice
+from storenode.invalidation cimport tracking_remember
+from storenode.types cimport FAST, READONLY, Call, Node, Row, Slice
 
 cdef enum:
     TIMED_EVERY = 64           # FAST commands whose time is taken; a power of two
@@ -47,6 +48,8 @@ cdef void call_run(Call* call, Row* row) noexcept nogil:
     call_invoke(call, row.handler)
     if timed:
         row.usec += (monotonic_us() - started) * (TIMED_EVERY if row.flags & FAST else 1)
+    if call.client.tracking and row.flags & READONLY:
+        tracking_remember(call)
     row.calls += 1
     node.stats.commands += 1
     if call.failed:

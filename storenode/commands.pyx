@@ -23,6 +23,7 @@ from storenode.geo cimport (
     command_geoadd, command_geodist, command_geohash, command_geopos, command_georadius, command_georadius_ro,
     command_georadiusbymember, command_georadiusbymember_ro, command_geosearch, command_geosearchstore,
 )
+from storenode.guards cimport command_delex, command_digest
 from storenode.hashes cimport (
     command_hdel, command_hexists, command_hget, command_hgetall, command_hincrby, command_hincrbyfloat, command_hkeys,
     command_hlen, command_hmget, command_hmset, command_hrandfield, command_hset, command_hsetnx, command_hstrlen,
@@ -71,10 +72,13 @@ from storenode.strings cimport (
     command_getset, command_incr, command_incrby, command_incrbyfloat, command_mget, command_mset, command_msetnx,
     command_psetex, command_set, command_setex, command_setnx, command_setrange, command_strlen,
 )
+from storenode.tracking cimport (
+    command_client_caching, command_client_getredir, command_client_tracking, command_client_trackinginfo,
+)
 from storenode.transaction cimport command_discard, command_exec, command_multi
 from storenode.types cimport (
-    ADMIN, AT_ONCE, BLOCKING, CONTAINER, DATASET, DENYOOM, FAST, NO_AUTH, READONLY, ROW_INDEX, ROWS_MOST, WRITE, Call,
-    Handler, Node, Row, Slice,
+    ADMIN, AT_ONCE, BLOCKING, CONTAINER, DATASET, DENYOOM, FAST, NO_AUTH, NUMKEYS, READONLY, ROW_INDEX, ROWS_MOST, WRITE,
+    Call, Handler, Node, Row, Slice,
 )
 from storenode.watch cimport command_unwatch, command_watch
 from storenode.zalgebra cimport (
@@ -98,6 +102,7 @@ cdef enum:
     WF = WRITE | FAST
     WD = WRITE | DENYOOM
     RF = READONLY | FAST
+    RK = READONLY | NUMKEYS
     NF = NO_AUTH | FAST
     AF = AT_ONCE | FAST
     BW = BLOCKING | WRITE
@@ -128,6 +133,8 @@ cdef void commands_open(Node* node) noexcept nogil:
     #         name               arity flags       keys       handler
     add(node, b"get",               2, RF,         1, 1, 1,   command_get)
     add(node, b"set",              -3, WDF,        1, 1, 1,   command_set)
+    add(node, b"delex",            -2, WF,         1, 1, 1,   command_delex)
+    add(node, b"digest",            2, RF,         1, 1, 1,   command_digest)
     add(node, b"setnx",             3, WDF,        1, 1, 1,   command_setnx)
     add(node, b"setex",             4, WDF,        1, 1, 1,   command_setex)
     add(node, b"psetex",            4, WDF,        1, 1, 1,   command_psetex)
@@ -204,7 +211,7 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"sscan",            -3, READONLY,   1, 1, 1,   command_sscan)
     add(node, b"sinter",           -2, READONLY,   1, -1, 1,  command_sinter)
     add(node, b"sinterstore",      -3, WD,         1, -1, 1,  command_sinterstore)
-    add(node, b"sintercard",       -3, READONLY,   0, 0, 0,   command_sintercard)
+    add(node, b"sintercard",       -3, RK,         0, 0, 0,   command_sintercard)
     add(node, b"sunion",           -2, READONLY,   1, -1, 1,  command_sunion)
     add(node, b"sunionstore",      -3, WD,         1, -1, 1,  command_sunionstore)
     add(node, b"sdiff",            -2, READONLY,   1, -1, 1,  command_sdiff)
@@ -235,12 +242,12 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"zremrangebyrank",   4, WRITE,      1, 1, 1,   command_zremrangebyrank)
     add(node, b"zremrangebyscore",  4, WRITE,      1, 1, 1,   command_zremrangebyscore)
     add(node, b"zremrangebylex",    4, WRITE,      1, 1, 1,   command_zremrangebylex)
-    add(node, b"zunion",           -3, READONLY,   0, 0, 0,   command_zunion)
+    add(node, b"zunion",           -3, RK,         0, 0, 0,   command_zunion)
     add(node, b"zunionstore",      -4, WD,         1, 1, 1,   command_zunionstore)
-    add(node, b"zinter",           -3, READONLY,   0, 0, 0,   command_zinter)
+    add(node, b"zinter",           -3, RK,         0, 0, 0,   command_zinter)
     add(node, b"zinterstore",      -4, WD,         1, 1, 1,   command_zinterstore)
-    add(node, b"zintercard",       -3, READONLY,   0, 0, 0,   command_zintercard)
-    add(node, b"zdiff",            -3, READONLY,   0, 0, 0,   command_zdiff)
+    add(node, b"zintercard",       -3, RK,         0, 0, 0,   command_zintercard)
+    add(node, b"zdiff",            -3, RK,         0, 0, 0,   command_zdiff)
     add(node, b"zdiffstore",       -4, WD,         1, 1, 1,   command_zdiffstore)
 
     add(node, b"bzpopmin",         -3, BWF,        1, -2, 1,  command_bzpopmin)
@@ -345,6 +352,10 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"client|unblock",   -3, ADMIN,      0, 0, 0,   command_client_unblock)
     add(node, b"client|no-evict",   3, ADMIN,      0, 0, 0,   command_client_no_evict)
     add(node, b"client|no-touch",   3, 0,          0, 0, 0,   command_client_no_touch)
+    add(node, b"client|tracking",  -3, 0,          0, 0, 0,   command_client_tracking)
+    add(node, b"client|caching",    3, 0,          0, 0, 0,   command_client_caching)
+    add(node, b"client|trackinginfo", 2, 0,        0, 0, 0,   command_client_trackinginfo)
+    add(node, b"client|getredir",   2, 0,          0, 0, 0,   command_client_getredir)
     add(node, b"info",             -1, 0,          0, 0, 0,   command_info)
     add(node, b"config",           -2, CONTAINER,  0, 0, 0,   NULL)
     add(node, b"config|get",       -3, ADMIN,      0, 0, 0,   command_config_get)

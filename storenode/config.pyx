@@ -15,6 +15,7 @@ from proxy.wire.resp cimport read_number
 from storenode.answer cimport answer_arity, answer_bulk, answer_error, answer_map, answer_ok, answer_text
 from storenode.arguments cimport copy_text, is_word
 from storenode.evict cimport SAMPLES_MOST, evict_for, evict_policy
+from storenode.invalidation cimport tracked_limit
 from storenode.replicaconf cimport (
     MASTERAUTH, MASTERUSER, REPLICA_ANNOUNCE_IP, REPLICA_OUTPUT_LIMIT, replicaconf_answer, replicaconf_apply,
 )
@@ -23,8 +24,8 @@ from storenode.size cimport read_size
 from storenode.types cimport (
     ALLKEYS_LFU, ALLKEYS_LRU, ALLKEYS_RANDOM, EVICTION_SAMPLES, LFU_DECAY_TIME, LFU_LOG_FACTOR, NOEVICTION, POLICIES,
     MIN_REPLICAS, MIN_REPLICAS_LAG, REPLICA_ANNOUNCE_PORT, REPLICA_PRIORITY, REPLICA_READ_ONLY, REPLICA_SERVE_STALE,
-    REPL_BACKLOG_SIZE, REPL_BACKLOG_TTL, REPL_PING_PERIOD, REPL_TIMEOUT, VOLATILE_LFU, VOLATILE_LRU, VOLATILE_RANDOM,
-    VOLATILE_TTL, Call, Node, Slice, Stats,
+    REPL_BACKLOG_SIZE, REPL_BACKLOG_TTL, REPL_PING_PERIOD, REPL_TIMEOUT, TRACKED_MOST, VOLATILE_LFU, VOLATILE_LRU,
+    VOLATILE_RANDOM, VOLATILE_TTL, Call, Node, Slice, Stats,
 )
 
 cdef enum:
@@ -102,6 +103,7 @@ add(b"requirepass", REQUIREPASS)
 number(b"maxmemory-samples",           EVICTION_SAMPLES,  1,       SAMPLES_MOST,  5)
 number(b"lfu-log-factor",              LFU_LOG_FACTOR,    0,       INT_MAX,       10)
 number(b"lfu-decay-time",              LFU_DECAY_TIME,    0,       INT_MAX,       1)
+number(b"tracking-table-max-keys",     TRACKED_MOST,      0,       LLONG_MAX,     1000000)
 number(b"replica-read-only",           REPLICA_READ_ONLY,      0,  1,         1, SWITCH)
 number(b"replica-serve-stale-data",    REPLICA_SERVE_STALE,    0,  1,         1, SWITCH)
 number(b"replica-priority",            REPLICA_PRIORITY,       0,  INT_MAX,   100)
@@ -310,6 +312,7 @@ cdef void command_config_set(Call* call) noexcept nogil:
             return
     for index in range(2, call.argc, 2):
         apply(call.node, find(&call.argv[index]), &call.argv[index + 1], room, True)
+    tracked_limit(call.node)
     replication_guard(call.node)
     if call.node.maxmemory:
         evict_for(call.node, 0)

@@ -17,6 +17,7 @@ from proxy.wire.system cimport (
     setsockopt, sockaddr, sockaddr_storage, socklen_t,
 )
 from proxy.wire.poll cimport poll_add
+from storenode.tracking cimport tracking_end
 from storenode.blocked cimport wait_drop
 from storenode.replication cimport replica_forget
 from storenode.transaction cimport transaction_end
@@ -70,14 +71,6 @@ cdef bint grow_ids(Node* node) noexcept nogil:
     return True
 
 
-cdef Client* client_find(Node* node, uint64_t id) noexcept nogil:
-    """The client of that id; NULL: there is none, or it is gone."""
-    cdef Client* client = node.ids[id & node.ids_mask] if node.ids != NULL else NULL
-    while client != NULL and client.id != id:
-        client = client.next_id
-    return client
-
-
 cdef Client* client_open(Node* node, int fd) noexcept nogil:
     """A client for an accepted socket; NULL (and the socket closed) when memory or epoll says no."""
     cdef Client* client = <Client*> calloc(1, sizeof(Client))
@@ -124,6 +117,7 @@ cdef void client_reset(Node* node, Client* client) noexcept nogil:
     client.authenticated = node.password == NULL
     client.no_evict = False
     client.no_touch = False
+    tracking_end(node, client)
     transaction_end(node, client)
     free(client.name)
     client.name = NULL
@@ -138,6 +132,7 @@ cdef void client_close(Node* node, Client* client) noexcept nogil:
     while at[0] != client:
         at = &at[0].next_id
     at[0] = client.next_id
+    tracking_end(node, client)
     client.handle.kind = DEAD
     if client.replica != NULL:
         replica_forget(node, client)

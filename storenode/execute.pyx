@@ -8,7 +8,7 @@ array of slices belongs to the node and grows to the longest request seen).
 from libc.stdint cimport uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport free
-from libc.string cimport memset
+from libc.string cimport memset, strncmp
 
 from proxy.wire.output cimport Output, output_append, output_clear
 from proxy.wire.resp cimport (
@@ -20,13 +20,14 @@ from storenode.answer cimport answer_error
 from storenode.arguments cimport copy_text
 from storenode.call cimport ARGV_KEPT, call_read, call_run
 from storenode.commands cimport command_find, command_find_under
+from storenode.delivery cimport end_reply
 from storenode.evict cimport evict_for
 from storenode.guard cimport guard_refuses
 from storenode.keyspace cimport key_hash
 from storenode.serve cimport serve_ready
 from storenode.table cimport table_prefetch, table_prefetch_entry
 from storenode.transaction cimport transaction_grows, transaction_queue, transaction_refused
-from storenode.types cimport AT_ONCE, CONTAINER, DENYOOM, NO_AUTH, Call, Client, Node, Row, Slice
+from storenode.types cimport AT_ONCE, CONTAINER, DENYOOM, NO_AUTH, TRACK_CACHING, Call, Client, Node, Row, Slice
 
 cdef enum:
     KEY_COST = 128             # bytes a key may take beyond those of its request: header, malloc, bucket
@@ -96,6 +97,7 @@ cdef void execute(Node* node, Client* client, const Frame* frame, Row* row) noex
     cdef Call* call = &node.call
     cdef const char* problem
     call_read(node, frame)
+    call.row = NULL
     if row != NULL and row.flags & CONTAINER and call.argc > 1:
         call.row = command_find_under(node, row, &call.argv[1])
         if call.row == NULL:
@@ -182,6 +184,13 @@ cdef void look_ahead(Node* node, Client* client, Ahead* batch, int count) noexce
             table_prefetch_entry(&client.database.keys, batch[index].hash)
 
 
+cdef void end_caching(Node* node, Client* client) noexcept nogil:
+    """CLIENT CACHING speaks of the next command, past other CLIENT commands; before EXEC, of all that follow."""
+    cdef Row* row = client.row if node.call.row != NULL else NULL
+    if not client.transaction.begun and (row == NULL or strncmp(row.name, b"client|", 7)):
+        client.tracking &= ~TRACK_CACHING
+
+
 cdef bint execute_batch(Node* node, Client* client, Ahead* batch, int count, size_t* used) noexcept nogil:
     """Run framed requests in order; adds the bytes that are done with to `used`. False: the last one was broken."""
     cdef Frame* frame
@@ -200,6 +209,9 @@ cdef bint execute_batch(Node* node, Client* client, Ahead* batch, int count, siz
         elif not execute_rewritten(node, client, frame):
             client.frame.error = frame.error
             return False
+        if client.tracking & TRACK_CACHING:
+            end_caching(node, client)
+        end_reply(node)
     return True
 
 

@@ -79,7 +79,7 @@ cdef void build_clients(Node* node, Text* text) noexcept nogil:
     text_number(text, b"connected_clients", <long long> node.client_count)
     text_number(text, b"maxclients", node.maxclients)
     text_number(text, b"blocked_clients", <long long> node.blocked_count)
-    text_number(text, b"tracking_clients", 0)
+    text_number(text, b"tracking_clients", <long long> node.trackers)
 
 
 cdef size_t resident(long page) noexcept nogil:
@@ -154,6 +154,9 @@ cdef void build_stats(Node* node, Text* text) noexcept nogil:
     text_number(text, b"pubsub_patterns", 0)
     text_number(text, b"latest_fork_usec", 0)
     text_number(text, b"total_forks", 0)
+    text_number(text, b"tracking_total_keys", <long long> node.tracked.count)
+    text_number(text, b"tracking_total_items", <long long> node.tracked_items)
+    text_number(text, b"tracking_total_prefixes", <long long> node.prefix_count)
     text_number(text, b"total_error_replies", <long long> node.stats.errors)
     text_number(text, b"unexpected_error_replies", <long long> replication_of(node).link.failures)
     text_number(text, b"total_reads_processed", <long long> node.stats.reads)

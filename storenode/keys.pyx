@@ -10,7 +10,7 @@ from storenode.answer cimport answer_error, answer_number, answer_ok, answer_syn
 from storenode.arguments cimport copy_text, is_word, same_bytes, take_integer
 from storenode.changes cimport (
     EVENT_COPY_TO, EVENT_DEL, EVENT_EXPIRE, EVENT_MOVE_FROM, EVENT_MOVE_TO, EVENT_PERSIST, EVENT_RENAME_FROM,
-    EVENT_RENAME_TO, QUIET, databases_swapped, key_changed,
+    EVENT_RENAME_TO, QUIET, databases_swapped, everything_changed, key_changed,
 )
 from storenode.clone cimport entry_clone
 from storenode.keyspace cimport (
@@ -330,6 +330,7 @@ cdef void command_flushdb(Call* call) noexcept nogil:
     cdef bint lazily
     if read_flush(call, &lazily):
         database_clear(call.database, lazily)
+        everything_changed(call.node)
         answer_ok(call)
 
 
@@ -339,4 +340,5 @@ cdef void command_flushall(Call* call) noexcept nogil:
     if read_flush(call, &lazily):
         for number in range(DATABASES):
             database_clear(&call.node.databases[number], lazily)
+        everything_changed(call.node)
         answer_ok(call)

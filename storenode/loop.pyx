@@ -19,6 +19,7 @@ from proxy.wire.system cimport (
 )
 from storenode.acks cimport acks_turn
 from storenode.blocked cimport wait_expire
+from storenode.broadcast cimport broadcast_send
 from storenode.commands cimport commands_open
 from storenode.config cimport config_open
 from storenode.connection cimport client_close, client_open, clients_bury
@@ -27,6 +28,7 @@ from storenode.evict cimport evict_policy
 from storenode.execute cimport OUTPUT_SOFT, QUERY_BUFFER, execute_requests
 from storenode.expire cimport expire_sweep
 from storenode.interest cimport interests_open
+from storenode.invalidation cimport invalidation_close, invalidation_open, tracked_sweep
 from storenode.keyspace cimport database_clear
 from storenode.reaper cimport reap
 from storenode.rewrites cimport rewrites_open
@@ -207,6 +209,8 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
     while node.doomed != NULL and monotonic_us() < deadline:
         busy = reap(node, REAPED_A_CHECK) or busy
     link_tick(node)
+    if tracked_sweep(node, monotonic_us() + SWEEP_US):
+        busy = True
     return TICK_BUSY_US if busy else TICK_US
 
 
@@ -242,7 +246,8 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
         tick_at[0] = node.now_us + housekeep(node)
     if replication_of(node).acked:
         acks_turn(node)
-    if node.touched != NULL:
+    while node.broadcasts or node.touched != NULL:
+        broadcast_send(node)
         deliver(node)
     if node.dead != NULL:
         clients_bury(node)
@@ -294,6 +299,7 @@ cdef class Loop:
             node.databases[number].keys.head = sizeof(Entry)
             interests_open(node, &node.databases[number].watched)
             interests_open(node, &node.databases[number].awaited)
+        invalidation_open(node)
         commands_open(node)
         rewrites_open(node)
         node.now_us = monotonic_us()
@@ -317,6 +323,7 @@ cdef class Loop:
             client_close(node, node.clients)
         clients_bury(node)
         replication_close(node)
+        invalidation_close(node)
         for number in range(DATABASES):
             database_clear(&node.databases[number], False)
         while reap(node, SIZE_MAX):

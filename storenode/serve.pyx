@@ -5,10 +5,11 @@ from proxy.wire.resp cimport read_number
 from storenode.answer cimport answer_array, answer_bulk
 from storenode.blocked cimport wait_end, wait_ready
 from storenode.call cimport call_becomes, call_invoke
+from storenode.delivery cimport end_reply
 from storenode.interest cimport topic_name, topic_release
 from storenode.keyspace cimport key_peek, key_write
 from storenode.lists cimport command_lmove, command_lpop, command_rpop, pop_items
-from storenode.types cimport LIST, Call, Database, Interest, Node, Place, Pop, Slice, Topic
+from storenode.types cimport LIST, Call, Client, Database, Interest, Node, Place, Pop, Slice, Topic
 from storenode.zsets cimport ALTERNATING, PAIRS, PLAIN, command_zpopmax, command_zpopmin, pop_members
 
 cdef enum:
@@ -98,7 +99,9 @@ cdef bint serve_next(Call* call, Topic* topic) noexcept nogil:
     call.argv = words
     call.argc = 2
     call.failed = False
+    call.node.served = interest.client
     call_invoke(call, serve_call)
+    end_reply(call.node)
     wait_end(call.node, interest.client)
     return True
 
@@ -109,7 +112,10 @@ cdef void serve_ready(Node* node) noexcept nogil:
     What is served may make other keys ready, a BLMOVE its target: they are served here too.
     """
     cdef Call saved = node.call
+    cdef Client* served = node.served
     cdef Topic* topic = wait_ready(node)
+    if served != NULL:
+        end_reply(node)
     while topic != NULL:
         while serve_next(&node.call, topic):
             pass
@@ -117,3 +123,4 @@ cdef void serve_ready(Node* node) noexcept nogil:
         topic_release(&topic.database.awaited, topic)
         topic = wait_ready(node)
     node.call = saved
+    node.served = served

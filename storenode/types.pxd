@@ -80,6 +80,7 @@ cdef enum:                     # index of Node.settings: the numbers that CONFIG
     LATENCY_THRESHOLD = 14     # latency-monitor-threshold: ms; 0: off
     LATENCY_TRACKING = 15      # a histogram for each command
     ACLLOG_MOST = 16           # acllog-max-len
+    TRACKED_MOST = 17          # tracking-table-max-keys: keys in Node.tracked; 0: no limit
     REPLICA_READ_ONLY = 32
     REPLICA_SERVE_STALE = 33   # replica-serve-stale-data
     REPLICA_PRIORITY = 34      # 0: never to be promoted
@@ -108,9 +109,20 @@ cdef enum RowFlag:
     NO_AUTH = 16               # allowed before AUTH
     ADMIN = 32
     CONTAINER = 64             # its first argument names a row of its own, "client|id"
-    DATASET = 4096             # needs the whole keyspace, though it is neither READONLY nor WRITE
+    DATASET = 16384            # needs the whole keyspace, though it is neither READONLY nor WRITE
     AT_ONCE = 128              # executed, not queued, between MULTI and EXEC
     BLOCKING = 256             # may make its client wait
+    NUMKEYS = 4096             # its first argument says how many keys follow
+
+
+cdef enum Tracking:            # tracking.pyx: bits of Client.tracking
+    TRACK_ON = 1
+    TRACK_OPTIN = 2
+    TRACK_OPTOUT = 4
+    TRACK_BCAST = 8
+    TRACK_NOLOOP = 16
+    TRACK_CACHING = 32         # CLIENT CACHING was given for the next command
+    TRACK_BROKEN = 64          # the client redirected to is gone
 
 
 cdef enum Guard:               # guard.pyx: reasons to refuse what a client asks
@@ -288,6 +300,21 @@ cdef struct Row:               # commands.pyx: one command
     uint64_t failed            # answered with an error by the handler
 
 
+cdef struct Prefix:            # broadcast.pyx; followed by its bytes
+    Prefix* next               # in order, in node.prefixes
+    Follower* followers
+    Dict changed               # keys changed in this turn, and by whom
+    uint32_t length            # bytes
+
+
+cdef struct Follower:          # broadcast.pyx: a client that wants to hear of the keys of a prefix
+    Client* client
+    Prefix* prefix
+    Follower* next_of_client   # in the order of the prefixes
+    Follower* next             # of the prefix
+    Follower* previous
+
+
 cdef struct Client:            # connection.pyx
     Handle handle              # first: what epoll hands back
     Input input
@@ -304,6 +331,10 @@ cdef struct Client:            # connection.pyx
     bint closing               # executes nothing more; closed when its output is sent
     bint ended                 # the peer sends nothing more; closed when all is executed and sent
     bint parked                # requests wait: too much output is unread, or the client was blocked until now
+    int tracking               # Tracking
+    uint64_t redirect          # id of the client that gets its invalidations; 0: itself
+    Follower* prefixes         # that it tracks, in order
+    uint32_t subscriptions     # channels, patterns and shard channels
     bint touched               # others added to its output: written at the end of the turn
     bint no_evict
     bint no_touch              # its commands leave the LRU clocks alone
@@ -476,6 +507,16 @@ cdef struct Node:              # node.pyx
     Client** ids               # chains of clients by id, so many as ids_mask + 1
     uint64_t ids_mask
     Client* served             # whose requests are being executed; NULL between clients
+    Output deferred            # delivery.pxd: for the client being served, behind its reply
+    Dict tracked               # invalidation.pyx: keys that clients may hold, and which clients
+    uint64_t tracked_items     # ids in it
+    uint64_t tracked_cursor    # of the sweep
+    bint tracked_pass          # the sweep is under way
+    bint tracked_gone          # ids may have to be swept out
+    uint64_t trackers          # clients that track
+    Prefix* prefixes           # broadcast.pyx
+    uint64_t prefix_count
+    bint broadcasts            # some prefix has something to tell
     uint64_t client_count
     uint64_t client_next       # id of the next client
     Call call                  # the one command being executed

@@ -66,7 +66,7 @@ LAYERS = (
 #: its inline functions need, and obeys the same order.
 SPINE = (
     "probe", "engine", "controls", "tables", "users", "turn", "orders", "clients", "accept", "client", "dispatch",
-    "monitor", "transaction", "blocking", "replies", "cool", "choice", "tracking", "ear", "private", "route", "answers",
+    "monitor", "transaction", "blocking", "elements", "replies", "cool", "choice", "tracking", "ear", "private", "route", "answers",
     "rights", "refusals", "audience", "scripts", "connection", "greeting", "describe", "hot", "fetch", "copies",
     "sketch", "marks", "keys", "lookup", "mail", "texts", "slots", "merge", "parts", "heat", "types", "counters",
     "rows", "ring", "colocate", "sha256", "hashes",

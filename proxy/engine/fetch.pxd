@@ -18,6 +18,7 @@ cdef void fetch_join(Core* core, Fetch* fetch, Client* client, bint exact) noexc
 cdef void fetch_tell(Core* core, Fetch* fetch, const char* data, size_t length) noexcept nogil
 cdef Fetch* fetch_value(Core* core, Fetch* fetch, const char* data, size_t length) noexcept nogil
 cdef void fetch_life(Core* core, Fetch* fetch, const char* data) noexcept nogil
+cdef void fetch_drop(Fetch* fetch) noexcept nogil
 cdef void fetch_settle(Core* core, Fetch* fetch) noexcept nogil
 cdef bint fetch_holds(Core* core, Fetch* fetch) noexcept nogil
 cdef void fetches_detach(HotKey* key) noexcept nogil

@@ -176,8 +176,12 @@ cdef void fetch_life(Core* core, Fetch* fetch, const char* data) noexcept nogil:
 cdef void fetch_settle(Core* core, Fetch* fetch) noexcept nogil:
     """One Pending less names it; with the last one it goes."""
     fetch.pendings -= 1
-    if fetch.pendings:
-        return
+    if fetch.pendings == 0:
+        fetch_drop(fetch)
+
+
+cdef void fetch_drop(Fetch* fetch) noexcept nogil:
+    """Nothing names it, or it was never sent."""
     if fetch.key != NULL:
         unlink_from(fetch.key, fetch)
     free(fetch.waiters)
