@@ -47,6 +47,10 @@ from storenode.object cimport (
     command_debug_object, command_debug_set_active_expire, command_debug_sleep, command_memory_usage,
     command_object_encoding, command_object_freq, command_object_idletime, command_object_refcount, command_type,
 )
+from storenode.persistence cimport (
+    command_bgrewriteaof, command_bgsave, command_debug_loadaof, command_debug_reload, command_lastsave, command_save,
+    command_shutdown,
+)
 from storenode.replicaof cimport command_replicaof, command_role
 from storenode.replicas cimport command_psync, command_replconf, command_sync
 from storenode.scan cimport (
@@ -317,6 +321,8 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"debug",            -2, CONTAINER,  0, 0, 0,   NULL)
     add(node, b"debug|sleep",       3, ADMIN,      0, 0, 0,   command_debug_sleep)
     add(node, b"debug|object",      3, ADMIN,      2, 2, 1,   command_debug_object)
+    add(node, b"debug|reload",     -2, ADMIN,      0, 0, 0,   command_debug_reload)
+    add(node, b"debug|loadaof",     2, ADMIN,      0, 0, 0,   command_debug_loadaof)
     add(node, b"debug|set-active-expire", 3, ADMIN, 0, 0, 0,  command_debug_set_active_expire)
 
     add(node, b"replicaof",         3, ADMIN,      0, 0, 0,   command_replicaof)
@@ -365,6 +371,12 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"command|count",     2, 0,          0, 0, 0,   command_command_count)
     add(node, b"command|info",     -2, 0,          0, 0, 0,   command_command_info)
     add(node, b"command|docs",     -2, 0,          0, 0, 0,   command_command_docs)
+
+    add(node, b"save",              1, ADMIN,      0, 0, 0,   command_save)
+    add(node, b"bgsave",           -1, ADMIN,      0, 0, 0,   command_bgsave)
+    add(node, b"lastsave",          1, FAST,       0, 0, 0,   command_lastsave)
+    add(node, b"bgrewriteaof",      1, ADMIN,      0, 0, 0,   command_bgrewriteaof)
+    add(node, b"shutdown",         -1, ADMIN,      0, 0, 0,   command_shutdown)
     index_rows(node)
 
 

@@ -16,21 +16,25 @@ from storenode.answer cimport answer_arity, answer_bulk, answer_error, answer_ma
 from storenode.arguments cimport copy_text, is_word
 from storenode.evict cimport SAMPLES_MOST, evict_for, evict_policy
 from storenode.invalidation cimport tracked_limit
+from storenode.keeping cimport (
+    KEPT_DIR, KEPT_LOG, KEPT_LOG_FOLDER, KEPT_LOG_NAME, KEPT_ROOM, KEPT_SAVE, KEPT_SNAPSHOT, KEPT_SYNC, keeping_apply,
+    keeping_show,
+)
 from storenode.replicaconf cimport (
     MASTERAUTH, MASTERUSER, REPLICA_ANNOUNCE_IP, REPLICA_OUTPUT_LIMIT, replicaconf_answer, replicaconf_apply,
 )
 from storenode.replication cimport replication_guard
 from storenode.size cimport read_size
 from storenode.types cimport (
-    ALLKEYS_LFU, ALLKEYS_LRU, ALLKEYS_RANDOM, EVICTION_SAMPLES, LFU_DECAY_TIME, LFU_LOG_FACTOR, NOEVICTION, POLICIES,
-    MIN_REPLICAS, MIN_REPLICAS_LAG, REPLICA_ANNOUNCE_PORT, REPLICA_PRIORITY, REPLICA_READ_ONLY, REPLICA_SERVE_STALE,
-    REPL_BACKLOG_SIZE, REPL_BACKLOG_TTL, REPL_PING_PERIOD, REPL_TIMEOUT, TRACKED_MOST, VOLATILE_LFU, VOLATILE_LRU,
+    ALLKEYS_LFU, ALLKEYS_LRU, ALLKEYS_RANDOM, EVICTION_SAMPLES, LFU_DECAY_TIME, LFU_LOG_FACTOR, LOG_CUT_TAIL,
+    LOG_REWRITE_LEAST, LOG_REWRITE_PERCENT, MIN_REPLICAS, MIN_REPLICAS_LAG, NOEVICTION, POLICIES,
+    REPLICA_ANNOUNCE_PORT, REPLICA_PRIORITY, REPLICA_READ_ONLY, REPLICA_SERVE_STALE, REPL_BACKLOG_SIZE,
+    REPL_BACKLOG_TTL, REPL_PING_PERIOD, REPL_TIMEOUT, STOP_WRITES, TRACKED_MOST, VOLATILE_LFU, VOLATILE_LRU,
     VOLATILE_RANDOM, VOLATILE_TTL, Call, Node, Slice, Stats,
 )
 
 cdef enum:
     PARAMETERS_MOST = 192
-    PROBLEM_ROOM = 128         # bytes of a sentence on what is wrong with a value
 
 cdef enum Kind:
     FIXED = 0                  # a text that only clients and tools read
@@ -43,7 +47,8 @@ cdef enum Kind:
     PORT = 7
     BIND = 8
     REQUIREPASS = 9
-    REPLICATION = 40           # of replicaconf.pyx, `setting` tells which
+    KEPT = 10                  # of keeping.pyx, which is asked by `setting`
+    REPLICATION = 11           # of replicaconf.pyx, the same way
 
 cdef struct Parameter:
     const char* name
@@ -84,6 +89,10 @@ cdef void fixed(const char* name, const char* value) noexcept nogil:
     add(name, FIXED).value = value
 
 
+cdef void kept(const char* name, int which) noexcept nogil:
+    add(name, KEPT).setting = which
+
+
 cdef void number(const char* name, int setting, long long least, long long most, long long initial,
                  int kind = NUMBER) noexcept nogil:
     cdef Parameter* row = add(name, kind)
@@ -122,9 +131,21 @@ fixed(b"repl-diskless-sync", b"yes")
 fixed(b"repl-diskless-sync-delay", b"0")
 fixed(b"repl-diskless-load", b"flush-before-load")
 fixed(b"databases", b"16")
-fixed(b"save", b"")
-fixed(b"appendonly", b"no")
-fixed(b"appendfsync", b"everysec")
+kept(b"dir", KEPT_DIR)
+kept(b"dbfilename", KEPT_SNAPSHOT)
+kept(b"save", KEPT_SAVE)
+kept(b"appendonly", KEPT_LOG)
+kept(b"appendfsync", KEPT_SYNC)
+kept(b"appendfilename", KEPT_LOG_NAME)
+kept(b"appenddirname", KEPT_LOG_FOLDER)
+number(b"auto-aof-rewrite-percentage", LOG_REWRITE_PERCENT, 0,     INT_MAX,       100)
+number(b"auto-aof-rewrite-min-size",   LOG_REWRITE_LEAST, 0,       LLONG_MAX,     64 << 20, SIZE)
+number(b"aof-load-truncated",          LOG_CUT_TAIL,      0,       1,             1, SWITCH)
+number(b"stop-writes-on-bgsave-error", STOP_WRITES,       0,       1,             1, SWITCH)
+fixed(b"aof-use-rdb-preamble", b"yes")
+fixed(b"no-appendfsync-on-rewrite", b"no")
+fixed(b"rdbcompression", b"no")
+fixed(b"rdbchecksum", b"yes")
 fixed(b"proto-max-bulk-len", b"536870912")
 fixed(b"client-query-buffer-limit", b"1073741824")
 fixed(b"timeout", b"0")
@@ -163,6 +184,7 @@ cdef void answer_parameter(Call* call, const Parameter* row, const Slice* name) 
     """Name and value; the name as the client wrote it, if it wrote it out."""
     cdef Node* node = call.node
     cdef char digits[24]
+    cdef char text[KEPT_ROOM]
     answer_bulk(call, name.data, name.length)
     if row.kind == NUMBER or row.kind == SIZE:
         answer_bulk(call, digits, snprintf(digits, sizeof(digits), b"%lld", <long long> node.settings[row.setting]))
@@ -172,6 +194,9 @@ cdef void answer_parameter(Call* call, const Parameter* row, const Slice* name) 
         answer_bulk(call, digits, snprintf(digits, sizeof(digits), b"%zu", node.maxmemory))
     elif row.kind == POLICY:
         answer_text(call, policies[node.policy])
+    elif row.kind == KEPT:
+        keeping_show(node, row.setting, text)
+        answer_text(call, text)
     elif row.kind == MAXCLIENTS:
         answer_bulk(call, digits, snprintf(digits, sizeof(digits), b"%d", node.maxclients))
     elif row.kind == PORT:
@@ -246,6 +271,8 @@ cdef const char* apply(Node* node, const Parameter* row, const Slice* value, cha
     cdef int policy = 0
     if NUMBER <= row.kind <= SWITCH:
         return apply_number(node, row, value, room, really)
+    if row.kind == KEPT:
+        return keeping_apply(node, row.setting, value, really)
     if row.kind == MAXMEMORY:
         if not read_size(value, &size):
             return b"argument must be a memory value"
@@ -273,6 +300,15 @@ cdef const Parameter* find(const Slice* name) noexcept nogil:
         if is_word(name, table[index].name):
             return &table[index]
     return NULL
+
+
+cdef const char* config_apply(Node* node, const Slice* name, const Slice* value, char* room) noexcept nogil:
+    """Set a parameter before the node serves. NULL: done; otherwise what is wrong, maybe in `room`."""
+    cdef const Parameter* row = find(name)
+    cdef const char* problem = b"there is no such parameter"
+    if row != NULL:
+        problem = apply(node, row, value, room, False)
+    return problem if problem != NULL else apply(node, row, value, room, True)
 
 
 cdef void refuse(Call* call, int at, const char* problem) noexcept nogil:

@@ -113,7 +113,7 @@ cdef void execute(Node* node, Client* client, const Frame* frame, Row* row) noex
     if not client.authenticated and not row.flags & NO_AUTH:
         refuse(call, row, b"NOAUTH Authentication required.")
         return
-    problem = guard_refuses(call, row) if node.guard else NULL
+    problem = guard_refuses(call, row) if node.guard or node.refusal != NULL else NULL
     if problem != NULL:
         refuse(call, row, problem)
         return

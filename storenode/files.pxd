@@ -2,7 +2,7 @@
 """Files: the kernel's calls about files that persistence makes, and the few that are never made alone."""
 
 cdef enum:
-    WHOLE_PATH = 2048          # bytes of a folder, a name and what lies between
+    WHOLE_PATH = 1400          # bytes of a folder, a name and what lies between
 
 cdef extern from "<fcntl.h>" nogil:
     int O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND, O_CLOEXEC, O_DIRECTORY, O_EXCL

@@ -1,5 +1,6 @@
 # cython: language_level=3
-"""Guard: what a node refuses for the sake of replication: writes to a replica, reads of what is not complete."""
+"""Guard: what a node refuses as it is now, whoever asks: writes that cannot be made durable or are a primary's business,
+and whatever needs a keyspace that is not complete. Node.guard and Node.refusal say whether any of this can happen."""
 
 from storenode.types cimport Call, Row
 

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Guard. See guard.pxd. Node.guard says which of these can happen at all; it is 0 for a node that stands alone."""
+"""Guard. See guard.pxd. The order of the checks is Redis's, which decides what a client hears where several apply."""
 
 from storenode.transaction cimport command_exec
 from storenode.types cimport (
@@ -16,12 +16,16 @@ cdef const char* guard_refuses(const Call* call, const Row* row) noexcept nogil:
     if row.handler == command_exec:
         # Much may have changed since the block was queued.
         flags |= call.client.transaction.flags
-    if guard & GUARD_LOADING and flags & (READONLY | WRITE | DATASET):
-        return b"LOADING Redis is loading the dataset in memory"
-    if guard & GUARD_STALE and flags & (READONLY | WRITE | DATASET):
-        return b"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
-    if guard & GUARD_WRITES and flags & WRITE:
-        return b"READONLY You can't write against a read only replica."
-    if guard & GUARD_FEW and flags & WRITE:
-        return b"NOREPLICAS Not enough good replicas to write."
+    if flags & WRITE:
+        if call.node.refusal != NULL and not call.node.loading.on:
+            return call.node.refusal
+        if guard & GUARD_FEW:
+            return b"NOREPLICAS Not enough good replicas to write."
+        if guard & GUARD_WRITES:
+            return b"READONLY You can't write against a read only replica."
+    if flags & (READONLY | WRITE | DATASET):
+        if guard & GUARD_STALE:
+            return b"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
+        if guard & GUARD_LOADING or call.node.loading.on:
+            return b"LOADING Redis is loading the dataset in memory"
     return NULL

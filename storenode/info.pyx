@@ -11,11 +11,12 @@ from proxy.wire.system cimport realtime_us
 from storenode.answer cimport answer_verbatim
 from storenode.arguments cimport is_word
 from storenode.config cimport policy_name
+from storenode.persistence cimport build_persistence
 from storenode.replicaof cimport build_replication
 from storenode.replication cimport replication_of
 from storenode.session cimport STORE_VERSION
 from storenode.text cimport Text, text_add, text_free, text_line, text_number, text_room, text_size
-from storenode.types cimport DATABASES, GUARD_LOADING, Call, Database, Node, Row
+from storenode.types cimport DATABASES, Call, Database, Node, Row
 
 cdef extern from "<sys/resource.h>" nogil:
     cdef struct timeval:
@@ -122,15 +123,6 @@ cdef void build_memory(Node* node, Text* text) noexcept nogil:
     text_number(text, b"lazyfree_pending_objects", <long long> node.doomed_count)
 
 
-cdef void build_persistence(Node* node, Text* text) noexcept nogil:
-    text_number(text, b"loading", node.guard & GUARD_LOADING != 0)
-    text_number(text, b"async_loading", 0)
-    text_number(text, b"rdb_changes_since_last_save", <long long> node.changes)
-    text_number(text, b"rdb_bgsave_in_progress", 0)
-    text_number(text, b"aof_enabled", 0)
-    text_number(text, b"aof_rewrite_in_progress", 0)
-
-
 cdef void build_stats(Node* node, Text* text) noexcept nogil:
     cdef char words[32]
     text_number(text, b"total_connections_received", <long long> node.stats.connections)
@@ -152,8 +144,8 @@ cdef void build_stats(Node* node, Text* text) noexcept nogil:
     text_number(text, b"keyspace_misses", <long long> node.stats.misses)
     text_number(text, b"pubsub_channels", 0)
     text_number(text, b"pubsub_patterns", 0)
-    text_number(text, b"latest_fork_usec", 0)
-    text_number(text, b"total_forks", 0)
+    text_number(text, b"latest_fork_usec", <long long> node.child.fork_us)
+    text_number(text, b"total_forks", <long long> node.child.forks)
     text_number(text, b"tracking_total_keys", <long long> node.tracked.count)
     text_number(text, b"tracking_total_items", <long long> node.tracked_items)
     text_number(text, b"tracking_total_prefixes", <long long> node.prefix_count)

@@ -15,6 +15,7 @@ from proxy.wire.system cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, close, rea
 from storenode.execute cimport QUERY_BUFFER, execute_framed
 from storenode.history cimport history_append, history_trim
 from storenode.keyspace cimport database_clear
+from storenode.log cimport log_switch
 from storenode.rdbfile cimport LOAD_BROKEN, LOAD_DONE, load_begin, load_end, load_feed
 from storenode.reaper cimport reap
 from storenode.replication cimport (
@@ -125,6 +126,10 @@ cdef bint begin_snapshot(Node* node, Link* link, const char* line, size_t length
     # What replicas of this node are sent is about the keyspace that goes now.
     replication_cut_all(node)
     replication.incomplete = True
+    if node.log.on:
+        # What is on disk stays the old keyspace, whole, until the new one is complete and can be written there.
+        replication.log_off = True
+        log_switch(node, False)
     for number in range(DATABASES):
         database_clear(&node.databases[number], True)
     node.candidate_count = 0
@@ -158,6 +163,9 @@ cdef void snapshot_done(Node* node, Link* link) noexcept nogil:
             <unsigned long long> link.load.keys, replication.host, replication.port)
     load_end(&link.load)
     replication.incomplete = False
+    if replication.log_off:
+        replication.log_off = False
+        log_switch(node, True)
     replication_adopt(node, link.id)
     link.client.database = &node.databases[link.load.stream_database if link.load.stream_database >= 0 else 0]
     link.state = LINK_UP

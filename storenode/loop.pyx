@@ -21,17 +21,22 @@ from storenode.acks cimport acks_turn
 from storenode.blocked cimport wait_expire
 from storenode.broadcast cimport broadcast_send
 from storenode.commands cimport commands_open
-from storenode.config cimport config_open
+from storenode.config cimport PROBLEM_ROOM, config_apply, config_open
 from storenode.connection cimport client_close, client_open, clients_bury
+from storenode.delivery cimport client_touch
 from storenode.effects cimport effects_flush
 from storenode.evict cimport evict_policy
 from storenode.execute cimport OUTPUT_SOFT, QUERY_BUFFER, execute_requests
 from storenode.expire cimport expire_sweep
 from storenode.interest cimport interests_open
 from storenode.invalidation cimport invalidation_close, invalidation_open, tracked_sweep
+from storenode.keeping cimport keeping_open
 from storenode.keyspace cimport database_clear
+from storenode.log cimport log_turn
 from storenode.reaper cimport reap
+from storenode.restart cimport restart
 from storenode.rewrites cimport rewrites_open
+from storenode.saving cimport saving_end, saving_tick
 from storenode.table cimport table_fit, table_move, table_moving
 from storenode.link cimport link_offered, link_tick, serve_link
 from storenode.replicas cimport replication_turn
@@ -41,6 +46,7 @@ from storenode.replication cimport (
 )
 from storenode.types cimport (
     ALLKEYS_LRU, CLIENT, DATABASES, LINK, LINK_WAKER, LISTENER, WAKER, Client, Database, Entry, Node,
+    Slice,
 )
 
 cdef extern from "<malloc.h>" nogil:
@@ -99,8 +105,15 @@ cdef void proceed(Node* node, Client* client, const char* data, size_t length) n
     cdef size_t used = 0
     cdef size_t need = 0
     cdef int rounds = ROUNDS_MOST
+    cdef bint whole = client.output.length == 0
     while True:
         used += execute_requests(node, client, data + used, length - used, &need)
+        if node.log.open:
+            # What it was told is true once the log has it: it is written at the end of the turn.
+            if not client.touched:
+                client.held_whole = whole
+                client_touch(node, client)
+            break
         if not flush(node, client):
             return
         rounds -= 1
@@ -133,7 +146,7 @@ cdef void serve_client(Node* node, Client* client, uint32_t events) noexcept nog
     if events & EPOLLERR or (events & EPOLLHUP and not events & EPOLLIN):
         client_close(node, client)
         return
-    if events & EPOLLOUT:
+    if events & EPOLLOUT and not (client.touched and node.log.open):
         if not flush(node, client):
             return
         if client.replica != NULL:
@@ -161,18 +174,24 @@ cdef void serve_client(Node* node, Client* client, uint32_t events) noexcept nog
         elif status != READ_NOTHING:
             client_close(node, client)
             return
-    settle(node, client)
+    if not client.touched:
+        settle(node, client)
 
 
 cdef void deliver(Node* node) noexcept nogil:
-    """Write to the clients that others have added output to; what that lets go on may touch further clients."""
+    """Write to the clients whose output waited for the end of the turn; what that lets go on may touch further ones.
+
+    Where a log is kept nothing goes on here: that would be answered before it is in the log.
+    """
     cdef Client* client
     while node.touched != NULL:
         client = node.touched
         node.touched = client.next_touched
         client.touched = False
+        client.held_whole = False
         if client.handle.kind == CLIENT and flush(node, client):
-            if client.parked and client.input.chunk != NULL and client.output.length <= OUTPUT_SOFT:
+            if (client.parked and not node.log.open and client.input.chunk != NULL
+                    and client.output.length <= OUTPUT_SOFT):
                 proceed(node, client, client.input.chunk.data + client.input.chunk.head, input_length(&client.input))
             if client.handle.kind == CLIENT:
                 settle(node, client)
@@ -203,7 +222,7 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
         while table_moving(&database.keys) and not busy:
             table_move(&database.keys, MOVED_A_CHECK)
             busy = monotonic_us() > deadline
-    if not node.expiry_off and node.primary == NULL and expire_sweep(node, SWEEP_US):
+    if not node.expiry_off and not node.loading.on and node.primary == NULL and expire_sweep(node, SWEEP_US):
         busy = True
     deadline = monotonic_us() + REAP_US
     while node.doomed != NULL and monotonic_us() < deadline:
@@ -211,6 +230,8 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
     link_tick(node)
     if tracked_sweep(node, monotonic_us() + SWEEP_US):
         busy = True
+    if not node.loading.on:
+        saving_tick(node)
     return TICK_BUSY_US if busy else TICK_US
 
 
@@ -234,7 +255,7 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
             accept_clients(node)
         elif handle.kind == WAKER:
             wake_clear(handle.fd)
-            node.stopping = True
+            node.stop_asked = True
         elif handle.kind == LINK:
             serve_link(node, handle, node.poll.ready[index].events)
         elif handle.kind == LINK_WAKER:
@@ -242,10 +263,13 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
             link_offered(node)
     if node.deadline_count:
         wait_expire(node)
-    if node.now_us >= tick_at[0]:
+    if node.now_us >= tick_at[0] or node.tick_soon:
+        node.tick_soon = False
         tick_at[0] = node.now_us + housekeep(node)
     if replication_of(node).acked:
         acks_turn(node)
+    if node.log.open:
+        log_turn(node)
     while node.broadcasts or node.touched != NULL:
         broadcast_send(node)
         deliver(node)
@@ -254,6 +278,16 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
     if node.effects.length:
         effects_flush(node)
     replication_turn(node)
+    if node.stop_asked and not node.loading.on:
+        node.stop_asked = False
+        node.stopping = saving_end(node, node.snapshots.point_count > 0, False)
+
+
+cdef bint breathe(Node* node) noexcept nogil:
+    """Serve for a turn while the keyspace is being loaded: most requests are told to wait. False: give up."""
+    cdef uint64_t tick_at = 0
+    turn(node, &tick_at)
+    return not node.stop_asked and not node.stopping
 
 
 cdef class Loop:
@@ -287,6 +321,7 @@ cdef class Loop:
         node.maxclients = maxclients
         evict_policy(node, ALLKEYS_LRU)
         config_open(node)
+        keeping_open(node)
         node.seed = seed
         node.random = seed | 1
         node.call.node = node
@@ -319,6 +354,7 @@ cdef class Loop:
         cdef int number
         if node == NULL:
             return
+        saving_end(node, False, True)
         while node.clients != NULL:
             client_close(node, node.clients)
         clients_bury(node)
@@ -338,15 +374,47 @@ cdef class Loop:
         free(node.ids)
         free(node)
 
+    def configure(self, bytes name, bytes value) -> None:
+        """Set a parameter as CONFIG SET does, before load() and run(). Raises ValueError."""
+        cdef char[PROBLEM_ROOM] room
+        cdef Slice key, text
+        cdef const char* problem
+        key.data = name
+        key.length = len(name)
+        text.data = value
+        text.length = len(value)
+        problem = config_apply(self.node, &key, &text, room)
+        if problem != NULL:
+            raise ValueError((<bytes> problem).decode("ascii", "replace"))
+
+    def load(self) -> bool:
+        """Load what an earlier run kept, and begin to keep a log if one is wanted; in the thread of run(), before it.
+
+        Clients are served meanwhile, most of them with -LOADING. False: stop() was called. Raises OSError, with a
+        sentence about what cannot be loaded and what to do.
+        """
+        cdef bint good
+        with nogil:
+            good = restart(self.node, breathe)
+        if self.node.stop_asked or self.node.stopping:
+            return False
+        if not good:
+            raise OSError(self.node.problem.decode("utf-8", "replace"))
+        return True
+
     def run(self) -> None:
         """Serve until stop() is called. Call it in a thread of its own: it holds no GIL."""
         cdef uint64_t tick_at = 0
+        self.node.started = True
         with nogil:
             while not self.node.stopping:
                 turn(self.node, &tick_at)
 
     def stop(self) -> None:
-        """Make run() return at the end of its turn; may be called from any thread, any number of times."""
+        """Make run() return at the end of its turn; may be called from any thread, any number of times.
+
+        If what should be saved cannot be, run() goes on and says so on the standard error.
+        """
         wake(self.node.waker.fd)
 
     # -- replication: what the control plane is asked for and what it gives -------------------------------------------

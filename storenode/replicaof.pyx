@@ -11,6 +11,7 @@ from storenode.answer cimport answer_array, answer_bulk, answer_error, answer_nu
 from storenode.arguments cimport is_plain, is_word, same_bytes
 from storenode.effects cimport effects_flush
 from storenode.history cimport history_start
+from storenode.log cimport log_switch
 from storenode.replication cimport (
     HOST_MOST, LINK_MARK, LINK_PREAMBLE, LINK_SNAPSHOT, LINK_UP, LINK_WISHED, REPLICA_NEW, REPLICA_ONLINE,
     REPLICA_SENT, REPLICA_SNAPSHOT, Link, Replica, Replication, replication_follow, replication_lead, replication_of,
@@ -29,6 +30,9 @@ cdef void command_replicaof(Call* call) noexcept nogil:
     cdef long long port
     if is_word(host, b"no") and is_word(&call.argv[2], b"one"):
         replication_lead(call.node)
+        if replication.log_off:
+            replication.log_off = False
+            log_switch(call.node, True)
         answer_ok(call)
         return
     if call.client.replica != NULL and (<Replica*> call.client.replica).state != REPLICA_NEW:

@@ -139,6 +139,7 @@ cdef struct Replication:
     char host[HOST_MOST]       # of the primary; empty: this is one
     int port
     bint incomplete            # a snapshot has begun and none was read to its end
+    bint log_off               # the log was on before that, and is to be begun anew with what comes of it
     Link link
     char user[SECRET_MOST]     # masteruser; empty: none; so are the next two
     char password[SECRET_MOST] # masterauth

@@ -80,17 +80,21 @@ cdef enum:                     # index of Node.settings: the numbers that CONFIG
     LATENCY_THRESHOLD = 14     # latency-monitor-threshold: ms; 0: off
     LATENCY_TRACKING = 15      # a histogram for each command
     ACLLOG_MOST = 16           # acllog-max-len
+    LOG_REWRITE_PERCENT = 40   # auto-aof-rewrite-percentage; 0: never
+    LOG_REWRITE_LEAST = 41     # auto-aof-rewrite-min-size, bytes
+    LOG_CUT_TAIL = 42          # aof-load-truncated
+    STOP_WRITES = 43           # stop-writes-on-bgsave-error
     TRACKED_MOST = 17          # tracking-table-max-keys: keys in Node.tracked; 0: no limit
-    REPLICA_READ_ONLY = 32
-    REPLICA_SERVE_STALE = 33   # replica-serve-stale-data
-    REPLICA_PRIORITY = 34      # 0: never to be promoted
-    REPLICA_ANNOUNCE_PORT = 35 # 0: the one that is listened on
-    REPL_TIMEOUT = 36          # s
-    REPL_PING_PERIOD = 37      # repl-ping-replica-period: s
-    REPL_BACKLOG_SIZE = 38     # bytes
-    REPL_BACKLOG_TTL = 39      # s; 0: kept for ever
-    MIN_REPLICAS = 40          # min-replicas-to-write
-    MIN_REPLICAS_LAG = 41      # min-replicas-max-lag: s
+    REPLICA_READ_ONLY = 48
+    REPLICA_SERVE_STALE = 49   # replica-serve-stale-data
+    REPLICA_PRIORITY = 50      # 0: never to be promoted
+    REPLICA_ANNOUNCE_PORT = 51 # 0: the one that is listened on
+    REPL_TIMEOUT = 52          # s
+    REPL_PING_PERIOD = 53      # repl-ping-replica-period: s
+    REPL_BACKLOG_SIZE = 54     # bytes
+    REPL_BACKLOG_TTL = 55      # s; 0: kept for ever
+    MIN_REPLICAS = 56          # min-replicas-to-write
+    MIN_REPLICAS_LAG = 57      # min-replicas-max-lag: s
     SETTINGS = 64              # room for those to come
 
 cdef enum HandleKind:
@@ -335,6 +339,7 @@ cdef struct Client:            # connection.pyx
     uint64_t redirect          # id of the client that gets its invalidations; 0: itself
     Follower* prefixes         # that it tracks, in order
     uint32_t subscriptions     # channels, patterns and shard channels
+    bint held_whole            # log.pyx: its output begins with the replies of this turn
     bint touched               # others added to its output: written at the end of the turn
     bint no_evict
     bint no_touch              # its commands leave the LRU clocks alone
@@ -435,7 +440,6 @@ cdef struct Snapshots:         # saving.pyx
     char name[FILE_ROOM]       # dbfilename
     SavePoint points[POINTS_MOST]
     int point_count
-    bint stop_writes           # stop-writes-on-bgsave-error
     bint failed                # the last one
     bint scheduled             # BGSAVE SCHEDULE, until the other child has ended
     uint64_t saved_changes     # Node.changes that are in the last snapshot
@@ -458,26 +462,24 @@ cdef struct Manifest:          # manifest.pyx: the files of a log
 
 cdef struct Log:               # log.pyx
     bint on                    # appendonly
+    bint open                  # there is a file, and effects go there
     bint fresh                 # its base is not written yet: a crash leaves what was before it was switched on
-    bint no_tail_cut           # aof-load-truncated no
     int policy                 # SyncPolicy
     int fd                     # of the last increment
     Manifest manifest
     Text buffer                # not written yet
     size_t size                # bytes of all its files
+    size_t increment           # bytes of the last one
     size_t base_size           # of them after the last rewrite
     size_t unsynced            # bytes written since the last sync began
-    size_t rewrite_least       # auto-aof-rewrite-min-size
-    int rewrite_percent        # auto-aof-rewrite-percentage; 0: never
     int error                  # errno of the last write or sync; 0: all is well
     bint sync_failed           # what is in the file may not be on the disk: only a rewrite helps
     bint scheduled             # a rewrite, as soon as nothing else is going on
     bint preparing             # the clerk makes the files for a rewrite
     bint rewrite_failed        # the last one
     uint64_t failures          # in a row
-    uint64_t failed_us         # monotonic
+    uint64_t failed_us         # monotonic; of the last rewrite, write or sync that failed
     uint64_t sync_us           # monotonic, of the last sync
-    uint64_t retry_us
     uint64_t delayed           # syncs that were due while one was going on
     int64_t took_s
     uint64_t cow
@@ -541,6 +543,9 @@ cdef struct Node:              # node.pyx
     int port
     int sweep_database         # expire.pyx
     bint stopping
+    bint started               # it serves: what is immutable stays as it is
+    bint stop_asked            # by a signal: it stops at the end of the turn, if it can
+    bint tick_soon             # housekeeping at the end of this turn
     bint expiry_off            # DEBUG SET-ACTIVE-EXPIRE 0: no sweep
     bint accept_paused         # out of descriptors: tried again at the next tick
     uint64_t now_us            # monotonic, of this turn
@@ -570,7 +575,7 @@ cdef struct Node:              # node.pyx
     int guard                  # Guard: why some commands are refused just now; 0: none is
     char folder[PATH_ROOM]     # dir
     char log_folder[FILE_ROOM] # appenddirname
-    char problem[PATH_ROOM * 2]    # what went wrong at the start, in a sentence
+    char problem[PATH_ROOM * 4]    # what went wrong at the start, in a sentence
     const char* refusal        # writes are answered with it; NULL: they are served
     char refusal_room[512]
     Child child

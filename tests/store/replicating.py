@@ -30,7 +30,8 @@ def start_redis(directory: Path, *options: str) -> Server:
         port = free_port()
         process = subprocess.Popen(
             ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory),
-             "--dbfilename", f"{port}.rdb", "--repl-diskless-sync-delay", "0", "--enable-debug-command", "yes", *options],
+             "--dbfilename", f"{port}.rdb", "--repl-diskless-sync-delay", "0", "--enable-debug-command", "yes", "--hz", "100",
+             *options],
             stdout=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         server = Server(process, ("127.0.0.1", port))
@@ -235,7 +236,7 @@ class Writer:
             lambda: ("lmove", key("l"), key("l"), "left", "right"),
             lambda: ("linsert", key("l"), "before", word(), word()),
             lambda: ("ltrim", key("l"), 0, 300),
-            lambda: ("blpop", key("l"), key("l"), 0.001),
+            lambda: ("blpop", key("l"), key("l"), 0.001) if draw.random() < 0.1 else ("ping",),
             lambda: ("sadd", key("s"), *[word() for _ in range(draw.choice([1, 5, 150]))]),
             lambda: ("spop", key("s"), draw.randrange(6)),
             lambda: ("spop", key("s")),
@@ -252,7 +253,7 @@ class Writer:
             lambda: ("zpopmin", key("z"), 2),
             lambda: ("zremrangebyrank", key("z"), 0, 1),
             lambda: ("zunionstore", key("z"), 2, key("z"), key("z")),
-            lambda: ("bzpopmax", key("z"), 0.001),
+            lambda: ("bzpopmax", key("z"), 0.001) if draw.random() < 0.1 else ("ping",),
             lambda: ("pfadd", key("p"), word()),
             lambda: ("geoadd", key("z"), number, number, word()),
             lambda: ("rename", key("t"), key("t")),
