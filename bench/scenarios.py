@@ -78,6 +78,7 @@ SCENARIOS = (
         )
         for policy in ("allkeys-lru", "allkeys-lfu")
     ),
+    Scenario("sync", "full sync of 1,000,000 keys to a replica", NODES, "sync", keys=1_000_000, rounds=5),
     Scenario("transactions", "pipelines of 16 SETs, in MULTI and EXEC and without", ("quench",), "transactions"),
     Scenario("blocked", "GET at 20,000/s beside 1,000 clients in BLPOP", ("quench",), "blocked", rate=20_000),
     *(
@@ -105,6 +106,7 @@ BARS = (
     Bar("node-set", "front_us", "storenode", 0.60, "redis"),
     # Of about 40 % misses, half a point is a little more than 1.01 times.
     *(Bar(f"hits-{policy}", "miss_percent", "storenode", 1.01, "redis") for policy in ("lru", "lfu")),
+    Bar("sync", "seconds", "storenode", 1.50, "redis"),
     Bar("transactions", "multi_ratio", "quench", 1.30),
     Bar("blocked", "p99_excess", "quench", 1000.0),
     *(Bar(f"node-{name}", "front_us", "storenode", 0.90, "redis") for name in TYPES),

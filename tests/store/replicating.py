@@ -30,8 +30,8 @@ def start_redis(directory: Path, *options: str) -> Server:
         port = free_port()
         process = subprocess.Popen(
             ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory),
-             "--dbfilename", f"{port}.rdb", "--repl-diskless-sync-delay", "0", "--enable-debug-command", "yes", "--hz", "100",
-             *options],
+             "--dbfilename", f"{port}.rdb", "--repl-diskless-sync-delay", "0", "--enable-debug-command", "yes",
+             "--hz", "100", *options],
             stdout=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         server = Server(process, ("127.0.0.1", port))
@@ -248,7 +248,7 @@ class Writer:
             lambda: ("hincrby", key("h"), "count", number),
             lambda: ("hincrbyfloat", key("h"), "float", draw.random()),
             lambda: ("hdel", key("h"), word(), word()),
-            lambda: ("zadd", key("z"), *[part for _ in range(draw.choice([1, 90])) for part in (draw.random(), word())]),
+            lambda: ("zadd", key("z"), *[part for _ in range(draw.choice([1, 90])) for part in (number, word())]),
             lambda: ("zincrby", key("z"), draw.random(), word()),
             lambda: ("zpopmin", key("z"), 2),
             lambda: ("zremrangebyrank", key("z"), 0, 1),
