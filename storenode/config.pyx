@@ -5,7 +5,7 @@ Fixed parameters exist because clients and tools read them. A number that can be
 Node.settings (types.pxd), nothing more; what needs more than that has a kind of its own, in answer_parameter() and apply().
 """
 
-from libc.limits cimport INT_MAX, LLONG_MAX
+from libc.limits cimport INT_MAX, INT_MIN, LLONG_MAX
 from libc.stdio cimport fprintf, snprintf, stderr
 from libc.stdlib cimport abort
 from libc.string cimport memset, strlen
@@ -13,24 +13,29 @@ from libc.string cimport memset, strlen
 from proxy.wire.glob cimport glob_match
 from proxy.wire.resp cimport read_number
 from storenode.answer cimport answer_arity, answer_bulk, answer_error, answer_map, answer_ok, answer_text
-from storenode.arguments cimport copy_text, is_word
+from storenode.arguments cimport copy_text, is_word, take_size
+from storenode.deque cimport deque_limit
 from storenode.evict cimport SAMPLES_MOST, evict_for, evict_policy
 from storenode.invalidation cimport tracked_limit
 from storenode.keeping cimport (
     KEPT_DIR, KEPT_LOG, KEPT_LOG_FOLDER, KEPT_LOG_NAME, KEPT_ROOM, KEPT_SAVE, KEPT_SNAPSHOT, KEPT_SYNC, keeping_apply,
     keeping_show,
 )
+from storenode.limits cimport limits_apply, limits_show
+from storenode.notify cimport notify_read, notify_show
 from storenode.replicaconf cimport (
-    MASTERAUTH, MASTERUSER, REPLICA_ANNOUNCE_IP, REPLICA_OUTPUT_LIMIT, replicaconf_answer, replicaconf_apply,
+    MASTERAUTH, MASTERUSER, REPLICA_ANNOUNCE_IP, replicaconf_answer, replicaconf_apply,
 )
 from storenode.replication cimport replication_guard
-from storenode.size cimport read_size
+from storenode.text cimport Text, text_free
 from storenode.types cimport (
-    ALLKEYS_LFU, ALLKEYS_LRU, ALLKEYS_RANDOM, EVICTION_SAMPLES, LFU_DECAY_TIME, LFU_LOG_FACTOR, LOG_CUT_TAIL,
-    LOG_REWRITE_LEAST, LOG_REWRITE_PERCENT, MIN_REPLICAS, MIN_REPLICAS_LAG, NOEVICTION, POLICIES,
-    REPLICA_ANNOUNCE_PORT, REPLICA_PRIORITY, REPLICA_READ_ONLY, REPLICA_SERVE_STALE, REPL_BACKLOG_SIZE,
-    REPL_BACKLOG_TTL, REPL_PING_PERIOD, REPL_TIMEOUT, STOP_WRITES, TRACKED_MOST, VOLATILE_LFU, VOLATILE_LRU,
-    VOLATILE_RANDOM, VOLATILE_TTL, Call, Node, Slice, Stats,
+    ACLLOG_MOST, ALLKEYS_LFU, ALLKEYS_LRU, ALLKEYS_RANDOM, EVICTION_SAMPLES, HASH_PACK_ENTRIES, HASH_PACK_VALUE,
+    IDLE_TIMEOUT, KEEPALIVE, LATENCY_THRESHOLD, LATENCY_TRACKING, LFU_DECAY_TIME, LFU_LOG_FACTOR, LIST_COMPRESS_DEPTH,
+    LIST_PIECE_SIZE, LOG_CUT_TAIL, LOG_REWRITE_LEAST, LOG_REWRITE_PERCENT, MIN_REPLICAS, MIN_REPLICAS_LAG, NOEVICTION,
+    POLICIES, REPLICA_ANNOUNCE_PORT, REPLICA_PRIORITY, REPLICA_READ_ONLY, REPLICA_SERVE_STALE, REPL_BACKLOG_SIZE,
+    REPL_BACKLOG_TTL, REPL_PING_PERIOD, REPL_TIMEOUT, SET_INTS_ENTRIES, SET_PACK_ENTRIES, SET_PACK_VALUE, SLOWLOG_MOST,
+    SLOWLOG_SLOWER, STOP_WRITES, TRACKED_MOST, VOLATILE_LFU, VOLATILE_LRU, VOLATILE_RANDOM, VOLATILE_TTL,
+    ZSET_PACK_ENTRIES, ZSET_PACK_VALUE, Call, Node, Slice, Stats,
 )
 
 cdef enum:
@@ -49,6 +54,8 @@ cdef enum Kind:
     REQUIREPASS = 9
     KEPT = 10                  # of keeping.pyx, which is asked by `setting`
     REPLICATION = 11           # of replicaconf.pyx, the same way
+    OUTPUT_LIMITS = 32
+    NOTIFY = 33
 
 cdef struct Parameter:
     const char* name
@@ -108,11 +115,32 @@ add(b"maxclients", MAXCLIENTS)
 add(b"port", PORT)
 add(b"bind", BIND)
 add(b"requirepass", REQUIREPASS)
-#      name                            setting            least    most           initial
-number(b"maxmemory-samples",           EVICTION_SAMPLES,  1,       SAMPLES_MOST,  5)
-number(b"lfu-log-factor",              LFU_LOG_FACTOR,    0,       INT_MAX,       10)
-number(b"lfu-decay-time",              LFU_DECAY_TIME,    0,       INT_MAX,       1)
-number(b"tracking-table-max-keys",     TRACKED_MOST,      0,       LLONG_MAX,     1000000)
+#      name                            setting              least    most           initial
+number(b"maxmemory-samples",           EVICTION_SAMPLES,    1,       SAMPLES_MOST,  5)
+number(b"lfu-log-factor",              LFU_LOG_FACTOR,      0,       INT_MAX,       10)
+number(b"lfu-decay-time",              LFU_DECAY_TIME,      0,       INT_MAX,       1)
+number(b"hash-max-listpack-entries",   HASH_PACK_ENTRIES,   0,       LLONG_MAX,     512)
+number(b"hash-max-ziplist-entries",    HASH_PACK_ENTRIES,   0,       LLONG_MAX,     512)
+number(b"hash-max-listpack-value",     HASH_PACK_VALUE,     0,       LLONG_MAX,     64, SIZE)
+number(b"hash-max-ziplist-value",      HASH_PACK_VALUE,     0,       LLONG_MAX,     64, SIZE)
+number(b"set-max-intset-entries",      SET_INTS_ENTRIES,    0,       LLONG_MAX,     512)
+number(b"set-max-listpack-entries",    SET_PACK_ENTRIES,    0,       LLONG_MAX,     128)
+number(b"set-max-listpack-value",      SET_PACK_VALUE,      0,       LLONG_MAX,     64, SIZE)
+number(b"zset-max-listpack-entries",   ZSET_PACK_ENTRIES,   0,       LLONG_MAX,     128)
+number(b"zset-max-ziplist-entries",    ZSET_PACK_ENTRIES,   0,       LLONG_MAX,     128)
+number(b"zset-max-listpack-value",     ZSET_PACK_VALUE,     0,       LLONG_MAX,     64, SIZE)
+number(b"zset-max-ziplist-value",      ZSET_PACK_VALUE,     0,       LLONG_MAX,     64, SIZE)
+number(b"list-max-listpack-size",      LIST_PIECE_SIZE,     INT_MIN, INT_MAX,       -2)
+number(b"list-max-ziplist-size",       LIST_PIECE_SIZE,     INT_MIN, INT_MAX,       -2)
+number(b"list-compress-depth",         LIST_COMPRESS_DEPTH, 0,       INT_MAX,       0)
+number(b"slowlog-log-slower-than",     SLOWLOG_SLOWER,      -1,      LLONG_MAX,     10000)
+number(b"slowlog-max-len",             SLOWLOG_MOST,        0,       LLONG_MAX,     128)
+number(b"latency-monitor-threshold",   LATENCY_THRESHOLD,   0,       LLONG_MAX,     0)
+number(b"latency-tracking",            LATENCY_TRACKING,    0,       1,             1, SWITCH)
+number(b"timeout",                     IDLE_TIMEOUT,        0,       INT_MAX,       0)
+number(b"tcp-keepalive",               KEEPALIVE,           0,       INT_MAX,       300)
+number(b"tracking-table-max-keys",     TRACKED_MOST,        0,       LLONG_MAX,     1000000)
+number(b"acllog-max-len",              ACLLOG_MOST,         0,       LLONG_MAX,     128)
 number(b"replica-read-only",           REPLICA_READ_ONLY,      0,  1,         1, SWITCH)
 number(b"replica-serve-stale-data",    REPLICA_SERVE_STALE,    0,  1,         1, SWITCH)
 number(b"replica-priority",            REPLICA_PRIORITY,       0,  INT_MAX,   100)
@@ -126,7 +154,6 @@ number(b"min-replicas-max-lag",        MIN_REPLICAS_LAG,       0,  INT_MAX,   10
 add(b"masteruser", REPLICATION).setting = MASTERUSER
 add(b"masterauth", REPLICATION).setting = MASTERAUTH
 add(b"replica-announce-ip", REPLICATION).setting = REPLICA_ANNOUNCE_IP
-add(b"client-output-buffer-limit", REPLICATION).setting = REPLICA_OUTPUT_LIMIT
 fixed(b"repl-diskless-sync", b"yes")
 fixed(b"repl-diskless-sync-delay", b"0")
 fixed(b"repl-diskless-load", b"flush-before-load")
@@ -148,23 +175,15 @@ fixed(b"rdbcompression", b"no")
 fixed(b"rdbchecksum", b"yes")
 fixed(b"proto-max-bulk-len", b"536870912")
 fixed(b"client-query-buffer-limit", b"1073741824")
-fixed(b"timeout", b"0")
-fixed(b"tcp-keepalive", b"300")
 fixed(b"tcp-backlog", b"4096")
 fixed(b"hz", b"10")
 fixed(b"io-threads", b"1")
 fixed(b"cluster-enabled", b"no")
-fixed(b"notify-keyspace-events", b"")
+add(b"client-output-buffer-limit", OUTPUT_LIMITS)
+add(b"notify-keyspace-events", NOTIFY)
 fixed(b"lazyfree-lazy-eviction", b"no")
 fixed(b"lazyfree-lazy-expire", b"no")
 fixed(b"lazyfree-lazy-user-del", b"no")
-fixed(b"slowlog-log-slower-than", b"-1")
-fixed(b"hash-max-listpack-entries", b"512")
-fixed(b"hash-max-listpack-value", b"64")
-fixed(b"set-max-intset-entries", b"512")
-fixed(b"zset-max-listpack-entries", b"128")
-fixed(b"zset-max-listpack-value", b"64")
-fixed(b"list-max-listpack-size", b"-2")
 fixed(b"hll-sparse-max-bytes", b"3000")
 
 
@@ -174,6 +193,12 @@ cdef void config_open(Node* node) noexcept nogil:
     for index in range(parameters):
         if NUMBER <= table[index].kind <= SWITCH:
             node.settings[table[index].setting] = table[index].initial
+    settled(node)
+
+
+cdef void settled(Node* node) noexcept nogil:
+    """What follows from the settings is worked out again."""
+    deque_limit(node, node.settings[LIST_PIECE_SIZE])
 
 
 cdef const char* policy_name(int policy) noexcept nogil:
@@ -183,8 +208,9 @@ cdef const char* policy_name(int policy) noexcept nogil:
 cdef void answer_parameter(Call* call, const Parameter* row, const Slice* name) noexcept nogil:
     """Name and value; the name as the client wrote it, if it wrote it out."""
     cdef Node* node = call.node
+    cdef Text text = Text(data=NULL, length=0, room=0)
     cdef char digits[24]
-    cdef char text[KEPT_ROOM]
+    cdef char kept_text[KEPT_ROOM]
     answer_bulk(call, name.data, name.length)
     if row.kind == NUMBER or row.kind == SIZE:
         answer_bulk(call, digits, snprintf(digits, sizeof(digits), b"%lld", <long long> node.settings[row.setting]))
@@ -195,8 +221,8 @@ cdef void answer_parameter(Call* call, const Parameter* row, const Slice* name) 
     elif row.kind == POLICY:
         answer_text(call, policies[node.policy])
     elif row.kind == KEPT:
-        keeping_show(node, row.setting, text)
-        answer_text(call, text)
+        keeping_show(node, row.setting, kept_text)
+        answer_text(call, kept_text)
     elif row.kind == MAXCLIENTS:
         answer_bulk(call, digits, snprintf(digits, sizeof(digits), b"%d", node.maxclients))
     elif row.kind == PORT:
@@ -210,8 +236,15 @@ cdef void answer_parameter(Call* call, const Parameter* row, const Slice* name) 
             answer_bulk(call, b"", 0)
     elif row.kind == REPLICATION:
         replicaconf_answer(call, row.setting)
+    elif row.kind == OUTPUT_LIMITS:
+        limits_show(node, &text)
+        answer_bulk(call, text.data, text.length)
+    elif row.kind == NOTIFY:
+        notify_show(node, &text)
+        answer_bulk(call, text.data, text.length)
     else:
         answer_text(call, row.value)
+    text_free(&text)
 
 
 cdef bint asked(Call* call, const char* name, Slice* shown) noexcept nogil:
@@ -252,7 +285,7 @@ cdef const char* apply_number(Node* node, const Parameter* row, const Slice* val
         if not wanted and not is_word(value, b"no"):
             return b"argument must be 'yes' or 'no'"
     elif row.kind == SIZE:
-        if not read_size(value, &size):
+        if not take_size(value, &size):
             return b"argument must be a memory value"
         wanted = <long long> size
     elif not read_number(value.data, value.length, &wanted):
@@ -274,7 +307,7 @@ cdef const char* apply(Node* node, const Parameter* row, const Slice* value, cha
     if row.kind == KEPT:
         return keeping_apply(node, row.setting, value, really)
     if row.kind == MAXMEMORY:
-        if not read_size(value, &size):
+        if not take_size(value, &size):
             return b"argument must be a memory value"
         if really:
             node.maxmemory = size
@@ -289,6 +322,13 @@ cdef const char* apply(Node* node, const Parameter* row, const Slice* value, cha
             evict_policy(node, policy)
     elif row.kind == REPLICATION:
         return replicaconf_apply(node, row.setting, value, really)
+    elif row.kind == OUTPUT_LIMITS:
+        return limits_apply(node, value, really)
+    elif row.kind == NOTIFY:
+        if not notify_read(value, &policy):
+            return b"Invalid event class character. Use 'Ag$lshzxeKEtmdn'."
+        if really:
+            node.notify = policy
     else:
         return b"can't set immutable config"
     return NULL
@@ -348,6 +388,7 @@ cdef void command_config_set(Call* call) noexcept nogil:
             return
     for index in range(2, call.argc, 2):
         apply(call.node, find(&call.argv[index]), &call.argv[index + 1], room, True)
+    settled(call.node)
     tracked_limit(call.node)
     replication_guard(call.node)
     if call.node.maxmemory:

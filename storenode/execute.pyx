@@ -27,7 +27,7 @@ from storenode.keyspace cimport key_hash
 from storenode.serve cimport serve_ready
 from storenode.table cimport table_prefetch, table_prefetch_entry
 from storenode.transaction cimport transaction_grows, transaction_queue, transaction_refused
-from storenode.types cimport AT_ONCE, CONTAINER, DENYOOM, NO_AUTH, TRACK_CACHING, Call, Client, Node, Row, Slice
+from storenode.types cimport AT_ONCE, CONTAINER, DENYOOM, NO_AUTH, TRACK_CACHING, WHILE_SUBSCRIBED, Call, Client, Node, Row, Slice
 
 cdef enum:
     KEY_COST = 128             # bytes a key may take beyond those of its request: header, malloc, bucket
@@ -92,6 +92,13 @@ cdef void refuse_arity(Call* call, Row* row) noexcept nogil:
     refuse(call, row, text)
 
 
+cdef void refuse_subscribed(Call* call, Row* row) noexcept nogil:
+    cdef char text[192]
+    snprintf(text, sizeof(text), b"ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET "
+             b"are allowed in this context", row.name)
+    refuse(call, row, text)
+
+
 cdef void execute(Node* node, Client* client, const Frame* frame, Row* row) noexcept nogil:
     """Run one framed, canonical request; `row` is what command_find() says of its name."""
     cdef Call* call = &node.call
@@ -116,6 +123,9 @@ cdef void execute(Node* node, Client* client, const Frame* frame, Row* row) noex
     problem = guard_refuses(call, row) if node.guard or node.refusal != NULL else NULL
     if problem != NULL:
         refuse(call, row, problem)
+        return
+    if client.subscriptions and client.resp == 2 and not row.flags & WHILE_SUBSCRIBED:
+        refuse_subscribed(call, row)
         return
     if (node.maxmemory and node.memory + frame.length + KEY_COST > node.maxmemory
             and (row.flags & DENYOOM or transaction_grows(client, row))

@@ -20,6 +20,7 @@ from proxy.wire.system cimport (
 from storenode.acks cimport acks_turn
 from storenode.blocked cimport wait_expire
 from storenode.broadcast cimport broadcast_send
+from storenode.channels cimport channels_open
 from storenode.commands cimport commands_open
 from storenode.config cimport PROBLEM_ROOM, config_apply, config_open
 from storenode.connection cimport client_close, client_open, clients_bury
@@ -32,6 +33,7 @@ from storenode.interest cimport interests_open
 from storenode.invalidation cimport invalidation_close, invalidation_open, tracked_sweep
 from storenode.keeping cimport keeping_open
 from storenode.keyspace cimport database_clear
+from storenode.limits cimport clients_check, limits_open, output_check
 from storenode.log cimport log_turn
 from storenode.reaper cimport reap
 from storenode.restart cimport restart
@@ -90,6 +92,9 @@ cdef void accept_clients(Node* node) noexcept nogil:
 cdef bint flush(Node* node, Client* client) noexcept nogil:
     """Write what the kernel takes. False: the peer is gone and the client closed."""
     cdef size_t before = client.output.length
+    if client.overrun:
+        client_close(node, client)
+        return False
     if before == 0:
         return True
     node.stats.writes += 1
@@ -129,6 +134,7 @@ cdef void settle(Node* node, Client* client) noexcept nogil:
     """Close a client that is finished, else tell epoll what it waits for."""
     cdef uint32_t interest = 0
     if client.output.length or client.parked:
+        output_check(node, client)
         interest |= EPOLLOUT
     elif client.closing or client.ended:
         client_close(node, client)
@@ -206,6 +212,7 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
     cdef int number
     node.now_ms = <long long> (realtime_us() // 1000)
     if elapsed >= 1000000:
+        clients_check(node)
         node.rate = (node.stats.commands - node.rate_commands) * 1000000 // elapsed
         if node.stats.commands == node.rate_commands:
             pool_trim(&node.chunks)
@@ -335,6 +342,8 @@ cdef class Loop:
             interests_open(node, &node.databases[number].watched)
             interests_open(node, &node.databases[number].awaited)
         invalidation_open(node)
+        channels_open(node)
+        limits_open(node)
         commands_open(node)
         rewrites_open(node)
         node.now_us = monotonic_us()

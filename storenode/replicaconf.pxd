@@ -7,7 +7,6 @@ cdef enum ReplicationParameter:
     MASTERUSER = 0
     MASTERAUTH = 1
     REPLICA_ANNOUNCE_IP = 2
-    REPLICA_OUTPUT_LIMIT = 3   # the class replica of client-output-buffer-limit
 
 cdef void replicaconf_answer(Call* call, int parameter) noexcept nogil
 cdef const char* replicaconf_apply(Node* node, int parameter, const Slice* value, bint really) noexcept nogil

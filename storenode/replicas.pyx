@@ -21,7 +21,8 @@ from storenode.replication cimport (
     Replica, Replication, replication_feed, replication_guard, replication_of, replication_rest,
 )
 from storenode.types cimport (
-    MIN_REPLICAS_LAG, REPL_BACKLOG_TTL, REPL_PING_PERIOD, REPL_TIMEOUT, Call, Client, Node, Slice,
+    MIN_REPLICAS_LAG, OUTPUT_REPLICA, REPL_BACKLOG_TTL, REPL_PING_PERIOD, REPL_TIMEOUT, Call, Client, Node, OutputLimit,
+    Slice,
 )
 
 cdef enum:
@@ -206,13 +207,14 @@ cdef void send_to(Node* node, Replica* replica) noexcept nogil:
 cdef void check_limits(Node* node, Replica* replica) noexcept nogil:
     """Cut a replica that is too far behind, or too far for too long."""
     cdef Replication* replication = replication_of(node)
+    cdef OutputLimit* limit = &node.output_limits[OUTPUT_REPLICA]
     cdef uint64_t behind = replication.history.end - replica.position
-    if replication.output_hard and behind > replication.output_hard:
+    if limit.hard and behind > limit.hard:
         cut(replication, replica)
-    elif replication.output_soft and behind > replication.output_soft:
+    elif limit.soft and behind > limit.soft:
         if replica.over_us == 0:
             replica.over_us = node.now_us
-        elif node.now_us - replica.over_us > replication.output_soft_s * 1000000:
+        elif node.now_us - replica.over_us > <uint64_t> limit.seconds * 1000000:
             cut(replication, replica)
     else:
         replica.over_us = 0

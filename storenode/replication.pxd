@@ -144,9 +144,6 @@ cdef struct Replication:
     char user[SECRET_MOST]     # masteruser; empty: none; so are the next two
     char password[SECRET_MOST] # masterauth
     char announce_host[HOST_MOST]  # replica-announce-ip
-    uint64_t output_hard       # client-output-buffer-limit replica: bytes; 0: no limit
-    uint64_t output_soft
-    uint64_t output_soft_s
     # -- between two threads
     pthread_mutex_t lock       # over the next two
     Wish wish

@@ -33,9 +33,6 @@ cdef bint replication_open(Node* node) noexcept nogil:
     if replication == NULL:
         return False
     node.replication = replication
-    replication.output_hard = 256 * MIB
-    replication.output_soft = 64 * MIB
-    replication.output_soft_s = 60
     new_id(replication.id)
     forget_old_id(replication)
     replication.offer.fd = -1

@@ -30,7 +30,11 @@ cdef void command_ping(Call* call) noexcept nogil:
     if call.argc > 2:
         answer_error(call, b"ERR wrong number of arguments for 'ping' command")
     elif call.argc == 2:
+        if call.client.subscriptions and call.client.resp == 2:
+            answer_raw(call, b"*2\r\n$4\r\npong\r\n", 14)
         answer_bulk(call, call.argv[1].data, call.argv[1].length)
+    elif call.client.subscriptions and call.client.resp == 2:
+        answer_raw(call, b"*2\r\n$4\r\npong\r\n$0\r\n\r\n", 20)
     else:
         answer_raw(call, b"+PONG\r\n", 7)
 

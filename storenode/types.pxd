@@ -74,12 +74,14 @@ cdef enum:                     # index of Node.settings: the numbers that CONFIG
     ZSET_PACK_ENTRIES = 8
     ZSET_PACK_VALUE = 9
     LIST_PIECE_SIZE = 10       # list-max-listpack-size: items, or negative: 4 KiB, 8 KiB …
-    HLL_SPARSE_BYTES = 11      # hll-sparse-max-bytes
+    LIST_COMPRESS_DEPTH = 11   # known, and of no effect: nothing is compressed
     SLOWLOG_SLOWER = 12        # slowlog-log-slower-than: us; negative: off
     SLOWLOG_MOST = 13          # slowlog-max-len
     LATENCY_THRESHOLD = 14     # latency-monitor-threshold: ms; 0: off
     LATENCY_TRACKING = 15      # a histogram for each command
     ACLLOG_MOST = 16           # acllog-max-len
+    IDLE_TIMEOUT = 18          # timeout: s; 0: none
+    KEEPALIVE = 19             # tcp-keepalive: s; 0: off
     LOG_REWRITE_PERCENT = 40   # auto-aof-rewrite-percentage; 0: never
     LOG_REWRITE_LEAST = 41     # auto-aof-rewrite-min-size, bytes
     LOG_CUT_TAIL = 42          # aof-load-truncated
@@ -116,7 +118,27 @@ cdef enum RowFlag:
     DATASET = 16384            # needs the whole keyspace, though it is neither READONLY nor WRITE
     AT_ONCE = 128              # executed, not queued, between MULTI and EXEC
     BLOCKING = 256             # may make its client wait
+    WHILE_SUBSCRIBED = 2048    # allowed to a client in RESP2 that has subscriptions
     NUMKEYS = 4096             # its first argument says how many keys follow
+
+
+cdef enum:                     # kinds of Channel: index of Node.channels
+    CHANNEL = 0
+    PATTERN = 1
+    SHARD = 2
+    CHANNEL_KINDS = 3
+
+cdef enum:                     # classes of client-output-buffer-limit: index of Node.output_limits
+    OUTPUT_NORMAL = 0
+    OUTPUT_REPLICA = 1
+    OUTPUT_PUBSUB = 2
+    OUTPUT_CLASSES = 3
+
+
+cdef struct OutputLimit:       # limits.pyx; 0: none
+    uint64_t hard              # bytes
+    uint64_t soft              # bytes
+    int64_t seconds            # above the soft limit
 
 
 cdef enum Tracking:            # tracking.pyx: bits of Client.tracking
@@ -240,8 +262,8 @@ cdef struct Transaction:       # transaction.pyx: a client between MULTI and EXE
 
 
 cdef struct Piece:             # deque.pyx: a run of a list's items; its bytes follow
-    Piece* next
-    Piece* previous
+    Piece* next                # NULL: the last one
+    Piece* previous            # of the first one: the last one, so that the Deque is a word shorter
     uint32_t count             # items
     uint32_t room              # bytes
     uint32_t head              # first byte of the first item
@@ -250,7 +272,6 @@ cdef struct Piece:             # deque.pyx: a run of a list's items; its bytes f
 
 cdef struct Deque:             # deque.pyx: a list
     Piece* first
-    Piece* last
     uint64_t count             # items
     Node* node
 
@@ -319,6 +340,23 @@ cdef struct Follower:          # broadcast.pyx: a client that wants to hear of t
     Follower* previous
 
 
+cdef struct Channel:           # channels.pyx; begins as a Member, its name follows
+    uint32_t key_length        # bytes
+    uint32_t value_length      # 0
+    Subscription* first
+    uint64_t count             # of subscribers
+    int kind                   # CHANNEL, PATTERN or SHARD
+
+
+cdef struct Subscription:      # channels.pyx
+    Channel* channel
+    Client* client
+    Subscription* next         # of the channel
+    Subscription* previous
+    Subscription* sibling      # of the client
+    Subscription* elder
+
+
 cdef struct Client:            # connection.pyx
     Handle handle              # first: what epoll hands back
     Input input
@@ -338,7 +376,12 @@ cdef struct Client:            # connection.pyx
     int tracking               # Tracking
     uint64_t redirect          # id of the client that gets its invalidations; 0: itself
     Follower* prefixes         # that it tracks, in order
-    uint32_t subscriptions     # channels, patterns and shard channels
+    Subscription* subscribed[CHANNEL_KINDS]
+    uint32_t subscribed_count[CHANNEL_KINDS]
+    uint32_t subscriptions     # of all kinds
+    bint monitoring            # monitor.pyx
+    bint overrun               # beyond its limits: closed without waiting for its output to be sent
+    uint64_t soft_since_us     # monotonic: above the soft limit of its output since then; 0: it is not
     bint held_whole            # log.pyx: its output begins with the replies of this turn
     bint touched               # others added to its output: written at the end of the turn
     bint no_evict
@@ -519,6 +562,9 @@ cdef struct Node:              # node.pyx
     Prefix* prefixes           # broadcast.pyx
     uint64_t prefix_count
     bint broadcasts            # some prefix has something to tell
+    Dict channels[CHANNEL_KINDS]   # channels.pyx
+    OutputLimit output_limits[OUTPUT_CLASSES]
+    int notify                 # notify.pyx: a bit for each letter of notify-keyspace-events
     uint64_t client_count
     uint64_t client_next       # id of the next client
     Call call                  # the one command being executed
@@ -539,6 +585,8 @@ cdef struct Node:              # node.pyx
     int policy
     bint lfu                   # the policy counts uses: what Entry.clock means
     int64_t settings[SETTINGS]
+    uint32_t piece_most        # bytes of items in a list's piece, and items: what LIST_PIECE_SIZE says
+    uint32_t piece_items
     int maxclients
     int port
     int sweep_database         # expire.pyx
