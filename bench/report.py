@@ -38,6 +38,10 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("ratio", "p999_ratio", ".2f"),
         ("fork ms", "fork_ms", ".1f"),
     ),
+    "sync": (
+        ("seconds", "seconds", ".2f"),
+        ("CPU seconds of both", "cpu_seconds", ".2f"),
+    ),
     "transactions": (
         ("CPU µs/command", "front_us", ".2f"),
         ("without MULTI", "plain_us", ".2f"),
@@ -68,7 +72,7 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
 }
 UNITS = {"front_us": "CPU µs/request", "p50": "p50 µs", "idle_bytes": "bytes/connection", "peak_mb": "peak MB",
          "rss_after_mb": "MB 5 s after", "left_ratio": "RSS 5 s after / before",
-         "p999_ratio": "p99.9 while it writes / quiet",
+         "p999_ratio": "p99.9 while it writes / quiet", "seconds": "seconds",
          "multi_ratio": "with MULTI / without", "miss_percent": "misses",
          "p99_excess": "p99 µs beyond 1.5 times quiet"}  # fmt: skip
 
@@ -102,7 +106,8 @@ FIGURES_END = "<!-- end of figures -->\n"
 def one_line(sample: Row) -> str:
     """A sample for the terminal, while the run goes on."""
     shown = ("rate", "front_us", "nodes_us", "generator_us", "p50", "p99", "idle_bytes", "peak_mb", "rss_after_mb",
-             "plain_us", "multi_ratio", "quiet_p99", "waiting_percent", "hit_percent", "held_percent")
+             "plain_us", "multi_ratio", "quiet_p99", "waiting_percent", "hit_percent", "held_percent", "seconds",
+             "cpu_seconds")
     return "  ".join(f"{key} {sample[key]:,.2f}" for key in shown if key in sample)
 
 

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import crowd, durable, hits, pubsub, report, sessions
+from bench import crowd, durable, hits, pubsub, report, sessions, sync
 from bench.load import Load, Options, prefill
 from bench.process import StartFailedError, cpu_ns, hardware, raise_file_limit
 from bench.scenarios import BARS, SCENARIOS, Scenario
@@ -80,9 +80,13 @@ def measure_disturbance(target: Running, scenario: Scenario, seconds: float) -> 
     return durable.disturbance(target, scenario, seconds)
 
 
+def measure_sync(target: Running, scenario: Scenario, seconds: float) -> Sample:
+    return sync.full_sync(target, scenario.keys, scenario.value_size)
+
+
 MEASURES = {
     "load": measure_load, "idle": measure_idle, "burst": measure_burst, "transactions": measure_transactions,
-    "blocked": measure_blocked, "pubsub": measure_pubsub, "hits": measure_hits,
+    "blocked": measure_blocked, "pubsub": measure_pubsub, "hits": measure_hits, "sync": measure_sync,
     "disturbance": measure_disturbance,
 }  # fmt: skip
 

@@ -86,6 +86,7 @@ SCENARIOS = (
         )
         for what, title in (("snapshot", "one snapshot after another"), ("rewrite", "one log rewrite after another"))
     ),
+    Scenario("sync", "full sync of 1,000,000 keys to a replica", NODES, "sync", keys=1_000_000, rounds=5),
     Scenario("transactions", "pipelines of 16 SETs, in MULTI and EXEC and without", ("quench",), "transactions"),
     Scenario("blocked", "GET at 20,000/s beside 1,000 clients in BLPOP", ("quench",), "blocked", rate=20_000),
     *(
@@ -114,6 +115,7 @@ BARS = (
     # Of about 40 % misses, half a point is a little more than 1.01 times.
     *(Bar(f"hits-{policy}", "miss_percent", "storenode", 1.01, "redis") for policy in ("lru", "lfu")),
     *(Bar(f"during-{what}", "p999_ratio", "storenode", 2.0) for what in ("snapshot", "rewrite")),
+    Bar("sync", "seconds", "storenode", 1.50, "redis"),
     Bar("transactions", "multi_ratio", "quench", 1.30),
     Bar("blocked", "p99_excess", "quench", 1000.0),
     *(Bar(f"node-{name}", "front_us", "storenode", 0.90, "redis") for name in TYPES),

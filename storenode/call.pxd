@@ -7,8 +7,10 @@ which is not always what was asked: a blocking pop leaves the LPOP, ZPOPMIN or L
 effects (effects.pxd) takes them from here; EXEC's block is one of its blocks.
 """
 
+from libc.stdint cimport uint64_t
+
 from proxy.wire.resp cimport Frame
-from storenode.effects cimport effects_follow
+from storenode.effects cimport effects_follow, effects_offset
 from storenode.types cimport Call, Handler, Node, Row
 
 cdef enum:
@@ -19,9 +21,12 @@ cdef void call_run(Call* call, Row* row) noexcept nogil
 
 
 cdef inline void call_invoke(Call* call, Handler handler) noexcept nogil:
+    cdef uint64_t before = effects_offset(call.node)
     handler(call)
     if call.node.effects.consumers:
         effects_follow(call)
+        if effects_offset(call.node) != before:
+            call.client.written = effects_offset(call.node)
 
 
 cdef inline void call_becomes(Call* call, Handler handler) noexcept nogil:

@@ -9,6 +9,7 @@ from libc.stdio cimport fprintf, stderr
 from libc.stdlib cimport abort
 from libc.string cimport memcpy, memset, strchr, strlen
 
+from storenode.acks cimport command_wait
 from storenode.answer cimport answer_array, answer_map, answer_nil, answer_number, answer_raw, answer_text
 from storenode.bitfield cimport command_bitfield, command_bitfield_ro
 from storenode.bits cimport command_bitcount, command_bitop, command_bitpos, command_getbit, command_setbit
@@ -50,6 +51,13 @@ from storenode.persistence cimport (
     command_bgrewriteaof, command_bgsave, command_debug_loadaof, command_debug_reload, command_lastsave, command_save,
     command_shutdown,
 )
+from storenode.replicaof cimport command_replicaof, command_role
+from storenode.replicas cimport command_psync, command_replconf, command_sync
+from storenode.pubsub cimport (
+    command_psubscribe, command_publish, command_pubsub_channels, command_pubsub_numpat, command_pubsub_numsub,
+    command_pubsub_shardchannels, command_pubsub_shardnumsub, command_punsubscribe, command_spublish,
+    command_ssubscribe, command_subscribe, command_sunsubscribe, command_unsubscribe,
+)
 from storenode.scan cimport (
     command_hscan, command_keys, command_randomkey, command_scan, command_sscan, command_zscan,
 )
@@ -78,8 +86,8 @@ from storenode.tracking cimport (
 )
 from storenode.transaction cimport command_discard, command_exec, command_multi
 from storenode.types cimport (
-    ADMIN, AT_ONCE, BLOCKING, CONTAINER, DENYOOM, FAST, NO_AUTH, NUMKEYS, READONLY, ROW_INDEX, ROWS_MOST, WRITE, Call,
-    Handler, Node, Row, Slice,
+    ADMIN, AT_ONCE, BLOCKING, CONTAINER, DATASET, DENYOOM, FAST, NO_AUTH, NUMKEYS, READONLY, ROW_INDEX, ROWS_MOST,
+    WHILE_SUBSCRIBED, WRITE, Call, Handler, Node, Row, Slice,
 )
 from storenode.watch cimport command_unwatch, command_watch
 from storenode.zalgebra cimport (
@@ -322,16 +330,24 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"debug|loadaof",     2, ADMIN,      0, 0, 0,   command_debug_loadaof)
     add(node, b"debug|set-active-expire", 3, ADMIN, 0, 0, 0,  command_debug_set_active_expire)
 
+    add(node, b"replicaof",         3, ADMIN,      0, 0, 0,   command_replicaof)
+    add(node, b"slaveof",           3, ADMIN,      0, 0, 0,   command_replicaof)
+    add(node, b"role",              1, FAST,       0, 0, 0,   command_role)
+    add(node, b"replconf",         -1, ADMIN,      0, 0, 0,   command_replconf)
+    add(node, b"wait",              3, BLOCKING | DATASET, 0, 0, 0, command_wait)
+    add(node, b"psync",            -3, ADMIN | DATASET, 0, 0, 0, command_psync)
+    add(node, b"sync",              1, ADMIN | DATASET, 0, 0, 0, command_sync)
+
     add(node, b"multi",             1, AF,         0, 0, 0,   command_multi)
     add(node, b"exec",              1, AT_ONCE,    0, 0, 0,   command_exec)
     add(node, b"discard",           1, AF,         0, 0, 0,   command_discard)
     add(node, b"watch",            -2, AF,         1, -1, 1,  command_watch)
     add(node, b"unwatch",           1, FAST,       0, 0, 0,   command_unwatch)
 
-    add(node, b"ping",             -1, FAST,       0, 0, 0,   command_ping)
+    add(node, b"ping",             -1, FAST | DATASET | WHILE_SUBSCRIBED, 0, 0, 0, command_ping)
     add(node, b"echo",              2, FAST,       0, 0, 0,   command_echo)
-    add(node, b"quit",             -1, NF | AT_ONCE,         0, 0, 0,   command_quit)
-    add(node, b"reset",             1, NF | AT_ONCE,         0, 0, 0,   command_reset)
+    add(node, b"quit",             -1, NF | AT_ONCE | WHILE_SUBSCRIBED, 0, 0, 0,   command_quit)
+    add(node, b"reset",             1, NF | AT_ONCE | WHILE_SUBSCRIBED, 0, 0, 0,   command_reset)
     add(node, b"select",            2, FAST,       0, 0, 0,   command_select)
     add(node, b"time",              1, FAST,       0, 0, 0,   command_time)
     add(node, b"hello",            -1, NF,         0, 0, 0,   command_hello)
@@ -351,6 +367,20 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"client|caching",    3, 0,          0, 0, 0,   command_client_caching)
     add(node, b"client|trackinginfo", 2, 0,        0, 0, 0,   command_client_trackinginfo)
     add(node, b"client|getredir",   2, 0,          0, 0, 0,   command_client_getredir)
+    add(node, b"subscribe",        -2, WHILE_SUBSCRIBED, 0, 0, 0, command_subscribe)
+    add(node, b"psubscribe",       -2, WHILE_SUBSCRIBED, 0, 0, 0, command_psubscribe)
+    add(node, b"ssubscribe",       -2, WHILE_SUBSCRIBED, 0, 0, 0, command_ssubscribe)
+    add(node, b"unsubscribe",      -1, WHILE_SUBSCRIBED, 0, 0, 0, command_unsubscribe)
+    add(node, b"punsubscribe",     -1, WHILE_SUBSCRIBED, 0, 0, 0, command_punsubscribe)
+    add(node, b"sunsubscribe",     -1, WHILE_SUBSCRIBED, 0, 0, 0, command_sunsubscribe)
+    add(node, b"publish",           3, FAST,       0, 0, 0,   command_publish)
+    add(node, b"spublish",          3, FAST,       0, 0, 0,   command_spublish)
+    add(node, b"pubsub",           -2, CONTAINER,  0, 0, 0,   NULL)
+    add(node, b"pubsub|channels",  -2, 0,          0, 0, 0,   command_pubsub_channels)
+    add(node, b"pubsub|numsub",    -2, 0,          0, 0, 0,   command_pubsub_numsub)
+    add(node, b"pubsub|numpat",     2, 0,          0, 0, 0,   command_pubsub_numpat)
+    add(node, b"pubsub|shardchannels", -2, 0,      0, 0, 0,   command_pubsub_shardchannels)
+    add(node, b"pubsub|shardnumsub", -2, 0,        0, 0, 0,   command_pubsub_shardnumsub)
     add(node, b"info",             -1, 0,          0, 0, 0,   command_info)
     add(node, b"config",           -2, CONTAINER,  0, 0, 0,   NULL)
     add(node, b"config|get",       -3, ADMIN,      0, 0, 0,   command_config_get)

@@ -13,7 +13,7 @@ from libc.string cimport memset, strlen
 from proxy.wire.glob cimport glob_match
 from proxy.wire.resp cimport read_number
 from storenode.answer cimport answer_arity, answer_bulk, answer_error, answer_map, answer_ok, answer_text
-from storenode.arguments cimport copy_text, is_word
+from storenode.arguments cimport copy_text, is_word, take_size
 from storenode.deque cimport deque_limit
 from storenode.evict cimport SAMPLES_MOST, evict_for, evict_policy
 from storenode.invalidation cimport tracked_limit
@@ -21,12 +21,21 @@ from storenode.keeping cimport (
     KEPT_DIR, KEPT_LOG, KEPT_LOG_FOLDER, KEPT_LOG_NAME, KEPT_ROOM, KEPT_SAVE, KEPT_SNAPSHOT, KEPT_SYNC, keeping_apply,
     keeping_show,
 )
+from storenode.limits cimport limits_apply, limits_show
+from storenode.notify cimport notify_read, notify_show
+from storenode.replicaconf cimport (
+    MASTERAUTH, MASTERUSER, REPLICA_ANNOUNCE_IP, replicaconf_answer, replicaconf_apply,
+)
+from storenode.replication cimport replication_guard
+from storenode.text cimport Text, text_free
 from storenode.types cimport (
     ACLLOG_MOST, ALLKEYS_LFU, ALLKEYS_LRU, ALLKEYS_RANDOM, EVICTION_SAMPLES, HASH_PACK_ENTRIES, HASH_PACK_VALUE,
-    LATENCY_THRESHOLD, LATENCY_TRACKING, LFU_DECAY_TIME, LFU_LOG_FACTOR, LIST_COMPRESS_DEPTH, LIST_PIECE_SIZE,
-    LOG_CUT_TAIL, LOG_REWRITE_LEAST, LOG_REWRITE_PERCENT, NOEVICTION, POLICIES, SET_INTS_ENTRIES, SET_PACK_ENTRIES,
-    SET_PACK_VALUE, SLOWLOG_MOST, SLOWLOG_SLOWER, STOP_WRITES, TRACKED_MOST, VOLATILE_LFU, VOLATILE_LRU, VOLATILE_RANDOM, VOLATILE_TTL, ZSET_PACK_ENTRIES, ZSET_PACK_VALUE, Call, Node, Slice,
-    Stats,
+    IDLE_TIMEOUT, KEEPALIVE, LATENCY_THRESHOLD, LATENCY_TRACKING, LFU_DECAY_TIME, LFU_LOG_FACTOR, LIST_COMPRESS_DEPTH,
+    LIST_PIECE_SIZE, LOG_CUT_TAIL, LOG_REWRITE_LEAST, LOG_REWRITE_PERCENT, MIN_REPLICAS, MIN_REPLICAS_LAG, NOEVICTION,
+    POLICIES, REPLICA_ANNOUNCE_PORT, REPLICA_PRIORITY, REPLICA_READ_ONLY, REPLICA_SERVE_STALE, REPL_BACKLOG_SIZE,
+    REPL_BACKLOG_TTL, REPL_PING_PERIOD, REPL_TIMEOUT, SET_INTS_ENTRIES, SET_PACK_ENTRIES, SET_PACK_VALUE, SLOWLOG_MOST,
+    SLOWLOG_SLOWER, STOP_WRITES, TRACKED_MOST, VOLATILE_LFU, VOLATILE_LRU, VOLATILE_RANDOM, VOLATILE_TTL,
+    ZSET_PACK_ENTRIES, ZSET_PACK_VALUE, Call, Node, Slice, Stats,
 )
 
 cdef enum:
@@ -44,6 +53,9 @@ cdef enum Kind:
     BIND = 8
     REQUIREPASS = 9
     KEPT = 10                  # of keeping.pyx, which is asked by `setting`
+    REPLICATION = 11           # of replicaconf.pyx, the same way
+    OUTPUT_LIMITS = 32
+    NOTIFY = 33
 
 cdef struct Parameter:
     const char* name
@@ -125,8 +137,27 @@ number(b"slowlog-log-slower-than",     SLOWLOG_SLOWER,      -1,      LLONG_MAX, 
 number(b"slowlog-max-len",             SLOWLOG_MOST,        0,       LLONG_MAX,     128)
 number(b"latency-monitor-threshold",   LATENCY_THRESHOLD,   0,       LLONG_MAX,     0)
 number(b"latency-tracking",            LATENCY_TRACKING,    0,       1,             1, SWITCH)
+number(b"timeout",                     IDLE_TIMEOUT,        0,       INT_MAX,       0)
+number(b"tcp-keepalive",               KEEPALIVE,           0,       INT_MAX,       300)
+number(b"tracking-table-max-keys",     TRACKED_MOST,        0,       LLONG_MAX,     1000000)
 number(b"acllog-max-len",              ACLLOG_MOST,         0,       LLONG_MAX,     128)
 number(b"tracking-table-max-keys",     TRACKED_MOST,        0,       LLONG_MAX,     1000000)
+number(b"replica-read-only",           REPLICA_READ_ONLY,      0,  1,         1, SWITCH)
+number(b"replica-serve-stale-data",    REPLICA_SERVE_STALE,    0,  1,         1, SWITCH)
+number(b"replica-priority",            REPLICA_PRIORITY,       0,  INT_MAX,   100)
+number(b"replica-announce-port",       REPLICA_ANNOUNCE_PORT,  0,  65535,     0)
+number(b"repl-timeout",                REPL_TIMEOUT,           1,  INT_MAX,   60)
+number(b"repl-ping-replica-period",    REPL_PING_PERIOD,       1,  INT_MAX,   10)
+number(b"repl-backlog-size",           REPL_BACKLOG_SIZE,      1,  LLONG_MAX, 1 << 20, SIZE)
+number(b"repl-backlog-ttl",            REPL_BACKLOG_TTL,       0,  INT_MAX,   3600)
+number(b"min-replicas-to-write",       MIN_REPLICAS,           0,  INT_MAX,   0)
+number(b"min-replicas-max-lag",        MIN_REPLICAS_LAG,       0,  INT_MAX,   10)
+add(b"masteruser", REPLICATION).setting = MASTERUSER
+add(b"masterauth", REPLICATION).setting = MASTERAUTH
+add(b"replica-announce-ip", REPLICATION).setting = REPLICA_ANNOUNCE_IP
+fixed(b"repl-diskless-sync", b"yes")
+fixed(b"repl-diskless-sync-delay", b"0")
+fixed(b"repl-diskless-load", b"flush-before-load")
 fixed(b"databases", b"16")
 kept(b"dir", KEPT_DIR)
 kept(b"dbfilename", KEPT_SNAPSHOT)
@@ -145,17 +176,15 @@ fixed(b"rdbcompression", b"no")
 fixed(b"rdbchecksum", b"yes")
 fixed(b"proto-max-bulk-len", b"536870912")
 fixed(b"client-query-buffer-limit", b"1073741824")
-fixed(b"timeout", b"0")
-fixed(b"tcp-keepalive", b"300")
 fixed(b"tcp-backlog", b"4096")
 fixed(b"hz", b"10")
 fixed(b"io-threads", b"1")
 fixed(b"cluster-enabled", b"no")
-fixed(b"notify-keyspace-events", b"")
+add(b"client-output-buffer-limit", OUTPUT_LIMITS)
+add(b"notify-keyspace-events", NOTIFY)
 fixed(b"lazyfree-lazy-eviction", b"no")
 fixed(b"lazyfree-lazy-expire", b"no")
 fixed(b"lazyfree-lazy-user-del", b"no")
-fixed(b"replica-read-only", b"yes")
 fixed(b"hll-sparse-max-bytes", b"3000")
 
 
@@ -180,8 +209,9 @@ cdef const char* policy_name(int policy) noexcept nogil:
 cdef void answer_parameter(Call* call, const Parameter* row, const Slice* name) noexcept nogil:
     """Name and value; the name as the client wrote it, if it wrote it out."""
     cdef Node* node = call.node
+    cdef Text text = Text(data=NULL, length=0, room=0)
     cdef char digits[24]
-    cdef char text[KEPT_ROOM]
+    cdef char kept_text[KEPT_ROOM]
     answer_bulk(call, name.data, name.length)
     if row.kind == NUMBER or row.kind == SIZE:
         answer_bulk(call, digits, snprintf(digits, sizeof(digits), b"%lld", <long long> node.settings[row.setting]))
@@ -192,8 +222,8 @@ cdef void answer_parameter(Call* call, const Parameter* row, const Slice* name) 
     elif row.kind == POLICY:
         answer_text(call, policies[node.policy])
     elif row.kind == KEPT:
-        keeping_show(node, row.setting, text)
-        answer_text(call, text)
+        keeping_show(node, row.setting, kept_text)
+        answer_text(call, kept_text)
     elif row.kind == MAXCLIENTS:
         answer_bulk(call, digits, snprintf(digits, sizeof(digits), b"%d", node.maxclients))
     elif row.kind == PORT:
@@ -205,8 +235,17 @@ cdef void answer_parameter(Call* call, const Parameter* row, const Slice* name) 
             answer_text(call, node.password)
         else:
             answer_bulk(call, b"", 0)
+    elif row.kind == REPLICATION:
+        replicaconf_answer(call, row.setting)
+    elif row.kind == OUTPUT_LIMITS:
+        limits_show(node, &text)
+        answer_bulk(call, text.data, text.length)
+    elif row.kind == NOTIFY:
+        notify_show(node, &text)
+        answer_bulk(call, text.data, text.length)
     else:
         answer_text(call, row.value)
+    text_free(&text)
 
 
 cdef bint asked(Call* call, const char* name, Slice* shown) noexcept nogil:
@@ -237,40 +276,6 @@ cdef void command_config_get(Call* call) noexcept nogil:
             answer_parameter(call, &table[index], &names[index])
 
 
-cdef bint read_size(const Slice* text, unsigned long long* size) noexcept nogil:
-    """`100`, `100k`, `100kb` … : powers of 1000 without the b, of 1024 with it, as in redis.conf."""
-    cdef Slice unit
-    cdef long long number
-    cdef size_t digits = 0
-    cdef unsigned long long factor
-    while digits < text.length and c'0' <= text.data[digits] <= c'9':
-        digits += 1
-    if not read_number(text.data, digits, &number):
-        return False
-    unit.data = text.data + digits
-    unit.length = text.length - digits
-    if unit.length == 0 or is_word(&unit, b"b"):
-        factor = 1
-    elif is_word(&unit, b"k"):
-        factor = 1000
-    elif is_word(&unit, b"kb"):
-        factor = 1024
-    elif is_word(&unit, b"m"):
-        factor = 1000000
-    elif is_word(&unit, b"mb"):
-        factor = 1 << 20
-    elif is_word(&unit, b"g"):
-        factor = 1000000000
-    elif is_word(&unit, b"gb"):
-        factor = 1 << 30
-    else:
-        return False
-    if <unsigned long long> number > 9223372036854775807ULL // factor:
-        return False
-    size[0] = <unsigned long long> number * factor
-    return True
-
-
 cdef const char* apply_number(Node* node, const Parameter* row, const Slice* value, char* room,
                               bint really) noexcept nogil:
     """apply() for the kinds that live in Node.settings."""
@@ -281,7 +286,7 @@ cdef const char* apply_number(Node* node, const Parameter* row, const Slice* val
         if not wanted and not is_word(value, b"no"):
             return b"argument must be 'yes' or 'no'"
     elif row.kind == SIZE:
-        if not read_size(value, &size):
+        if not take_size(value, &size):
             return b"argument must be a memory value"
         wanted = <long long> size
     elif not read_number(value.data, value.length, &wanted):
@@ -303,7 +308,7 @@ cdef const char* apply(Node* node, const Parameter* row, const Slice* value, cha
     if row.kind == KEPT:
         return keeping_apply(node, row.setting, value, really)
     if row.kind == MAXMEMORY:
-        if not read_size(value, &size):
+        if not take_size(value, &size):
             return b"argument must be a memory value"
         if really:
             node.maxmemory = size
@@ -316,6 +321,15 @@ cdef const char* apply(Node* node, const Parameter* row, const Slice* value, cha
                     b"allkeys-random, noeviction")
         if really:
             evict_policy(node, policy)
+    elif row.kind == REPLICATION:
+        return replicaconf_apply(node, row.setting, value, really)
+    elif row.kind == OUTPUT_LIMITS:
+        return limits_apply(node, value, really)
+    elif row.kind == NOTIFY:
+        if not notify_read(value, &policy):
+            return b"Invalid event class character. Use 'Ag$lshzxeKEtmdn'."
+        if really:
+            node.notify = policy
     else:
         return b"can't set immutable config"
     return NULL
@@ -375,8 +389,9 @@ cdef void command_config_set(Call* call) noexcept nogil:
             return
     for index in range(2, call.argc, 2):
         apply(call.node, find(&call.argv[index]), &call.argv[index + 1], room, True)
-    tracked_limit(call.node)
     settled(call.node)
+    tracked_limit(call.node)
+    replication_guard(call.node)
     if call.node.maxmemory:
         evict_for(call.node, 0)
     answer_ok(call)

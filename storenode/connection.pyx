@@ -17,8 +17,10 @@ from proxy.wire.system cimport (
     setsockopt, sockaddr, sockaddr_storage, socklen_t,
 )
 from proxy.wire.poll cimport poll_add
+from storenode.channels cimport subscriptions_end
 from storenode.tracking cimport tracking_end
 from storenode.blocked cimport wait_drop
+from storenode.replication cimport replica_forget
 from storenode.transaction cimport transaction_end
 from storenode.types cimport CLIENT, DEAD, NAME_MOST, Client, Node
 
@@ -117,6 +119,7 @@ cdef void client_reset(Node* node, Client* client) noexcept nogil:
     client.no_evict = False
     client.no_touch = False
     tracking_end(node, client)
+    subscriptions_end(node, client)
     transaction_end(node, client)
     free(client.name)
     client.name = NULL
@@ -132,7 +135,10 @@ cdef void client_close(Node* node, Client* client) noexcept nogil:
         at = &at[0].next_id
     at[0] = client.next_id
     tracking_end(node, client)
+    subscriptions_end(node, client)
     client.handle.kind = DEAD
+    if client.replica != NULL:
+        replica_forget(node, client)
     close(client.handle.fd)
     client.handle.fd = -1
     client.closing = True

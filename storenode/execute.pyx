@@ -10,7 +10,7 @@ from libc.stdio cimport snprintf
 from libc.stdlib cimport free
 from libc.string cimport memset, strncmp
 
-from proxy.wire.output cimport output_append, output_clear
+from proxy.wire.output cimport Output, output_append, output_clear
 from proxy.wire.resp cimport (
     BROKEN, FRAMED, Frame, FrameLimits, frame_request, frame_reset, protocol_error,
 )
@@ -22,13 +22,14 @@ from storenode.call cimport ARGV_KEPT, call_read, call_run
 from storenode.commands cimport command_find, command_find_under
 from storenode.delivery cimport end_reply
 from storenode.evict cimport evict_for
+from storenode.guard cimport guard_refuses
 from storenode.keyspace cimport key_hash
 from storenode.serve cimport serve_ready
-from storenode.session cimport command_ping
 from storenode.table cimport table_prefetch, table_prefetch_entry
 from storenode.transaction cimport transaction_grows, transaction_queue, transaction_refused, transaction_writes
 from storenode.types cimport (
-    AT_ONCE, CONTAINER, DENYOOM, NO_AUTH, READONLY, TRACK_CACHING, WRITE, Call, Client, Node, Row, Slice,
+    AT_ONCE, CONTAINER, DENYOOM, NO_AUTH, READONLY, TRACK_CACHING, WHILE_SUBSCRIBED, WRITE, Call, Client, Node, Row,
+    Slice,
 )
 
 cdef enum:
@@ -94,16 +95,17 @@ cdef void refuse_arity(Call* call, Row* row) noexcept nogil:
     refuse(call, row, text)
 
 
-cdef bint is_refused(const Node* node, const Client* client, const Row* row) noexcept nogil:
-    """While there is a node.refusal: does it concern this command? Loading: all that is about keys, and PING."""
-    if node.loading.on:
-        return row.flags & (READONLY | WRITE) != 0 or row.handler == command_ping
-    return row.flags & WRITE != 0 or transaction_writes(client, row)
+cdef void refuse_subscribed(Call* call, Row* row) noexcept nogil:
+    cdef char text[192]
+    snprintf(text, sizeof(text), b"ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET "
+             b"are allowed in this context", row.name)
+    refuse(call, row, text)
 
 
 cdef void execute(Node* node, Client* client, const Frame* frame, Row* row) noexcept nogil:
     """Run one framed, canonical request; `row` is what command_find() says of its name."""
     cdef Call* call = &node.call
+    cdef const char* problem
     call_read(node, frame)
     call.row = NULL
     if row != NULL and row.flags & CONTAINER and call.argc > 1:
@@ -121,8 +123,12 @@ cdef void execute(Node* node, Client* client, const Frame* frame, Row* row) noex
     if not client.authenticated and not row.flags & NO_AUTH:
         refuse(call, row, b"NOAUTH Authentication required.")
         return
-    if node.refusal != NULL and is_refused(node, client, row):
-        refuse(call, row, node.refusal)
+    problem = guard_refuses(call, row) if node.guard or node.refusal != NULL else NULL
+    if problem != NULL:
+        refuse(call, row, problem)
+        return
+    if client.subscriptions and client.resp == 2 and not row.flags & WHILE_SUBSCRIBED:
+        refuse_subscribed(call, row)
         return
     if (node.maxmemory and node.memory + frame.length + KEY_COST > node.maxmemory
             and (row.flags & DENYOOM or transaction_grows(client, row))
@@ -152,6 +158,19 @@ cdef bint execute_rewritten(Node* node, Client* client, Frame* frame) noexcept n
         execute(node, client, &canonical, command_find(node, &name))
         output_clear(&node.rewritten, &node.chunks)
     return True
+
+
+cdef void execute_framed(Node* node, Client* client, Frame* frame, Output* output) noexcept nogil:
+    """Run one framed request that no client has sent: one of the primary's. Its reply goes to `output`."""
+    cdef Slice name
+    node.call.client = client
+    node.call.database = client.database
+    node.call.output = output
+    if frame.canonical and frame.argc:
+        name = argument(frame, 0)
+        execute(node, client, frame, command_find(node, &name))
+    else:
+        execute_rewritten(node, client, frame)
 
 
 cdef void look_ahead(Node* node, Client* client, Ahead* batch, int count) noexcept nogil:

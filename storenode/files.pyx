@@ -1,18 +1,34 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Files. See files.pxd. Whatever fails leaves its reason in errno."""
 
-from proxy.wire.system cimport EINTR, close, errno, write
+from proxy.wire.system cimport EAGAIN, EINTR, EWOULDBLOCK, close, errno, write
+
+cdef extern from "<poll.h>" nogil:
+    cdef struct pollfd:
+        int fd
+        short events
+    short POLLOUT
+    int poll(pollfd* waiting, unsigned long count, int timeout_ms)
+
+cdef enum:
+    WAIT_MS = 60000            # that a socket may take nothing: repl-timeout as it is usually set
 
 
 cdef size_t file_write(int fd, const char* data, size_t length) noexcept nogil:
-    """Write all; returns how much was written, less than `length` after an error."""
+    """Write all, also to a socket that takes no more for a while; returns how much was written, less after an error."""
     cdef size_t done = 0
     cdef ssize_t count
+    cdef pollfd ready
     while done < length:
         count = write(fd, data + done, length - done)
         if count < 0:
             if errno == EINTR:
                 continue
+            if errno == EAGAIN or errno == EWOULDBLOCK:
+                ready.fd = fd
+                ready.events = POLLOUT
+                if poll(&ready, 1, WAIT_MS) > 0:
+                    continue
             return done
         done += count
     return done

@@ -12,6 +12,8 @@ from storenode.answer cimport answer_verbatim
 from storenode.arguments cimport is_word
 from storenode.config cimport policy_name
 from storenode.persistence cimport build_persistence
+from storenode.replicaof cimport build_replication
+from storenode.replication cimport replication_of
 from storenode.session cimport STORE_VERSION
 from storenode.text cimport Text, text_add, text_free, text_line, text_number, text_room, text_size
 from storenode.types cimport DATABASES, Call, Database, Node, Row
@@ -115,6 +117,7 @@ cdef void build_memory(Node* node, Text* text) noexcept nogil:
     text_line(text, b"mem_fragmentation_ratio", words)
     # Buffers of clients are outside used_memory and maxmemory: see keyspace.pxd.
     text_number(text, b"mem_not_counted_for_evict", <long long> node.chunks.total)
+    text_number(text, b"mem_replication_backlog", <long long> replication_of(node).history.memory)
     text_number(text, b"mem_clients_normal", <long long> node.chunks.total)
     text_line(text, b"mem_allocator", b"libc")
     text_number(text, b"lazyfree_pending_objects", <long long> node.doomed_count)
@@ -128,6 +131,9 @@ cdef void build_stats(Node* node, Text* text) noexcept nogil:
     text_number(text, b"total_net_input_bytes", <long long> node.stats.input_bytes)
     text_number(text, b"total_net_output_bytes", <long long> node.stats.output_bytes)
     text_number(text, b"rejected_connections", <long long> node.stats.rejected_connections)
+    text_number(text, b"sync_full", <long long> replication_of(node).full_syncs)
+    text_number(text, b"sync_partial_ok", <long long> replication_of(node).partial_syncs)
+    text_number(text, b"sync_partial_err", <long long> replication_of(node).refused_syncs)
     text_number(text, b"expired_keys", <long long> node.stats.expired)
     snprintf(words, sizeof(words), b"%.2f", node.stats.expired_stale * 100)
     text_line(text, b"expired_stale_perc", words)
@@ -144,16 +150,9 @@ cdef void build_stats(Node* node, Text* text) noexcept nogil:
     text_number(text, b"tracking_total_items", <long long> node.tracked_items)
     text_number(text, b"tracking_total_prefixes", <long long> node.prefix_count)
     text_number(text, b"total_error_replies", <long long> node.stats.errors)
+    text_number(text, b"unexpected_error_replies", <long long> replication_of(node).link.failures)
     text_number(text, b"total_reads_processed", <long long> node.stats.reads)
     text_number(text, b"total_writes_processed", <long long> node.stats.writes)
-
-
-cdef void build_replication(Node* node, Text* text) noexcept nogil:
-    text_line(text, b"role", b"master")
-    text_number(text, b"connected_slaves", 0)
-    text_line(text, b"master_failover_state", b"no-failover")
-    text_line(text, b"master_replid", node.run_id)
-    text_number(text, b"master_repl_offset", 0)
 
 
 cdef void cpu_line(Text* text, const char* name, const timeval* time) noexcept nogil:

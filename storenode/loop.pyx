@@ -7,7 +7,7 @@ written in one call before the next client's turn. Nothing here waits but epoll.
 
 from libc.stdint cimport SIZE_MAX, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.input cimport READ_END, READ_NOTHING, READ_SOME, SCRATCH, input_keep, input_length, input_read
@@ -17,8 +17,10 @@ from proxy.wire.system cimport (
     ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, MSG_DONTWAIT,
     MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4, close, errno, monotonic_us, realtime_us, send,
 )
+from storenode.acks cimport acks_turn
 from storenode.blocked cimport wait_expire
 from storenode.broadcast cimport broadcast_send
+from storenode.channels cimport channels_open
 from storenode.commands cimport commands_open
 from storenode.config cimport PROBLEM_ROOM, config_apply, config_open
 from storenode.connection cimport client_close, client_open, clients_bury
@@ -31,13 +33,23 @@ from storenode.interest cimport interests_open
 from storenode.invalidation cimport invalidation_close, invalidation_open, tracked_sweep
 from storenode.keeping cimport keeping_open
 from storenode.keyspace cimport database_clear
+from storenode.limits cimport clients_check, limits_open, output_check
 from storenode.log cimport log_turn
 from storenode.reaper cimport reap
 from storenode.restart cimport restart
 from storenode.rewrites cimport rewrites_open
 from storenode.saving cimport saving_end, saving_tick
 from storenode.table cimport table_fit, table_move, table_moving
-from storenode.types cimport ALLKEYS_LRU, CLIENT, DATABASES, LISTENER, WAKER, Client, Database, Entry, Node, Slice
+from storenode.link cimport link_offered, link_tick, serve_link
+from storenode.replicas cimport replication_turn
+from storenode.replication cimport (
+    ID_LENGTH, Offer, Replica, Replication, Wish, pthread_mutex_lock, pthread_mutex_unlock, replication_close, replication_of,
+    replication_open,
+)
+from storenode.types cimport (
+    ALLKEYS_LRU, CLIENT, DATABASES, LINK, LINK_WAKER, LISTENER, WAKER, Client, Database, Entry, Node,
+    Slice,
+)
 
 cdef extern from "<malloc.h>" nogil:
     int M_MXFAST
@@ -80,6 +92,9 @@ cdef void accept_clients(Node* node) noexcept nogil:
 cdef bint flush(Node* node, Client* client) noexcept nogil:
     """Write what the kernel takes. False: the peer is gone and the client closed."""
     cdef size_t before = client.output.length
+    if client.overrun:
+        client_close(node, client)
+        return False
     if before == 0:
         return True
     node.stats.writes += 1
@@ -119,6 +134,7 @@ cdef void settle(Node* node, Client* client) noexcept nogil:
     """Close a client that is finished, else tell epoll what it waits for."""
     cdef uint32_t interest = 0
     if client.output.length or client.parked:
+        output_check(node, client)
         interest |= EPOLLOUT
     elif client.closing or client.ended:
         client_close(node, client)
@@ -139,6 +155,8 @@ cdef void serve_client(Node* node, Client* client, uint32_t events) noexcept nog
     if events & EPOLLOUT and not (client.touched and node.log.open):
         if not flush(node, client):
             return
+        if client.replica != NULL:
+            (<Replica*> client.replica).blocked = False
         if client.parked and client.output.length <= OUTPUT_SOFT:
             proceed(node, client, client.input.chunk.data + client.input.chunk.head, input_length(&client.input))
             if client.handle.kind != CLIENT:
@@ -194,6 +212,7 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
     cdef int number
     node.now_ms = <long long> (realtime_us() // 1000)
     if elapsed >= 1000000:
+        clients_check(node)
         node.rate = (node.stats.commands - node.rate_commands) * 1000000 // elapsed
         if node.stats.commands == node.rate_commands:
             pool_trim(&node.chunks)
@@ -210,15 +229,16 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
         while table_moving(&database.keys) and not busy:
             table_move(&database.keys, MOVED_A_CHECK)
             busy = monotonic_us() > deadline
-    if not node.expiry_off and not node.loading.on and expire_sweep(node, SWEEP_US):
+    if not node.expiry_off and not node.loading.on and node.primary == NULL and expire_sweep(node, SWEEP_US):
         busy = True
     deadline = monotonic_us() + REAP_US
     while node.doomed != NULL and monotonic_us() < deadline:
         busy = reap(node, REAPED_A_CHECK) or busy
-    if not node.loading.on:
-        saving_tick(node)
+    link_tick(node)
     if tracked_sweep(node, monotonic_us() + SWEEP_US):
         busy = True
+    if not node.loading.on:
+        saving_tick(node)
     return TICK_BUSY_US if busy else TICK_US
 
 
@@ -243,11 +263,18 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
         elif handle.kind == WAKER:
             wake_clear(handle.fd)
             node.stop_asked = True
+        elif handle.kind == LINK:
+            serve_link(node, handle, node.poll.ready[index].events)
+        elif handle.kind == LINK_WAKER:
+            wake_clear(handle.fd)
+            link_offered(node)
     if node.deadline_count:
         wait_expire(node)
     if node.now_us >= tick_at[0] or node.tick_soon:
         node.tick_soon = False
         tick_at[0] = node.now_us + housekeep(node)
+    if replication_of(node).acked:
+        acks_turn(node)
     if node.log.open:
         log_turn(node)
     while node.broadcasts or node.touched != NULL:
@@ -257,6 +284,7 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
         clients_bury(node)
     if node.effects.length:
         effects_flush(node)
+    replication_turn(node)
     if node.stop_asked and not node.loading.on:
         node.stop_asked = False
         node.stopping = saving_end(node, node.snapshots.point_count > 0, False)
@@ -314,6 +342,8 @@ cdef class Loop:
             interests_open(node, &node.databases[number].watched)
             interests_open(node, &node.databases[number].awaited)
         invalidation_open(node)
+        channels_open(node)
+        limits_open(node)
         commands_open(node)
         rewrites_open(node)
         node.now_us = monotonic_us()
@@ -325,7 +355,7 @@ cdef class Loop:
         node.waker.fd = wake_open()
         if node.scratch == NULL or node.waker.fd < 0 or poll_open(&node.poll) < 0 \
                 or poll_add(&node.poll, &node.listener, EPOLLIN) < 0 \
-                or poll_add(&node.poll, &node.waker, EPOLLIN) < 0:
+                or poll_add(&node.poll, &node.waker, EPOLLIN) < 0 or not replication_open(node):
             raise OSError(errno, "cannot set up the node's event loop")
 
     def __dealloc__(self):
@@ -337,6 +367,7 @@ cdef class Loop:
         while node.clients != NULL:
             client_close(node, node.clients)
         clients_bury(node)
+        replication_close(node)
         invalidation_close(node)
         for number in range(DATABASES):
             database_clear(&node.databases[number], False)
@@ -394,3 +425,59 @@ cdef class Loop:
         If what should be saved cannot be, run() goes on and says so on the standard error.
         """
         wake(self.node.waker.fd)
+
+    # -- replication: what the control plane is asked for and what it gives -------------------------------------------
+
+    def link_orders(self) -> int:
+        """A descriptor that becomes readable, as an eventfd does, whenever link_wish() has changed."""
+        return replication_of(self.node).ordered
+
+    def link_wish(self) -> dict | None:
+        """The link to a primary that is wanted now; None: none. The number makes one wish differ from the next."""
+        cdef Replication* replication = replication_of(self.node)
+        cdef Wish wish
+        with nogil:
+            pthread_mutex_lock(&replication.lock)
+            wish = replication.wish
+            pthread_mutex_unlock(&replication.lock)
+        if not wish.wanted:
+            return None
+        return {
+            "number": wish.number, "host": wish.host.decode(), "port": wish.port, "stream": wish.id.decode(),
+            "offset": wish.offset, "user": <bytes> wish.user, "password": <bytes> wish.password,
+            "announce_host": wish.announce_host.decode(), "announce_port": wish.announce_port,
+            "timeout": wish.timeout,
+        }
+
+    def link_offer(self, *, uint64_t number, int fd, bint whole, bytes stream, uint64_t offset, bytes rest) -> None:
+        """Hand over a link: a connected, non-blocking socket whose descriptor now belongs to the loop.
+
+        number: of the wish. whole: a snapshot follows, of the keyspace at `offset` of the stream; else the stream goes
+        on, under the name `stream` if that is not empty. rest: what was received behind the primary's answer.
+        """
+        cdef Replication* replication = replication_of(self.node)
+        cdef Offer offer
+        cdef Offer old
+        offer.number = number
+        offer.fd = fd
+        offer.whole = whole
+        offer.offset = offset
+        memset(offer.id, 0, sizeof(offer.id))
+        if stream:
+            if len(stream) != ID_LENGTH:
+                raise ValueError("stream: 40 hexadecimal digits are needed")
+            memcpy(offer.id, <char*> stream, ID_LENGTH)
+        offer.rest_length = len(rest)
+        offer.rest = <char*> malloc(len(rest) + 1)
+        if offer.rest == NULL:
+            raise MemoryError
+        memcpy(offer.rest, <char*> rest, len(rest))
+        with nogil:
+            pthread_mutex_lock(&replication.lock)
+            old = replication.offer
+            replication.offer = offer
+            pthread_mutex_unlock(&replication.lock)
+        if old.fd >= 0:
+            close(old.fd)
+            free(old.rest)
+        wake(replication.waker.fd)

@@ -12,7 +12,7 @@ from storenode.log cimport log_turn
 from storenode.restart cimport restart_log, restart_snapshot
 from storenode.saving cimport saving_end, saving_now
 from storenode.text cimport Text, text_line, text_number
-from storenode.types cimport DATABASES, NO_CHILD, REWRITING, SAVING, Call, Node
+from storenode.types cimport DATABASES, GUARD_LOADING, NO_CHILD, REWRITING, SAVING, Call, Node
 
 
 cdef void command_save(Call* call) noexcept nogil:
@@ -184,7 +184,7 @@ cdef void build_log(Node* node, Text* text) noexcept nogil:
 
 cdef void build_persistence(Node* node, Text* text) noexcept nogil:
     """INFO persistence."""
-    text_number(text, b"loading", node.loading.on)
+    text_number(text, b"loading", node.loading.on or node.guard & GUARD_LOADING != 0)
     text_number(text, b"async_loading", 0)
     text_number(text, b"current_cow_size", 0)
     text_number(text, b"current_fork_perc", 0)

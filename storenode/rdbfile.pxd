@@ -27,7 +27,8 @@ cdef struct RdbLoad:
     bint keep_expired          # keys that are past their expiry stay: a primary will say when they go
     int version
     int64_t expire_ms          # of the next key; 0: never
-    uint32_t idle_ticks        # since the next key was used
+    uint32_t idle_ticks        # since the next key was used; 0: not said
+    uint32_t frequency         # of its use, 1 to 255; 0: not said
     uint64_t checksum          # of all bytes taken
     uint64_t taken             # bytes
     uint64_t keys              # that were put into the keyspace

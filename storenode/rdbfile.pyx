@@ -15,6 +15,7 @@ from storenode.rdb cimport (
 from storenode.entry cimport entry_name
 from storenode.table cimport table_find, table_insert
 from storenode.types cimport DATABASES, Database, Entry, Place, Slice
+from storenode.usage cimport usage_of
 
 cdef enum:
     HEADER = 9                 # bytes: REDIS and four digits
@@ -129,13 +130,17 @@ cdef int take_value(RdbLoad* load, Reader* reader) noexcept nogil:
     else:
         if table_find(&database.keys, name.data, name.length, key_hash(database, &name), &place):
             return failed(load, reader, b"a key is there twice")
-        entry.clock = load.node.ticks - load.idle_ticks
+        if load.frequency and load.node.lfu:
+            entry.clock = usage_of(load.node, load.frequency)
+        elif load.idle_ticks and not load.node.lfu:
+            entry.clock = load.node.ticks - load.idle_ticks if load.idle_ticks < load.node.ticks else 0
         table_insert(&database.keys, entry, &place)
         key_expire(database, &place, load.expire_ms)
         load.building = False
         load.keys += 1
     load.expire_ms = 0
     load.idle_ticks = 0
+    load.frequency = 0
     return TAKEN
 
 
@@ -186,6 +191,7 @@ cdef int take_opcode(RdbLoad* load, Reader* reader) noexcept nogil:
     if kind == FREQUENCY:
         if not there(reader, 1):
             return CUT
+        load.frequency = reader.at[0]
         reader.at += 1
         return TAKEN
     if kind == FUNCTION:

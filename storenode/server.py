@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 import trio
 
 from storenode.loop import Loop
+from storenode.upstream import keep_linked
 
 MAXCLIENTS = 10_000
 SPARE_FILES = 64  # descriptors beside the clients': listener, epoll, eventfd, those of Python
@@ -84,6 +85,7 @@ async def _serve(loop: Loop, load: bool, ready: Callable[[], None]) -> None:
 
     async with trio.open_nursery() as nursery:
         await nursery.start(wait_signals)
+        nursery.start_soon(keep_linked, loop)
         try:
             await trio.to_thread.run_sync(_run_loop, loop, load, ready)
         except LoadError as error:

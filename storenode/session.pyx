@@ -15,15 +15,26 @@ from storenode.answer cimport (
 )
 from storenode.arguments cimport copy_text, is_plain, is_word, take_integer
 from storenode.connection cimport client_close, client_reset
+from storenode.replication cimport is_replica
 from storenode.text cimport Text, text_free, text_room
 from storenode.types cimport DATABASES, TRACK_BCAST, TRACK_BROKEN, Call, Client, Node, Slice
+
+cdef enum ClientType:
+    ANY = 0
+    NORMAL = 1
+    REPLICA = 2
+    OTHER = 3                  # there are none of it
 
 
 cdef void command_ping(Call* call) noexcept nogil:
     if call.argc > 2:
         answer_error(call, b"ERR wrong number of arguments for 'ping' command")
     elif call.argc == 2:
+        if call.client.subscriptions and call.client.resp == 2:
+            answer_raw(call, b"*2\r\n$4\r\npong\r\n", 14)
         answer_bulk(call, call.argv[1].data, call.argv[1].length)
+    elif call.client.subscriptions and call.client.resp == 2:
+        answer_raw(call, b"*2\r\n$4\r\npong\r\n$0\r\n\r\n", 20)
     else:
         answer_raw(call, b"+PONG\r\n", 7)
 
@@ -166,7 +177,7 @@ cdef void command_hello(Call* call) noexcept nogil:
     answer_text(call, b"mode")
     answer_text(call, b"standalone")
     answer_text(call, b"role")
-    answer_text(call, b"master")
+    answer_text(call, b"master" if call.node.primary == NULL else b"replica")
     answer_text(call, b"modules")
     answer_array(call, 0)
 
@@ -221,6 +232,9 @@ cdef void describe(Node* node, Client* client, Text* text) noexcept nogil:
         command = client.row.name
     if client.transaction.begun:
         flags[count] = c'x'
+        count += 1
+    if is_replica(client):
+        flags[count] = c'S'
         count += 1
     if client.wait != NULL:
         flags[count] = c'b'
@@ -291,12 +305,17 @@ cdef bint read_id(Call* call, const Slice* argument, long long* number, const ch
     return False
 
 
-cdef bint known_type(Call* call, const Slice* argument, bint* normal) noexcept nogil:
+cdef bint known_type(Call* call, const Slice* argument, int* type) noexcept nogil:
     cdef char name[96]
     cdef char text[160]
-    normal[0] = is_word(argument, b"normal")
-    if (normal[0] or is_word(argument, b"master") or is_word(argument, b"replica") or is_word(argument, b"slave")
-            or is_word(argument, b"pubsub")):
+    if is_word(argument, b"normal"):
+        type[0] = NORMAL
+        return True
+    if is_word(argument, b"replica") or is_word(argument, b"slave"):
+        type[0] = REPLICA
+        return True
+    if is_word(argument, b"master") or is_word(argument, b"pubsub"):
+        type[0] = OTHER
         return True
     copy_text(name, sizeof(name), argument)
     snprintf(text, sizeof(text), b"ERR Unknown client type '%s'", name)
@@ -304,16 +323,20 @@ cdef bint known_type(Call* call, const Slice* argument, bint* normal) noexcept n
     return False
 
 
+cdef bint is_of(const Client* client, int type) noexcept nogil:
+    return type == ANY or type == (REPLICA if is_replica(client) else NORMAL)
+
+
 cdef void command_client_list(Call* call) noexcept nogil:
     """CLIENT LIST [TYPE type] [ID id …]."""
     cdef Text text = Text(data=NULL, length=0, room=0)
     cdef Client* client
     cdef long long number
-    cdef bint normal = True
+    cdef int type = ANY
     cdef int index
     cdef Client* oldest
     if call.argc == 4 and is_word(&call.argv[2], b"type"):
-        if not known_type(call, &call.argv[3], &normal):
+        if not known_type(call, &call.argv[3], &type):
             return
     elif call.argc > 3 and is_word(&call.argv[2], b"id"):
         for index in range(3, call.argc):
@@ -331,14 +354,14 @@ cdef void command_client_list(Call* call) noexcept nogil:
     elif call.argc != 2:
         answer_syntax(call)
         return
-    if normal:
-        # The list has the newest first; people expect the oldest first.
-        oldest = call.node.clients
-        while oldest.next != NULL:
-            oldest = oldest.next
-        while oldest != NULL:
+    # The list has the newest first; people expect the oldest first.
+    oldest = call.node.clients
+    while oldest.next != NULL:
+        oldest = oldest.next
+    while oldest != NULL:
+        if is_of(oldest, type):
             describe(call.node, oldest, &text)
-            oldest = oldest.previous
+        oldest = oldest.previous
     answer_verbatim(call, text.data, text.length)
     text_free(&text)
 
@@ -359,7 +382,7 @@ cdef void command_client_kill(Call* call) noexcept nogil:
     cdef const Slice* address = NULL
     cdef const Slice* local = NULL
     cdef long long number = 0
-    cdef bint normal = True
+    cdef int type = ANY
     cdef bint skip_self = True
     cdef char name[96]
     cdef char text[160]
@@ -384,7 +407,7 @@ cdef void command_client_kill(Call* call) noexcept nogil:
         elif is_word(&call.argv[index], b"laddr"):
             local = &call.argv[index + 1]
         elif is_word(&call.argv[index], b"type"):
-            if not known_type(call, &call.argv[index + 1], &normal):
+            if not known_type(call, &call.argv[index + 1], &type):
                 return
         elif is_word(&call.argv[index], b"user"):
             if not is_word(&call.argv[index + 1], b"default"):
@@ -408,7 +431,7 @@ cdef void command_client_kill(Call* call) noexcept nogil:
     while client != NULL:
         following = client.next
         if ((address == NULL or is_text(address, client.peer)) and (local == NULL or is_text(local, client.local))
-                and (number == 0 or client.id == <uint64_t> number) and normal
+                and (number == 0 or client.id == <uint64_t> number) and is_of(client, type)
                 and not (skip_self and client == call.client)):
             killed += 1
             if client == call.client:

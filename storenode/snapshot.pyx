@@ -102,7 +102,12 @@ cdef int snapshot_write(Node* node, int fd, int flags, bint sync) noexcept nogil
     put_number(&sink.text, b"ctime", <long long> (realtime_us() // 1000000))
     put_number(&sink.text, b"used-mem", <long long> node.memory)
     if flags & WITH_STREAM:
-        put_number(&sink.text, b"repl-stream-db", node.effects.database if node.effects.database > 0 else 0)
+        # A replica passes on its primary's stream, in which the primary has selected.
+        if node.primary != NULL:
+            number = node.primary.database.number
+        else:
+            number = node.effects.database if node.effects.database > 0 else 0
+        put_number(&sink.text, b"repl-stream-db", number)
     put_number(&sink.text, b"aof-base", (flags & AS_BASE) != 0)
     for number in range(DATABASES):
         if node.databases[number].keys.count and sink.error == 0:

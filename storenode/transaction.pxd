@@ -14,6 +14,5 @@ cdef void command_exec(Call* call) noexcept nogil
 cdef void command_discard(Call* call) noexcept nogil
 cdef void transaction_queue(Call* call, Row* row, const Frame* frame) noexcept nogil
 cdef bint transaction_refused(Call* call, const Row* row, const char* text) noexcept nogil
-cdef bint transaction_writes(const Client* client, const Row* row) noexcept nogil
 cdef bint transaction_grows(const Client* client, const Row* row) noexcept nogil
 cdef void transaction_end(Node* node, Client* client) noexcept nogil

@@ -11,7 +11,7 @@ from proxy.wire.resp cimport Frame, FrameLimits, frame_request, frame_reset
 from storenode.answer cimport answer_array, answer_error, answer_nil_array, answer_ok, answer_raw
 from storenode.call cimport call_read, call_run
 from storenode.effects cimport effects_begin, effects_end
-from storenode.types cimport AT_ONCE, DENYOOM, WRITE, Call, Client, Node, Row, Transaction
+from storenode.types cimport AT_ONCE, DENYOOM, Call, Client, Node, Row, Transaction
 from storenode.watch cimport watch_broken, watch_end
 
 cdef enum:
@@ -69,11 +69,6 @@ cdef bint transaction_refused(Call* call, const Row* row, const char* text) noex
              text + 4 if text[0] == c'E' and text[1] == c'R' and text[2] == c'R' else text)
     answer_error(call, words)
     return True
-
-
-cdef bint transaction_writes(const Client* client, const Row* row) noexcept nogil:
-    """Is this the EXEC of a block that has a command which writes?"""
-    return client.transaction.begun and row.handler == command_exec and client.transaction.flags & WRITE != 0
 
 
 cdef bint transaction_grows(const Client* client, const Row* row) noexcept nogil:

@@ -80,11 +80,23 @@ cdef enum:                     # index of Node.settings: the numbers that CONFIG
     LATENCY_THRESHOLD = 14     # latency-monitor-threshold: ms; 0: off
     LATENCY_TRACKING = 15      # a histogram for each command
     ACLLOG_MOST = 16           # acllog-max-len
-    LOG_REWRITE_PERCENT = 48   # auto-aof-rewrite-percentage; 0: never
-    LOG_REWRITE_LEAST = 49     # auto-aof-rewrite-min-size, bytes
-    LOG_CUT_TAIL = 50          # aof-load-truncated
-    STOP_WRITES = 51           # stop-writes-on-bgsave-error
+    IDLE_TIMEOUT = 18          # timeout: s; 0: none
+    KEEPALIVE = 19             # tcp-keepalive: s; 0: off
+    LOG_REWRITE_PERCENT = 40   # auto-aof-rewrite-percentage; 0: never
+    LOG_REWRITE_LEAST = 41     # auto-aof-rewrite-min-size, bytes
+    LOG_CUT_TAIL = 42          # aof-load-truncated
+    STOP_WRITES = 43           # stop-writes-on-bgsave-error
     TRACKED_MOST = 17          # tracking-table-max-keys: keys in Node.tracked; 0: no limit
+    REPLICA_READ_ONLY = 48
+    REPLICA_SERVE_STALE = 49   # replica-serve-stale-data
+    REPLICA_PRIORITY = 50      # 0: never to be promoted
+    REPLICA_ANNOUNCE_PORT = 51 # 0: the one that is listened on
+    REPL_TIMEOUT = 52          # s
+    REPL_PING_PERIOD = 53      # repl-ping-replica-period: s
+    REPL_BACKLOG_SIZE = 54     # bytes
+    REPL_BACKLOG_TTL = 55      # s; 0: kept for ever
+    MIN_REPLICAS = 56          # min-replicas-to-write
+    MIN_REPLICAS_LAG = 57      # min-replicas-max-lag: s
     SETTINGS = 64              # room for those to come
 
 cdef enum HandleKind:
@@ -92,6 +104,8 @@ cdef enum HandleKind:
     LISTENER = 1
     WAKER = 2
     CLIENT = 3
+    LINK = 10                  # to this node's primary: link.pyx
+    LINK_WAKER = 11            # the control plane has connected to it
 
 cdef enum RowFlag:
     WRITE = 1
@@ -101,9 +115,30 @@ cdef enum RowFlag:
     NO_AUTH = 16               # allowed before AUTH
     ADMIN = 32
     CONTAINER = 64             # its first argument names a row of its own, "client|id"
+    DATASET = 16384            # needs the whole keyspace, though it is neither READONLY nor WRITE
     AT_ONCE = 128              # executed, not queued, between MULTI and EXEC
     BLOCKING = 256             # may make its client wait
+    WHILE_SUBSCRIBED = 2048    # allowed to a client in RESP2 that has subscriptions
     NUMKEYS = 4096             # its first argument says how many keys follow
+
+
+cdef enum:                     # kinds of Channel: index of Node.channels
+    CHANNEL = 0
+    PATTERN = 1
+    SHARD = 2
+    CHANNEL_KINDS = 3
+
+cdef enum:                     # classes of client-output-buffer-limit: index of Node.output_limits
+    OUTPUT_NORMAL = 0
+    OUTPUT_REPLICA = 1
+    OUTPUT_PUBSUB = 2
+    OUTPUT_CLASSES = 3
+
+
+cdef struct OutputLimit:       # limits.pyx; 0: none
+    uint64_t hard              # bytes
+    uint64_t soft              # bytes
+    int64_t seconds            # above the soft limit
 
 
 cdef enum Tracking:            # tracking.pyx: bits of Client.tracking
@@ -114,6 +149,13 @@ cdef enum Tracking:            # tracking.pyx: bits of Client.tracking
     TRACK_NOLOOP = 16
     TRACK_CACHING = 32         # CLIENT CACHING was given for the next command
     TRACK_BROKEN = 64          # the client redirected to is gone
+
+
+cdef enum Guard:               # guard.pyx: reasons to refuse what a client asks
+    GUARD_WRITES = 1           # a read-only replica
+    GUARD_LOADING = 2          # the keyspace is not complete
+    GUARD_STALE = 4            # a replica without its primary, told to serve nothing then
+    GUARD_FEW = 8              # a primary with too few replicas
 
 
 cdef struct Slice:             # bytes borrowed from the request or an entry
@@ -197,12 +239,18 @@ cdef struct Pop:               # blocking.pyx: what a blocking command does once
     Slice target               # of ACROSS
 
 
+ctypedef void (*Handler)(Call* call) noexcept nogil
+
+
 cdef struct Wait:              # blocked.pyx: a blocked client; the bytes of pop.count and pop.target follow
     Client* client
     Interest* interests
     Pop pop
     uint64_t deadline_us       # monotonic; 0: none
     size_t place               # in node.deadlines
+    Handler in_vain            # answers when the time is up; NULL: nil does. The next two are of WAIT: acks.pyx
+    long long replicas         # that have to be as far as
+    uint64_t position          # of the stream
 
 
 cdef struct Transaction:       # transaction.pyx: a client between MULTI and EXEC
@@ -260,9 +308,6 @@ cdef struct Candidate:         # evict.pyx
     int database
 
 
-ctypedef void (*Handler)(Call* call) noexcept nogil
-
-
 cdef struct Row:               # commands.pyx: one command
     const char* name           # lower case; "client|id" for a subcommand
     int name_length
@@ -295,6 +340,23 @@ cdef struct Follower:          # broadcast.pyx: a client that wants to hear of t
     Follower* previous
 
 
+cdef struct Channel:           # channels.pyx; begins as a Member, its name follows
+    uint32_t key_length        # bytes
+    uint32_t value_length      # 0
+    Subscription* first
+    uint64_t count             # of subscribers
+    int kind                   # CHANNEL, PATTERN or SHARD
+
+
+cdef struct Subscription:      # channels.pyx
+    Channel* channel
+    Client* client
+    Subscription* next         # of the channel
+    Subscription* previous
+    Subscription* sibling      # of the client
+    Subscription* elder
+
+
 cdef struct Client:            # connection.pyx
     Handle handle              # first: what epoll hands back
     Input input
@@ -311,11 +373,16 @@ cdef struct Client:            # connection.pyx
     bint closing               # executes nothing more; closed when its output is sent
     bint ended                 # the peer sends nothing more; closed when all is executed and sent
     bint parked                # requests wait: too much output is unread, or the client was blocked until now
-    bint held_whole            # log.pyx: its output begins with the replies of this turn
     int tracking               # Tracking
     uint64_t redirect          # id of the client that gets its invalidations; 0: itself
     Follower* prefixes         # that it tracks, in order
-    uint32_t subscriptions     # channels, patterns and shard channels
+    Subscription* subscribed[CHANNEL_KINDS]
+    uint32_t subscribed_count[CHANNEL_KINDS]
+    uint32_t subscriptions     # of all kinds
+    bint monitoring            # monitor.pyx
+    bint overrun               # beyond its limits: closed without waiting for its output to be sent
+    uint64_t soft_since_us     # monotonic: above the soft limit of its output since then; 0: it is not
+    bint held_whole            # log.pyx: its output begins with the replies of this turn
     bint touched               # others added to its output: written at the end of the turn
     bint no_evict
     bint no_touch              # its commands leave the LRU clocks alone
@@ -326,6 +393,8 @@ cdef struct Client:            # connection.pyx
     uint64_t created_us        # monotonic
     uint64_t used_us
     Row* row                   # last command
+    void* replica              # a Replica of replication.pxd, if this is the connection of one
+    uint64_t written           # where the stream of effects stood after its last write
     char* name                 # of CLIENT SETNAME; malloc, NULL: none; so are the next two
     char* library_name
     char* library_version
@@ -493,6 +562,9 @@ cdef struct Node:              # node.pyx
     Prefix* prefixes           # broadcast.pyx
     uint64_t prefix_count
     bint broadcasts            # some prefix has something to tell
+    Dict channels[CHANNEL_KINDS]   # channels.pyx
+    OutputLimit output_limits[OUTPUT_CLASSES]
+    int notify                 # notify.pyx: a bit for each letter of notify-keyspace-events
     uint64_t client_count
     uint64_t client_next       # id of the next client
     Call call                  # the one command being executed
@@ -546,6 +618,9 @@ cdef struct Node:              # node.pyx
     uint64_t blocked_count     # clients
     bint in_exec               # EXEC is running its block: transaction.pxd
     Effects effects
+    void* replication          # replication.pxd; whom this node repeats and who repeats it
+    Client* primary            # on a replica: for whom its primary's commands are executed; NULL: this is a primary
+    int guard                  # Guard: why some commands are refused just now; 0: none is
     char folder[PATH_ROOM]     # dir
     char log_folder[FILE_ROOM] # appenddirname
     char problem[PATH_ROOM * 4]    # what went wrong at the start, in a sentence
