@@ -4,7 +4,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 SOURCES := $(wildcard proxy/*/*.pyx proxy/*/*.pxd storenode/*.pyx storenode/*.pxd) pyproject.toml
 
-.PHONY: help build run test lint commands sanitize fuzz bench clean
+.PHONY: help build run test lint commands sanitize soak fuzz bench clean
 .DEFAULT_GOAL := help
 
 help:            ## list the targets
@@ -45,6 +45,10 @@ commands: build  ## proxy/COMMANDS.md from the command table
 
 sanitize: $(VENV)/.tested  ## the tests of the native code under AddressSanitizer and UBSan, in build/sanitize
 	PY=$(PY) tests/sanitize.sh
+
+KILLS ?= 200
+soak: $(VENV)/.tested   ## kill a storage node KILLS times under write load: nothing acknowledged may be lost
+	QUENCH_KILLS=$(KILLS) $(PY) -m pytest -q tests/store/test_crash.py
 
 FUZZ_SECONDS ?= 60
 fuzz: $(VENV)/.tested   ## fuzz the framing, FUZZ_SECONDS for each target

@@ -32,6 +32,16 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("misses %", "miss_percent", ".2f"),
         ("keys held %", "held_percent", ".2f"),
     ),
+    "disturbance": (
+        ("p99.9 µs quiet", "quiet_p999", ",.0f"),
+        ("p99.9 µs", "p999", ",.0f"),
+        ("ratio", "p999_ratio", ".2f"),
+        ("fork ms", "fork_ms", ".1f"),
+    ),
+    "sync": (
+        ("seconds", "seconds", ".2f"),
+        ("CPU seconds of both", "cpu_seconds", ".2f"),
+    ),
     "transactions": (
         ("CPU µs/command", "front_us", ".2f"),
         ("without MULTI", "plain_us", ".2f"),
@@ -103,6 +113,7 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
 }
 UNITS = {"front_us": "CPU µs/request", "p50": "p50 µs", "idle_bytes": "bytes/connection", "peak_mb": "peak MB",
          "rss_after_mb": "MB 5 s after", "left_ratio": "RSS 5 s after / before",
+         "p999_ratio": "p99.9 while it writes / quiet", "seconds": "seconds",
          "multi_ratio": "with MULTI / without", "miss_percent": "misses",
          "p99_excess": "p99 µs beyond 1.5 times quiet",
          "reached": "nodes' commands in 10,000 requests", "busiest": "requests of the busiest node / mean",
@@ -140,9 +151,9 @@ FIGURES_END = "<!-- end of figures -->\n"
 def one_line(sample: Row) -> str:
     """A sample for the terminal, while the run goes on."""
     shown = ("rate", "front_us", "nodes_us", "generator_us", "p50", "p99", "idle_bytes", "peak_mb", "rss_after_mb",
-             "plain_us", "multi_ratio", "quiet_p99", "waiting_percent", "hit_percent", "held_percent", "reached",
-             "busiest", "busiest_cpu", "floor", "over_floor", "found_ms", "p99_ms", "highest_ms", "core_percent",
-             "get_more_ns", "set_more_ns", "loads", "all_ms")
+             "plain_us", "multi_ratio", "quiet_p99", "waiting_percent", "hit_percent", "held_percent", "seconds",
+             "cpu_seconds", "reached", "busiest", "busiest_cpu", "floor", "over_floor", "found_ms", "p99_ms",
+             "highest_ms", "core_percent", "get_more_ns", "set_more_ns", "loads", "all_ms")
     return "  ".join(f"{key} {sample[key]:,.2f}" for key in shown if key in sample)
 
 

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import crowd, heat, hits, micro, pubsub, report, sessions, stale, stampede
+from bench import crowd, durable, heat, hits, micro, pubsub, report, sessions, stale, stampede, sync
 from bench.load import Load, Options, prefill
 from bench.process import StartFailedError, cpu_ns, hardware, raise_file_limit
 from bench.scenarios import BARS, SCENARIOS, Scenario
@@ -109,11 +109,19 @@ def measure_micro(target: Running, scenario: Scenario, seconds: float) -> Sample
     return {**turns, **more}
 
 
+def measure_disturbance(target: Running, scenario: Scenario, seconds: float) -> Sample:
+    return durable.disturbance(target, scenario, seconds)
+
+
+def measure_sync(target: Running, scenario: Scenario, seconds: float) -> Sample:
+    return sync.full_sync(target, scenario.keys, scenario.value_size)
+
+
 MEASURES = {
     "load": measure_load, "idle": measure_idle, "burst": measure_burst, "transactions": measure_transactions,
     "blocked": measure_blocked, "pubsub": measure_pubsub, "hits": measure_hits, "hot-key": measure_hot_key,
     "zipf": measure_zipf, "sudden": measure_sudden, "stale": measure_stale, "stampede": measure_stampede,
-    "micro": measure_micro,
+    "micro": measure_micro, "sync": measure_sync, "disturbance": measure_disturbance,
 }  # fmt: skip
 
 

@@ -24,7 +24,8 @@ class Scenario:
     targets: tuple[str, ...] = PEERS
     measure: str = "load"
     ops: dict[str, float] = field(default_factory=lambda: {"get": 1.0})
-    fill: str = "set"  # the operation that is done once with every key before the measurement; of `hits`: the policy
+    fill: str = "set"  # the operation that is done once with every key before the measurement; of `hits`: the policy,
+    # of `disturbance`: what is written
     depth: int = 1
     clients: int = 50
     keys: int = 100_000
@@ -128,6 +129,14 @@ SCENARIOS = (
         )
         for policy in ("allkeys-lru", "allkeys-lfu")
     ),
+    *(
+        Scenario(
+            f"during-{what}", f"2,000,000 keys, 80 % GET and 20 % SET at 5,000/s, {title}", NODES, "disturbance",
+            ops={"get": 0.8, "set": 0.2}, fill=what, keys=2_000_000, rate=5_000.0, rounds=3,
+        )
+        for what, title in (("snapshot", "one snapshot after another"), ("rewrite", "one log rewrite after another"))
+    ),
+    Scenario("sync", "full sync of 1,000,000 keys to a replica", NODES, "sync", keys=1_000_000, rounds=5),
     Scenario("transactions", "pipelines of 16 SETs, in MULTI and EXEC and without", ("quench",), "transactions"),
     Scenario("blocked", "GET at 20,000/s beside 1,000 clients in BLPOP", ("quench",), "blocked", rate=20_000),
     *(
@@ -156,6 +165,8 @@ BARS = (
     Bar("node-set", "front_us", "storenode", 0.60, "redis"),
     # Of about 40 % misses, half a point is a little more than 1.01 times.
     *(Bar(f"hits-{policy}", "miss_percent", "storenode", 1.01, "redis") for policy in ("lru", "lfu")),
+    *(Bar(f"during-{what}", "p999_ratio", "storenode", 2.0) for what in ("snapshot", "rewrite")),
+    Bar("sync", "seconds", "storenode", 1.50, "redis"),
     Bar("transactions", "multi_ratio", "quench", 1.30),
     Bar("blocked", "p99_excess", "quench", 1000.0),
     *(Bar(f"node-{name}", "front_us", "storenode", 0.90, "redis") for name in TYPES),

@@ -4,7 +4,7 @@
 from storenode.types cimport Call, Node
 
 cdef enum:
-    PROBLEM_ROOM = 768         # bytes of a sentence on what is wrong with a file
+    FILE_PROBLEM_ROOM = 768         # bytes of a sentence on what is wrong with a file
 
 cdef bint aclfile_load(Node* node, char* problem) noexcept nogil
 cdef void command_acl_load(Call* call) noexcept nogil

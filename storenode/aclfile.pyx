@@ -81,14 +81,14 @@ cdef bint read_line(Node* node, const char* line, size_t length, int number, Use
     if count == 0 or (count > 0 and words[0].data[0] == c'#'):
         return True
     if count < 2 or not same_bytes(&words[0], &first):
-        snprintf(problem, PROBLEM_ROOM, b"%s:%d: a line begins with the word user and a name. ", node.aclfile, number)
+        snprintf(problem, FILE_PROBLEM_ROOM, b"%s:%d: a line begins with the word user and a name. ", node.aclfile, number)
         return False
     if find_read(users[0], &words[1]) != NULL:
-        snprintf(problem, PROBLEM_ROOM, b"%s:%d: the user is defined twice. ", node.aclfile, number)
+        snprintf(problem, FILE_PROBLEM_ROOM, b"%s:%d: the user is defined twice. ", node.aclfile, number)
         return False
     user = user_make(node, &words[1])
     if not acl_rules(node, user, words + 2, count - 2, b"the file's", wrong):
-        snprintf(problem, PROBLEM_ROOM, b"%s:%d: %s. ", node.aclfile, number, wrong)
+        snprintf(problem, FILE_PROBLEM_ROOM, b"%s:%d: %s. ", node.aclfile, number, wrong)
         user_free(user)
         return False
     user.next = users[0]
@@ -139,7 +139,7 @@ cdef bint aclfile_load(Node* node, char* problem) noexcept nogil:
     cdef int number = 1
     cdef bint good = True
     if not read_whole(node.aclfile, &text):
-        snprintf(problem, PROBLEM_ROOM, b"%s: the file cannot be read. ", node.aclfile)
+        snprintf(problem, FILE_PROBLEM_ROOM, b"%s: the file cannot be read. ", node.aclfile)
         return False
     line = text.data
     left = text.length
@@ -158,8 +158,8 @@ cdef bint aclfile_load(Node* node, char* problem) noexcept nogil:
 
 
 cdef void command_acl_load(Call* call) noexcept nogil:
-    cdef char problem[PROBLEM_ROOM]
-    cdef char text[PROBLEM_ROOM + 128]
+    cdef char problem[FILE_PROBLEM_ROOM]
+    cdef char text[FILE_PROBLEM_ROOM + 128]
     if call.node.aclfile == NULL:
         answer_error(call, NO_FILE)
     elif aclfile_load(call.node, problem):

@@ -11,7 +11,7 @@ from libc.stdint cimport uint64_t
 
 from proxy.wire.resp cimport ARGS_KEPT, Frame, args_begin, args_next
 from storenode.clock cimport cycles
-from storenode.effects cimport effects_follow
+from storenode.effects cimport effects_follow, effects_offset
 from storenode.invalidation cimport tracking_remember
 from storenode.latency cimport latency_count
 from storenode.monitor cimport monitor_send, monitor_write
@@ -45,9 +45,12 @@ cdef inline void call_read(Node* node, const Frame* frame) noexcept nogil:
 
 
 cdef inline void call_invoke(Call* call, Handler handler) noexcept nogil:
+    cdef uint64_t before = effects_offset(call.node)
     handler(call)
     if call.node.effects.consumers:
         effects_follow(call)
+        if effects_offset(call.node) != before:
+            call.client.written = effects_offset(call.node)
 
 
 cdef inline void call_becomes(Call* call, Handler handler) noexcept nogil:

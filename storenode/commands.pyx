@@ -14,6 +14,7 @@ from storenode.acl cimport (
     command_acl_list, command_acl_log, command_acl_setuser, command_acl_users, command_acl_whoami,
 )
 from storenode.aclfile cimport command_acl_load, command_acl_save
+from storenode.acks cimport command_wait
 from storenode.arguments cimport is_word
 from storenode.bitfield cimport command_bitfield, command_bitfield_ro
 from storenode.bits cimport command_bitcount, command_bitop, command_bitpos, command_getbit, command_setbit
@@ -67,6 +68,12 @@ from storenode.object cimport (
 )
 from storenode.monitor cimport command_monitor
 from storenode.pause cimport command_client_pause, command_client_reply, command_client_unpause
+from storenode.persistence cimport (
+    command_bgrewriteaof, command_bgsave, command_debug_loadaof, command_debug_reload, command_lastsave, command_save,
+    command_shutdown,
+)
+from storenode.replicaof cimport command_replicaof, command_role
+from storenode.replicas cimport command_psync, command_replconf, command_sync
 from storenode.pubsub cimport (
     command_psubscribe, command_publish, command_pubsub_channels, command_pubsub_numpat, command_pubsub_numsub,
     command_pubsub_shardchannels, command_pubsub_shardnumsub, command_punsubscribe, command_spublish,
@@ -101,8 +108,8 @@ from storenode.tracking cimport (
 )
 from storenode.transaction cimport command_discard, command_exec, command_multi
 from storenode.types cimport (
-    ADMIN, AT_ONCE, BLOCKING, CONTAINER, DENYOOM, FAST, NO_AUTH, NUMKEYS, READONLY, ROW_INDEX, ROWS_MOST, WHILE_SUBSCRIBED, WRITE, Call,
-    Handler, Node, Row, Slice,
+    ADMIN, AT_ONCE, BLOCKING, CONTAINER, DATASET, DENYOOM, FAST, NO_AUTH, NUMKEYS, READONLY, ROW_INDEX, ROWS_MOST,
+    WHILE_SUBSCRIBED, WRITE, Call, Handler, Node, Row, Slice,
 )
 from storenode.watch cimport command_unwatch, command_watch
 from storenode.zalgebra cimport (
@@ -347,7 +354,17 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"debug",            -2, CONTAINER,  0, 0, 0,   NULL)
     add(node, b"debug|sleep",       3, ADMIN,      0, 0, 0,   command_debug_sleep)
     add(node, b"debug|object",      3, ADMIN,      2, 2, 1,   command_debug_object)
+    add(node, b"debug|reload",     -2, ADMIN,      0, 0, 0,   command_debug_reload)
+    add(node, b"debug|loadaof",     2, ADMIN,      0, 0, 0,   command_debug_loadaof)
     add(node, b"debug|set-active-expire", 3, ADMIN, 0, 0, 0,  command_debug_set_active_expire)
+
+    add(node, b"replicaof",         3, ADMIN,      0, 0, 0,   command_replicaof)
+    add(node, b"slaveof",           3, ADMIN,      0, 0, 0,   command_replicaof)
+    add(node, b"role",              1, FAST,       0, 0, 0,   command_role)
+    add(node, b"replconf",         -1, ADMIN,      0, 0, 0,   command_replconf)
+    add(node, b"wait",              3, BLOCKING | DATASET, 0, 0, 0, command_wait)
+    add(node, b"psync",            -3, ADMIN | DATASET, 0, 0, 0, command_psync)
+    add(node, b"sync",              1, ADMIN | DATASET, 0, 0, 0, command_sync)
 
     add(node, b"multi",             1, AF,         0, 0, 0,   command_multi)
     add(node, b"exec",              1, AT_ONCE,    0, 0, 0,   command_exec)
@@ -355,7 +372,7 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"watch",            -2, AF,         1, -1, 1,  command_watch)
     add(node, b"unwatch",           1, FAST,       0, 0, 0,   command_unwatch)
 
-    add(node, b"ping",             -1, FAST | WHILE_SUBSCRIBED,     0, 0, 0,   command_ping)
+    add(node, b"ping",             -1, FAST | DATASET | WHILE_SUBSCRIBED, 0, 0, 0, command_ping)
     add(node, b"echo",              2, FAST,       0, 0, 0,   command_echo)
     add(node, b"quit",             -1, NF | AT_ONCE | WHILE_SUBSCRIBED, 0, 0, 0,   command_quit)
     add(node, b"reset",             1, NF | AT_ONCE | WHILE_SUBSCRIBED, 0, 0, 0,   command_reset)
@@ -439,6 +456,12 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"latency|latest",    2, ADMIN,      0, 0, 0,   command_latency_latest)
     add(node, b"latency|reset",    -2, ADMIN,      0, 0, 0,   command_latency_reset)
     add(node, b"lolwut",           -1, READONLY,   0, 0, 0,   command_lolwut)
+
+    add(node, b"save",              1, ADMIN,      0, 0, 0,   command_save)
+    add(node, b"bgsave",           -1, ADMIN,      0, 0, 0,   command_bgsave)
+    add(node, b"lastsave",          1, FAST,       0, 0, 0,   command_lastsave)
+    add(node, b"bgrewriteaof",      1, ADMIN,      0, 0, 0,   command_bgrewriteaof)
+    add(node, b"shutdown",         -1, ADMIN,      0, 0, 0,   command_shutdown)
     index_rows(node)
     catalog_open(node)
 

@@ -17,24 +17,32 @@ from storenode.arguments cimport copy_text, is_word, take_size
 from storenode.deque cimport deque_limit
 from storenode.evict cimport SAMPLES_MOST, evict_for, evict_policy
 from storenode.invalidation cimport tracked_limit
+from storenode.keeping cimport (
+    KEPT_DIR, KEPT_LOG, KEPT_LOG_FOLDER, KEPT_LOG_NAME, KEPT_ROOM, KEPT_SAVE, KEPT_SNAPSHOT, KEPT_SYNC, keeping_apply,
+    keeping_show,
+)
 from storenode.latency cimport latency_reset
 from storenode.limits cimport limits_apply, limits_show
 from storenode.notify cimport notify_read, notify_show
+from storenode.replicaconf cimport (
+    MASTERAUTH, MASTERUSER, REPLICA_ANNOUNCE_IP, replicaconf_answer, replicaconf_apply,
+)
+from storenode.replication cimport replication_guard
 from storenode.slowlog cimport slow_limit, slow_update
 from storenode.text cimport Text, text_free
 from storenode.types cimport (
     ACLLOG_MOST, ALLKEYS_LFU, ALLKEYS_LRU, ALLKEYS_RANDOM, EVICTION_SAMPLES, HASH_PACK_ENTRIES, HASH_PACK_VALUE,
     IDLE_TIMEOUT, KEEPALIVE, LATENCY_THRESHOLD, LATENCY_TRACKING, LFU_DECAY_TIME, LFU_LOG_FACTOR, LIST_COMPRESS_DEPTH,
-    LIST_PIECE_SIZE, NOEVICTION, POLICIES, SET_INTS_ENTRIES, SET_PACK_ENTRIES, SET_PACK_VALUE, SLOWLOG_MOST,
-    SLOWLOG_SLOWER, TRACKED_MOST, VOLATILE_LFU, VOLATILE_LRU, VOLATILE_RANDOM, VOLATILE_TTL, ZSET_PACK_ENTRIES,
-    ZSET_PACK_VALUE, Call, Node, Slice,
-    Stats,
+    LIST_PIECE_SIZE, LOG_CUT_TAIL, LOG_REWRITE_LEAST, LOG_REWRITE_PERCENT, MIN_REPLICAS, MIN_REPLICAS_LAG, NOEVICTION,
+    POLICIES, REPLICA_ANNOUNCE_PORT, REPLICA_PRIORITY, REPLICA_READ_ONLY, REPLICA_SERVE_STALE, REPL_BACKLOG_SIZE,
+    REPL_BACKLOG_TTL, REPL_PING_PERIOD, REPL_TIMEOUT, SET_INTS_ENTRIES, SET_PACK_ENTRIES, SET_PACK_VALUE, SLOWLOG_MOST,
+    SLOWLOG_SLOWER, STOP_WRITES, TRACKED_MOST, VOLATILE_LFU, VOLATILE_LRU, VOLATILE_RANDOM, VOLATILE_TTL,
+    ZSET_PACK_ENTRIES, ZSET_PACK_VALUE, Call, Node, Slice, Stats,
 )
 from storenode.users cimport user_password
 
 cdef enum:
     PARAMETERS_MOST = 192
-    PROBLEM_ROOM = 128         # bytes of a sentence on what is wrong with a value
 
 cdef enum Kind:
     FIXED = 0                  # a text that only clients and tools read
@@ -47,6 +55,8 @@ cdef enum Kind:
     PORT = 7
     BIND = 8
     REQUIREPASS = 9
+    KEPT = 10                  # of keeping.pyx, which is asked by `setting`
+    REPLICATION = 11           # of replicaconf.pyx, the same way
     OUTPUT_LIMITS = 32
     NOTIFY = 33
 
@@ -87,6 +97,10 @@ cdef Parameter* add(const char* name, int kind) noexcept nogil:
 
 cdef void fixed(const char* name, const char* value) noexcept nogil:
     add(name, FIXED).value = value
+
+
+cdef void kept(const char* name, int which) noexcept nogil:
+    add(name, KEPT).setting = which
 
 
 cdef void number(const char* name, int setting, long long least, long long most, long long initial,
@@ -130,10 +144,39 @@ number(b"timeout",                     IDLE_TIMEOUT,        0,       INT_MAX,   
 number(b"tcp-keepalive",               KEEPALIVE,           0,       INT_MAX,       300)
 number(b"tracking-table-max-keys",     TRACKED_MOST,        0,       LLONG_MAX,     1000000)
 number(b"acllog-max-len",              ACLLOG_MOST,         0,       LLONG_MAX,     128)
+number(b"tracking-table-max-keys",     TRACKED_MOST,        0,       LLONG_MAX,     1000000)
+number(b"replica-read-only",           REPLICA_READ_ONLY,      0,  1,         1, SWITCH)
+number(b"replica-serve-stale-data",    REPLICA_SERVE_STALE,    0,  1,         1, SWITCH)
+number(b"replica-priority",            REPLICA_PRIORITY,       0,  INT_MAX,   100)
+number(b"replica-announce-port",       REPLICA_ANNOUNCE_PORT,  0,  65535,     0)
+number(b"repl-timeout",                REPL_TIMEOUT,           1,  INT_MAX,   60)
+number(b"repl-ping-replica-period",    REPL_PING_PERIOD,       1,  INT_MAX,   10)
+number(b"repl-backlog-size",           REPL_BACKLOG_SIZE,      1,  LLONG_MAX, 1 << 20, SIZE)
+number(b"repl-backlog-ttl",            REPL_BACKLOG_TTL,       0,  INT_MAX,   3600)
+number(b"min-replicas-to-write",       MIN_REPLICAS,           0,  INT_MAX,   0)
+number(b"min-replicas-max-lag",        MIN_REPLICAS_LAG,       0,  INT_MAX,   10)
+add(b"masteruser", REPLICATION).setting = MASTERUSER
+add(b"masterauth", REPLICATION).setting = MASTERAUTH
+add(b"replica-announce-ip", REPLICATION).setting = REPLICA_ANNOUNCE_IP
+fixed(b"repl-diskless-sync", b"yes")
+fixed(b"repl-diskless-sync-delay", b"0")
+fixed(b"repl-diskless-load", b"flush-before-load")
 fixed(b"databases", b"16")
-fixed(b"save", b"")
-fixed(b"appendonly", b"no")
-fixed(b"appendfsync", b"everysec")
+kept(b"dir", KEPT_DIR)
+kept(b"dbfilename", KEPT_SNAPSHOT)
+kept(b"save", KEPT_SAVE)
+kept(b"appendonly", KEPT_LOG)
+kept(b"appendfsync", KEPT_SYNC)
+kept(b"appendfilename", KEPT_LOG_NAME)
+kept(b"appenddirname", KEPT_LOG_FOLDER)
+number(b"auto-aof-rewrite-percentage", LOG_REWRITE_PERCENT, 0,     INT_MAX,       100)
+number(b"auto-aof-rewrite-min-size",   LOG_REWRITE_LEAST, 0,       LLONG_MAX,     64 << 20, SIZE)
+number(b"aof-load-truncated",          LOG_CUT_TAIL,      0,       1,             1, SWITCH)
+number(b"stop-writes-on-bgsave-error", STOP_WRITES,       0,       1,             1, SWITCH)
+fixed(b"aof-use-rdb-preamble", b"yes")
+fixed(b"no-appendfsync-on-rewrite", b"no")
+fixed(b"rdbcompression", b"no")
+fixed(b"rdbchecksum", b"yes")
 fixed(b"proto-max-bulk-len", b"536870912")
 fixed(b"client-query-buffer-limit", b"1073741824")
 fixed(b"tcp-backlog", b"4096")
@@ -145,7 +188,6 @@ add(b"notify-keyspace-events", NOTIFY)
 fixed(b"lazyfree-lazy-eviction", b"no")
 fixed(b"lazyfree-lazy-expire", b"no")
 fixed(b"lazyfree-lazy-user-del", b"no")
-fixed(b"replica-read-only", b"yes")
 fixed(b"hll-sparse-max-bytes", b"3000")
 
 
@@ -175,6 +217,7 @@ cdef void answer_parameter(Call* call, const Parameter* row, const Slice* name) 
     cdef Node* node = call.node
     cdef Text text = Text(data=NULL, length=0, room=0)
     cdef char digits[24]
+    cdef char kept_text[KEPT_ROOM]
     answer_bulk(call, name.data, name.length)
     if row.kind == NUMBER or row.kind == SIZE:
         answer_bulk(call, digits, snprintf(digits, sizeof(digits), b"%lld", <long long> node.settings[row.setting]))
@@ -184,6 +227,9 @@ cdef void answer_parameter(Call* call, const Parameter* row, const Slice* name) 
         answer_bulk(call, digits, snprintf(digits, sizeof(digits), b"%zu", node.maxmemory))
     elif row.kind == POLICY:
         answer_text(call, policies[node.policy])
+    elif row.kind == KEPT:
+        keeping_show(node, row.setting, kept_text)
+        answer_text(call, kept_text)
     elif row.kind == MAXCLIENTS:
         answer_bulk(call, digits, snprintf(digits, sizeof(digits), b"%d", node.maxclients))
     elif row.kind == PORT:
@@ -195,6 +241,8 @@ cdef void answer_parameter(Call* call, const Parameter* row, const Slice* name) 
             answer_text(call, node.password)
         else:
             answer_bulk(call, b"", 0)
+    elif row.kind == REPLICATION:
+        replicaconf_answer(call, row.setting)
     elif row.kind == OUTPUT_LIMITS:
         limits_show(node, &text)
         answer_bulk(call, text.data, text.length)
@@ -275,6 +323,8 @@ cdef const char* apply(Node* node, const Parameter* row, const Slice* value, cha
     cdef int policy = 0
     if NUMBER <= row.kind <= SWITCH:
         return apply_number(node, row, value, room, really)
+    if row.kind == KEPT:
+        return keeping_apply(node, row.setting, value, really)
     if row.kind == MAXMEMORY:
         if not take_size(value, &size):
             return b"argument must be a memory value"
@@ -292,6 +342,8 @@ cdef const char* apply(Node* node, const Parameter* row, const Slice* value, cha
                     b"allkeys-random, noeviction")
         if really:
             evict_policy(node, policy)
+    elif row.kind == REPLICATION:
+        return replicaconf_apply(node, row.setting, value, really)
     elif row.kind == OUTPUT_LIMITS:
         return limits_apply(node, value, really)
     elif row.kind == NOTIFY:
@@ -310,6 +362,15 @@ cdef const Parameter* find(const Slice* name) noexcept nogil:
         if is_word(name, table[index].name):
             return &table[index]
     return NULL
+
+
+cdef const char* config_apply(Node* node, const Slice* name, const Slice* value, char* room) noexcept nogil:
+    """Set a parameter before the node serves. NULL: done; otherwise what is wrong, maybe in `room`."""
+    cdef const Parameter* row = find(name)
+    cdef const char* problem = b"there is no such parameter"
+    if row != NULL:
+        problem = apply(node, row, value, room, False)
+    return problem if problem != NULL else apply(node, row, value, room, True)
 
 
 cdef void refuse(Call* call, int at, const char* problem) noexcept nogil:
@@ -350,6 +411,7 @@ cdef void command_config_set(Call* call) noexcept nogil:
     for index in range(2, call.argc, 2):
         apply(call.node, find(&call.argv[index]), &call.argv[index + 1], room, True)
     settled(call.node)
+    replication_guard(call.node)
     if call.node.maxmemory:
         evict_for(call.node, 0)
     answer_ok(call)

@@ -21,6 +21,7 @@ from storenode.channels cimport subscriptions_end
 from storenode.monitor cimport monitor_end
 from storenode.tracking cimport tracking_end
 from storenode.blocked cimport wait_drop
+from storenode.replication cimport replica_forget
 from storenode.transaction cimport transaction_end
 from storenode.types cimport CLIENT, DEAD, KEEPALIVE, NAME_MOST, Client, Node
 
@@ -157,6 +158,8 @@ cdef void client_close(Node* node, Client* client) noexcept nogil:
     subscriptions_end(node, client)
     monitor_end(node, client)
     client.handle.kind = DEAD
+    if client.replica != NULL:
+        replica_forget(node, client)
     close(client.handle.fd)
     client.handle.fd = -1
     client.closing = True

@@ -10,7 +10,7 @@ from libc.stdio cimport snprintf
 from libc.stdlib cimport free
 from libc.string cimport memset, strncmp
 
-from proxy.wire.output cimport output_append, output_clear
+from proxy.wire.output cimport Output, output_append, output_clear
 from proxy.wire.resp cimport (
     BROKEN, FRAMED, Frame, FrameLimits, frame_request, frame_reset, protocol_error,
 )
@@ -23,13 +23,17 @@ from storenode.call cimport ARGV_KEPT, call_read, call_run
 from storenode.commands cimport command_find, command_find_under
 from storenode.delivery cimport end_reply
 from storenode.evict cimport evict_for
+from storenode.guard cimport guard_refuses
 from storenode.keyspace cimport key_hash
 from storenode.pause cimport end_quiet, pause_holds
 from storenode.pubsub cimport command_publish, command_spublish
 from storenode.serve cimport serve_ready
 from storenode.table cimport table_prefetch, table_prefetch_entry
-from storenode.transaction cimport transaction_grows, transaction_queue, transaction_refused
-from storenode.types cimport AT_ONCE, CONTAINER, DENYOOM, NO_AUTH, READONLY, TRACK_CACHING, WHILE_SUBSCRIBED, WRITE, Call, Client, Node, Row, Slice
+from storenode.transaction cimport transaction_grows, transaction_queue, transaction_refused, transaction_writes
+from storenode.types cimport (
+    AT_ONCE, CONTAINER, DENYOOM, NO_AUTH, READONLY, TRACK_CACHING, WHILE_SUBSCRIBED, WRITE, Call, Client, Node, Row,
+    Slice,
+)
 
 cdef enum:
     KEY_COST = 128             # bytes a key may take beyond those of its request: header, malloc, bucket
@@ -125,6 +129,10 @@ cdef void execute(Node* node, Client* client, const Frame* frame, Row* row) noex
         if problem != NULL:
             refuse(call, row, problem)
             return
+    problem = guard_refuses(call, row) if node.guard or node.refusal != NULL else NULL
+    if problem != NULL:
+        refuse(call, row, problem)
+        return
     if client.subscriptions and client.resp == 2 and not row.flags & WHILE_SUBSCRIBED:
         refuse_subscribed(call, row)
         return
@@ -160,6 +168,19 @@ cdef bint execute_rewritten(Node* node, Client* client, Frame* frame) noexcept n
         execute(node, client, &canonical, command_find(node, &name))
         output_clear(&node.rewritten, &node.chunks)
     return True
+
+
+cdef void execute_framed(Node* node, Client* client, Frame* frame, Output* output) noexcept nogil:
+    """Run one framed request that no client has sent: one of the primary's. Its reply goes to `output`."""
+    cdef Slice name
+    node.call.client = client
+    node.call.database = client.database
+    node.call.output = output
+    if frame.canonical and frame.argc:
+        name = argument(frame, 0)
+        execute(node, client, frame, command_find(node, &name))
+    else:
+        execute_rewritten(node, client, frame)
 
 
 cdef void look_ahead(Node* node, Client* client, Ahead* batch, int count) noexcept nogil:

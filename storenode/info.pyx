@@ -14,6 +14,9 @@ from storenode.clock cimport clock_usec
 from storenode.config cimport policy_name
 from storenode.latency cimport latency_line
 from storenode.memory cimport Footprint, fragmentation, memory_measure
+from storenode.persistence cimport build_persistence
+from storenode.replicaof cimport build_replication
+from storenode.replication cimport replication_of
 from storenode.session cimport STORE_VERSION
 from storenode.text cimport Text, text_add, text_free, text_line, text_number, text_room, text_size
 from storenode.types cimport CHANNEL, CODES, DATABASES, PATTERN, SHARD, Call, Database, Node, Row
@@ -129,7 +132,7 @@ cdef void build_memory(Node* node, Text* text) noexcept nogil:
     text_number(text, b"mem_fragmentation_bytes", <long long> footprint.resident - <long long> footprint.allocated)
     # Buffers of clients are outside used_memory and maxmemory: see keyspace.pxd.
     text_number(text, b"mem_not_counted_for_evict", 0)
-    text_number(text, b"mem_replication_backlog", 0)
+    text_number(text, b"mem_replication_backlog", <long long> replication_of(node).history.memory)
     text_number(text, b"mem_total_replication_buffers", 0)
     text_number(text, b"mem_clients_slaves", 0)
     text_number(text, b"mem_clients_normal", <long long> footprint.clients)
@@ -141,15 +144,6 @@ cdef void build_memory(Node* node, Text* text) noexcept nogil:
     text_number(text, b"lazyfreed_objects", 0)
 
 
-cdef void build_persistence(Node* node, Text* text) noexcept nogil:
-    text_number(text, b"loading", 0)
-    text_number(text, b"async_loading", 0)
-    text_number(text, b"rdb_changes_since_last_save", <long long> node.changes)
-    text_number(text, b"rdb_bgsave_in_progress", 0)
-    text_number(text, b"aof_enabled", 0)
-    text_number(text, b"aof_rewrite_in_progress", 0)
-
-
 cdef void build_stats(Node* node, Text* text) noexcept nogil:
     cdef char words[32]
     text_number(text, b"total_connections_received", <long long> node.stats.connections)
@@ -158,6 +152,9 @@ cdef void build_stats(Node* node, Text* text) noexcept nogil:
     text_number(text, b"total_net_input_bytes", <long long> node.stats.input_bytes)
     text_number(text, b"total_net_output_bytes", <long long> node.stats.output_bytes)
     text_number(text, b"rejected_connections", <long long> node.stats.rejected_connections)
+    text_number(text, b"sync_full", <long long> replication_of(node).full_syncs)
+    text_number(text, b"sync_partial_ok", <long long> replication_of(node).partial_syncs)
+    text_number(text, b"sync_partial_err", <long long> replication_of(node).refused_syncs)
     text_number(text, b"expired_keys", <long long> node.stats.expired)
     snprintf(words, sizeof(words), b"%.2f", node.stats.expired_stale * 100)
     text_line(text, b"expired_stale_perc", words)
@@ -169,22 +166,15 @@ cdef void build_stats(Node* node, Text* text) noexcept nogil:
     text_number(text, b"pubsub_channels", <long long> node.channels[CHANNEL].count)
     text_number(text, b"pubsub_patterns", <long long> node.channels[PATTERN].count)
     text_number(text, b"pubsubshard_channels", <long long> node.channels[SHARD].count)
-    text_number(text, b"latest_fork_usec", 0)
-    text_number(text, b"total_forks", 0)
+    text_number(text, b"latest_fork_usec", <long long> node.child.fork_us)
+    text_number(text, b"total_forks", <long long> node.child.forks)
     text_number(text, b"tracking_total_keys", <long long> node.tracked.count)
     text_number(text, b"tracking_total_items", <long long> node.tracked_items)
     text_number(text, b"tracking_total_prefixes", <long long> node.prefix_count)
     text_number(text, b"total_error_replies", <long long> node.stats.errors)
+    text_number(text, b"unexpected_error_replies", <long long> replication_of(node).link.failures)
     text_number(text, b"total_reads_processed", <long long> node.stats.reads)
     text_number(text, b"total_writes_processed", <long long> node.stats.writes)
-
-
-cdef void build_replication(Node* node, Text* text) noexcept nogil:
-    text_line(text, b"role", b"master")
-    text_number(text, b"connected_slaves", 0)
-    text_line(text, b"master_failover_state", b"no-failover")
-    text_line(text, b"master_replid", node.run_id)
-    text_number(text, b"master_repl_offset", 0)
 
 
 cdef void cpu_line(Text* text, const char* name, const timeval* time) noexcept nogil:

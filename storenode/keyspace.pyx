@@ -11,7 +11,7 @@ from storenode.entry cimport entry_expired, entry_key, entry_name, entry_value
 from storenode.heap cimport heap_free, heap_new, heap_resize
 from storenode.reaper cimport keyspace_release, value_release
 from storenode.table cimport table_find, table_insert, table_mark, table_remove
-from storenode.types cimport EMBSTR, INTEGER, RAW, STRING, Call, Database, Entry, Node, Place, Slice
+from storenode.types cimport EMBSTR, INTEGER, RAW, STRING, WRITE, Call, Database, Entry, Node, Place, Slice
 from storenode.usage cimport usage_new, usage_touch
 
 cdef extern from "<malloc.h>" nogil:
@@ -30,14 +30,26 @@ cdef inline void settle(Place* place, Entry* entry) noexcept nogil:
         place.bucket.slots[place.slot] = entry
 
 
+cdef bint expire_found(Database* database, Place* place) noexcept nogil:
+    """A command came upon a key past its expiry: is it gone for this command?
+
+    It is removed, but on a replica, which leaves that to its primary: there it is only missing (and for the primary's
+    own commands it is not even that: link.pyx stops the clock for them). A write to a replica that allows it finds the
+    place free.
+    """
+    cdef Node* node = database.node
+    if node.primary == NULL or (node.call.row != NULL and node.call.row.flags & WRITE):
+        key_remove(database, place, EVENT_EXPIRED)
+        node.stats.expired += 1
+    return True
+
+
 cdef bint key_write(Call* call, const Slice* key, Place* place) noexcept nogil:
     """Find a key that is about to be changed. A key past its expiry is removed and not found."""
     cdef Database* database = call.database
     if not table_find(&database.keys, key.data, key.length, key_hash(database, key), place):
         return False
-    if entry_expired(place.entry, call.node.now_ms):
-        key_remove(database, place, EVENT_EXPIRED)
-        call.node.stats.expired += 1
+    if entry_expired(place.entry, call.node.now_ms) and expire_found(database, place):
         return False
     if not call.client.no_touch:
         usage_touch(call.node, place.entry)
@@ -57,11 +69,7 @@ cdef bint key_peek(Database* database, const Slice* key, Place* place) noexcept 
     """Find a key without using it: no LRU clock, no statistics."""
     if not table_find(&database.keys, key.data, key.length, key_hash(database, key), place):
         return False
-    if entry_expired(place.entry, database.node.now_ms):
-        key_remove(database, place, EVENT_EXPIRED)
-        database.node.stats.expired += 1
-        return False
-    return True
+    return not (entry_expired(place.entry, database.node.now_ms) and expire_found(database, place))
 
 
 cdef bint type_is(Call* call, const Entry* entry, int type) noexcept nogil:

@@ -114,6 +114,7 @@ cdef void clients_check(Node* node) noexcept nogil:
         if client.output.length:
             output_check(node, client)
         if (idle_us and client.subscriptions == 0 and client.wait == NULL and not client.monitoring
+                and client.replica == NULL
                 and node.now_us - client.used_us > idle_us):
             client.overrun = True
             client.closing = True

@@ -16,6 +16,7 @@ from storenode.answer cimport (
 )
 from storenode.arguments cimport copy_text, is_plain, is_word, take_integer
 from storenode.connection cimport client_close, client_find, client_reset
+from storenode.replication cimport is_replica
 from storenode.text cimport Text, text_free, text_room
 from storenode.types cimport (
     CHANNEL, DATABASES, OUTPUT_CLASSES, OUTPUT_NORMAL, OUTPUT_PUBSUB, OUTPUT_REPLICA, PATTERN, SHARD, TRACK_BCAST,
@@ -23,7 +24,6 @@ from storenode.types cimport (
 )
 from storenode.users cimport user_find
 from storenode.words cimport word_text
-
 
 cdef void command_ping(Call* call) noexcept nogil:
     if call.argc > 2:
@@ -159,7 +159,7 @@ cdef void command_hello(Call* call) noexcept nogil:
     answer_text(call, b"mode")
     answer_text(call, b"standalone")
     answer_text(call, b"role")
-    answer_text(call, b"master")
+    answer_text(call, b"master" if call.node.primary == NULL else b"replica")
     answer_text(call, b"modules")
     answer_array(call, 0)
 
@@ -219,6 +219,7 @@ cdef void client_describe(Node* node, Client* client, Text* text) noexcept nogil
     if client.row != NULL:
         command = client.row.name
     flag(flags, &count, c'O', client.monitoring)
+    flag(flags, &count, c'S', is_replica(client))
     flag(flags, &count, c'P', client.subscriptions != 0)
     flag(flags, &count, c'x', client.transaction.begun)
     flag(flags, &count, c'b', client.wait != NULL or client.held)
@@ -291,7 +292,11 @@ cdef bint take_type(Call* call, const Slice* argument, int* type) noexcept nogil
 
 cdef inline bint has_type(const Client* client, int type) noexcept nogil:
     """type -1: any."""
-    return type < 0 or type == (OUTPUT_PUBSUB if client.subscriptions else OUTPUT_NORMAL)
+    if type < 0:
+        return True
+    if is_replica(client):
+        return type == OUTPUT_REPLICA
+    return type == (OUTPUT_PUBSUB if client.subscriptions else OUTPUT_NORMAL)
 
 
 cdef void command_client_list(Call* call) noexcept nogil:
