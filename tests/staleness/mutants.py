@@ -52,31 +52,35 @@ MUTANTS = {
         "copies", "    if copy.marks != marks or copy.forgets != quench_load_word(&core.peers.forgets) or (\n"
         "            copy.node_forgets != copy.node.forgets):", "    if copy.marks != marks:"),
     "copies outlive their keys": Mutant(
-        "copies", "    if core.now_us >= copy.expires_us:", "    if core.now_us >= copy.expires_us + 5000000:"),
+        "copies", "    copy.expires_us = fetch.sent_us + life_us\n    copy.refresh_us = fetch.sent_us + life_us // 2",
+        "    copy.expires_us = fetch.sent_us + life_us + 5000000\n    copy.refresh_us = copy.expires_us"),
     "copies are served while nothing is heard": Mutant(
         "copies", "    if copy.tracked and core.now_us >= copy.node.live_until_us:", "    if False:"),
     "a fetch is kept whatever was marked": Mutant(
         "fetch", "    if fetch.key == NULL or fetch.marks != marks_sum(core, fetch.key.hash):", "    if fetch.key == NULL:"),
-    "a fetch is kept whatever was forgotten": Mutant(
-        "fetch", "    if fetch.forgets != quench_load_word(&core.peers.forgets) or fetch.node_forgets "
-        "!= fetch.conn.node.forgets:", "    if False:"),
     "PTTL is not looked at": Mutant(
         "fetch", "    if left >= 0 and <uint64_t> left * 1000 < life:", "    if False:"),
     "who joined on the way is answered with the rest": Mutant(
         "fetch", "    tell(core, fetch, fetch.exact, data, length)\n    fetch.count -= fetch.exact",
         "    tell(core, fetch, fetch.count, data, length)\n    fetch.count = 0"),
+    "who joined on the way is not protected from expiry": Mutant(
+        "fetch", "    if fetch.sent_us + life <= core.now_us:\n        return again_for(core, fetch)", "    pass"),
+    "reads are joined for longer than a copy lives": Mutant(
+        "cool", "core.now_us - fetch.sent_us < key.rule.life_us", "True"),
     "reads are joined whatever was marked": Mutant(
         "cool", "fetch.marks == marks and fetch.forgets", "fetch.forgets"),
     "reads are joined whatever was forgotten": Mutant(
         "cool", "and fetch.forgets == forgets\n", "\n"),
-    "a fetch is stored while a write is open": Mutant(
-        "cool", "conn.state != CONN_OPEN or not marks_quiet(fetch.marks):", "conn.state != CONN_OPEN:"),
     "a lost connection goes on being tracked": Mutant(
         "connection", "    if conn.tracked:\n        conn.tracked = 0\n        conn.node.forgets += 1",
         "    if conn.tracked:\n        conn.tracked = 0"),
     "a lost ear is not missed": Mutant(
         "connection", "        conn.node.ear = NULL\n        conn.node.live_until_us = 0\n        conn.node.forgets += 1",
-        "        conn.node.ear = NULL"),
+        "        conn.node.ear = NULL\n        conn.node.live_until_us = 0"),
+    "an ejected node's copies are kept": Mutant(
+        "orders", "        pool.nodes[place].forgets += 1\n", "        pass\n"),
+    "a withdrawn CLIENT TRACKING is taken for sent": Mutant(
+        "connection", "                    conn_untrack(conn)\n", "                    pass\n"),
     "a lost write stays open": Mutant(
         "connection", "    if pending.role == ROLE_MARK:\n        marks_close(core, pending.cool)", "    if pending.role == ROLE_MARK:\n        pass"),
 }  # fmt: skip
