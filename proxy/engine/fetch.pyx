@@ -3,10 +3,10 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport abort, calloc, free, malloc, realloc
-from libc.string cimport memchr, memcpy, memmove
+from libc.string cimport memchr, memcpy, memmove, memset
 
 from proxy.engine.copies cimport copy_store
-from proxy.engine.heat cimport Fetch, HotKey, Waiter, heat_of
+from proxy.engine.heat cimport Fetch, HotKey, Waiter, Waiters, heat_of
 from proxy.engine.marks cimport marks_sum, quench_load_word
 from proxy.engine.slots cimport client_release, slot_fill, slot_push
 from proxy.engine.types cimport DEAD, Client, Conn, Core
@@ -40,34 +40,43 @@ cdef Fetch* fetch_new(Core* core, HotKey* key, Conn* conn, uint32_t row, int pro
     return fetch
 
 
-cdef void fetch_join(Core* core, Fetch* fetch, Client* client, bint exact) noexcept nogil:
-    """Owe this client what the fetch brings."""
-    cdef Waiter* waiter
-    if fetch.count == fetch.room:
-        fetch.room = 2 * fetch.room if fetch.room else FIRST_WAITERS
-        fetch.waiters = <Waiter*> realloc(fetch.waiters, fetch.room * sizeof(Waiter))
-        if fetch.waiters == NULL:
+cdef void waiters_add(Waiters* waiters, Client* client, uint32_t slot) noexcept nogil:
+    """Owe the client an answer at this slot."""
+    if waiters.count == waiters.room:
+        waiters.room = 2 * waiters.room if waiters.room else FIRST_WAITERS
+        waiters.list = <Waiter*> realloc(waiters.list, waiters.room * sizeof(Waiter))
+        if waiters.list == NULL:
             abort()
-    waiter = &fetch.waiters[fetch.count]
-    fetch.count += 1
-    if exact:
-        fetch.exact = fetch.count
-    waiter.client = client
-    waiter.slot = slot_push(core, client, fetch.row)
+    waiters.list[waiters.count].client = client
+    waiters.list[waiters.count].slot = slot
+    waiters.count += 1
     client.references += 1
 
 
-cdef void tell(Core* core, Fetch* fetch, uint32_t count, const char* data, size_t length) noexcept nogil:
-    """Answer the first `count` of those who wait."""
+cdef void waiters_tell(Core* core, Waiters* waiters, uint32_t start, uint32_t end, const char* data,
+                       size_t length) noexcept nogil:
+    """Answer those from `start` to `end`; `data` NULL: with nil, in each one's protocol. They stay in the list."""
     cdef Client* client
     cdef uint32_t index
-    for index in range(count):
-        client = fetch.waiters[index].client
+    for index in range(start, end):
+        client = waiters.list[index].client
         if client.handle.kind == DEAD:
             client_release(core, client)
+            continue
+        client.references -= 1
+        if data != NULL:
+            slot_fill(core, client, waiters.list[index].slot, data, length)
+        elif client.protocol == 3:
+            slot_fill(core, client, waiters.list[index].slot, b"_\r\n", 3)
         else:
-            client.references -= 1
-            slot_fill(core, client, fetch.waiters[index].slot, data, length)
+            slot_fill(core, client, waiters.list[index].slot, b"$-1\r\n", 5)
+
+
+cdef void fetch_join(Core* core, Fetch* fetch, Client* client, bint exact) noexcept nogil:
+    """Owe this client what the fetch brings."""
+    waiters_add(&fetch.waiters, client, slot_push(core, client, fetch.row))
+    if exact:
+        fetch.exact = fetch.waiters.count
 
 
 cdef void unlink_from(HotKey* key, Fetch* fetch) noexcept nogil:
@@ -98,8 +107,8 @@ cdef bint fetch_holds(Core* core, Fetch* fetch) noexcept nogil:
 
 cdef void fetch_tell(Core* core, Fetch* fetch, const char* data, size_t length) noexcept nogil:
     """The same answer for all: an error of our own, or what cannot become a copy."""
-    tell(core, fetch, fetch.count, data, length)
-    fetch.count = 0
+    waiters_tell(core, &fetch.waiters, 0, fetch.waiters.count, data, length)
+    fetch.waiters.count = 0
     fetch.exact = 0
     fetch.storing = 0
     fetch.over = 1
@@ -108,17 +117,13 @@ cdef void fetch_tell(Core* core, Fetch* fetch, const char* data, size_t length) 
 cdef Fetch* again_for(Core* core, Fetch* fetch) noexcept nogil:
     """A fetch of the same for all who wait, to be sent; NULL if nobody does."""
     cdef Fetch* again
-    if fetch.count == 0:
+    if fetch.waiters.count == 0:
         return NULL
     again = fetch_new(core, NULL, fetch.conn, fetch.row, fetch.protocol, fetch.database, <const char*> (fetch + 1),
                       fetch.asked)
     again.waiters = fetch.waiters
-    again.count = fetch.count
-    again.room = fetch.room
-    again.exact = fetch.count
-    fetch.waiters = NULL
-    fetch.count = 0
-    fetch.room = 0
+    again.exact = fetch.waiters.count
+    memset(&fetch.waiters, 0, sizeof(Waiters))
     return again
 
 
@@ -128,18 +133,18 @@ cdef Fetch* fetch_value(Core* core, Fetch* fetch, const char* data, size_t lengt
     Who joined on the way waits a little longer, for the reply to PTTL: the key's time may have been up when he asked.
     """
     cdef bint holds = fetch_holds(core, fetch)
-    if fetch.key != NULL and fetch.count:
-        fetch.key.joined += fetch.count - 1
+    if fetch.key != NULL and fetch.waiters.count:
+        fetch.key.joined += fetch.waiters.count - 1
     if data[0] == c'-' and holds:
         fetch_tell(core, fetch, data, length)
         return NULL
-    tell(core, fetch, fetch.exact, data, length)
-    fetch.count -= fetch.exact
-    if fetch.count:
-        memmove(fetch.waiters, fetch.waiters + fetch.exact, fetch.count * sizeof(Waiter))
+    waiters_tell(core, &fetch.waiters, 0, fetch.exact, data, length)
+    fetch.waiters.count -= fetch.exact
+    if fetch.waiters.count:
+        memmove(fetch.waiters.list, fetch.waiters.list + fetch.exact, fetch.waiters.count * sizeof(Waiter))
     fetch.exact = 0
     fetch.over = 1
-    if fetch.storing and holds and (fetch.count or length <= heat_of(core).largest):
+    if fetch.storing and holds and (fetch.waiters.count or length <= heat_of(core).largest):
         fetch.value = <char*> malloc(length)
         fetch.length = <uint32_t> length
         if fetch.value != NULL:
@@ -178,17 +183,21 @@ cdef Fetch* fetch_life(Core* core, Fetch* fetch, const char* data) noexcept nogi
         return again_for(core, fetch)
     fetch_tell(core, fetch, fetch.value, fetch.length)
     if fetch.length <= heat_of(core).largest and (left != -2 or fetch.tracked):
-        copy_store(core, fetch, life)
+        copy_store(core, fetch, life, <uint64_t> left * 1000 if left >= 0 else 0)
     return NULL
 
 
 cdef void fetch_settle(Core* core, Fetch* fetch) noexcept nogil:
     """One Pending less names it; with the last one it goes."""
     fetch.pendings -= 1
-    if fetch.pendings:
-        return
+    if fetch.pendings == 0:
+        fetch_drop(fetch)
+
+
+cdef void fetch_drop(Fetch* fetch) noexcept nogil:
+    """Nothing names it, or it was never sent."""
     if fetch.key != NULL:
         unlink_from(fetch.key, fetch)
-    free(fetch.waiters)
+    free(fetch.waiters.list)
     free(fetch.value)
     free(fetch)

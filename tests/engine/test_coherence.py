@@ -77,6 +77,8 @@ class Walk:
 
     def read(self) -> None:
         caller = self.caller()
+        if self.dice.random() < 0.15:
+            self.world.ask(caller, b"MGET", *self.dice.sample(KEYS, 2))
         for _ in range(self.dice.randint(1, 3)):
             self.world.ask(caller, self.dice.choice((b"GET", b"GET", b"GET", b"STRLEN")), self.dice.choice(KEYS))
 

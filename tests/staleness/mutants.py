@@ -19,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 SEEDS = (0, 60)  # of the walk
+SCENES = ("tests/engine/test_cool.py", "tests/engine/test_joining.py")
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def plant(mutant: Mutant, directory: Path) -> None:
 
 def noticed(directory: Path, first: int, last: int) -> str:
     """What the walk says of the engine in `directory`; nothing if it is content."""
-    for command in (["tests.engine.test_coherence", str(first), str(last)], ["pytest", "-qx", "tests/engine/test_cool.py"]):
+    for command in (["tests.engine.test_coherence", str(first), str(last)], ["pytest", "-qx", *SCENES]):
         done = subprocess.run(
             [sys.executable, "-m", *command], cwd=directory, text=True, capture_output=True,
             env=os.environ | {"PYTHONPATH": str(directory)},
@@ -131,7 +132,8 @@ def main() -> int:
             began = time.monotonic()
             plant(MUTANTS[name], Path(directory))
             said = noticed(Path(directory), *SEEDS)
-        print(f"{'noticed' if said else 'UNNOTICED'}: {name} ({time.monotonic() - began:.0f} s) {said[:110]}", flush=True)
+        seconds = time.monotonic() - began
+        print(f"{'noticed' if said else 'UNNOTICED'}: {name} ({seconds:.0f} s) {said[:110]}", flush=True)
         unnoticed += not said
     return 1 if unnoticed else 0
 
