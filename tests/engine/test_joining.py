@@ -227,3 +227,28 @@ def test_forgetting_hot_keys_leaves_nobody_waiting() -> None:
     world.turn()
     world.settle()
     assert not first.asks and not second.asks and world.audit() == []
+
+
+def test_who_wrote_a_shielded_key_is_not_made_to_wait_for_it() -> None:
+    """Others were told that it is missing, or wait for it; to this client either would be a lie."""
+    world = World(shield_us=1_000_000)
+    world.live()
+    loader, waiting, writer, reader = (world.open() for _ in range(4))
+    for _ in range(2):
+        world.ask(loader, b"GET", KEY)
+        world.settle()
+    world.ask(waiting, b"GET", KEY)
+    world.settle()
+    assert loader.values[-1] is None and len(waiting.asks) == 1
+    for words in ([b"SET", KEY, b"one"], [b"DEL", KEY], [b"SET", KEY, b"two"]):
+        world.ask(writer, *words)
+        world.settle()
+        world.ask(reader, b"STRLEN", KEY)
+        world.settle()
+    world.ask(writer, b"GET", KEY)
+    world.ask(reader, b"GET", KEY)
+    world.settle()
+    assert writer.values == [b"two"] and reader.values[-1] == b"two"
+    world.pass_time(20_000)
+    world.settle()
+    assert waiting.values == [b"two"] and world.audit() == []

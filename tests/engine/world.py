@@ -225,7 +225,8 @@ class World:
 
     # -- the node -----------------------------------------------------------------------------------------------------
 
-    def change(self, key: tuple[int, bytes], value: bytes | None, time: int | None = None, expired: bool = False) -> int:
+    def change(self, key: tuple[int, bytes], value: bytes | None, time: int | None = None,
+               expired: bool = False) -> int:  # fmt: skip
         self.number += 1
         self.changes[key].append(Change(self.number, self.now if time is None else time, value, expired))
         return self.number
@@ -309,6 +310,11 @@ class World:
                 return b""
             return b"*3\r\n" + bulk(words[1]) + bulk(value) + b":%d\r\n" % self.write(key, None)
         if name in (b"WATCH", b"UNWATCH"):
+            return b"+OK\r\n"
+        if name == b"SET" and b"NX" in words:  # the lease of a shield
+            if self.get(key) is not None:
+                return b"$-1\r\n"
+            self.write(key, words[2], int(words[5]) * 1000)
             return b"+OK\r\n"
         return b":%d\r\n" % self.run_write(name, key, words)
 
@@ -447,7 +453,7 @@ class World:
                 continue
             # A value that ran out is not to be seen any later; one that was replaced elsewhere may be, for a while.
             grace = 0 if after is None or after.expired else self.bound_us
-            if after is None or after.number > least and after.time >= ask.began - grace:
+            if after is None or (after.number > least and after.time >= ask.began - grace):
                 return
             ages.append((least - after.number, ask.began - after.time))
         raise AssertionError(f"{ask} got {value!r}, which is no value of {key}, or was not since (changes, us) {ages}:"

@@ -84,7 +84,8 @@ def run(seconds: float, seed: int = 0, copies: str = "tracked", trouble: bool = 
         while time.monotonic() < deadline and len(scene.tally.violations) < 20:
             time.sleep(0.1)
         for wire in wires:
-            wire.delay, wire.still = 0, False
+            wire.delay = 0
+            pipes.stand(wire, False)
         stop(actors, scene)
         counted = Counter[str]()
         for proxy in proxies:

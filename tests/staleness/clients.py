@@ -159,8 +159,8 @@ class Reader(Actor):
 class Writer(Actor):
     """One write at a time, of every kind, through any proxy or past them, and a look at it in the same pipeline."""
 
-    KINDS = ("set", "set", "set", "px", "del", "declared", "undeclared", "multi", "rename", "mset", "past", "past del", "flush")
-    WEIGHTS = (10, 10, 10, 8, 4, 4, 4, 5, 3, 3, 5, 2, 0.3)
+    KINDS = ("set", "px", "del", "declared", "undeclared", "multi", "rename", "mset", "past", "past del", "flush")
+    WEIGHTS = (30, 8, 4, 4, 4, 5, 3, 3, 5, 2, 0.3)
 
     def step(self) -> None:
         kind = self.dice.choices(self.KINDS, self.WEIGHTS)[0]

@@ -1,4 +1,4 @@
-"""Mutants: engines with one fence taken down, which the tests have to notice. `python -m tests.staleness.mutants [name …]`.
+"""Mutants: engines with one fence taken down, which the tests have to notice. `python -m tests.staleness.mutants`.
 
 For each row the tree is copied, one line of the engine is changed and compiled, and the random walk of tests/engine is
 run against it, then the scenes (a failure of theirs is a success here). Takes some seconds a row, and leaves nothing in
@@ -46,7 +46,8 @@ MUTANTS = {
     "a null invalidation is ignored": Mutant(
         "ear", "        conn.node.forgets += 1\n        core.counters", "        core.counters"),
     "an ear is taken to hear for ever": Mutant(
-        "ear", "        node.live_until_us = node.ping_us + LIVE_US", "        node.live_until_us = <unsigned long long> -1"),
+        "ear", "        node.live_until_us = node.ping_us + LIVE_US",
+        "        node.live_until_us = <unsigned long long> -1"),
     "copies are served whatever was marked": Mutant(
         "copies", "    if copy.marks != marks or copy.forgets", "    if copy.forgets"),
     "copies are served whatever was forgotten": Mutant(
@@ -58,7 +59,8 @@ MUTANTS = {
     "copies are served while nothing is heard": Mutant(
         "copies", "    if copy.tracked and core.now_us >= copy.node.live_until_us:", "    if False:"),
     "a fetch is kept whatever was marked": Mutant(
-        "fetch", "    if fetch.key == NULL or fetch.marks != marks_sum(core, fetch.key.hash):", "    if fetch.key == NULL:"),
+        "fetch", "    if fetch.key == NULL or fetch.marks != marks_sum(core, fetch.key.hash):",
+        "    if fetch.key == NULL:"),
     "PTTL is not looked at": Mutant(
         "fetch", "    if left >= 0 and <uint64_t> left * 1000 < life:", "    if False:"),
     "who joined on the way is answered with the rest": Mutant(
@@ -76,14 +78,16 @@ MUTANTS = {
         "connection", "    if conn.tracked:\n        conn.tracked = 0\n        conn.node.forgets += 1",
         "    if conn.tracked:\n        conn.tracked = 0"),
     "a lost ear is not missed": Mutant(
-        "connection", "        conn.node.ear = NULL\n        conn.node.live_until_us = 0\n        conn.node.forgets += 1",
+        "connection",
+        "        conn.node.ear = NULL\n        conn.node.live_until_us = 0\n        conn.node.forgets += 1",
         "        conn.node.ear = NULL\n        conn.node.live_until_us = 0"),
     "an ejected node's copies are kept": Mutant(
         "orders", "        pool.nodes[place].forgets += 1\n", "        pass\n"),
     "a withdrawn CLIENT TRACKING is taken for sent": Mutant(
         "connection", "                    conn_untrack(conn)\n", "                    pass\n"),
     "a lost write stays open": Mutant(
-        "connection", "    if pending.role == ROLE_MARK:\n        marks_close(core, pending.cool)", "    if pending.role == ROLE_MARK:\n        pass"),
+        "connection", "    if pending.role == ROLE_MARK:\n        marks_close(core, pending.cool)",
+        "    if pending.role == ROLE_MARK:\n        pass"),
 }  # fmt: skip
 
 

@@ -9,15 +9,16 @@ from contextlib import contextmanager, suppress
 
 
 class Pipe:
-    """Listens on a free port of 127.0.0.1 and forwards to `target`. Its setters may be called from any thread."""
+    """Listens on a free port of 127.0.0.1 and forwards to `target`."""
 
     def __init__(self, name: str, target: int) -> None:
         self.name = name
         self.port = 0
         self.delay = 0.0  # seconds, each way
-        self.still = False  # nothing passes
         self._target = target
         self._writers: set[asyncio.StreamWriter] = set()
+        self._moving = asyncio.Event()
+        self._moving.set()
 
     @property
     def server(self) -> str:
@@ -32,6 +33,13 @@ class Pipe:
         """Accept nobody any more, and let go of everybody."""
         self._server.close()
         self.snap()
+
+    def stand(self, still: bool) -> None:
+        """Nothing passes while it stands still, in the loop's thread."""
+        if still:
+            self._moving.clear()
+        else:
+            self._moving.set()
 
     def snap(self) -> None:
         """Every connection breaks, in the loop's thread."""
@@ -60,8 +68,8 @@ class Pipe:
         async def write() -> None:
             while True:
                 due, data = await queue.get()
-                while (left := due - loop.time()) > 0 or self.still:
-                    await asyncio.sleep(left if left > 0 else 0.005)
+                await asyncio.sleep(due - loop.time())
+                await self._moving.wait()
                 writer.write(data)
 
         task = asyncio.create_task(write())
@@ -92,6 +100,9 @@ class Pipes:
 
     def start(self) -> None:
         self._thread.start()
+
+    def stand(self, pipe: Pipe, still: bool) -> None:
+        self._loop.call_soon_threadsafe(pipe.stand, still)
 
     def stop(self) -> None:
         async def end() -> None:

@@ -51,9 +51,9 @@ class Trouble(Actor):
 
     def still(self) -> None:
         wire = self.dice.choice(self.wires)
-        wire.still = True
+        self.pipes.stand(wire, True)
         self.scene.over.wait(self.dice.choice((0.3, 0.7, 1.5)))
-        wire.still = False
+        self.pipes.stand(wire, False)
 
     def snap(self) -> None:
         self.pipes.snap(self.dice.choice(self.wires))
