@@ -1,8 +1,8 @@
 """A random walk over copies: two engines, one node, every connection moved by hand, each read judged.
 
 See tests/engine/world.py for what a read may return. The audit after each step counts the marks: as many are open as
-writes are on their way, and none when nothing is. The walk is seeded and weighted by hand: left to itself, hypothesis rarely gets as
-far as a copy. `python -m tests.engine.test_coherence FROM TO` walks other seeds.
+writes are on their way, and none when nothing is. The walk is seeded and weighted by hand: left to itself, hypothesis
+rarely gets as far as a copy. `python -m tests.engine.test_coherence FROM TO` walks other seeds.
 """
 
 from __future__ import annotations
