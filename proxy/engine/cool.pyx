@@ -139,6 +139,7 @@ cdef Copy* cool_copy(Core* core, Client* client, HotKey* key, const char* name, 
                 and memcmp(request, b"*2\r\n$3\r\n", 8) == 0 and same_word(request + 8, 3, b"get")):
             if not copy_holds(core, copy, marks) or core.now_us >= copy.refresh_us:
                 return NULL
+            copy.node.ear_wanted_us = core.now_us + WANTED_US
             core.counters.copy_hits += 1
             key.hits += 1
             key.bytes += copy.length

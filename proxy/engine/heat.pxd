@@ -78,6 +78,7 @@ cdef struct Miss:              # shield.pyx: a key that somebody loads; followed
     uint64_t leased_us         # when the lease became ours; 0: it is not
     uint64_t asked_us
     uint64_t until_us          # when waiting ends
+    uint64_t began             # marks of the key, and forgets of the process, when it was found to be missing
     uint64_t marks             # of the key, when its loader was told to
     uint32_t pendings          # that name it
     uint32_t length            # bytes of the key

@@ -32,8 +32,9 @@ def ring(nodes: int) -> Placement:
 
 def build(
     nodes: int = 2, *, password: bytes | None = None, users: Sequence[User] = (), nil_on_error: bool = False,
-    split: bool = False, auto_eject: bool = False, hot: dict[str, Any] | None = None, group: EngineGroup | None = None, index: int = 0,
-    input_limit: int = 1 << 30, output_limit: int = 1 << 40, connect: bool = True, **limits: int,
+    split: bool = False, auto_eject: bool = False, hot: dict[str, Any] | None = None,
+    group: EngineGroup | None = None, index: int = 0, input_limit: int = 1 << 30, output_limit: int = 1 << 40,
+    connect: bool = True, **limits: int,
 ) -> Probe:
     """A probe of one pool `p` with nodes n0, n1, …; `connect`: their connections of RESP2 and RESP3 are open.
 
@@ -60,11 +61,11 @@ def build(
 
 def heated(
     copies: str = "tracked", life_us: int = 10_000_000, stale_us: int = 0, *, threshold: int = 1,
-    memory: int = 1 << 20, max_value: int = 10_000, max_keys: int = 100,
+    memory: int = 1 << 20, max_value: int = 10_000, max_keys: int = 100, shield_us: int = 0,
 ) -> dict[str, Any]:
     """`hot` of `build`, with one rule for all keys. The default threshold lets no hot key become cold."""
     return {"threshold": threshold, "memory": memory, "max_value": max_value, "max_keys": max_keys,
-            "rules": [(b"", copies, life_us, stale_us)]}
+            "rules": [(b"", copies, life_us, stale_us, shield_us, False)]}
 
 
 def conn(node: int, protocol: int = 2, database: int = 0, bulk: int = 0) -> tuple[int, int, int, int]:

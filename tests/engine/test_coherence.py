@@ -1,8 +1,8 @@
-"""A random walk over copies: two engines, one node, every connection moved by hand; each read judged, each step audited.
+"""A random walk over copies: two engines, one node, every connection moved by hand, each read judged.
 
-See tests/engine/world.py for what a read may return. The audit counts the marks: as many are open as writes are on
-their way, and none when nothing is. The walk is seeded and weighted by hand: left to itself, hypothesis rarely gets as
-far as a copy. `python -m tests.engine.test_coherence FROM TO` walks other seeds.
+See tests/engine/world.py for what a read may return. The audit after each step counts the marks: as many are open as
+writes are on their way, and none when nothing is. The walk is seeded and weighted by hand: left to itself, hypothesis
+rarely gets as far as a copy. `python -m tests.engine.test_coherence FROM TO` walks other seeds.
 """
 
 from __future__ import annotations
@@ -77,6 +77,8 @@ class Walk:
 
     def read(self) -> None:
         caller = self.caller()
+        if self.dice.random() < 0.15:
+            self.world.ask(caller, b"MGET", *self.dice.sample(KEYS, 2))
         for _ in range(self.dice.randint(1, 3)):
             self.world.ask(caller, self.dice.choice((b"GET", b"GET", b"GET", b"STRLEN")), self.dice.choice(KEYS))
 
@@ -169,7 +171,7 @@ class Walk:
             self.world.lose(wire, self.dice.randint(0, 3))
 
     def reconnect(self) -> None:
-        for index, engine in enumerate(self.world.engines):
+        for index in range(len(self.world.engines)):
             for protocol in (2, 3):
                 for database in (0, 1):
                     name = (0, protocol, database, 0)
@@ -178,7 +180,8 @@ class Walk:
 
     def arrive(self) -> None:
         if len(self.world.callers) < 7:
-            self.world.open(self.dice.randrange(len(self.world.engines)), self.dice.choice((2, 3)), self.dice.choice((0, 0, 1)))
+            index = self.dice.randrange(len(self.world.engines))
+            self.world.open(index, self.dice.choice((2, 3)), self.dice.choice((0, 0, 1)))
 
     def leave(self) -> None:
         if len(self.world.callers) > 3:

@@ -13,6 +13,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
+import hiredis
+
 from proxy.engine.engine import EngineGroup
 from tests.engine.harness import build, heated
 from tests.helpers import bulk, request
@@ -54,10 +56,10 @@ class Change:
 @dataclass
 class Ask:
     words: list[bytes]
-    key: tuple[int, bytes] | None = None  # of a read
+    keys: tuple[tuple[int, bytes], ...] = ()  # of a read
     writes: tuple[tuple[int, bytes], ...] = ()  # keys that it names
     began: int = 0
-    number: int = 0  # a read has to return what was current at this change, or later
+    numbers: tuple[int, ...] = ()  # by key: a read has to return what was current at this change, or later
 
 
 @dataclass
@@ -223,7 +225,8 @@ class World:
 
     # -- the node -----------------------------------------------------------------------------------------------------
 
-    def change(self, key: tuple[int, bytes], value: bytes | None, time: int | None = None, expired: bool = False) -> int:
+    def change(self, key: tuple[int, bytes], value: bytes | None, time: int | None = None,
+               expired: bool = False) -> int:  # fmt: skip
         self.number += 1
         self.changes[key].append(Change(self.number, self.now if time is None else time, value, expired))
         return self.number
@@ -293,6 +296,8 @@ class World:
         if name == b"GET":
             value = self.get(key)
             return bulk(value) if value is not None else b"_\r\n" if wire.protocol == 3 else b"$-1\r\n"
+        if name == b"MGET":
+            return b"*%d\r\n" % len(words[1:]) + b"".join(self.run(wire, [b"GET", one]) for one in words[1:])
         if name == b"STRLEN":
             return b":%d\r\n" % len(self.get(key) or b"")
         if name == b"PTTL":
@@ -305,6 +310,11 @@ class World:
                 return b""
             return b"*3\r\n" + bulk(words[1]) + bulk(value) + b":%d\r\n" % self.write(key, None)
         if name in (b"WATCH", b"UNWATCH"):
+            return b"+OK\r\n"
+        if name == b"SET" and b"NX" in words:  # the lease of a shield
+            if self.get(key) is not None:
+                return b"$-1\r\n"
+            self.write(key, words[2], int(words[5]) * 1000)
             return b"+OK\r\n"
         return b":%d\r\n" % self.run_write(name, key, words)
 
@@ -376,9 +386,9 @@ class World:
         name = words[0].upper()
         key = (caller.database, words[1]) if len(words) > 1 else (0, b"")
         ask = Ask(list(words), began=self.now)
-        if name in (b"GET", b"STRLEN"):
-            ask.key = key
-            ask.number = self.acknowledged.get(key, 0)
+        if name in (b"GET", b"STRLEN", b"MGET"):
+            ask.keys = tuple((caller.database, one) for one in words[1:])
+            ask.numbers = tuple(self.acknowledged.get(one, 0) for one in ask.keys)
         elif name in (b"SET", b"PEXPIRE", b"BLPOP"):
             ask.writes = (key,)
         elif name in (b"DEL", b"UNLINK", b"RENAME"):
@@ -419,8 +429,12 @@ class World:
         if reply.startswith(b"-"):
             caller.errors.append(reply)
             return
-        if ask.key is not None:
-            self.judge_read(caller, ask, reply)
+        if ask.keys:
+            reader = hiredis.Reader()
+            reader.feed(reply)
+            found = reader.gets()
+            for place, value in enumerate(found if ask.words[0] == b"MGET" else [found]):
+                self.judge_read(caller, ask, place, value)
             return
         numbers = [int(part[1:]) for part in reply.split(b"\r\n") if part.startswith(b":")]
         if numbers:
@@ -428,26 +442,21 @@ class World:
                 caller.own[key] = max(numbers)
                 self.acknowledged[key] = max(self.acknowledged.get(key, 0), max(numbers))
 
-    def judge_read(self, caller: Caller, ask: Ask, reply: bytes) -> None:
-        assert ask.key is not None
-        value = None if reply in (b"$-1\r\n", b"_\r\n") else reply.partition(b"\r\n")[2][:-2]
+    def judge_read(self, caller: Caller, ask: Ask, place: int, value: Any) -> None:
+        key = ask.keys[place]
         caller.values.append(value)
-        least = max(ask.number, caller.own.get(ask.key, 0))
-        changes = self.changes[ask.key]
+        least = max(ask.numbers[place], caller.own.get(key, 0))
+        changes = self.changes[key]
         ages = []
         for change, after in zip(changes, [*changes[1:], None], strict=True):
-            said = change.value if ask.words[0] == b"GET" else None
-            if ask.words[0] == b"STRLEN":
-                matches = int(reply[1:]) == len(change.value or b"")
-            else:
-                matches = said == value
-            if matches:
-                # A value that ran out is not to be seen any later; one that was replaced elsewhere may be, for a while.
-                grace = 0 if after is None or after.expired else self.bound_us
-                if after is None or after.number > least and after.time >= ask.began - grace:
-                    return
-                ages.append((least - after.number, ask.began - after.time))
-        raise AssertionError(f"{ask} got {reply!r}, which is no value of {ask.key}, or was not since (changes, us) {ages}:"
+            if value != (len(change.value or b"") if ask.words[0] == b"STRLEN" else change.value):
+                continue
+            # A value that ran out is not to be seen any later; one that was replaced elsewhere may be, for a while.
+            grace = 0 if after is None or after.expired else self.bound_us
+            if after is None or (after.number > least and after.time >= ask.began - grace):
+                return
+            ages.append((least - after.number, ask.began - after.time))
+        raise AssertionError(f"{ask} got {value!r}, which is no value of {key}, or was not since (changes, us) {ages}:"
                              f" {changes[-6:]}")
 
     def audit(self) -> list[str]:

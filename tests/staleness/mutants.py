@@ -1,4 +1,4 @@
-"""Mutants: engines with one fence taken down, which the tests have to notice. `python -m tests.staleness.mutants [name …]`.
+"""Mutants: engines with one fence taken down, which the tests have to notice. `python -m tests.staleness.mutants`.
 
 For each row the tree is copied, one line of the engine is changed and compiled, and the random walk of tests/engine is
 run against it, then the scenes (a failure of theirs is a success here). Takes some seconds a row, and leaves nothing in
@@ -19,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 SEEDS = (0, 60)  # of the walk
+SCENES = ("tests/engine/test_cool.py", "tests/engine/test_joining.py")
 
 
 @dataclass(frozen=True)
@@ -45,40 +46,48 @@ MUTANTS = {
     "a null invalidation is ignored": Mutant(
         "ear", "        conn.node.forgets += 1\n        core.counters", "        core.counters"),
     "an ear is taken to hear for ever": Mutant(
-        "ear", "        node.live_until_us = node.ping_us + LIVE_US", "        node.live_until_us = <unsigned long long> -1"),
+        "ear", "        node.live_until_us = node.ping_us + LIVE_US",
+        "        node.live_until_us = <unsigned long long> -1"),
     "copies are served whatever was marked": Mutant(
         "copies", "    if copy.marks != marks or copy.forgets", "    if copy.forgets"),
     "copies are served whatever was forgotten": Mutant(
         "copies", "    if copy.marks != marks or copy.forgets != quench_load_word(&core.peers.forgets) or (\n"
         "            copy.node_forgets != copy.node.forgets):", "    if copy.marks != marks:"),
     "copies outlive their keys": Mutant(
-        "copies", "    if core.now_us >= copy.expires_us:", "    if core.now_us >= copy.expires_us + 5000000:"),
+        "copies", "    copy.expires_us = fetch.sent_us + life_us\n    copy.refresh_us = fetch.sent_us + life_us // 2",
+        "    copy.expires_us = fetch.sent_us + life_us + 5000000\n    copy.refresh_us = copy.expires_us"),
     "copies are served while nothing is heard": Mutant(
         "copies", "    if copy.tracked and core.now_us >= copy.node.live_until_us:", "    if False:"),
     "a fetch is kept whatever was marked": Mutant(
-        "fetch", "    if fetch.key == NULL or fetch.marks != marks_sum(core, fetch.key.hash):", "    if fetch.key == NULL:"),
-    "a fetch is kept whatever was forgotten": Mutant(
-        "fetch", "    if fetch.forgets != quench_load_word(&core.peers.forgets) or fetch.node_forgets "
-        "!= fetch.conn.node.forgets:", "    if False:"),
+        "fetch", "    if fetch.key == NULL or fetch.marks != marks_sum(core, fetch.key.hash):",
+        "    if fetch.key == NULL:"),
     "PTTL is not looked at": Mutant(
         "fetch", "    if left >= 0 and <uint64_t> left * 1000 < life:", "    if False:"),
     "who joined on the way is answered with the rest": Mutant(
         "fetch", "    tell(core, fetch, fetch.exact, data, length)\n    fetch.count -= fetch.exact",
         "    tell(core, fetch, fetch.count, data, length)\n    fetch.count = 0"),
+    "who joined on the way is not protected from expiry": Mutant(
+        "fetch", "    if fetch.sent_us + life <= core.now_us:\n        return again_for(core, fetch)", "    pass"),
+    "reads are joined for longer than a copy lives": Mutant(
+        "cool", "core.now_us - fetch.sent_us < key.rule.life_us", "True"),
     "reads are joined whatever was marked": Mutant(
         "cool", "fetch.marks == marks and fetch.forgets", "fetch.forgets"),
     "reads are joined whatever was forgotten": Mutant(
         "cool", "and fetch.forgets == forgets\n", "\n"),
-    "a fetch is stored while a write is open": Mutant(
-        "cool", "conn.state != CONN_OPEN or not marks_quiet(fetch.marks):", "conn.state != CONN_OPEN:"),
     "a lost connection goes on being tracked": Mutant(
         "connection", "    if conn.tracked:\n        conn.tracked = 0\n        conn.node.forgets += 1",
         "    if conn.tracked:\n        conn.tracked = 0"),
     "a lost ear is not missed": Mutant(
-        "connection", "        conn.node.ear = NULL\n        conn.node.live_until_us = 0\n        conn.node.forgets += 1",
-        "        conn.node.ear = NULL"),
+        "connection",
+        "        conn.node.ear = NULL\n        conn.node.live_until_us = 0\n        conn.node.forgets += 1",
+        "        conn.node.ear = NULL\n        conn.node.live_until_us = 0"),
+    "an ejected node's copies are kept": Mutant(
+        "orders", "        pool.nodes[place].forgets += 1\n", "        pass\n"),
+    "a withdrawn CLIENT TRACKING is taken for sent": Mutant(
+        "connection", "                    conn_untrack(conn)\n", "                    pass\n"),
     "a lost write stays open": Mutant(
-        "connection", "    if pending.role == ROLE_MARK:\n        marks_close(core, pending.cool)", "    if pending.role == ROLE_MARK:\n        pass"),
+        "connection", "    if pending.role == ROLE_MARK:\n        marks_close(core, pending.cool)",
+        "    if pending.role == ROLE_MARK:\n        pass"),
 }  # fmt: skip
 
 
@@ -107,7 +116,7 @@ def plant(mutant: Mutant, directory: Path) -> None:
 
 def noticed(directory: Path, first: int, last: int) -> str:
     """What the walk says of the engine in `directory`; nothing if it is content."""
-    for command in (["tests.engine.test_coherence", str(first), str(last)], ["pytest", "-qx", "tests/engine/test_cool.py"]):
+    for command in (["tests.engine.test_coherence", str(first), str(last)], ["pytest", "-qx", *SCENES]):
         done = subprocess.run(
             [sys.executable, "-m", *command], cwd=directory, text=True, capture_output=True,
             env=os.environ | {"PYTHONPATH": str(directory)},
@@ -127,7 +136,8 @@ def main() -> int:
             began = time.monotonic()
             plant(MUTANTS[name], Path(directory))
             said = noticed(Path(directory), *SEEDS)
-        print(f"{'noticed' if said else 'UNNOTICED'}: {name} ({time.monotonic() - began:.0f} s) {said[:110]}", flush=True)
+        seconds = time.monotonic() - began
+        print(f"{'noticed' if said else 'UNNOTICED'}: {name} ({seconds:.0f} s) {said[:110]}", flush=True)
         unnoticed += not said
     return 1 if unnoticed else 0
 
