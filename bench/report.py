@@ -27,6 +27,11 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("p99.9 µs", "p999", ",.0f"),
         ("RSS MB", "rss_mb", ".1f"),
     ),
+    "hits": (
+        ("hits %", "hit_percent", ".2f"),
+        ("misses %", "miss_percent", ".2f"),
+        ("keys held %", "held_percent", ".2f"),
+    ),
     "transactions": (
         ("CPU µs/command", "front_us", ".2f"),
         ("without MULTI", "plain_us", ".2f"),
@@ -98,7 +103,8 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
 }
 UNITS = {"front_us": "CPU µs/request", "p50": "p50 µs", "idle_bytes": "bytes/connection", "peak_mb": "peak MB",
          "rss_after_mb": "MB 5 s after", "left_ratio": "RSS 5 s after / before",
-         "multi_ratio": "with MULTI / without", "p99_excess": "p99 µs beyond 1.5 times quiet",
+         "multi_ratio": "with MULTI / without", "miss_percent": "misses",
+         "p99_excess": "p99 µs beyond 1.5 times quiet",
          "reached": "nodes' commands in 10,000 requests", "busiest": "requests of the busiest node / mean",
          "busiest_cpu": "CPU of the busiest node / mean", "over_floor": "busiest node / floor",
          "get_more_ns": "ns more for GET", "set_more_ns": "ns more for SET", "p99_ms": "p99 ms",
@@ -136,7 +142,7 @@ def one_line(sample: Row) -> str:
     shown = ("rate", "front_us", "nodes_us", "generator_us", "p50", "p99", "idle_bytes", "peak_mb", "rss_after_mb",
              "plain_us", "multi_ratio", "quiet_p99", "waiting_percent", "reached", "busiest", "busiest_cpu", "floor",
              "over_floor", "found_ms", "p99_ms", "highest_ms", "core_percent", "get_more_ns", "set_more_ns",
-             "loads", "all_ms")
+             "loads", "all_ms", "hit_percent", "held_percent")
     return "  ".join(f"{key} {sample[key]:,.2f}" for key in shown if key in sample)
 
 

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import crowd, heat, micro, pubsub, report, sessions, stale, stampede
+from bench import crowd, heat, hits, micro, pubsub, report, sessions, stale, stampede
 from bench.load import Load, Options, prefill
 from bench.process import StartFailedError, cpu_ns, hardware, raise_file_limit
 from bench.scenarios import BARS, SCENARIOS, Scenario
@@ -105,10 +105,15 @@ def measure_micro(target: Running, scenario: Scenario, seconds: float) -> Sample
     return {**turns, **more}
 
 
+def measure_hits(target: Running, scenario: Scenario, seconds: float) -> Sample:
+    return hits.hit_ratio(target, scenario.fill, scenario.keys, scenario.value_size)
+
+
 MEASURES = {
     "load": measure_load, "idle": measure_idle, "burst": measure_burst, "transactions": measure_transactions,
     "blocked": measure_blocked, "pubsub": measure_pubsub, "hot-key": measure_hot_key, "zipf": measure_zipf,
     "sudden": measure_sudden, "stale": measure_stale, "stampede": measure_stampede, "micro": measure_micro,
+    "hits": measure_hits,
 }  # fmt: skip
 
 
