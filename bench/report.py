@@ -140,9 +140,9 @@ FIGURES_END = "<!-- end of figures -->\n"
 def one_line(sample: Row) -> str:
     """A sample for the terminal, while the run goes on."""
     shown = ("rate", "front_us", "nodes_us", "generator_us", "p50", "p99", "idle_bytes", "peak_mb", "rss_after_mb",
-             "plain_us", "multi_ratio", "quiet_p99", "waiting_percent", "reached", "busiest", "busiest_cpu", "floor",
-             "over_floor", "found_ms", "p99_ms", "highest_ms", "core_percent", "get_more_ns", "set_more_ns",
-             "loads", "all_ms", "hit_percent", "held_percent")
+             "plain_us", "multi_ratio", "quiet_p99", "waiting_percent", "hit_percent", "held_percent", "reached",
+             "busiest", "busiest_cpu", "floor", "over_floor", "found_ms", "p99_ms", "highest_ms", "core_percent",
+             "get_more_ns", "set_more_ns", "loads", "all_ms")
     return "  ".join(f"{key} {sample[key]:,.2f}" for key in shown if key in sample)
 
 

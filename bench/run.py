@@ -75,6 +75,10 @@ def measure_pubsub(target: Running, scenario: Scenario, seconds: float) -> Sampl
     return dict(pubsub.fan_out(target, scenario.clients, scenario.value_size, scenario.depth, seconds))
 
 
+def measure_hits(target: Running, scenario: Scenario, seconds: float) -> Sample:
+    return hits.hit_ratio(target, scenario.fill, scenario.keys, scenario.value_size)
+
+
 def measure_hot_key(target: Running, scenario: Scenario, seconds: float) -> Sample:
     return dict(heat.one_key(target, scenario.clients, scenario.depth, scenario.writes, seconds))
 
@@ -105,15 +109,11 @@ def measure_micro(target: Running, scenario: Scenario, seconds: float) -> Sample
     return {**turns, **more}
 
 
-def measure_hits(target: Running, scenario: Scenario, seconds: float) -> Sample:
-    return hits.hit_ratio(target, scenario.fill, scenario.keys, scenario.value_size)
-
-
 MEASURES = {
     "load": measure_load, "idle": measure_idle, "burst": measure_burst, "transactions": measure_transactions,
-    "blocked": measure_blocked, "pubsub": measure_pubsub, "hot-key": measure_hot_key, "zipf": measure_zipf,
-    "sudden": measure_sudden, "stale": measure_stale, "stampede": measure_stampede, "micro": measure_micro,
-    "hits": measure_hits,
+    "blocked": measure_blocked, "pubsub": measure_pubsub, "hits": measure_hits, "hot-key": measure_hot_key,
+    "zipf": measure_zipf, "sudden": measure_sudden, "stale": measure_stale, "stampede": measure_stampede,
+    "micro": measure_micro,
 }  # fmt: skip
 
 

@@ -272,10 +272,12 @@ def route(file: str | None, name: str | None, json_: bool, keys: tuple[str, ...]
               help="Where to accept clients; port 0 is any free one.")  # fmt: skip
 @click.option("--maxmemory", type=SizeType(), default="256mb", show_default=True, envvar="QUENCH_MAXMEMORY",
               help="Evict beyond this; 0b is no limit.")  # fmt: skip
-def node(listen: tuple[str, int], maxmemory: int) -> None:
+@click.option("--aclfile", type=click.Path(dir_okay=False), help="Users, a line each as ACL LIST shows them.")
+@click.option("--deny", multiple=True, metavar="COMMAND", help="Have no such command; may be repeated.")
+def node(listen: tuple[str, int], maxmemory: int, aclfile: str | None, deny: tuple[str, ...]) -> None:
     """Run one embedded storage node."""
     host, port = listen
-    _start("storenode.server", "run", host, port, maxmemory, on_ready=_node_ready)
+    _start("storenode.server", "run", host, port, maxmemory, on_ready=_node_ready, aclfile=aclfile, deny=deny)
 
 
 @cli.command(

@@ -30,6 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--listen", default="127.0.0.1:6379", metavar="HOST:PORT", help="port 0 takes a free one")
     parser.add_argument("--maxmemory", default="256mb", metavar="SIZE", help="of keys and values; 0 for no limit")
     parser.add_argument("--password", help="clients must AUTH with it")
+    parser.add_argument("--aclfile", metavar="PATH", help="users, a line each as ACL LIST shows them")
+    parser.add_argument("--deny", action="append", default=[], metavar="COMMAND", help="have none such; repeatable")
     arguments = parser.parse_args(argv)
     try:
         host, port = parse_address(arguments.listen)
@@ -42,6 +44,8 @@ def main(argv: list[str] | None = None) -> int:
             port,
             maxmemory,
             arguments.password,
+            aclfile=arguments.aclfile,
+            deny=arguments.deny,
             on_ready=lambda host, port: print(f"storenode: ready on {host}:{port}", flush=True),
         )
     except OSError as error:

@@ -6,7 +6,7 @@ from libc.string cimport memcpy, memmove
 
 from proxy.wire.resp cimport read_number
 from storenode.answer cimport answer_error
-from storenode.changes cimport EVENT_EXPIRED, QUIET, database_changed, key_changed
+from storenode.changes cimport EVENT_EXPIRED, QUIET, database_changed, key_born, key_changed, key_missed
 from storenode.entry cimport entry_expired, entry_key, entry_name, entry_value
 from storenode.heap cimport heap_free, heap_new, heap_resize
 from storenode.reaper cimport keyspace_release, value_release
@@ -49,7 +49,7 @@ cdef bint key_read(Call* call, const Slice* key, Place* place) noexcept nogil:
     if key_write(call, key, place):
         call.node.stats.hits += 1
         return True
-    call.node.stats.misses += 1
+    key_missed(call.database, key)
     return False
 
 
@@ -152,6 +152,7 @@ cdef void key_create(Database* database, const Slice* key, Place* place, int typ
     entry.type = type
     entry.encoding = encoding
     table_insert(&database.keys, entry, place)
+    key_born(database, key)
 
 
 cdef void key_adopt(Database* database, Place* built) noexcept nogil:
@@ -160,7 +161,10 @@ cdef void key_adopt(Database* database, Place* built) noexcept nogil:
     cdef Entry* entry = built.entry
     if table_find(&database.keys, name.data, name.length, key_hash(database, &name), built):
         remove(database, built, QUIET, False)
-    table_insert(&database.keys, entry, built)
+        table_insert(&database.keys, entry, built)
+    else:
+        table_insert(&database.keys, entry, built)
+        key_born(database, &name)
 
 
 cdef void value_set(Database* database, const Slice* key, Place* place, const Slice* value,
@@ -186,6 +190,7 @@ cdef void value_set(Database* database, const Slice* key, Place* place, const Sl
     else:
         entry = new_entry(node, key, value.length)
         table_insert(&database.keys, entry, place)
+        key_born(database, key)
     entry.type = STRING
     entry.encoding = encoding
     entry.count = 0
@@ -253,6 +258,7 @@ cdef void key_rename(Database* database, Place* place, Database* target, const S
     heap_free(database.node, old)
     table_find(&target.keys, key.data, key.length, key_hash(target, key), &there)
     table_insert(&target.keys, entry, &there)
+    key_born(target, key)
 
 
 cdef void database_clear(Database* database, bint lazily) noexcept nogil:

@@ -7,7 +7,7 @@ written in one call before the next client's turn. Nothing here waits but epoll.
 
 from libc.stdint cimport SIZE_MAX, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, strdup
 
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.input cimport READ_END, READ_NOTHING, READ_SOME, SCRATCH, input_keep, input_length, input_read
@@ -19,8 +19,12 @@ from proxy.wire.system cimport (
 )
 from storenode.blocked cimport wait_expire
 from storenode.broadcast cimport broadcast_send
-from storenode.commands cimport commands_open
-from storenode.config cimport config_open
+from storenode.acl cimport acl_close
+from storenode.aclfile cimport PROBLEM_ROOM, aclfile_load
+from storenode.channels cimport channels_open
+from storenode.clock cimport clock_learn, cycles
+from storenode.commands cimport command_deny, commands_open
+from storenode.config cimport config_open, config_password
 from storenode.connection cimport client_close, client_open, clients_bury
 from storenode.effects cimport effects_flush
 from storenode.evict cimport evict_policy
@@ -29,10 +33,15 @@ from storenode.expire cimport expire_sweep
 from storenode.interest cimport interests_open
 from storenode.invalidation cimport invalidation_close, invalidation_open, tracked_sweep
 from storenode.keyspace cimport database_clear
+from storenode.latency cimport LATENCY_EXPIRE, latency_event, latency_reset
+from storenode.limits cimport clients_check, limits_open, output_check
+from storenode.pause cimport pause_end
 from storenode.reaper cimport reap
 from storenode.rewrites cimport rewrites_open
+from storenode.slowlog cimport slow_limit, slow_update
 from storenode.table cimport table_fit, table_move, table_moving
-from storenode.types cimport ALLKEYS_LRU, CLIENT, DATABASES, LISTENER, WAKER, Client, Database, Entry, Node
+from storenode.types cimport ALLKEYS_LRU, CLIENT, DATABASES, LISTENER, WAKER, Client, Database, Entry, Node, Slice
+from storenode.users cimport users_open
 
 cdef extern from "<malloc.h>" nogil:
     int M_MXFAST
@@ -47,6 +56,7 @@ cdef enum:
     SWEEP_US = 1000            # and on expiry
     REAP_US = 1000             # and on freeing large values
     REAPED_A_CHECK = 256       # elements freed between two looks at the clock
+    LEARN_US = 300             # of the start, until the rate of the processor's counter is known
     MOVED_A_CHECK = 64         # buckets moved between two looks at the clock
 
 
@@ -75,6 +85,9 @@ cdef void accept_clients(Node* node) noexcept nogil:
 cdef bint flush(Node* node, Client* client) noexcept nogil:
     """Write what the kernel takes. False: the peer is gone and the client closed."""
     cdef size_t before = client.output.length
+    if client.overrun:
+        client_close(node, client)
+        return False
     if before == 0:
         return True
     node.stats.writes += 1
@@ -107,6 +120,7 @@ cdef void settle(Node* node, Client* client) noexcept nogil:
     """Close a client that is finished, else tell epoll what it waits for."""
     cdef uint32_t interest = 0
     if client.output.length or client.parked:
+        output_check(node, client)
         interest |= EPOLLOUT
     elif client.closing or client.ended:
         client_close(node, client)
@@ -175,7 +189,10 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
     cdef bint busy = False
     cdef int number
     node.now_ms = <long long> (realtime_us() // 1000)
+    clock_learn(node, monotonic_us())
+    slow_update(node)
     if elapsed >= 1000000:
+        clients_check(node)
         node.rate = (node.stats.commands - node.rate_commands) * 1000000 // elapsed
         if node.stats.commands == node.rate_commands:
             pool_trim(&node.chunks)
@@ -192,7 +209,7 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
         while table_moving(&database.keys) and not busy:
             table_move(&database.keys, MOVED_A_CHECK)
             busy = monotonic_us() > deadline
-    if not node.expiry_off and expire_sweep(node, SWEEP_US):
+    if not node.expiry_off and not node.paused_until_us and expire_sweep(node, SWEEP_US):
         busy = True
     deadline = monotonic_us() + REAP_US
     while node.doomed != NULL and monotonic_us() < deadline:
@@ -210,6 +227,8 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
     cdef int index
     if node.deadline_count and node.deadlines[0].deadline_us < until:
         until = node.deadlines[0].deadline_us
+    if node.paused_until_us and node.paused_until_us < until:
+        until = node.paused_until_us
     timeout = <int> ((until - now + 999) // 1000) if until > now else 0
     poll_wait(&node.poll, timeout)
     node.now_us = monotonic_us()
@@ -225,6 +244,8 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
             node.stopping = True
     if node.deadline_count:
         wait_expire(node)
+    if node.paused_until_us and node.now_us >= node.paused_until_us:
+        pause_end(node)
     if node.now_us >= tick_at[0]:
         tick_at[0] = node.now_us + housekeep(node)
     while node.broadcasts or node.touched != NULL:
@@ -244,8 +265,10 @@ cdef class Loop:
     """
 
     def __cinit__(self, int listener, *, bytes bind, int port, size_t maxmemory, bytes password, bytes run_id,
-                  uint64_t seed, int maxclients):
+                  uint64_t seed, int maxclients, bytes aclfile=None, list deny=None):
         cdef Node* node = <Node*> calloc(1, sizeof(Node))
+        cdef Slice secret
+        cdef char problem[PROBLEM_ROOM]
         cdef int number
         if node == NULL:
             raise MemoryError
@@ -256,9 +279,7 @@ cdef class Loop:
         node.poll.epoll = -1
         node.waker.fd = -1
         self.bind = bind
-        self.password = password
         node.bind = self.bind
-        node.password = NULL if password is None else <char*> self.password
         if len(run_id) != 40:
             raise ValueError("run_id: 40 hexadecimal digits are needed")
         memcpy(node.run_id, <char*> run_id, 40)
@@ -266,6 +287,11 @@ cdef class Loop:
         node.maxmemory = maxmemory
         node.maxclients = maxclients
         evict_policy(node, ALLKEYS_LRU)
+        node.clock_cycles = cycles()
+        node.clock_us = monotonic_us()
+        while monotonic_us() < node.clock_us + LEARN_US:
+            pass
+        clock_learn(node, monotonic_us())
         config_open(node)
         node.seed = seed
         node.random = seed | 1
@@ -280,7 +306,23 @@ cdef class Loop:
             interests_open(node, &node.databases[number].watched)
             interests_open(node, &node.databases[number].awaited)
         invalidation_open(node)
+        channels_open(node)
+        limits_open(node)
         commands_open(node)
+        users_open(node)
+        if password is not None:
+            secret.data = <char*> password
+            secret.length = len(password)
+            config_password(node, &secret)
+        for name in deny or []:
+            secret.data = <char*> name
+            secret.length = len(name)
+            if not command_deny(node, &secret):
+                raise ValueError(f"cannot deny {name.decode(errors='replace')!r}: there is no such command")
+        if aclfile is not None:
+            node.aclfile = strdup(<char*> aclfile)
+            if not aclfile_load(node, problem):
+                raise ValueError((<bytes> problem).decode(errors="replace").strip())
         rewrites_open(node)
         node.now_us = monotonic_us()
         node.start_us = node.now_us
@@ -315,6 +357,12 @@ cdef class Loop:
         free(node.argv)
         free(node.deadlines)
         free(node.ids)
+        acl_close(node)
+        slow_limit(node, 0)
+        for number in range(node.row_count):
+            latency_reset(&node.rows[number])
+        free(node.password)
+        free(node.aclfile)
         free(node)
 
     def run(self) -> None:

@@ -3,12 +3,13 @@
 The loop runs in a thread without the GIL; this module's trio task only waits for SIGINT or SIGTERM and then wakes it.
 """
 
+import errno
 import os
 import resource
 import secrets
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -78,11 +79,15 @@ def run(
     maxmemory: int,
     password: str | None = None,
     on_ready: Callable[[str, int], None] | None = None,
+    *,
+    aclfile: str | None = None,
+    deny: Sequence[str] = (),
 ) -> int:
     """Serve on host:port (port 0: a free one) until SIGINT or SIGTERM; returns the exit code.
 
     maxmemory: bytes of keys and values, 0 for no limit. on_ready(host, port) is called in the main thread as soon as
-    the port is open and signals are handled. Raises OSError if the port cannot be had.
+    the port is open and signals are handled. aclfile: a file of users; deny: names of commands, or `config|set`, that
+    this node is to have not. Raises OSError if the port cannot be had, or for a wrong file or name.
     """
     maxclients = raise_file_limit()
     with open_listener(host, port) as listener:
@@ -92,15 +97,20 @@ def run(
             if on_ready is not None:
                 on_ready(bound_host, bound_port)
 
-        loop = Loop(
-            listener.fileno(),
-            bind=host.encode(),
-            port=bound_port,
-            maxmemory=maxmemory,
-            password=password.encode() if password else None,
-            run_id=secrets.token_hex(20).encode(),
-            seed=int.from_bytes(os.urandom(8)),
-            maxclients=maxclients,
-        )
+        try:
+            loop = Loop(
+                listener.fileno(),
+                bind=host.encode(),
+                port=bound_port,
+                maxmemory=maxmemory,
+                password=password.encode() if password else None,
+                run_id=secrets.token_hex(20).encode(),
+                seed=int.from_bytes(os.urandom(8)),
+                maxclients=maxclients,
+                aclfile=os.fsencode(aclfile) if aclfile else None,
+                deny=[name.encode() for name in deny],
+            )
+        except ValueError as error:
+            raise OSError(errno.EINVAL, str(error)) from error
         trio.run(_serve, loop, ready)
     return 0

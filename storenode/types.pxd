@@ -18,6 +18,10 @@ from proxy.wire.input cimport Input
 from proxy.wire.output cimport Output
 from proxy.wire.poll cimport Handle, Poll
 from proxy.wire.resp cimport Frame
+from storenode.records cimport (
+    CODE_MOST, CODES, EVENTS_SEEN, KEY_READ, KEY_VARIES, KEY_WRITE, NAME_MOST, ROW_WORDS, SPIKES, ErrorCount, Event,
+    Fact, KeySpec, Refusal, Selector, Slow, Spike, User, Word,
+)
 from storenode.text cimport Text
 
 cdef enum:
@@ -27,7 +31,6 @@ cdef enum:
     ROWS_MOST = 320            # rows of the command table, subcommands included
     ROW_INDEX = 1024           # places of the index over the names; a power of two, well above ROWS_MOST
     POOL_SIZE = 16             # candidates kept between evictions
-    NAME_MOST = 64             # bytes of an address as text, with its port and the final NUL
     CONSUMERS = 4              # of the stream of effects at a time
 
 cdef enum ValueType:
@@ -71,12 +74,14 @@ cdef enum:                     # index of Node.settings: the numbers that CONFIG
     ZSET_PACK_ENTRIES = 8
     ZSET_PACK_VALUE = 9
     LIST_PIECE_SIZE = 10       # list-max-listpack-size: items, or negative: 4 KiB, 8 KiB …
-    HLL_SPARSE_BYTES = 11      # hll-sparse-max-bytes
+    LIST_COMPRESS_DEPTH = 11   # known, and of no effect: nothing is compressed
     SLOWLOG_SLOWER = 12        # slowlog-log-slower-than: us; negative: off
     SLOWLOG_MOST = 13          # slowlog-max-len
     LATENCY_THRESHOLD = 14     # latency-monitor-threshold: ms; 0: off
     LATENCY_TRACKING = 15      # a histogram for each command
     ACLLOG_MOST = 16           # acllog-max-len
+    IDLE_TIMEOUT = 18          # timeout: s; 0: none
+    KEEPALIVE = 19             # tcp-keepalive: s; 0: off
     TRACKED_MOST = 17          # tracking-table-max-keys: keys in Node.tracked; 0: no limit
     SETTINGS = 64              # room for those to come
 
@@ -96,7 +101,27 @@ cdef enum RowFlag:
     CONTAINER = 64             # its first argument names a row of its own, "client|id"
     AT_ONCE = 128              # executed, not queued, between MULTI and EXEC
     BLOCKING = 256             # may make its client wait
+    WHILE_SUBSCRIBED = 2048    # allowed to a client in RESP2 that has subscriptions
     NUMKEYS = 4096             # its first argument says how many keys follow
+
+
+cdef enum:                     # kinds of Channel: index of Node.channels
+    CHANNEL = 0
+    PATTERN = 1
+    SHARD = 2
+    CHANNEL_KINDS = 3
+
+cdef enum:                     # classes of client-output-buffer-limit: index of Node.output_limits
+    OUTPUT_NORMAL = 0
+    OUTPUT_REPLICA = 1
+    OUTPUT_PUBSUB = 2
+    OUTPUT_CLASSES = 3
+
+
+cdef struct OutputLimit:       # limits.pyx; 0: none
+    uint64_t hard              # bytes
+    uint64_t soft              # bytes
+    int64_t seconds            # above the soft limit
 
 
 cdef enum Tracking:            # tracking.pyx: bits of Client.tracking
@@ -207,8 +232,8 @@ cdef struct Transaction:       # transaction.pyx: a client between MULTI and EXE
 
 
 cdef struct Piece:             # deque.pyx: a run of a list's items; its bytes follow
-    Piece* next
-    Piece* previous
+    Piece* next                # NULL: the last one
+    Piece* previous            # of the first one: the last one, so that the Deque is a word shorter
     uint32_t count             # items
     uint32_t room              # bytes
     uint32_t head              # first byte of the first item
@@ -217,7 +242,6 @@ cdef struct Piece:             # deque.pyx: a run of a list's items; its bytes f
 
 cdef struct Deque:             # deque.pyx: a list
     Piece* first
-    Piece* last
     uint64_t count             # items
     Node* node
 
@@ -268,8 +292,14 @@ cdef struct Row:               # commands.pyx: one command
     Handler handler
     Handler effect             # rewrites.pyx: writes down what it changed; NULL: its own words do
     int parent                 # row of the container, or -1
+    const Fact* fact           # NULL: nothing is said of it
+    uint32_t categories        # of ACL, a bit each: catalog.pyx
+    KeySpec specs[3]
+    int spec_count
+    bint denied                # switched off by the configuration
+    uint64_t* latencies        # LATENCIES counters: latency.pyx; NULL: none yet
     uint64_t calls
-    uint64_t usec              # time in the handler; for FAST rows projected from every 64th call
+    uint64_t cycles            # of the clock, spent in the handler: clock.pxd
     uint64_t rejected          # refused before the handler
     uint64_t failed            # answered with an error by the handler
 
@@ -289,6 +319,23 @@ cdef struct Follower:          # broadcast.pyx: a client that wants to hear of t
     Follower* previous
 
 
+cdef struct Channel:           # channels.pyx; begins as a Member, its name follows
+    uint32_t key_length        # bytes
+    uint32_t value_length      # 0
+    Subscription* first
+    uint64_t count             # of subscribers
+    int kind                   # CHANNEL, PATTERN or SHARD
+
+
+cdef struct Subscription:      # channels.pyx
+    Channel* channel
+    Client* client
+    Subscription* next         # of the channel
+    Subscription* previous
+    Subscription* sibling      # of the client
+    Subscription* elder
+
+
 cdef struct Client:            # connection.pyx
     Handle handle              # first: what epoll hands back
     Input input
@@ -302,13 +349,23 @@ cdef struct Client:            # connection.pyx
     Database* database
     int resp                   # 2 or 3
     bint authenticated
+    bint trusted               # authenticated as a user who may do everything: nothing to check
+    User* user                 # users.pyx; never NULL
     bint closing               # executes nothing more; closed when its output is sent
     bint ended                 # the peer sends nothing more; closed when all is executed and sent
     bint parked                # requests wait: too much output is unread, or the client was blocked until now
     int tracking               # Tracking
     uint64_t redirect          # id of the client that gets its invalidations; 0: itself
     Follower* prefixes         # that it tracks, in order
-    uint32_t subscriptions     # channels, patterns and shard channels
+    Subscription* subscribed[CHANNEL_KINDS]
+    uint32_t subscribed_count[CHANNEL_KINDS]
+    uint32_t subscriptions     # of all kinds
+    bint monitoring            # monitor.pyx
+    Client* next_monitor
+    int quiet                  # pause.pxd: its replies are thrown away; 0: they are not
+    bint held                  # by CLIENT PAUSE: its requests are read and kept
+    bint overrun               # beyond its limits: closed without waiting for its output to be sent
+    uint64_t soft_since_us     # monotonic: above the soft limit of its output since then; 0: it is not
     bint touched               # others added to its output: written at the end of the turn
     bint no_evict
     bint no_touch              # its commands leave the LRU clocks alone
@@ -396,6 +453,13 @@ cdef struct Node:              # node.pyx
     Prefix* prefixes           # broadcast.pyx
     uint64_t prefix_count
     bint broadcasts            # some prefix has something to tell
+    Dict channels[CHANNEL_KINDS]   # channels.pyx
+    OutputLimit output_limits[OUTPUT_CLASSES]
+    Client* monitors
+    uint64_t paused_until_us   # pause.pyx: monotonic; 0: no pause
+    bint paused_all            # not only what writes
+    Output discarded           # replies that nobody gets
+    int notify                 # notify.pyx: a bit for each letter of notify-keyspace-events
     uint64_t client_count
     uint64_t client_next       # id of the next client
     Call call                  # the one command being executed
@@ -416,6 +480,8 @@ cdef struct Node:              # node.pyx
     int policy
     bint lfu                   # the policy counts uses: what Entry.clock means
     int64_t settings[SETTINGS]
+    uint32_t piece_most        # bytes of items in a list's piece, and items: what LIST_PIECE_SIZE says
+    uint32_t piece_items
     int maxclients
     int port
     int sweep_database         # expire.pyx
@@ -429,7 +495,22 @@ cdef struct Node:              # node.pyx
     uint32_t ticks             # monotonic time in units of 2^16 us (65.5 ms): the LRU clock
     uint64_t random
     uint64_t seed              # of the hash
-    char* password             # malloc; NULL: none
+    char* password             # malloc; NULL: none. The default user's, as CONFIG GET requirepass shows it
+    User* users
+    User* user_default         # one of them
+    char* aclfile              # malloc; NULL: none
+    Refusal* refusals          # newest first
+    uint64_t refusal_next      # id
+    int refusal_count
+    Slow* slow
+    uint64_t slow_next         # id
+    int64_t slow_count
+    uint64_t slow_cycles       # from which on a command is slow; UINT64_MAX: none is
+    Event events[EVENTS_SEEN]
+    ErrorCount errors[CODES]
+    uint64_t clock_cycles      # clock.pxd: the cycles and
+    uint64_t clock_us          # the time of the start,
+    double cycles_us           # and how many cycles a microsecond has
     char* bind
     char run_id[41]
     Doomed* doomed             # reaper.pyx

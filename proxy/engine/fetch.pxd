@@ -3,7 +3,7 @@
 
 Identical reads share it. Who joins before it was given to the kernel gets an exact answer in any case: the node executes
 it after all of them asked. Who joins later gets what a copy of no age would have given him, under the rules of copies:
-if the key's marks moved meanwhile he is asked for again. Stands below the connection, which brings replies and errors;
+if the key's marks moved meanwhile, or its time was up, he is asked for again. Stands below the connection, which brings replies and errors;
 cool.pyx starts fetches and joins them.
 """
 
@@ -20,7 +20,7 @@ cdef Fetch* fetch_new(Core* core, HotKey* key, Conn* conn, uint32_t row, int pro
 cdef void fetch_join(Core* core, Fetch* fetch, Client* client, bint exact) noexcept nogil
 cdef void fetch_tell(Core* core, Fetch* fetch, const char* data, size_t length) noexcept nogil
 cdef Fetch* fetch_value(Core* core, Fetch* fetch, const char* data, size_t length) noexcept nogil
-cdef void fetch_life(Core* core, Fetch* fetch, const char* data) noexcept nogil
+cdef Fetch* fetch_life(Core* core, Fetch* fetch, const char* data) noexcept nogil
 cdef void fetch_drop(Fetch* fetch) noexcept nogil
 cdef void fetch_settle(Core* core, Fetch* fetch) noexcept nogil
 cdef bint fetch_holds(Core* core, Fetch* fetch) noexcept nogil
