@@ -47,9 +47,6 @@ sanitize: $(VENV)/.tested  ## the tests of the native code under AddressSanitize
 	PY=$(PY) tests/sanitize.sh
 
 KILLS ?= 200
-soak: $(VENV)/.tested   ## kill a storage node KILLS times under write load: nothing acknowledged may be lost
-	QUENCH_KILLS=$(KILLS) $(PY) -m pytest -q tests/store/test_crash.py
-
 FUZZ_SECONDS ?= 60
 fuzz: $(VENV)/.tested   ## fuzz the framing, FUZZ_SECONDS for each target
 	$(PY) -m pip install --quiet --group fuzz
@@ -57,7 +54,8 @@ fuzz: $(VENV)/.tested   ## fuzz the framing, FUZZ_SECONDS for each target
 	$(PY) -m tests.fuzz.fuzz_replies -max_total_time=$(FUZZ_SECONDS)
 
 SOAK_SECONDS ?= 600
-soak: $(VENV)/.tested   ## the checker of hot keys for SOAK_SECONDS, then engines with a fence taken down
+soak: $(VENV)/.tested   ## a storage node killed KILLS times, the checker of hot keys for SOAK_SECONDS, engines without a fence
+	QUENCH_KILLS=$(KILLS) $(PY) -m pytest -q tests/store/test_crash.py
 	$(PY) -m tests.staleness --seconds $(SOAK_SECONDS)
 	$(PY) -m tests.staleness.mutants
 
