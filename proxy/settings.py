@@ -75,6 +75,8 @@ class HotPrefix(Struct, frozen=True, kw_only=True):
     copies: str | None = None
     ttl: float | None = None
     stale_if_error: float | None = None
+    shield: float | None = None
+    early: bool | None = None
 
 
 class HotKeys(Struct, frozen=True, kw_only=True):
@@ -85,9 +87,12 @@ class HotKeys(Struct, frozen=True, kw_only=True):
     copies: str = "tracked"
     ttl: float = 10.0
     stale_if_error: float | None = None
+    shield: float | None = None
+    early: bool = False
     memory: int = 64 << 20
     max_value: int = 64 << 10
     max_keys: int = 1024
+    share: bool = False
     prefixes: tuple[HotPrefix, ...] = ()
 
 

@@ -155,6 +155,8 @@ def heat_values(pool: Pool) -> dict[str, Any] | None:
                 rule.copies or hot.copies,
                 int((rule.ttl or hot.ttl) * 1e6),
                 int((rule.stale_if_error or hot.stale_if_error or 0) * 1e6),
+                int((rule.shield or hot.shield or 0) * 1e6),
+                hot.early if rule.early is None else rule.early,
             )
             for rule in rules
         ],

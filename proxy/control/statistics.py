@@ -130,7 +130,7 @@ class DatabaseStatistics:
 HEAT_COUNTERS = (
     "hot_promoted", "hot_demoted", "copy_hits", "copies_stored", "copy_refreshes", "copies_changed", "copies_expired",
     "copies_unsure", "copies_evicted", "copies_stale", "reads_joined", "fetches_stale", "invalidations",
-    "copies_checked", "copies_wrong", "copies_wrong_us",
+    "copies_checked", "copies_wrong", "copies_wrong_us", "shield_misses", "shield_loads", "shield_early", "shield_nils",
 )  # fmt: skip
 
 

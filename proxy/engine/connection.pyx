@@ -17,7 +17,7 @@ from libc.string cimport memcmp, memcpy, memset, strncpy
 
 from proxy.engine.fetch cimport fetch_settle, fetch_tell
 from proxy.engine.greeting cimport greeting_start
-from proxy.engine.heat cimport ROLE_MARK, ROLE_NONE, ROLE_PING, ROLE_VALUE, Fetch
+from proxy.engine.heat cimport ROLE_LEASE, ROLE_MARK, ROLE_NONE, ROLE_PING, ROLE_VALUE, Fetch, Miss
 from proxy.engine.mail cimport event_node
 from proxy.engine.marks cimport marks_close
 from proxy.engine.merge cimport merge_free, merge_part, merge_result
@@ -228,6 +228,9 @@ cdef void pending_settle(Core* core, Pending* pending) noexcept nogil:
     """It leaves the ring: what else hung on its reply hangs on nothing more."""
     if pending.role == ROLE_MARK:
         marks_close(core, pending.cool)
+    elif pending.role >= ROLE_LEASE:
+        # The next tick sees that it waits for nothing.
+        (<Miss*> pending.cool).pendings -= 1
     elif pending.role != ROLE_NONE and pending.role != ROLE_PING:
         fetch_settle(core, <Fetch*> pending.cool)
     pending.role = ROLE_NONE

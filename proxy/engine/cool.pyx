@@ -16,17 +16,18 @@ from proxy.engine.copies cimport copy_find, copy_holds, copy_reply
 from proxy.engine.ear cimport ear_hears, ear_pong
 from proxy.engine.fetch cimport fetch_drop, fetch_holds, fetch_join, fetch_life, fetch_new, fetch_settle, fetch_value
 from proxy.engine.heat cimport (
-    ROLE_CACHING, ROLE_LIFE, ROLE_PING, ROLE_TRACKING, ROLE_VALUE, SEEN, Copy, Fetch, Heat, HotKey, heat_of,
+    ROLE_CACHING, ROLE_LEASE, ROLE_LIFE, ROLE_PING, ROLE_TRACKING, ROLE_VALUE, SEEN, Copy, Fetch, Heat, HotKey, heat_of,
 )
-from proxy.engine.hot cimport hot_ask
+from proxy.engine.hot cimport hot_ask, hot_rule
 from proxy.engine.lookup cimport same_word
 from proxy.engine.marks cimport marks_quiet, marks_sum, quench_key_hash
 from proxy.engine.refusals cimport DONE, GO_ON
 from proxy.engine.route cimport home
+from proxy.engine.shield cimport shield_early, shield_join, shield_reply, shield_take
 from proxy.engine.slots cimport slot_local
 from proxy.engine.types cimport (
-    CLIENT_TRACKING, CLIENT_WATCHING, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, FLUSH_AT, ROW_CACHEABLE, Client, Conn,
-    Core, Node, Pending, Row,
+    CLIENT_TRACKING, CLIENT_WATCHING, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, FLUSH_AT, ROW_CACHEABLE, ROW_GET, Client, Conn,
+    Core, HotRule, Node, Pending, Row,
 )
 from proxy.wire.input cimport MOVE_AT
 from proxy.wire.output cimport Output, output_append, output_bulk, output_clear, output_flatten
@@ -65,6 +66,8 @@ cdef int read(Core* core, Client* client, Row* row, Frame* frame, HotKey* key) n
     cdef Fetch* fetch
     cdef bint exact
     if copy != NULL and copy_holds(core, copy, marks):
+        if key.rule.early and row.flags & ROW_GET and shield_early(core, client, row, key, copy):
+            return DONE
         if core.now_us < copy.refresh_us:
             serve(core, client, row, key, copy)
             return DONE
@@ -162,6 +165,8 @@ cdef int start(Core* core, Client* client, Row* row, Frame* frame, HotKey* key, 
     if conn == NULL:
         return DONE
     fetch = fetch_new(core, key, conn, row.index, client.protocol, client.database, frame.data, frame.length)
+    if key.rule.shield_us and row.flags & ROW_GET:
+        shielded(fetch, key.rule, row, frame, key.hash)
     fetch_join(core, fetch, client, True)
     core.row_stats[row.index].calls += 1
     may_store(core, key, fetch)
@@ -197,6 +202,40 @@ cdef void cool_fetch(Core* core, Client* client, Row* get, HotKey* key) noexcept
     else:
         fetch_drop(fetch)
     output_clear(&request, &core.chunks)
+
+
+cdef void shielded(Fetch* fetch, const HotRule* rule, Row* row, Frame* frame, uint64_t hash) noexcept nogil:
+    """If the key is missing, one of those who fetch it loads it."""
+    fetch.shield = rule
+    fetch.hash = hash
+    fetch.key_at = frame.args[row.key].offset
+    fetch.key_length = frame.args[row.key].length
+
+
+cdef int cool_shield(Core* core, Client* client, Row* row, Frame* frame, uint64_t hash) noexcept nogil:
+    """GET of a key that is not hot, in a pool with shields. While a write of it is open it takes the ordinary way: the
+    client may have written it itself."""
+    cdef const char* key = frame.data + frame.args[row.key].offset
+    cdef const HotRule* rule = hot_rule(client.pool, key, frame.args[row.key].length)
+    cdef Conn* conn
+    cdef Fetch* fetch
+    cdef int index
+    if rule.shield_us == 0 or not cool_may(client) or not marks_quiet(marks_sum(core, hash)):
+        return GO_ON
+    if shield_join(core, client, row, hash):
+        return DONE
+    index = home(core, client.pool, key, frame.args[row.key].length)
+    if index < 0 or frame.length >= MOVE_AT:
+        return GO_ON
+    conn = usable(core, client, row, &client.pool.nodes[index], 0)
+    if conn == NULL:
+        return DONE
+    fetch = fetch_new(core, NULL, conn, row.index, client.protocol, client.database, frame.data, frame.length)
+    shielded(fetch, rule, row, frame, hash)
+    fetch_join(core, fetch, client, True)
+    core.row_stats[row.index].calls += 1
+    send(core, fetch, frame.data, frame.length)
+    return DONE
 
 
 cdef void may_store(Core* core, HotKey* key, Fetch* fetch) noexcept nogil:
@@ -277,8 +316,13 @@ cdef void cool_reply(Core* core, Conn* conn, Pending* pending, const char* data,
     if role == ROLE_PING:
         ear_pong(core, conn, data)
         return
+    if role >= ROLE_LEASE:
+        shield_reply(core, pending, data, size)
+        return
     if role == ROLE_VALUE and fetch.checking:
         compare(core, fetch, data, size)
+    elif role == ROLE_VALUE and fetch.shield != NULL and not fetch.over and is_nil(data):
+        shield_take(core, fetch)
     elif role == ROLE_VALUE and not fetch.over:
         # The place in the ring may be taken by what this sends.
         again = fetch_value(core, fetch, data, size)
@@ -292,6 +336,10 @@ cdef void cool_reply(Core* core, Conn* conn, Pending* pending, const char* data,
         fetch.storing = 0
         conn.tracked = 0
     fetch_settle(core, fetch)
+
+
+cdef inline bint is_nil(const char* data) noexcept nogil:
+    return data[0] == c'_' or data[0] == c'$' and data[1] == c'-'
 
 
 cdef void compare(Core* core, Fetch* fetch, const char* data, size_t size) noexcept nogil:

@@ -9,9 +9,12 @@ cool.pyx starts fetches and joins them.
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from proxy.engine.heat cimport Fetch, HotKey
-from proxy.engine.types cimport Client, Conn, Core, Pending
+from proxy.engine.heat cimport Fetch, HotKey, Waiters
+from proxy.engine.types cimport Client, Conn, Core
 
+cdef void waiters_add(Waiters* waiters, Client* client, uint32_t slot) noexcept nogil
+cdef void waiters_tell(Core* core, Waiters* waiters, uint32_t start, uint32_t end, const char* data,
+                       size_t length) noexcept nogil
 cdef Fetch* fetch_new(Core* core, HotKey* key, Conn* conn, uint32_t row, int protocol, int database,
                       const char* request, size_t length) noexcept nogil
 cdef void fetch_join(Core* core, Fetch* fetch, Client* client, bint exact) noexcept nogil

@@ -6,7 +6,7 @@ from libc.stdlib cimport abort, calloc, free, malloc, realloc
 from libc.string cimport memchr, memcpy
 
 from proxy.engine.copies cimport copy_store
-from proxy.engine.heat cimport Fetch, HotKey, Waiter, heat_of
+from proxy.engine.heat cimport Fetch, HotKey, Waiter, Waiters, heat_of
 from proxy.engine.marks cimport marks_sum, quench_load_word
 from proxy.engine.slots cimport client_release, slot_fill, slot_push
 from proxy.engine.types cimport DEAD, Client, Conn, Core
@@ -40,34 +40,43 @@ cdef Fetch* fetch_new(Core* core, HotKey* key, Conn* conn, uint32_t row, int pro
     return fetch
 
 
-cdef void fetch_join(Core* core, Fetch* fetch, Client* client, bint exact) noexcept nogil:
-    """Owe this client what the fetch brings."""
-    cdef Waiter* waiter
-    if fetch.count == fetch.room:
-        fetch.room = 2 * fetch.room if fetch.room else FIRST_WAITERS
-        fetch.waiters = <Waiter*> realloc(fetch.waiters, fetch.room * sizeof(Waiter))
-        if fetch.waiters == NULL:
+cdef void waiters_add(Waiters* waiters, Client* client, uint32_t slot) noexcept nogil:
+    """Owe the client an answer at this slot."""
+    if waiters.count == waiters.room:
+        waiters.room = 2 * waiters.room if waiters.room else FIRST_WAITERS
+        waiters.list = <Waiter*> realloc(waiters.list, waiters.room * sizeof(Waiter))
+        if waiters.list == NULL:
             abort()
-    waiter = &fetch.waiters[fetch.count]
-    fetch.count += 1
-    if exact:
-        fetch.exact = fetch.count
-    waiter.client = client
-    waiter.slot = slot_push(core, client, fetch.row)
+    waiters.list[waiters.count].client = client
+    waiters.list[waiters.count].slot = slot
+    waiters.count += 1
     client.references += 1
 
 
-cdef void tell(Core* core, Fetch* fetch, uint32_t count, const char* data, size_t length) noexcept nogil:
-    """Answer the first `count` of those who wait."""
+cdef void waiters_tell(Core* core, Waiters* waiters, uint32_t start, uint32_t end, const char* data,
+                       size_t length) noexcept nogil:
+    """Answer those from `start` to `end`; `data` NULL: with nil, in each one's protocol. They stay in the list."""
     cdef Client* client
     cdef uint32_t index
-    for index in range(count):
-        client = fetch.waiters[index].client
+    for index in range(start, end):
+        client = waiters.list[index].client
         if client.handle.kind == DEAD:
             client_release(core, client)
+            continue
+        client.references -= 1
+        if data != NULL:
+            slot_fill(core, client, waiters.list[index].slot, data, length)
+        elif client.protocol == 3:
+            slot_fill(core, client, waiters.list[index].slot, b"_\r\n", 3)
         else:
-            client.references -= 1
-            slot_fill(core, client, fetch.waiters[index].slot, data, length)
+            slot_fill(core, client, waiters.list[index].slot, b"$-1\r\n", 5)
+
+
+cdef void fetch_join(Core* core, Fetch* fetch, Client* client, bint exact) noexcept nogil:
+    """Owe this client what the fetch brings."""
+    waiters_add(&fetch.waiters, client, slot_push(core, client, fetch.row))
+    if exact:
+        fetch.exact = fetch.waiters.count
 
 
 cdef void unlink_from(HotKey* key, Fetch* fetch) noexcept nogil:
@@ -98,8 +107,8 @@ cdef bint fetch_holds(Core* core, Fetch* fetch) noexcept nogil:
 
 cdef void fetch_tell(Core* core, Fetch* fetch, const char* data, size_t length) noexcept nogil:
     """The same answer for all: an error of our own, or what cannot become a copy."""
-    tell(core, fetch, fetch.count, data, length)
-    fetch.count = 0
+    waiters_tell(core, &fetch.waiters, 0, fetch.waiters.count, data, length)
+    fetch.waiters.count = 0
     fetch.exact = 0
     fetch.storing = 0
     fetch.over = 1
@@ -110,22 +119,21 @@ cdef Fetch* fetch_value(Core* core, Fetch* fetch, const char* data, size_t lengt
     cdef Fetch* again = NULL
     cdef bint holds = fetch_holds(core, fetch)
     cdef HotKey* key = fetch.key
-    if fetch.exact == fetch.count or (holds and fetch.storing):
-        tell(core, fetch, fetch.count, data, length)
+    cdef uint32_t count = fetch.waiters.count
+    if fetch.exact == count or (holds and fetch.storing):
+        waiters_tell(core, &fetch.waiters, 0, count, data, length)
     else:
-        tell(core, fetch, fetch.exact, data, length)
+        waiters_tell(core, &fetch.waiters, 0, fetch.exact, data, length)
         again = fetch_new(core, NULL, fetch.conn, fetch.row, fetch.protocol, fetch.database, <const char*> (fetch + 1),
                           fetch.asked)
-        again.count = fetch.count - fetch.exact
-        again.room = again.count
-        again.exact = again.count
-        again.waiters = <Waiter*> malloc(again.count * sizeof(Waiter))
-        if again.waiters == NULL:
+        again.exact = again.waiters.count = again.waiters.room = count - fetch.exact
+        again.waiters.list = <Waiter*> malloc(again.exact * sizeof(Waiter))
+        if again.waiters.list == NULL:
             abort()
-        memcpy(again.waiters, fetch.waiters + fetch.exact, again.count * sizeof(Waiter))
-    if key != NULL and fetch.count:
-        key.joined += fetch.count - 1
-    fetch.count = 0
+        memcpy(again.waiters.list, fetch.waiters.list + fetch.exact, again.exact * sizeof(Waiter))
+    if key != NULL and count:
+        key.joined += count - 1
+    fetch.waiters.count = 0
     fetch.exact = 0
     fetch.over = 1
     if not fetch.storing:
@@ -170,7 +178,7 @@ cdef void fetch_life(Core* core, Fetch* fetch, const char* data) noexcept nogil:
     elif left >= 0 and <uint64_t> left * 1000 < life:
         life = <uint64_t> left * 1000
     if fetch.sent_us + life > core.now_us:
-        copy_store(core, fetch, life)
+        copy_store(core, fetch, life, <uint64_t> left * 1000 if left >= 0 else 0)
 
 
 cdef void fetch_settle(Core* core, Fetch* fetch) noexcept nogil:
@@ -184,6 +192,6 @@ cdef void fetch_drop(Fetch* fetch) noexcept nogil:
     """Nothing names it, or it was never sent."""
     if fetch.key != NULL:
         unlink_from(fetch.key, fetch)
-    free(fetch.waiters)
+    free(fetch.waiters.list)
     free(fetch.value)
     free(fetch)

@@ -391,6 +391,7 @@ cdef struct Pool:
     PoolLimits limits
     Audiences audiences
     uint8_t cools              # its hot keys are looked for
+    uint8_t shields            # some of its rules has a shield
     uint32_t hot_threshold     # requests a second, for this engine alone, that make a key hot
     uint32_t hot_count         # what the sketch counts then
     HotRule* hot_rules         # the first one is for every key; owned by the Python object that the facade keeps
