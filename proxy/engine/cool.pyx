@@ -16,7 +16,8 @@ from proxy.engine.copies cimport copy_find, copy_holds, copy_reply
 from proxy.engine.ear cimport WANTED_US, ear_hears, ear_pong
 from proxy.engine.fetch cimport fetch_drop, fetch_holds, fetch_join, fetch_life, fetch_new, fetch_settle, fetch_value
 from proxy.engine.heat cimport (
-    ROLE_CACHING, ROLE_LEASE, ROLE_LIFE, ROLE_PING, ROLE_TRACKING, ROLE_VALUE, SEEN, Copy, Fetch, Heat, HotKey, heat_of,
+    CHECK_EVERY, ROLE_CACHING, ROLE_LEASE, ROLE_LIFE, ROLE_PING, ROLE_TRACKING, ROLE_VALUE, SEEN, Copy, Fetch, Heat,
+    HotKey, heat_of,
 )
 from proxy.engine.hot cimport hot_ask, hot_rule
 from proxy.engine.lookup cimport same_word
@@ -35,7 +36,6 @@ from proxy.wire.resp cimport Frame, write_number
 
 cdef enum:
     JOIN_PART = 4              # a fetch is joined while younger than this part of the deadline, which is its starter's
-    CHECK_EVERY = 10000        # answers from copies of which one is compared with the node's
     READS_A_WRITE = 2          # a key that is read less often than that between two writes is not copied
 
 cdef const char* TRACK = b"*6\r\n$6\r\nCLIENT\r\n$8\r\nTRACKING\r\n$2\r\nON\r\n$5\r\nOPTIN\r\n$8\r\nREDIRECT\r\n"

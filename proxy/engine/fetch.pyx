@@ -123,6 +123,10 @@ cdef Fetch* again_for(Core* core, Fetch* fetch) noexcept nogil:
                       fetch.asked)
     again.waiters = fetch.waiters
     again.exact = fetch.waiters.count
+    again.shield = fetch.shield
+    again.hash = fetch.hash
+    again.key_at = fetch.key_at
+    again.key_length = fetch.key_length
     memset(&fetch.waiters, 0, sizeof(Waiters))
     return again
 
@@ -133,18 +137,20 @@ cdef Fetch* fetch_value(Core* core, Fetch* fetch, const char* data, size_t lengt
     Who joined on the way waits a little longer, for the reply to PTTL: the key's time may have been up when he asked.
     """
     cdef bint holds = fetch_holds(core, fetch)
-    if fetch.key != NULL and fetch.waiters.count:
-        fetch.key.joined += fetch.waiters.count - 1
+    cdef uint32_t count = fetch.waiters.count
+    if fetch.key != NULL and count:
+        fetch.key.joined += count - 1
     if data[0] == c'-' and holds:
         fetch_tell(core, fetch, data, length)
         return NULL
     waiters_tell(core, &fetch.waiters, 0, fetch.exact, data, length)
-    fetch.waiters.count -= fetch.exact
-    if fetch.waiters.count:
-        memmove(fetch.waiters.list, fetch.waiters.list + fetch.exact, fetch.waiters.count * sizeof(Waiter))
+    count -= fetch.exact
+    fetch.waiters.count = count
+    if count:
+        memmove(fetch.waiters.list, fetch.waiters.list + fetch.exact, count * sizeof(Waiter))
     fetch.exact = 0
     fetch.over = 1
-    if fetch.storing and holds and (fetch.waiters.count or length <= heat_of(core).largest):
+    if fetch.storing and holds and (count or length <= heat_of(core).largest):
         fetch.value = <char*> malloc(length)
         fetch.length = <uint32_t> length
         if fetch.value != NULL:

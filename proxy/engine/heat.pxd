@@ -18,6 +18,7 @@ cdef enum:
     FILTER = 8192              # entries of Heat.filter; a power of two
     HOT_BUCKETS = 1024         # a power of two
     SEEN = 4096                # a power of two
+    CHECK_EVERY = 20000        # answers from copies of which one is compared with the node's
     MISSES = 256               # buckets; a power of two
 
 cdef enum Role:                # of a Pending: what its reply does besides answering, and what Pending.cool is
