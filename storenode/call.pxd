@@ -14,15 +14,14 @@ from storenode.clock cimport cycles
 from storenode.effects cimport effects_follow, effects_offset
 from storenode.invalidation cimport tracking_remember
 from storenode.latency cimport latency_count
-from storenode.monitor cimport monitor_send, monitor_write
 from storenode.slowlog cimport slow_seen
-from storenode.text cimport Text
 from storenode.types cimport ADMIN, LATENCY_TRACKING, READONLY, Call, Handler, Node, Row
 
 cdef enum:
     ARGV_KEPT = 4096           # slices kept between requests; a longer array is given back
 
 cdef void call_room(Node* node, size_t argc) noexcept nogil
+cdef void call_monitored(Call* call, Row* row) noexcept nogil
 
 
 cdef inline void call_read(Node* node, const Frame* frame) noexcept nogil:
@@ -65,20 +64,18 @@ cdef inline void call_run(Call* call, Row* row) noexcept nogil:
     """Run a command and count it: how often, how long, how it ended."""
     cdef Node* node = call.node
     cdef uint64_t started, spent
-    cdef Text line = Text(data=NULL, length=0, room=0)
     call.row = row
-    if node.monitors != NULL and not row.flags & ADMIN:
-        monitor_write(call, row, &line)
     started = cycles()
-    call_invoke(call, row.handler)
+    if node.monitors != NULL and not row.flags & ADMIN:
+        call_monitored(call, row)
+    else:
+        call_invoke(call, row.handler)
     spent = cycles() - started
     row.cycles += spent
     if node.settings[LATENCY_TRACKING]:
         latency_count(row, spent)
     if spent >= node.slow_cycles:
         slow_seen(call, row, spent)
-    if line.data != NULL:
-        monitor_send(call, &line)
     if call.client.tracking and row.flags & READONLY:
         tracking_remember(call)
     row.calls += 1

@@ -4,7 +4,8 @@
 It is given one task at a time, or a close, and is asked ten times a second how far it is. It knows no keys.
 """
 
-from storenode.types cimport Manifest, Node
+from storenode.disk cimport Manifest
+from storenode.types cimport Node
 
 cdef bint clerk_open(Node* node) noexcept nogil
 cdef void clerk_close(Node* node) noexcept nogil

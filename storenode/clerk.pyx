@@ -4,11 +4,12 @@
 from libc.stdlib cimport calloc, free
 
 from proxy.wire.system cimport close, errno
+from storenode.disk cimport Manifest
 from storenode.files cimport (
     O_APPEND, O_CLOEXEC, O_CREAT, O_TRUNC, O_WRONLY, WHOLE_PATH, fdatasync, open, unlink,
 )
 from storenode.manifest cimport manifest_increment, manifest_write
-from storenode.types cimport Manifest, Node
+from storenode.types cimport Node
 
 cdef extern from "<pthread.h>" nogil:
     ctypedef unsigned long pthread_t

@@ -144,7 +144,6 @@ number(b"timeout",                     IDLE_TIMEOUT,        0,       INT_MAX,   
 number(b"tcp-keepalive",               KEEPALIVE,           0,       INT_MAX,       300)
 number(b"tracking-table-max-keys",     TRACKED_MOST,        0,       LLONG_MAX,     1000000)
 number(b"acllog-max-len",              ACLLOG_MOST,         0,       LLONG_MAX,     128)
-number(b"tracking-table-max-keys",     TRACKED_MOST,        0,       LLONG_MAX,     1000000)
 number(b"replica-read-only",           REPLICA_READ_ONLY,      0,  1,         1, SWITCH)
 number(b"replica-serve-stale-data",    REPLICA_SERVE_STALE,    0,  1,         1, SWITCH)
 number(b"replica-priority",            REPLICA_PRIORITY,       0,  INT_MAX,   100)

@@ -8,11 +8,10 @@ from libc.string cimport memchr, memcpy, strcpy, strerror, strlen
 from proxy.wire.resp cimport read_number
 from proxy.wire.system cimport close, errno
 from storenode.arguments cimport is_word
+from storenode.disk cimport FILE_ROOM, PATH_ROOM, POINTS_MOST, SYNC_ALWAYS, SYNC_EVERYSEC, SYNC_NO, SavePoint
 from storenode.files cimport O_CLOEXEC, O_DIRECTORY, O_RDONLY, open
 from storenode.log cimport log_switch
-from storenode.types cimport (
-    FILE_ROOM, PATH_ROOM, POINTS_MOST, SYNC_ALWAYS, SYNC_EVERYSEC, SYNC_NO, Node, SavePoint, Slice,
-)
+from storenode.types cimport Node, Slice
 
 cdef extern from "<stdlib.h>" nogil:
     char* realpath(const char* path, char* resolved)

@@ -14,6 +14,7 @@ from storenode.clerk cimport (
 )
 from storenode.connection cimport client_close
 from storenode.delivery cimport client_touch
+from storenode.disk cimport SYNC_ALWAYS, SYNC_EVERYSEC, Log, Manifest
 from storenode.effects cimport effects_attach, effects_detach, effects_flush, effects_reselect
 from storenode.files cimport (
     O_APPEND, O_CLOEXEC, O_CREAT, O_TRUNC, O_WRONLY, SEEK_END, WHOLE_PATH, fdatasync, file_sync_folder, file_write,
@@ -25,9 +26,7 @@ from storenode.manifest cimport (
 from storenode.refusal cimport refusal_settle
 from storenode.snapshot cimport AS_BASE, snapshot_save
 from storenode.text cimport text_free, text_room
-from storenode.types cimport (
-    CLIENT, LOG_REWRITE_LEAST, LOG_REWRITE_PERCENT, REWRITING, SYNC_ALWAYS, SYNC_EVERYSEC, Client, Log, Manifest, Node,
-)
+from storenode.types cimport CLIENT, LOG_REWRITE_LEAST, LOG_REWRITE_PERCENT, REWRITING, Client, Node
 
 cdef enum:
     BUFFER_KEPT = 1 << 20      # bytes of the buffer kept between turns

@@ -11,7 +11,8 @@ moment it names a log that is complete; files that it does not name are leftover
 
 from libc.stdint cimport uint64_t
 
-from storenode.types cimport Manifest, Node
+from storenode.disk cimport Manifest
+from storenode.types cimport Node
 
 cdef enum ManifestStatus:
     MANIFEST_READ = 0

@@ -7,12 +7,13 @@ from libc.stdio cimport snprintf, sscanf
 from libc.string cimport memchr, memcpy, strcmp, strcpy, strerror
 
 from proxy.wire.system cimport close, errno
+from storenode.disk cimport FILE_ROOM, Manifest
 from storenode.files cimport (
     O_CLOEXEC, O_CREAT, O_TRUNC, O_WRONLY, WHOLE_PATH, Mapped, file_map, file_replace, file_sync_folder, file_unmap,
     file_write, fsync, open, unlink,
 )
 from storenode.text cimport Text, text_add, text_free
-from storenode.types cimport FILE_ROOM, Manifest, Node
+from storenode.types cimport Node
 
 cdef enum:
     LINE_MOST = 512            # bytes of a line of a manifest

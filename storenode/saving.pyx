@@ -8,11 +8,12 @@ from libc.string cimport strerror
 from proxy.wire.system cimport errno, monotonic_us, realtime_us
 from storenode.child cimport child_kill, child_poll, child_start
 from storenode.clerk cimport clerk_close
+from storenode.disk cimport SavePoint
 from storenode.effects cimport effects_flush
 from storenode.log cimport log_end, log_tick, log_turn
 from storenode.refusal cimport refusal_settle
 from storenode.snapshot cimport snapshot_save
-from storenode.types cimport SAVING, Node, SavePoint
+from storenode.types cimport SAVING, Node
 
 cdef enum:
     RETRY_US = 5000000         # between a snapshot that failed and the next that a save point asks for

@@ -109,10 +109,10 @@ def run(
     """Serve on host:port (port 0: a free one) until SIGINT or SIGTERM; returns the exit code.
 
     maxmemory: bytes of keys and values, 0 for no limit. on_ready(host, port) is called in the main thread as soon as
-    the port is open, signals are handled and what an earlier run kept is loaded. aclfile: a file of users; deny: names of
-    commands, or `config|set`, that this node is to have not. parameters: what CONFIG SET would set, by name; any of those
-    about the disk makes the node load at its start. Raises OSError if the port cannot be had, or for a wrong file, name
-    or parameter; LoadError.
+    the port is open, signals are handled and what an earlier run kept is loaded. aclfile: a file of users; deny: names
+    of commands, or `config|set`, that this node is to have not. parameters: what CONFIG SET would set, by name; any of
+    those about the disk makes the node load at its start. Raises OSError if the port cannot be had, or for a wrong
+    file, name or parameter; LoadError.
     """
     maxclients = raise_file_limit()
     with open_listener(host, port) as listener:

@@ -137,20 +137,18 @@ cdef Fetch* fetch_value(Core* core, Fetch* fetch, const char* data, size_t lengt
     Who joined on the way waits a little longer, for the reply to PTTL: the key's time may have been up when he asked.
     """
     cdef bint holds = fetch_holds(core, fetch)
-    cdef uint32_t count = fetch.waiters.count
-    if fetch.key != NULL and count:
-        fetch.key.joined += count - 1
+    if fetch.key != NULL and fetch.waiters.count:
+        fetch.key.joined += fetch.waiters.count - 1
     if data[0] == c'-' and holds:
         fetch_tell(core, fetch, data, length)
         return NULL
     waiters_tell(core, &fetch.waiters, 0, fetch.exact, data, length)
-    count -= fetch.exact
-    fetch.waiters.count = count
-    if count:
-        memmove(fetch.waiters.list, fetch.waiters.list + fetch.exact, count * sizeof(Waiter))
+    fetch.waiters.count -= fetch.exact
+    if fetch.waiters.count:
+        memmove(fetch.waiters.list, fetch.waiters.list + fetch.exact, fetch.waiters.count * sizeof(Waiter))
     fetch.exact = 0
     fetch.over = 1
-    if fetch.storing and holds and (count or length <= heat_of(core).largest):
+    if fetch.storing and holds and (fetch.waiters.count or length <= heat_of(core).largest):
         fetch.value = <char*> malloc(length)
         fetch.length = <uint32_t> length
         if fetch.value != NULL:

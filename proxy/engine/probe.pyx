@@ -19,7 +19,9 @@ from libc.string cimport memcpy, memset
 from proxy.engine.client cimport client_close, client_open, client_take, starve
 from proxy.engine.connection cimport conn_fail, conn_for
 from proxy.engine.engine cimport Engine
-from proxy.engine.heat cimport ROLE_LIFE, ROLE_MARK, ROLE_TRACKING, Copy, Fetch, Heat, HotKey, Sketch, heat_of
+from proxy.engine.heat cimport (
+    ROLE_LIFE, ROLE_MARK, ROLE_TRACKING, Copy, Fetch, Heat, HotKey, Sketch, Waiters, heat_of,
+)
 from proxy.engine.keys cimport keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
 from proxy.engine.marks cimport EVERY, ONE, OPENED, STRIPES, Stripes, numbers
@@ -395,9 +397,7 @@ cdef class Probe(Engine):
             fetch = <Fetch*> <size_t> at
             if fetch.pendings != named:
                 wrong.append(f"a fetch is named by {named} pending requests, not {fetch.pendings}")
-            for index in range(fetch.waiters.count):
-                waiter = <size_t> fetch.waiters.list[index].client
-                pointed[waiter] = pointed.get(waiter, 0) + 1
+            count_waiters(&fetch.waiters, pointed)
         if heat == NULL:
             return wrong
         key = heat.first
@@ -542,6 +542,13 @@ cdef tally(Pending* pending, dict pointed, dict fetches, dict open_marks):
             open_marks[stripe] = open_marks.get(stripe, 0) + 1
     elif ROLE_TRACKING <= pending.role <= ROLE_LIFE:
         fetches[pending.cool] = fetches.get(pending.cool, 0) + 1
+
+
+cdef count_waiters(Waiters* waiters, dict pointed):
+    cdef uint32_t index
+    for index in range(waiters.count):
+        at = <size_t> waiters.list[index].client
+        pointed[at] = pointed.get(at, 0) + 1
 
 
 cdef inline uint64_t now_ns() noexcept nogil:
