@@ -64,8 +64,8 @@ MUTANTS = {
     "PTTL is not looked at": Mutant(
         "fetch", "    if left >= 0 and <uint64_t> left * 1000 < life:", "    if False:"),
     "who joined on the way is answered with the rest": Mutant(
-        "fetch", "    tell(core, fetch, fetch.exact, data, length)\n    fetch.count -= fetch.exact",
-        "    tell(core, fetch, fetch.count, data, length)\n    fetch.count = 0"),
+        "fetch", "    waiters_tell(core, &fetch.waiters, 0, fetch.exact, data, length)\n",
+        "    fetch.exact = fetch.waiters.count\n    waiters_tell(core, &fetch.waiters, 0, fetch.exact, data, length)\n"),
     "who joined on the way is not protected from expiry": Mutant(
         "fetch", "    if fetch.sent_us + life <= core.now_us:\n        return again_for(core, fetch)", "    pass"),
     "reads are joined for longer than a copy lives": Mutant(
@@ -82,7 +82,8 @@ MUTANTS = {
         "        conn.node.ear = NULL\n        conn.node.live_until_us = 0\n        conn.node.forgets += 1",
         "        conn.node.ear = NULL\n        conn.node.live_until_us = 0"),
     "who wrote a shielded key waits for it": Mutant(
-        "shield", "    if miss.began != marks_sum(core, hash) + quench_load_word(&core.peers.forgets):", "    if False:"),
+        "shield",
+        "    if miss.began != marks_sum(core, hash) + quench_load_word(&core.peers.forgets):", "    if False:"),
     "an ejected node's copies are kept": Mutant(
         "orders", "        pool.nodes[place].forgets += 1\n", "        pass\n"),
     "a withdrawn CLIENT TRACKING is taken for sent": Mutant(
