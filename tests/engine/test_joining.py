@@ -231,7 +231,7 @@ def test_forgetting_hot_keys_leaves_nobody_waiting() -> None:
 
 def test_who_wrote_a_shielded_key_is_not_made_to_wait_for_it() -> None:
     """Others were told that it is missing, or wait for it; to this client either would be a lie."""
-    world = World(shield_us=1_000_000)  # for every key, hot or not
+    world = World(shield_us=1_000_000, threshold=1_000_000)
     world.live()
     loader, waiting, writer, reader = (world.open() for _ in range(4))
     for _ in range(2):

@@ -65,7 +65,8 @@ MUTANTS = {
         "fetch", "    if left >= 0 and <uint64_t> left * 1000 < life:", "    if False:"),
     "who joined on the way is answered with the rest": Mutant(
         "fetch", "    waiters_tell(core, &fetch.waiters, 0, fetch.exact, data, length)\n",
-        "    fetch.exact = fetch.waiters.count\n    waiters_tell(core, &fetch.waiters, 0, fetch.exact, data, length)\n"),
+        "    fetch.exact = fetch.waiters.count\n"
+        "    waiters_tell(core, &fetch.waiters, 0, fetch.exact, data, length)\n"),
     "who joined on the way is not protected from expiry": Mutant(
         "fetch", "    if fetch.sent_us + life <= core.now_us:\n        return again_for(core, fetch)", "    pass"),
     "reads are joined for longer than a copy lives": Mutant(
