@@ -231,22 +231,22 @@ def test_forgetting_hot_keys_leaves_nobody_waiting() -> None:
 
 def test_who_wrote_a_shielded_key_is_not_made_to_wait_for_it() -> None:
     """Others were told that it is missing, or wait for it; to this client either would be a lie."""
-    world = World(shield_us=1_000_000)
+    world = World(shield_us=1_000_000, threshold=1_000_000)
     world.live()
     loader, waiting, writer, reader = (world.open() for _ in range(4))
     for _ in range(2):
-        world.ask(loader, b"GET", KEY)
+        world.ask(loader, b"GET", b"cold")
         world.settle()
-    world.ask(waiting, b"GET", KEY)
+    world.ask(waiting, b"GET", b"cold")
     world.settle()
     assert loader.values[-1] is None and len(waiting.asks) == 1
-    for words in ([b"SET", KEY, b"one"], [b"DEL", KEY], [b"SET", KEY, b"two"]):
+    for words in ([b"SET", b"cold", b"one"], [b"DEL", b"cold"], [b"SET", b"cold", b"two"]):
         world.ask(writer, *words)
         world.settle()
-        world.ask(reader, b"STRLEN", KEY)
+        world.ask(reader, b"STRLEN", b"cold")
         world.settle()
-    world.ask(writer, b"GET", KEY)
-    world.ask(reader, b"GET", KEY)
+    world.ask(writer, b"GET", b"cold")
+    world.ask(reader, b"GET", b"cold")
     world.settle()
     assert writer.values == [b"two"] and reader.values[-1] == b"two"
     world.pass_time(20_000)

@@ -54,8 +54,8 @@ MUTANTS = {
         "copies", "    if copy.marks != marks or copy.forgets != quench_load_word(&core.peers.forgets) or (\n"
         "            copy.node_forgets != copy.node.forgets):", "    if copy.marks != marks:"),
     "copies outlive their keys": Mutant(
-        "copies", "    copy.expires_us = fetch.sent_us + life_us\n    copy.refresh_us = fetch.sent_us + life_us // 2",
-        "    copy.expires_us = fetch.sent_us + life_us + 5000000\n    copy.refresh_us = copy.expires_us"),
+        "fetch", "    fetch_tell(core, fetch, fetch.value, fetch.length)",
+        "    fetch_tell(core, fetch, fetch.value, fetch.length)\n    life += 5000000"),
     "copies are served while nothing is heard": Mutant(
         "copies", "    if copy.tracked and core.now_us >= copy.node.live_until_us:", "    if False:"),
     "a fetch is kept whatever was marked": Mutant(
@@ -64,8 +64,9 @@ MUTANTS = {
     "PTTL is not looked at": Mutant(
         "fetch", "    if left >= 0 and <uint64_t> left * 1000 < life:", "    if False:"),
     "who joined on the way is answered with the rest": Mutant(
-        "fetch", "    tell(core, fetch, fetch.exact, data, length)\n    fetch.count -= fetch.exact",
-        "    tell(core, fetch, fetch.count, data, length)\n    fetch.count = 0"),
+        "fetch", "    waiters_tell(core, &fetch.waiters, 0, fetch.exact, data, length)\n",
+        "    fetch.exact = fetch.waiters.count\n"
+        "    waiters_tell(core, &fetch.waiters, 0, fetch.exact, data, length)\n"),
     "who joined on the way is not protected from expiry": Mutant(
         "fetch", "    if fetch.sent_us + life <= core.now_us:\n        return again_for(core, fetch)", "    pass"),
     "reads are joined for longer than a copy lives": Mutant(
@@ -81,6 +82,9 @@ MUTANTS = {
         "connection",
         "        conn.node.ear = NULL\n        conn.node.live_until_us = 0\n        conn.node.forgets += 1",
         "        conn.node.ear = NULL\n        conn.node.live_until_us = 0"),
+    "who wrote a shielded key waits for it": Mutant(
+        "shield",
+        "    if miss.began != marks_sum(core, hash) + quench_load_word(&core.peers.forgets):", "    if False:"),
     "an ejected node's copies are kept": Mutant(
         "orders", "        pool.nodes[place].forgets += 1\n", "        pass\n"),
     "a withdrawn CLIENT TRACKING is taken for sent": Mutant(
