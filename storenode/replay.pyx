@@ -152,6 +152,8 @@ cdef int replay(Node* node, Replay* play, Pause pause) noexcept nogil:
         abort()
     client.database = &node.databases[play.database]
     client.authenticated = True
+    client.trusted = True
+    client.user = node.user_default
     client.resp = 2
     enter(node, client)
     while status == REPLAYED and play.at < play.length:

@@ -167,6 +167,8 @@ cdef void replication_follow(Node* node, const char* host, size_t length, int po
     node.primary = &link.client
     link.client.database = &node.databases[0]
     link.client.authenticated = True
+    link.client.trusted = True
+    link.client.user = node.user_default
     link.client.resp = 2
     link.client.no_touch = False
     link.down_us = node.now_us
