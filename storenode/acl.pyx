@@ -331,13 +331,17 @@ cdef bint acl_rules(Node* node, User* user, const Slice* argv, int argc, const c
     cdef const char* wrong = NULL
     cdef int first
     cdef int at = 0
-    while at < argc and wrong == NULL:
+    # As Redis does: every selector is put together before the first rule is looked at.
+    while at < argc:
         first = at
         if not join_rules(argv, argc, &at, &text, &rule):
             copy_text(shown, sizeof(shown), &argv[first])
             snprintf(problem, ERROR_ROOM, b"Unmatched parenthesis in acl selector starting at '%s'.", shown)
             text_free(&text)
             return False
+    at = 0
+    while at < argc and wrong == NULL:
+        join_rules(argv, argc, &at, &text, &rule)
         wrong = user_rule(node, user, &rule)
         if wrong != NULL:
             copy_text(shown, sizeof(shown), &rule)

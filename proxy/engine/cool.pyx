@@ -36,6 +36,7 @@ from proxy.wire.resp cimport Frame, write_number
 
 cdef enum:
     JOIN_PART = 4              # a fetch is joined while younger than this part of the deadline, which is its starter's
+    JOIN_FREELY = 16           # answers that a client may wait for whatever their size
     READS_A_WRITE = 2          # a key that is read less often than that between two writes is not copied
 
 cdef const char* TRACK = b"*6\r\n$6\r\nCLIENT\r\n$8\r\nTRACKING\r\n$2\r\nON\r\n$5\r\nOPTIN\r\n$8\r\nREDIRECT\r\n"
@@ -78,11 +79,21 @@ cdef int read(Core* core, Client* client, Row* row, Frame* frame, HotKey* key) n
         return GO_ON
     fetch = joinable(core, client, frame, key, marks, &exact)
     if fetch != NULL:
+        if not bearable(client, key):
+            return GO_ON
         core.row_stats[row.index].calls += 1
         core.counters.reads_joined += 1
         fetch_join(core, fetch, client, exact)
         return DONE
     return start(core, client, row, frame, key, copy, marks)
+
+
+cdef bint bearable(Client* client, const HotKey* key) noexcept nogil:
+    """May this client wait for one more answer that comes together with the others it waits for? All of them are
+    written in one turn, where a node's replies to as many requests would come in several, with a look at the client's
+    limits between them."""
+    cdef size_t in_flight = client.tail - client.head
+    return in_flight < JOIN_FREELY or in_flight * key.size <= client.pool.limits.output_soft
 
 
 cdef void serve(Core* core, Client* client, Row* row, HotKey* key, Copy* copy) noexcept nogil:

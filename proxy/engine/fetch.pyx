@@ -137,8 +137,10 @@ cdef Fetch* fetch_value(Core* core, Fetch* fetch, const char* data, size_t lengt
     Who joined on the way waits a little longer, for the reply to PTTL: the key's time may have been up when he asked.
     """
     cdef bint holds = fetch_holds(core, fetch)
-    if fetch.key != NULL and fetch.waiters.count:
-        fetch.key.joined += fetch.waiters.count - 1
+    if fetch.key != NULL:
+        fetch.key.size = length
+        if fetch.waiters.count:
+            fetch.key.joined += fetch.waiters.count - 1
     if data[0] == c'-' and holds:
         fetch_tell(core, fetch, data, length)
         return NULL

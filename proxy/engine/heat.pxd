@@ -125,6 +125,7 @@ cdef struct HotKey:            # hot.pyx; followed by the key
     Fetch* fetches
     uint32_t copy_count
     uint32_t length            # bytes of the key
+    size_t size                # bytes of the last reply to a fetch; large until there was one
     uint32_t reads             # since the last tick
     uint32_t writes
     uint32_t read_rate         # a second, smoothed

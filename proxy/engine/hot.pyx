@@ -18,6 +18,7 @@ cdef enum:
     SMOOTH = 4                 # a rate moves this part of the way to what the last tick saw
     COLD_US = 1000000          # a key is demoted when it was cold for so long
     FIRST_NOTES = 64
+    UNKNOWN_SIZE = 16384       # what a reply is taken to have before the first one came
     GAPS_MOST = 64             # the longest mean distance between two requests that are counted
 
 
@@ -87,6 +88,7 @@ cdef bint hot_promote(Core* core, Pool* pool, const char* key, size_t length, ui
     hot.length = <uint32_t> length
     memcpy(hot + 1, key, length)
     hot.read_rate = pool.hot_threshold
+    hot.size = UNKNOWN_SIZE
     hot.since_us = core.now_us
     hot.next = bucket[0]
     bucket[0] = hot
