@@ -155,8 +155,8 @@ def _spell_prefixes(prefixes: tuple[HotPrefix, ...]) -> dict[str, dict[str, str]
     """By prefix, what differs for it."""
     return {
         rule.prefix: {
-            name: value if name == "copies" else format_duration(value)
-            for name in ("copies", "ttl", "stale_if_error")
+            name: format_duration(value) if isinstance(value, float) else str(value)
+            for name in HotPrefix.__struct_fields__[1:]
             if (value := getattr(rule, name)) is not None
         }
         for rule in prefixes
@@ -203,7 +203,7 @@ _EXPECTED: dict[Kind, str] = {
     "choice": "a word",
     "tag": "two characters",
     "rate": "requests a second like 1000/s",
-    "hot_prefixes": "PREFIX: {copies, ttl, stale_if_error} for each prefix",
+    "hot_prefixes": "PREFIX: {strategy, copies, ttl, …} for each prefix",
     "text": "text",
     "secret": "a password, or ${VARIABLE}",
     "file": "a path",

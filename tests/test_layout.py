@@ -66,8 +66,8 @@ LAYERS = (
 #: its inline functions need, and obeys the same order.
 SPINE = (
     "probe", "engine", "controls", "tables", "users", "turn", "orders", "clients", "accept", "client", "dispatch",
-    "monitor", "transaction", "blocking", "replies", "cool", "choice", "tracking", "ear", "private", "route", "answers",
-    "rights", "refusals", "audience", "scripts", "connection", "greeting", "describe", "hot", "fetch", "copies",
+    "monitor", "transaction", "blocking", "replies", "cool", "fanout", "tombstones", "places", "choice", "tracking", "ear", "private", "route", "answers",
+    "rights", "refusals", "audience", "scripts", "connection", "greeting", "describe", "hot", "fans", "fetch", "holds", "copies",
     "sketch", "marks", "keys", "lookup", "mail", "texts", "slots", "merge", "parts", "heat", "types", "counters",
     "rows", "ring", "colocate", "sha256", "hashes",
 )  # fmt: skip

@@ -17,7 +17,8 @@ from libc.string cimport memcmp, memcpy, memset, strncpy
 
 from proxy.engine.fetch cimport fetch_settle, fetch_tell
 from proxy.engine.greeting cimport greeting_start
-from proxy.engine.heat cimport ROLE_MARK, ROLE_NONE, ROLE_PING, ROLE_VALUE, Fetch
+from proxy.engine.heat cimport ROLE_COPY, ROLE_MARK, ROLE_NONE, ROLE_PING, ROLE_TOMBSTONE, ROLE_VALUE, Fetch, Hold
+from proxy.engine.holds cimport hold_settle
 from proxy.engine.mail cimport event_node
 from proxy.engine.marks cimport marks_close
 from proxy.engine.merge cimport merge_free, merge_part, merge_result
@@ -202,6 +203,9 @@ cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, cons
     cdef Output text
     cdef char elapsed[32]
     cdef int length
+    if pending.role == ROLE_COPY:
+        # Who waits is not told: his key has a home.
+        (<Fetch*> pending.cool).lost = 1
     if pending.client == NULL and pending.role != ROLE_VALUE:
         return
     memset(&args, 0, sizeof(args))
@@ -228,6 +232,8 @@ cdef void pending_settle(Core* core, Pending* pending) noexcept nogil:
     """It leaves the ring: what else hung on its reply hangs on nothing more."""
     if pending.role == ROLE_MARK:
         marks_close(core, pending.cool)
+    elif pending.role == ROLE_TOMBSTONE:
+        hold_settle(<Hold*> pending.cool)
     elif pending.role != ROLE_NONE and pending.role != ROLE_PING:
         fetch_settle(core, <Fetch*> pending.cool)
     pending.role = ROLE_NONE

@@ -15,6 +15,7 @@ from proxy.engine.types cimport ROW_PAUSES, Client, Conn, Core, Pending, Row
 from proxy.wire.resp cimport Frame
 
 cdef int cool_hot(Core* core, Client* client, Row* row, Frame* frame, uint64_t hash) noexcept nogil
+cdef void cool_tick(Core* core) noexcept nogil
 cdef void cool_reply(Core* core, Conn* conn, Pending* pending, const char* data, size_t size) noexcept nogil
 
 

@@ -14,15 +14,17 @@ from proxy.engine.choice cimport usable
 from proxy.engine.connection cimport conn_expect, conn_flush, conn_place, conn_touch
 from proxy.engine.copies cimport copy_find, copy_holds, copy_reply
 from proxy.engine.ear cimport ear_hears, ear_pong
+from proxy.engine.fanout cimport fan_fill, fan_read, fan_reply, fan_wants, fans_due
 from proxy.engine.fetch cimport fetch_holds, fetch_join, fetch_life, fetch_new, fetch_settle, fetch_value
 from proxy.engine.heat cimport (
-    ROLE_CACHING, ROLE_LIFE, ROLE_PING, ROLE_TRACKING, ROLE_VALUE, SEEN, Copy, Fetch, Heat, HotKey, heat_of,
+    ROLE_CACHING, ROLE_COPY, ROLE_LIFE, ROLE_PING, ROLE_TRACKING, ROLE_VALUE, SEEN, Copy, Fetch, Heat, HotKey, heat_of,
 )
 from proxy.engine.hot cimport hot_ask
 from proxy.engine.marks cimport marks_quiet, marks_sum, quench_key_hash
-from proxy.engine.refusals cimport DONE, GO_ON
+from proxy.engine.refusals cimport DONE, GO_ON, WAIT
 from proxy.engine.route cimport home
 from proxy.engine.slots cimport slot_local
+from proxy.engine.tombstones cimport tombstones_before
 from proxy.engine.types cimport (
     CLIENT_TRACKING, CLIENT_WATCHING, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, FLUSH_AT, ROW_CACHEABLE, Client, Conn,
     Core, Node, Pending, Row,
@@ -47,6 +49,12 @@ cdef int cool_hot(Core* core, Client* client, Row* row, Frame* frame, uint64_t h
     if key == NULL:
         return GO_ON
     key.bytes += frame.length
+    if key.fan != NULL:
+        if client.fan_reads and client.fan_hash == hash and not row.flags & ROW_CACHEABLE:
+            # It may have to be asked at home after all, and then behind nothing that came later.
+            return WAIT
+        if core.noted:
+            tombstones_before(core, client.pool, client.protocol, client.database)
     # A client that holds a WATCH, or that tracks, is answered by the node itself.
     if not row.flags & ROW_CACHEABLE or client.flags & (CLIENT_WATCHING | CLIENT_TRACKING) or frame.length >= MOVE_AT:
         return GO_ON
@@ -59,6 +67,7 @@ cdef int read(Core* core, Client* client, Row* row, Frame* frame, HotKey* key) n
     cdef Copy* copy = copy_find(key, client.protocol, client.database, frame.data, frame.length)
     cdef Fetch* fetch
     cdef bint exact
+    cdef int verdict
     if copy != NULL and copy_holds(core, copy, marks):
         if core.now_us < copy.refresh_us:
             serve(core, client, row, key, copy)
@@ -68,6 +77,10 @@ cdef int read(Core* core, Client* client, Row* row, Frame* frame, HotKey* key) n
         core.counters.copy_refreshes += 1
     elif copy == NULL and not asked_before(heat, client, frame):
         return GO_ON
+    elif key.fan != NULL:
+        verdict = fan_read(core, client, row, frame, key, marks)
+        if verdict != GO_ON:
+            return verdict
     fetch = joinable(core, client, frame, key, marks, &exact)
     if fetch != NULL:
         core.row_stats[row.index].calls += 1
@@ -139,6 +152,7 @@ cdef int start(Core* core, Client* client, Row* row, Frame* frame, HotKey* key, 
     fetch_join(core, fetch, client, True)
     core.row_stats[row.index].calls += 1
     may_store(core, key, fetch)
+    fan_wants(core, key, fetch)
     send(core, fetch, frame.data, frame.length)
     return DONE
 
@@ -184,7 +198,7 @@ cdef void send(Core* core, Fetch* fetch, const char* request, size_t length) noe
     output_append(&conn.output, &core.chunks, request, length)
     expect(core, fetch, ROLE_VALUE, length)
     conn.node.requests += 1
-    if fetch.storing:
+    if fetch.storing or fetch.filling:
         before = conn.output.length
         output_append(&conn.output, &core.chunks, b"*2\r\n$4\r\nPTTL\r\n", 14)
         output_bulk(&conn.output, &core.chunks, <const char*> (fetch.key + 1), fetch.key.length)
@@ -221,6 +235,9 @@ cdef void cool_reply(Core* core, Conn* conn, Pending* pending, const char* data,
     if role == ROLE_PING:
         ear_pong(core, conn, data)
         return
+    if role >= ROLE_COPY:
+        go_home(core, fan_reply(core, conn, pending, data, size))
+        return
     if role == ROLE_VALUE and fetch.checking:
         compare(core, fetch, data, size)
     elif role == ROLE_VALUE and not fetch.over:
@@ -230,12 +247,31 @@ cdef void cool_reply(Core* core, Conn* conn, Pending* pending, const char* data,
             core.counters.fetches_stale += 1
             send(core, again, <const char*> (again + 1), again.asked)
     elif role == ROLE_LIFE:
+        fan_fill(core, fetch, data)
         fetch_life(core, fetch, data)
     elif data[0] == c'-':
         # The node does not track, or the ear that it should tell is gone.
         fetch.storing = 0
         conn.tracked = 0
     fetch_settle(core, fetch)
+
+
+cdef void go_home(Core* core, Fetch* fetch) noexcept nogil:
+    """What a copy on another node did not answer, if it is not NULL."""
+    if fetch == NULL:
+        return
+    if fetch.key != NULL:
+        may_store(core, fetch.key, fetch)
+        fan_wants(core, fetch.key, fetch)
+    send(core, fetch, <const char*> (fetch + 1), fetch.asked)
+
+
+cdef void cool_tick(Core* core) noexcept nogil:
+    """What waited too long for other nodes."""
+    cdef Fetch* fetch = fans_due(core)
+    while fetch != NULL:
+        go_home(core, fetch)
+        fetch = fans_due(core)
 
 
 cdef void compare(Core* core, Fetch* fetch, const char* data, size_t size) noexcept nogil:

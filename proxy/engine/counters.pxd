@@ -60,3 +60,7 @@ cdef struct Counters:
     uint64_t copies_checked    # answers from copies that were compared with the node's
     uint64_t copies_wrong      # and were others
     uint64_t copies_wrong_us   # the age of those copies, summed up
+    uint64_t fan_out_reads     # requests that went to a copy on another node
+    uint64_t fan_out_hits      # and were answered by it
+    uint64_t fan_out_fills     # copies set on other nodes
+    uint64_t fan_out_tombstones    # and ended there, for the sake of a write

@@ -16,6 +16,7 @@ cdef Fetch* fetch_new(Core* core, HotKey* key, Conn* conn, uint32_t row, int pro
                       const char* request, size_t length) noexcept nogil
 cdef void fetch_join(Core* core, Fetch* fetch, Client* client, bint exact) noexcept nogil
 cdef void fetch_tell(Core* core, Fetch* fetch, const char* data, size_t length) noexcept nogil
+cdef Fetch* fetch_move(Core* core, Fetch* fetch, uint32_t first, HotKey* key, Conn* conn) noexcept nogil
 cdef Fetch* fetch_value(Core* core, Fetch* fetch, const char* data, size_t length) noexcept nogil
 cdef void fetch_life(Core* core, Fetch* fetch, const char* data) noexcept nogil
 cdef void fetch_settle(Core* core, Fetch* fetch) noexcept nogil

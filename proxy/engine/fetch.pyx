@@ -83,6 +83,7 @@ cdef void fetches_detach(HotKey* key) noexcept nogil:
     while fetch != NULL:
         fetch.key = NULL
         fetch.storing = 0
+        fetch.filling = 0
         fetch = fetch.next
     key.fetches = NULL
 
@@ -102,7 +103,22 @@ cdef void fetch_tell(Core* core, Fetch* fetch, const char* data, size_t length) 
     fetch.count = 0
     fetch.exact = 0
     fetch.storing = 0
+    fetch.filling = 0
     fetch.over = 1
+
+
+cdef Fetch* fetch_move(Core* core, Fetch* fetch, uint32_t first, HotKey* key, Conn* conn) noexcept nogil:
+    """Another fetch of the same, to be sent, for all who wait from the `first` on."""
+    cdef Fetch* again = fetch_new(core, key, conn, fetch.row, fetch.protocol, fetch.database,
+                                  <const char*> (fetch + 1), fetch.asked)
+    again.count = fetch.count - first
+    again.room = again.count
+    again.exact = again.count
+    again.waiters = <Waiter*> malloc(again.count * sizeof(Waiter))
+    if again.waiters == NULL:
+        abort()
+    memcpy(again.waiters, fetch.waiters + first, again.count * sizeof(Waiter))
+    return again
 
 
 cdef Fetch* fetch_value(Core* core, Fetch* fetch, const char* data, size_t length) noexcept nogil:
@@ -114,32 +130,31 @@ cdef Fetch* fetch_value(Core* core, Fetch* fetch, const char* data, size_t lengt
         tell(core, fetch, fetch.count, data, length)
     else:
         tell(core, fetch, fetch.exact, data, length)
-        again = fetch_new(core, NULL, fetch.conn, fetch.row, fetch.protocol, fetch.database, <const char*> (fetch + 1),
-                          fetch.asked)
-        again.count = fetch.count - fetch.exact
-        again.room = again.count
-        again.exact = again.count
-        again.waiters = <Waiter*> malloc(again.count * sizeof(Waiter))
-        if again.waiters == NULL:
-            abort()
-        memcpy(again.waiters, fetch.waiters + fetch.exact, again.count * sizeof(Waiter))
+        again = fetch_move(core, fetch, fetch.exact, NULL, fetch.conn)
     if key != NULL and fetch.count:
         key.joined += fetch.count - 1
     fetch.count = 0
     fetch.exact = 0
     fetch.over = 1
-    if not fetch.storing:
+    if length > heat_of(core).largest:
+        fetch.storing = 0
+    if length >= fetch.conn.node.pool.limits.bulk:
+        fetch.filling = 0
+    if not fetch.storing and not fetch.filling:
         return again
     if not holds:
         core.counters.fetches_stale += 1
         fetch.storing = 0
-    elif data[0] == c'-' or length > heat_of(core).largest:
+        fetch.filling = 0
+    elif data[0] == c'-':
         fetch.storing = 0
+        fetch.filling = 0
     else:
         fetch.value = <char*> malloc(length)
         fetch.length = <uint32_t> length
         if fetch.value == NULL:
             fetch.storing = 0
+            fetch.filling = 0
         else:
             memcpy(fetch.value, data, length)
     return again
@@ -180,6 +195,10 @@ cdef void fetch_settle(Core* core, Fetch* fetch) noexcept nogil:
         return
     if fetch.key != NULL:
         unlink_from(fetch.key, fetch)
+    while fetch.count:
+        # Only at the end of the engine: else whoever waits was answered.
+        fetch.count -= 1
+        client_release(core, fetch.waiters[fetch.count].client)
     free(fetch.waiters)
     free(fetch.value)
     free(fetch)

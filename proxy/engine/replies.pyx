@@ -16,6 +16,7 @@ from proxy.engine.mail cimport event_node
 from proxy.engine.marks cimport marks_close
 from proxy.engine.scripts cimport script_answered
 from proxy.engine.slots cimport slot_fill_chunk, slot_local
+from proxy.engine.tombstones cimport tombstones_after
 from proxy.engine.types cimport (
     BUCKETS, CONN_OPEN, DEAD, EVENT_OPEN, EVENT_SICK, ROW_EVALSHA, SLOT_MERGING, Client, Conn, Core, Pending, Row,
 )
@@ -109,12 +110,13 @@ cdef void conn_take(Core* core, Conn* conn, const char* data, size_t length) noe
 cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size) noexcept nogil:
     """The request that this reply answers, taken off the ring; NULL if there is none to answer.
 
-    Counts it, and deals with what answers nobody, or several: tombstones, fetches, replies too many.
+    Counts it, and deals with what answers nobody, or several, or not yet: tombstones, fetches, replies too many.
     """
     cdef Pending* pending
     cdef Row* row
     cdef uint32_t latency
     cdef bint late = conn.expired != 0
+    cdef bint held = False
     if conn.head == conn.tail or conn.head_offset >= conn.queued - conn.output.length:
         conn_fail(core, conn, b"it sent a reply that nobody asked for")
         return NULL
@@ -128,6 +130,7 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size
         conn.expired -= 1
         core.counters.late_replies += 1
     if pending.role == ROLE_MARK:
+        held = tombstones_after(core, conn, pending, data, size)
         marks_close(core, pending.cool)
     elif pending.role and (late or pending.role != ROLE_VALUE):
         cool_reply(core, conn, pending, data, size)
@@ -154,7 +157,7 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size
     if pending.role == ROLE_VALUE:
         cool_reply(core, conn, pending, data, size)
         return NULL
-    return pending
+    return NULL if held else pending
 
 
 cdef bint sick(const char* data) noexcept nogil:

@@ -160,6 +160,8 @@ cdef struct HotRule:           # what is done for hot keys of a prefix
     uint8_t copies             # CopyMode
     uint64_t life_us           # of a copy, at most
     uint64_t stale_us          # and how much longer while the node is down
+    uint8_t fan_out            # copies on other nodes
+    uint64_t fan_life_us       # of one of them, at most
 
 
 # -- users --------------------------------------------------------------------------------------------------------
@@ -230,7 +232,8 @@ cdef enum ErrorKind:           # rows of errors.ENGINE_ERRORS, in this order
     ERROR_NOPERM_SCRIPT = 26
     ERROR_NOPERM_SORT_BY = 27  # with keys that the user may not read
     ERROR_NOPERM_SORT_GET = 28
-    ERROR_KINDS = 29
+    ERROR_RESERVED_KEY = 29    # the name of a copy on another node
+    ERROR_KINDS = 30
 
 cdef enum ErrorField:
     FIELD_NONE = 0

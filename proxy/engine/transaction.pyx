@@ -23,6 +23,7 @@ from proxy.engine.refusals cimport DONE, WAIT, refuse, refuse_text
 from proxy.engine.route cimport NODE_ANY, NODE_NONE, NODE_SEVERAL, home, node_of
 from proxy.engine.scripts cimport script_frame
 from proxy.engine.slots cimport slot_local, slot_push, slot_say
+from proxy.engine.tombstones cimport tombstones_before
 from proxy.engine.types cimport (
     ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK, ANSWER_CLIENT_SETINFO,
     ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_NOT_CLUSTER, ANSWER_PING, ANSWER_TIME, CLIENT_BARRIER, CLIENT_MULTI,
@@ -284,6 +285,8 @@ cdef int transaction_run(Core* core, Client* client, Row* row) noexcept nogil:
     if client.flags & CLIENT_WATCHING and client.head != client.tail:
         # Behind a WATCH two connections are involved: what was asked before comes before.
         return WAIT
+    if client.fan_reads:
+        return WAIT
     core.row_stats[row.index].calls += 1
     core.counters.transactions += 1
     if transaction.broken:
@@ -378,6 +381,7 @@ cdef void send_all(Core* core, Client* client, Row* row, Block* blocks, uint32_t
         return
     if transaction.noted:
         marks_note_stripes(core, transaction.notes, transaction.noted)
+        tombstones_before(core, client.pool, client.protocol, client.database)
     slot = slot_push(core, client, row.index)
     # Whoever has sent EXEC reads none of the QUEUEDs before its reply: one send for all of them.
     client.together = slot + 1
