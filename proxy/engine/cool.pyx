@@ -14,7 +14,7 @@ from proxy.engine.choice cimport usable
 from proxy.engine.connection cimport conn_expect, conn_flush, conn_place, conn_touch
 from proxy.engine.copies cimport copy_find, copy_holds, copy_reply
 from proxy.engine.ear cimport ear_hears, ear_pong
-from proxy.engine.fanout cimport fan_fill, fan_read, fan_reply, fan_wants, fans_due
+from proxy.engine.fanout cimport fan_asks_home, fan_fill, fan_read, fan_reply, fan_wants, fans_due
 from proxy.engine.fetch cimport fetch_holds, fetch_join, fetch_life, fetch_new, fetch_settle, fetch_value
 from proxy.engine.heat cimport (
     ROLE_CACHING, ROLE_COPY, ROLE_LIFE, ROLE_PING, ROLE_TRACKING, ROLE_VALUE, SEEN, Copy, Fetch, Heat, HotKey, heat_of,
@@ -57,6 +57,7 @@ cdef int cool_hot(Core* core, Client* client, Row* row, Frame* frame, uint64_t h
             tombstones_before(core, client.pool, client.protocol, client.database)
     # A client that holds a WATCH, or that tracks, is answered by the node itself.
     if not row.flags & ROW_CACHEABLE or client.flags & (CLIENT_WATCHING | CLIENT_TRACKING) or frame.length >= MOVE_AT:
+        fan_asks_home(client)
         return GO_ON
     return read(core, client, row, frame, key)
 
@@ -68,6 +69,8 @@ cdef int read(Core* core, Client* client, Row* row, Frame* frame, HotKey* key) n
     cdef Fetch* fetch
     cdef bint exact
     cdef int verdict
+    if client.fan_reads and client.fan_hash == key.hash:
+        return fan_read(core, client, row, frame, key, marks)
     if copy != NULL and copy_holds(core, copy, marks):
         if core.now_us < copy.refresh_us:
             serve(core, client, row, key, copy)
@@ -76,11 +79,13 @@ cdef int read(Core* core, Client* client, Row* row, Frame* frame, HotKey* key) n
         copy.refresh_us += (copy.expires_us - copy.refresh_us) // 2 + 1
         core.counters.copy_refreshes += 1
     elif copy == NULL and not asked_before(heat, client, frame):
+        fan_asks_home(client)
         return GO_ON
     elif key.fan != NULL:
         verdict = fan_read(core, client, row, frame, key, marks)
         if verdict != GO_ON:
             return verdict
+    fan_asks_home(client)
     fetch = joinable(core, client, frame, key, marks, &exact)
     if fetch != NULL:
         core.row_stats[row.index].calls += 1

@@ -14,6 +14,7 @@ from proxy.engine.blocking cimport block, wait
 from proxy.engine.choice cimport usable
 from proxy.engine.connection cimport conn_expect, conn_place, conn_send, conn_send_chunk, conn_touch
 from proxy.engine.cool cimport cool
+from proxy.engine.fanout cimport fan_asks_home
 from proxy.engine.fans cimport names_copy
 from proxy.engine.keys cimport blocks, keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
@@ -238,6 +239,7 @@ cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept 
         return publish(core, client, row, frame)
     if client.fan_reads:
         return WAIT
+    fan_asks_home(client)
     if row.blocks_with[0] and blocks(core, row, frame):
         return block(core, client, row, frame)
     count = keys_find(core, row, frame)

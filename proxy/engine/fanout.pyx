@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Fan-out: reading copies, judging them, filling them. See fanout.pxd."""
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 from proxy.engine.connection cimport conn_for, pending_error
@@ -86,6 +86,11 @@ cdef inline uint32_t random_below(Core* core, uint32_t count) noexcept nogil:
     return <uint32_t> ((heat.sampling >> 33) % count)
 
 
+cdef inline bint asks_home(const Client* client) noexcept nogil:
+    """May the client be owed the reply of a home? A copy must not tell it less."""
+    return client.head != client.tail and <int32_t> (client.fan_home - client.head) > 0
+
+
 cdef int fan_read(Core* core, Client* client, Row* row, Frame* frame, HotKey* key, uint64_t marks) noexcept nogil:
     """A read of a hot key that no copy in this engine answers: GO_ON sends it home."""
     cdef Fan* fan = key.fan
@@ -102,8 +107,8 @@ cdef int fan_read(Core* core, Client* client, Row* row, Frame* frame, HotKey* ke
         fan.since_us = core.now_us
     if not copied or not marks_quiet(marks) or not worth(key):
         return WAIT if follows else GO_ON
-    if client.fan_reads and not follows:
-        # Of one key at a time, so that its order is easily kept.
+    if not follows and (client.fan_reads or asks_home(client)):
+        # One way at a time, so that its order is easily kept.
         return GO_ON
     places_choose(core, fan, client.protocol, client.database, &chosen)
     if follows:

@@ -183,6 +183,7 @@ cdef class Probe(Engine):
             return b""
         found = drain(self.core, &conn.output, most)
         if found:
+            conn.flushes += 1
             conn.progress_us = self.core.now_us
             conn.node.bytes_out += len(found)
         return found

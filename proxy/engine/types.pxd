@@ -151,6 +151,7 @@ cdef struct Client:
     uint64_t fan_hash          # of the key whose copies on other nodes it waits for,
     uint32_t fan_reads         # how many replies it is owed from there,
     uint8_t fan_place          # and from which Place
+    uint32_t fan_home          # the slot behind its last request that asked for such keys at home
     uint64_t slow_us           # a subscriber: since when its unread output is above pubsub_soft; 0: it is not
 
 cdef enum MergeKind:           # of a Merge, beside Lane
