@@ -31,7 +31,7 @@ HUGE = 1 << 31
 
 #: Keys are counted as by default, and none of them ever is hot.
 COOLS = {"threshold": HUGE // 2, "memory": HUGE, "max_value": 65536, "max_keys": 1024,
-         "rules": [(b"", "tracked", 10_000_000, 0, 0, 0)]}
+         "rules": [(b"", "tracked", 10_000_000, 0, 0, False, 0, 0)]}
 
 
 def words(*arguments: bytes) -> bytes:

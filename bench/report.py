@@ -27,6 +27,11 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("p99.9 µs", "p999", ",.0f"),
         ("RSS MB", "rss_mb", ".1f"),
     ),
+    "hits": (
+        ("hits %", "hit_percent", ".2f"),
+        ("misses %", "miss_percent", ".2f"),
+        ("keys held %", "held_percent", ".2f"),
+    ),
     "transactions": (
         ("CPU µs/command", "front_us", ".2f"),
         ("without MULTI", "plain_us", ".2f"),
@@ -57,7 +62,8 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
 }
 UNITS = {"front_us": "CPU µs/request", "p50": "p50 µs", "idle_bytes": "bytes/connection", "peak_mb": "peak MB",
          "rss_after_mb": "MB 5 s after", "left_ratio": "RSS 5 s after / before",
-         "multi_ratio": "with MULTI / without", "p99_excess": "p99 µs beyond 1.5 times quiet"}  # fmt: skip
+         "multi_ratio": "with MULTI / without", "miss_percent": "misses",
+         "p99_excess": "p99 µs beyond 1.5 times quiet"}  # fmt: skip
 
 # The README's table: a row is (what it says, scenario, metric, format), a column (heading, target).
 README_ROWS = (
@@ -89,7 +95,7 @@ FIGURES_END = "<!-- end of figures -->\n"
 def one_line(sample: Row) -> str:
     """A sample for the terminal, while the run goes on."""
     shown = ("rate", "front_us", "nodes_us", "generator_us", "p50", "p99", "idle_bytes", "peak_mb", "rss_after_mb",
-             "plain_us", "multi_ratio", "quiet_p99", "waiting_percent")
+             "plain_us", "multi_ratio", "quiet_p99", "waiting_percent", "hit_percent", "held_percent")
     return "  ".join(f"{key} {sample[key]:,.2f}" for key in shown if key in sample)
 
 

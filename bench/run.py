@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import crowd, pubsub, report, sessions
+from bench import crowd, hits, pubsub, report, sessions
 from bench.load import Load, Options, prefill
 from bench.process import StartFailedError, cpu_ns, hardware, raise_file_limit
 from bench.scenarios import BARS, SCENARIOS, Scenario
@@ -72,9 +72,13 @@ def measure_pubsub(target: Running, scenario: Scenario, seconds: float) -> Sampl
     return dict(pubsub.fan_out(target, scenario.clients, scenario.value_size, scenario.depth, seconds))
 
 
+def measure_hits(target: Running, scenario: Scenario, seconds: float) -> Sample:
+    return hits.hit_ratio(target, scenario.fill, scenario.keys, scenario.value_size)
+
+
 MEASURES = {
     "load": measure_load, "idle": measure_idle, "burst": measure_burst, "transactions": measure_transactions,
-    "blocked": measure_blocked, "pubsub": measure_pubsub,
+    "blocked": measure_blocked, "pubsub": measure_pubsub, "hits": measure_hits,
 }  # fmt: skip
 
 

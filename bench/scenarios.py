@@ -22,7 +22,7 @@ class Scenario:
     targets: tuple[str, ...] = PEERS
     measure: str = "load"
     ops: dict[str, float] = field(default_factory=lambda: {"get": 1.0})
-    fill: str = "set"  # the operation that is done once with every key before the measurement
+    fill: str = "set"  # the operation that is done once with every key before the measurement; of `hits`: the policy
     depth: int = 1
     clients: int = 50
     keys: int = 100_000
@@ -71,6 +71,13 @@ SCENARIOS = (
         Scenario(f"rate-{rate // 1000}k", f"GET at {rate:,}/s, open loop", depth=64, rate=rate)
         for rate in (10_000, 20_000, 40_000)
     ),
+    *(
+        Scenario(
+            f"hits-{policy[-3:]}", f"hit ratio of {policy}, Zipf 0.99, memory for a tenth of the keys", NODES, "hits",
+            fill=policy, rounds=3,
+        )
+        for policy in ("allkeys-lru", "allkeys-lfu")
+    ),
     Scenario("transactions", "pipelines of 16 SETs, in MULTI and EXEC and without", ("quench",), "transactions"),
     Scenario("blocked", "GET at 20,000/s beside 1,000 clients in BLPOP", ("quench",), "blocked", rate=20_000),
     *(
@@ -96,6 +103,8 @@ BARS = (
     Bar("engines", "front_us", "quench-2-engines", 1.30, "quench"),
     Bar("node-get", "front_us", "storenode", 0.60, "redis"),
     Bar("node-set", "front_us", "storenode", 0.60, "redis"),
+    # Of about 40 % misses, half a point is a little more than 1.01 times.
+    *(Bar(f"hits-{policy}", "miss_percent", "storenode", 1.01, "redis") for policy in ("lru", "lfu")),
     Bar("transactions", "multi_ratio", "quench", 1.30),
     Bar("blocked", "p99_excess", "quench", 1000.0),
     *(Bar(f"node-{name}", "front_us", "storenode", 0.90, "redis") for name in TYPES),

@@ -23,6 +23,7 @@ from proxy.control.snapshot import Snapshot
 from proxy.lanes.across import handlers
 from proxy.lanes.administration import Administration
 from proxy.lanes.databases import Databases
+from proxy.lanes.fleet import Fleet
 from proxy.lanes.hot import Hot
 from proxy.lanes.kept import Kept
 from proxy.lanes.links import Links
@@ -87,6 +88,7 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             access = Access(settings, clients)
             administration = Administration(engines, clients, snapshot, links)
             monitor = Monitor(settings, engines, clients, kept)
+            fleet = Fleet(settings, engines, links)
             scripts = Scripts(engines, clients.settled)
             lanes = {
                 **administration.handlers(), **handlers(links, scripts), **monitor.handlers(), **pubsub.handlers(),
@@ -119,6 +121,7 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
                     kept.gone(engine, client, tag)
                 elif kind == EventKind.HOT:
                     hot.found(engine, pool, data)
+                    fleet.found(pool, data)
                 elif kind == EventKind.DENIED:
                     access.denied(event)
                 elif kind == EventKind.DRAINED:
@@ -132,6 +135,7 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             nursery.start_soon(monitor.run)
             nursery.start_soon(pubsub.run)
             nursery.start_soon(scripts.run)
+            nursery.start_soon(fleet.run)
             # Names that take long to look up must not keep a signal waiting.
             await _until(stop, nodes.start)
             if not stop.is_set():

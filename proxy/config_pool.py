@@ -173,8 +173,9 @@ class PoolReader:
             fields = {}
             for name, place, item in self.walk.entries(value, here):
                 option = self.options.get(f"hot_keys.{name}")
-                if option is None or name not in HotPrefix.__struct_fields__:
-                    self.walk.problem(place, join(here, name), f"is none of {', '.join(HotPrefix.__struct_fields__[1:])}")
+                known = HotPrefix.__struct_fields__[1:]
+                if option is None or name not in known:
+                    self.walk.problem(place, join(here, name), f"is none of {', '.join(known)}")
                     continue
                 fields[name] = self.walk.scalar(option, item, join(here, name))
             rules.append(HotPrefix(prefix=prefix, **{name: got for name, got in fields.items() if got is not UNSET}))

@@ -197,6 +197,16 @@ OPTIONS: tuple[Option, ...] = (
         "hot_keys.stale_if_error", "duration", "and so much longer while its node is down; none is not at all",
         least=0.001, endless=True,
     ),
+    Option(
+        "hot_keys.shield", "duration",
+        "GET of a missing key: one client is told nil, and will load it; the others wait so long for its SET; none: "
+        "all are told nil. Best said by prefix",
+        least=0.001, endless=True,
+    ),
+    Option(
+        "hot_keys.early", "flag",
+        "with a shield: one reader of a hot key is told nil shortly before it expires, and loads it anew meanwhile",
+    ),
     Option("hot_keys.fan_out", "count", "nodes besides its own that have a copy of a hot key", least=1, most=8),
     Option(
         "hot_keys.fan_out_ttl", "duration",
@@ -208,9 +218,12 @@ OPTIONS: tuple[Option, ...] = (
     Option("hot_keys.max_value", "size", "a longer reply is not copied", least=1),
     Option("hot_keys.max_keys", "count", "keys that one engine may hold to be hot", least=1, most=65536),
     Option(
+        "hot_keys.share", "flag", "tell the other proxies of the pool, through a channel at a node, which keys are hot",
+    ),
+    Option(
         "hot_keys.prefixes", "hot_prefixes",
-        "keys that begin so have their own strategy, copies, ttl and so on, as in {\"page:\": {copies: ttl, ttl: 500ms}}; "
-        "the longest prefix counts",
+        "keys that begin so have their own strategy, copies, ttl, stale_if_error, shield, early and so on, as in "
+        "{\"page:\": {copies: ttl, ttl: 1s}}; the longest prefix counts",
     ),
     Option("limits.window", "count", "requests that one client may have at the nodes; further ones wait", least=1),
     Option(

@@ -76,6 +76,8 @@ class HotPrefix(Struct, frozen=True, kw_only=True):
     copies: str | None = None
     ttl: float | None = None
     stale_if_error: float | None = None
+    shield: float | None = None
+    early: bool | None = None
     fan_out: int | None = None
     fan_out_ttl: float | None = None
 
@@ -89,11 +91,14 @@ class HotKeys(Struct, frozen=True, kw_only=True):
     copies: str = "tracked"
     ttl: float = 10.0
     stale_if_error: float | None = None
+    shield: float | None = None
+    early: bool = False
     fan_out: int = 2
     fan_out_ttl: float = 1.0
     memory: int = 64 << 20
     max_value: int = 64 << 10
     max_keys: int = 1024
+    share: bool = False
     prefixes: tuple[HotPrefix, ...] = ()
 
     @property

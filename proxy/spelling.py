@@ -151,11 +151,11 @@ def _bounded(option: Option, value: Number, write: Callable[[Number], str]) -> N
     return value
 
 
-def _spell_prefixes(prefixes: tuple[HotPrefix, ...]) -> dict[str, dict[str, str]]:
+def _spell_prefixes(prefixes: tuple[HotPrefix, ...]) -> dict[str, dict[str, Any]]:
     """By prefix, what differs for it."""
     return {
         rule.prefix: {
-            name: format_duration(value) if isinstance(value, float) else str(value)
+            name: format_duration(value) if isinstance(value, float) else value
             for name in HotPrefix.__struct_fields__[1:]
             if (value := getattr(rule, name)) is not None
         }

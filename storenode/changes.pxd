@@ -6,7 +6,7 @@ keys that expire, are evicted or removed. What wants to know of writes (WATCH, n
 replicas) is told from here and from nowhere else. A command that left everything as it was calls nothing.
 """
 
-from storenode.types cimport Database, Slice
+from storenode.types cimport Database, Node, Slice
 
 cdef enum Event:               # EVENTS rows of changes.pyx, in this order
     EVENT_DEL = 0
@@ -69,4 +69,6 @@ cdef struct EventRow:
 
 cdef void key_changed(Database* database, const Slice* key, int event) noexcept nogil
 cdef void database_changed(Database* database) noexcept nogil
+cdef void everything_changed(Node* node) noexcept nogil
+cdef void databases_swapped(Database* one, Database* other) noexcept nogil
 cdef const EventRow* event_row(int event) noexcept nogil

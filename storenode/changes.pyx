@@ -1,7 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Changes: the hook and the names of the events. See changes.pxd."""
 
-from storenode.types cimport Database, Slice
+from storenode.blocked cimport wait_signal, wait_signal_all
+from storenode.broadcast cimport broadcast_key
+from storenode.effects cimport effects_removed
+from storenode.invalidation cimport invalidate_all, invalidate_key
+from storenode.types cimport Database, Node, Slice
+from storenode.watch cimport watch_swapped, watch_touch, watch_touch_all
 
 cdef EventRow[EVENTS] table
 table[0] = EventRow(b"del", c'g')
@@ -63,9 +68,38 @@ cdef const EventRow* event_row(int event) noexcept nogil:
 
 cdef void key_changed(Database* database, const Slice* key, int event) noexcept nogil:
     """`key` of `database` was written, removed or given another expiry, and `event` (Event) says by what."""
-    database.node.changes += 1
+    cdef Node* node = database.node
+    cdef bint own = event != EVENT_EXPIRED and event != EVENT_EVICTED
+    node.changes += 1
+    if node.topics:
+        watch_touch(database, key)
+        wait_signal(database, key)
+    if node.trackers:
+        invalidate_key(node, key, own)
+        if node.prefixes != NULL:
+            broadcast_key(node, key, node.served if own else NULL)
+    if not own and node.effects.consumers:
+        effects_removed(database, key)
 
 
 cdef void database_changed(Database* database) noexcept nogil:
-    """Every key of `database` may be another one now: it was flushed or swapped."""
+    """Every key of `database` is about to go."""
     database.node.changes += 1
+    if database.node.topics:
+        watch_touch_all(database)
+
+
+cdef void databases_swapped(Database* one, Database* other) noexcept nogil:
+    """The keys of two databases have changed places."""
+    one.node.changes += 2
+    if one.node.topics:
+        watch_swapped(one, other)
+        wait_signal_all(one)
+        wait_signal_all(other)
+    everything_changed(one.node)
+
+
+cdef void everything_changed(Node* node) noexcept nogil:
+    """A command flushed or swapped databases, which may have been empty: those that track are told once."""
+    if node.trackers:
+        invalidate_all(node)

@@ -11,9 +11,10 @@ from storenode.heap cimport heap_bytes, heap_free, heap_new, heap_resize
 from storenode.ints cimport INTS_MOST, ints_add, ints_at, ints_find, ints_remove
 from storenode.keyspace cimport value_point, value_splice
 from storenode.pack cimport PACK_BYTES, PACK_ELEMENTS, PACK_FIELDS, PACK_HEADER, pack_find, pack_load, pack_write
+from storenode.pick cimport table_random
 from storenode.random cimport random_below
 from storenode.ranking cimport member_name, ranking_of
-from storenode.table cimport table_find, table_fit, table_insert, table_next, table_random, table_remove, table_walk
+from storenode.table cimport table_find, table_fit, table_insert, table_next, table_remove, table_walk
 from storenode.types cimport DEQUE, HASH, INTS, PACK, RANKING, TABLE, Deque, Dict, Entry, Member, Node, Place, Slice
 
 

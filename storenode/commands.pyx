@@ -12,12 +12,17 @@ from libc.string cimport memcpy, memset, strchr, strlen
 from storenode.answer cimport answer_array, answer_map, answer_nil, answer_number, answer_raw, answer_text
 from storenode.bitfield cimport command_bitfield, command_bitfield_ro
 from storenode.bits cimport command_bitcount, command_bitop, command_bitpos, command_getbit, command_setbit
+from storenode.blocking cimport (
+    command_blmove, command_blmpop, command_blpop, command_brpop, command_brpoplpush, command_bzmpop, command_bzpopmax,
+    command_bzpopmin, command_client_unblock,
+)
 from storenode.config cimport command_config_get, command_config_resetstat, command_config_set
 from storenode.dump cimport command_dump, command_restore
 from storenode.geo cimport (
     command_geoadd, command_geodist, command_geohash, command_geopos, command_georadius, command_georadius_ro,
     command_georadiusbymember, command_georadiusbymember_ro, command_geosearch, command_geosearchstore,
 )
+from storenode.guards cimport command_delex, command_digest
 from storenode.hashes cimport (
     command_hdel, command_hexists, command_hget, command_hgetall, command_hincrby, command_hincrbyfloat, command_hkeys,
     command_hlen, command_hmget, command_hmset, command_hrandfield, command_hset, command_hsetnx, command_hstrlen,
@@ -64,9 +69,15 @@ from storenode.strings cimport (
     command_getset, command_incr, command_incrby, command_incrbyfloat, command_mget, command_mset, command_msetnx,
     command_psetex, command_set, command_setex, command_setnx, command_setrange, command_strlen,
 )
-from storenode.types cimport (
-    ADMIN, CONTAINER, DENYOOM, FAST, NO_AUTH, READONLY, ROW_INDEX, ROWS_MOST, WRITE, Call, Handler, Node, Row, Slice,
+from storenode.tracking cimport (
+    command_client_caching, command_client_getredir, command_client_tracking, command_client_trackinginfo,
 )
+from storenode.transaction cimport command_discard, command_exec, command_multi
+from storenode.types cimport (
+    ADMIN, AT_ONCE, BLOCKING, CONTAINER, DENYOOM, FAST, NO_AUTH, NUMKEYS, READONLY, ROW_INDEX, ROWS_MOST, WRITE, Call,
+    Handler, Node, Row, Slice,
+)
+from storenode.watch cimport command_unwatch, command_watch
 from storenode.zalgebra cimport (
     command_zdiff, command_zdiffstore, command_zinter, command_zintercard, command_zinterstore, command_zunion,
     command_zunionstore,
@@ -88,7 +99,12 @@ cdef enum:
     WF = WRITE | FAST
     WD = WRITE | DENYOOM
     RF = READONLY | FAST
+    RK = READONLY | NUMKEYS
     NF = NO_AUTH | FAST
+    AF = AT_ONCE | FAST
+    BW = BLOCKING | WRITE
+    BWD = BLOCKING | WRITE | DENYOOM
+    BWF = BLOCKING | WRITE | FAST
 
 
 cdef void add(Node* node, const char* name, int arity, int flags, int first, int last, int step,
@@ -114,6 +130,8 @@ cdef void commands_open(Node* node) noexcept nogil:
     #         name               arity flags       keys       handler
     add(node, b"get",               2, RF,         1, 1, 1,   command_get)
     add(node, b"set",              -3, WDF,        1, 1, 1,   command_set)
+    add(node, b"delex",            -2, WF,         1, 1, 1,   command_delex)
+    add(node, b"digest",            2, RF,         1, 1, 1,   command_digest)
     add(node, b"setnx",             3, WDF,        1, 1, 1,   command_setnx)
     add(node, b"setex",             4, WDF,        1, 1, 1,   command_setex)
     add(node, b"psetex",            4, WDF,        1, 1, 1,   command_psetex)
@@ -172,6 +190,12 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"rpoplpush",         3, WD,         1, 2, 1,   command_rpoplpush)
     add(node, b"lmpop",            -4, WRITE,      0, 0, 0,   command_lmpop)
 
+    add(node, b"blpop",            -3, BW,         1, -2, 1,  command_blpop)
+    add(node, b"brpop",            -3, BW,         1, -2, 1,  command_brpop)
+    add(node, b"blmove",            6, BWD,        1, 2, 1,   command_blmove)
+    add(node, b"brpoplpush",        4, BWD,        1, 2, 1,   command_brpoplpush)
+    add(node, b"blmpop",           -5, BW,         0, 0, 0,   command_blmpop)
+
     add(node, b"sadd",             -3, WDF,        1, 1, 1,   command_sadd)
     add(node, b"srem",             -3, WF,         1, 1, 1,   command_srem)
     add(node, b"sismember",         3, RF,         1, 1, 1,   command_sismember)
@@ -184,7 +208,7 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"sscan",            -3, READONLY,   1, 1, 1,   command_sscan)
     add(node, b"sinter",           -2, READONLY,   1, -1, 1,  command_sinter)
     add(node, b"sinterstore",      -3, WD,         1, -1, 1,  command_sinterstore)
-    add(node, b"sintercard",       -3, READONLY,   0, 0, 0,   command_sintercard)
+    add(node, b"sintercard",       -3, RK,         0, 0, 0,   command_sintercard)
     add(node, b"sunion",           -2, READONLY,   1, -1, 1,  command_sunion)
     add(node, b"sunionstore",      -3, WD,         1, -1, 1,  command_sunionstore)
     add(node, b"sdiff",            -2, READONLY,   1, -1, 1,  command_sdiff)
@@ -215,13 +239,17 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"zremrangebyrank",   4, WRITE,      1, 1, 1,   command_zremrangebyrank)
     add(node, b"zremrangebyscore",  4, WRITE,      1, 1, 1,   command_zremrangebyscore)
     add(node, b"zremrangebylex",    4, WRITE,      1, 1, 1,   command_zremrangebylex)
-    add(node, b"zunion",           -3, READONLY,   0, 0, 0,   command_zunion)
+    add(node, b"zunion",           -3, RK,         0, 0, 0,   command_zunion)
     add(node, b"zunionstore",      -4, WD,         1, 1, 1,   command_zunionstore)
-    add(node, b"zinter",           -3, READONLY,   0, 0, 0,   command_zinter)
+    add(node, b"zinter",           -3, RK,         0, 0, 0,   command_zinter)
     add(node, b"zinterstore",      -4, WD,         1, 1, 1,   command_zinterstore)
-    add(node, b"zintercard",       -3, READONLY,   0, 0, 0,   command_zintercard)
-    add(node, b"zdiff",            -3, READONLY,   0, 0, 0,   command_zdiff)
+    add(node, b"zintercard",       -3, RK,         0, 0, 0,   command_zintercard)
+    add(node, b"zdiff",            -3, RK,         0, 0, 0,   command_zdiff)
     add(node, b"zdiffstore",       -4, WD,         1, 1, 1,   command_zdiffstore)
+
+    add(node, b"bzpopmin",         -3, BWF,        1, -2, 1,  command_bzpopmin)
+    add(node, b"bzpopmax",         -3, BWF,        1, -2, 1,  command_bzpopmax)
+    add(node, b"bzmpop",           -5, BW,         0, 0, 0,   command_bzmpop)
 
     add(node, b"bitpos",           -3, READONLY,   1, 1, 1,   command_bitpos)
     add(node, b"bitop",            -4, WD,         2, -1, 1,  command_bitop)
@@ -288,10 +316,16 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"debug|object",      3, ADMIN,      2, 2, 1,   command_debug_object)
     add(node, b"debug|set-active-expire", 3, ADMIN, 0, 0, 0,  command_debug_set_active_expire)
 
+    add(node, b"multi",             1, AF,         0, 0, 0,   command_multi)
+    add(node, b"exec",              1, AT_ONCE,    0, 0, 0,   command_exec)
+    add(node, b"discard",           1, AF,         0, 0, 0,   command_discard)
+    add(node, b"watch",            -2, AF,         1, -1, 1,  command_watch)
+    add(node, b"unwatch",           1, FAST,       0, 0, 0,   command_unwatch)
+
     add(node, b"ping",             -1, FAST,       0, 0, 0,   command_ping)
     add(node, b"echo",              2, FAST,       0, 0, 0,   command_echo)
-    add(node, b"quit",             -1, NF,         0, 0, 0,   command_quit)
-    add(node, b"reset",             1, NF,         0, 0, 0,   command_reset)
+    add(node, b"quit",             -1, NF | AT_ONCE,         0, 0, 0,   command_quit)
+    add(node, b"reset",             1, NF | AT_ONCE,         0, 0, 0,   command_reset)
     add(node, b"select",            2, FAST,       0, 0, 0,   command_select)
     add(node, b"time",              1, FAST,       0, 0, 0,   command_time)
     add(node, b"hello",            -1, NF,         0, 0, 0,   command_hello)
@@ -304,8 +338,13 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"client|info",       2, 0,          0, 0, 0,   command_client_info)
     add(node, b"client|list",      -2, ADMIN,      0, 0, 0,   command_client_list)
     add(node, b"client|kill",      -3, ADMIN,      0, 0, 0,   command_client_kill)
+    add(node, b"client|unblock",   -3, ADMIN,      0, 0, 0,   command_client_unblock)
     add(node, b"client|no-evict",   3, ADMIN,      0, 0, 0,   command_client_no_evict)
     add(node, b"client|no-touch",   3, 0,          0, 0, 0,   command_client_no_touch)
+    add(node, b"client|tracking",  -3, 0,          0, 0, 0,   command_client_tracking)
+    add(node, b"client|caching",    3, 0,          0, 0, 0,   command_client_caching)
+    add(node, b"client|trackinginfo", 2, 0,        0, 0, 0,   command_client_trackinginfo)
+    add(node, b"client|getredir",   2, 0,          0, 0, 0,   command_client_getredir)
     add(node, b"info",             -1, 0,          0, 0, 0,   command_info)
     add(node, b"config",           -2, CONTAINER,  0, 0, 0,   NULL)
     add(node, b"config|get",       -3, ADMIN,      0, 0, 0,   command_config_get)
@@ -405,8 +444,8 @@ cdef void answer_row(Call* call, const Row* row) noexcept nogil:
     """The first six of COMMAND's ten fields are filled in: what clients route and check by."""
     cdef int count = 0
     cdef int bit = 1
-    cdef int shown = row.flags & (WRITE | READONLY | DENYOOM | FAST | NO_AUTH | ADMIN)
-    while bit <= ADMIN:
+    cdef int shown = row.flags & (WRITE | READONLY | DENYOOM | FAST | NO_AUTH | ADMIN | BLOCKING)
+    while bit <= BLOCKING:
         count += (shown & bit) != 0
         bit <<= 1
     answer_array(call, 10)
@@ -419,6 +458,7 @@ cdef void answer_row(Call* call, const Row* row) noexcept nogil:
     answer_flag(call, row, FAST, b"fast")
     answer_flag(call, row, NO_AUTH, b"no_auth")
     answer_flag(call, row, ADMIN, b"admin")
+    answer_flag(call, row, BLOCKING, b"blocking")
     answer_number(call, row.first)
     answer_number(call, row.last)
     answer_number(call, row.step)

@@ -1,69 +1,138 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Config: one row a parameter. See config.pxd.
 
-Fixed parameters exist because clients and tools read them; those that can be set have a row in `apply`.
+Fixed parameters exist because clients and tools read them. A number that can be set is a row here and an index of
+Node.settings (types.pxd), nothing more; what needs more than that has a kind of its own, in answer_parameter() and apply().
 """
 
-from libc.stdio cimport snprintf
+from libc.limits cimport INT_MAX, LLONG_MAX
+from libc.stdio cimport fprintf, snprintf, stderr
+from libc.stdlib cimport abort
 from libc.string cimport memset, strlen
 
 from proxy.wire.glob cimport glob_match
 from proxy.wire.resp cimport read_number
 from storenode.answer cimport answer_arity, answer_bulk, answer_error, answer_map, answer_ok, answer_text
 from storenode.arguments cimport copy_text, is_word
-from storenode.evict cimport evict_for
-from storenode.types cimport ALLKEYS_LRU, NOEVICTION, Call, Node, Slice, Stats
+from storenode.evict cimport SAMPLES_MOST, evict_for, evict_policy
+from storenode.invalidation cimport tracked_limit
+from storenode.types cimport (
+    ALLKEYS_LFU, ALLKEYS_LRU, ALLKEYS_RANDOM, EVICTION_SAMPLES, LFU_DECAY_TIME, LFU_LOG_FACTOR, NOEVICTION, POLICIES,
+    TRACKED_MOST, VOLATILE_LFU, VOLATILE_LRU, VOLATILE_RANDOM, VOLATILE_TTL, Call, Node, Slice, Stats,
+)
 
 cdef enum:
-    PARAMETERS = 32
+    PARAMETERS_MOST = 192
+    PROBLEM_ROOM = 128         # bytes of a sentence on what is wrong with a value
 
 cdef enum Kind:
-    FIXED = 0
-    MAXMEMORY = 1
-    POLICY = 2
-    MAXCLIENTS = 3
-    PORT = 4
-    BIND = 5
-    REQUIREPASS = 6
+    FIXED = 0                  # a text that only clients and tools read
+    NUMBER = 1                 # of Node.settings, from `least` to `most`
+    SIZE = 2                   # the same in bytes, with units
+    SWITCH = 3                 # the same as yes or no
+    MAXMEMORY = 4
+    POLICY = 5
+    MAXCLIENTS = 6
+    PORT = 7
+    BIND = 8
+    REQUIREPASS = 9
 
 cdef struct Parameter:
     const char* name
     int kind
     const char* value          # of FIXED
+    int setting                # of NUMBER, SIZE and SWITCH, and what follows
+    long long least
+    long long most
+    long long initial
 
-cdef Parameter[PARAMETERS] table
-table[0] = Parameter(b"maxmemory", MAXMEMORY, NULL)
-table[1] = Parameter(b"maxmemory-policy", POLICY, NULL)
-table[2] = Parameter(b"maxmemory-samples", FIXED, b"5")
-table[3] = Parameter(b"maxclients", MAXCLIENTS, NULL)
-table[4] = Parameter(b"port", PORT, NULL)
-table[5] = Parameter(b"bind", BIND, NULL)
-table[6] = Parameter(b"requirepass", REQUIREPASS, NULL)
-table[7] = Parameter(b"databases", FIXED, b"16")
-table[8] = Parameter(b"save", FIXED, b"")
-table[9] = Parameter(b"appendonly", FIXED, b"no")
-table[10] = Parameter(b"appendfsync", FIXED, b"everysec")
-table[11] = Parameter(b"proto-max-bulk-len", FIXED, b"536870912")
-table[12] = Parameter(b"client-query-buffer-limit", FIXED, b"1073741824")
-table[13] = Parameter(b"timeout", FIXED, b"0")
-table[14] = Parameter(b"tcp-keepalive", FIXED, b"300")
-table[15] = Parameter(b"tcp-backlog", FIXED, b"4096")
-table[16] = Parameter(b"hz", FIXED, b"10")
-table[17] = Parameter(b"io-threads", FIXED, b"1")
-table[18] = Parameter(b"cluster-enabled", FIXED, b"no")
-table[19] = Parameter(b"notify-keyspace-events", FIXED, b"")
-table[20] = Parameter(b"lazyfree-lazy-eviction", FIXED, b"no")
-table[21] = Parameter(b"lazyfree-lazy-expire", FIXED, b"no")
-table[22] = Parameter(b"replica-read-only", FIXED, b"yes")
-table[23] = Parameter(b"slowlog-log-slower-than", FIXED, b"-1")
-table[24] = Parameter(b"hash-max-listpack-entries", FIXED, b"512")
-table[25] = Parameter(b"hash-max-listpack-value", FIXED, b"64")
-table[26] = Parameter(b"set-max-intset-entries", FIXED, b"512")
-table[27] = Parameter(b"zset-max-listpack-entries", FIXED, b"128")
-table[28] = Parameter(b"zset-max-listpack-value", FIXED, b"64")
-table[29] = Parameter(b"list-max-listpack-size", FIXED, b"-2")
-table[30] = Parameter(b"hll-sparse-max-bytes", FIXED, b"3000")
-table[31] = Parameter(b"lazyfree-lazy-user-del", FIXED, b"no")
+cdef Parameter[PARAMETERS_MOST] table
+cdef int parameters = 0
+
+cdef const char* policies[POLICIES]
+policies[NOEVICTION] = b"noeviction"
+policies[ALLKEYS_LRU] = b"allkeys-lru"
+policies[ALLKEYS_LFU] = b"allkeys-lfu"
+policies[ALLKEYS_RANDOM] = b"allkeys-random"
+policies[VOLATILE_LRU] = b"volatile-lru"
+policies[VOLATILE_LFU] = b"volatile-lfu"
+policies[VOLATILE_RANDOM] = b"volatile-random"
+policies[VOLATILE_TTL] = b"volatile-ttl"
+
+
+cdef Parameter* add(const char* name, int kind) noexcept nogil:
+    global parameters
+    cdef Parameter* row = &table[parameters]
+    if parameters == PARAMETERS_MOST:
+        fprintf(stderr, "quench: PARAMETERS_MOST in storenode/config.pyx is too small\n")
+        abort()
+    row.name = name
+    row.kind = kind
+    parameters += 1
+    return row
+
+
+cdef void fixed(const char* name, const char* value) noexcept nogil:
+    add(name, FIXED).value = value
+
+
+cdef void number(const char* name, int setting, long long least, long long most, long long initial,
+                 int kind = NUMBER) noexcept nogil:
+    cdef Parameter* row = add(name, kind)
+    row.setting = setting
+    row.least = least
+    row.most = most
+    row.initial = initial
+
+
+add(b"maxmemory", MAXMEMORY)
+add(b"maxmemory-policy", POLICY)
+add(b"maxclients", MAXCLIENTS)
+add(b"port", PORT)
+add(b"bind", BIND)
+add(b"requirepass", REQUIREPASS)
+#      name                            setting            least    most           initial
+number(b"maxmemory-samples",           EVICTION_SAMPLES,  1,       SAMPLES_MOST,  5)
+number(b"lfu-log-factor",              LFU_LOG_FACTOR,    0,       INT_MAX,       10)
+number(b"lfu-decay-time",              LFU_DECAY_TIME,    0,       INT_MAX,       1)
+number(b"tracking-table-max-keys",     TRACKED_MOST,      0,       LLONG_MAX,     1000000)
+fixed(b"databases", b"16")
+fixed(b"save", b"")
+fixed(b"appendonly", b"no")
+fixed(b"appendfsync", b"everysec")
+fixed(b"proto-max-bulk-len", b"536870912")
+fixed(b"client-query-buffer-limit", b"1073741824")
+fixed(b"timeout", b"0")
+fixed(b"tcp-keepalive", b"300")
+fixed(b"tcp-backlog", b"4096")
+fixed(b"hz", b"10")
+fixed(b"io-threads", b"1")
+fixed(b"cluster-enabled", b"no")
+fixed(b"notify-keyspace-events", b"")
+fixed(b"lazyfree-lazy-eviction", b"no")
+fixed(b"lazyfree-lazy-expire", b"no")
+fixed(b"lazyfree-lazy-user-del", b"no")
+fixed(b"replica-read-only", b"yes")
+fixed(b"slowlog-log-slower-than", b"-1")
+fixed(b"hash-max-listpack-entries", b"512")
+fixed(b"hash-max-listpack-value", b"64")
+fixed(b"set-max-intset-entries", b"512")
+fixed(b"zset-max-listpack-entries", b"128")
+fixed(b"zset-max-listpack-value", b"64")
+fixed(b"list-max-listpack-size", b"-2")
+fixed(b"hll-sparse-max-bytes", b"3000")
+
+
+cdef void config_open(Node* node) noexcept nogil:
+    """Every setting as it is unless somebody changes it."""
+    cdef int index
+    for index in range(parameters):
+        if NUMBER <= table[index].kind <= SWITCH:
+            node.settings[table[index].setting] = table[index].initial
+
+
+cdef const char* policy_name(int policy) noexcept nogil:
+    return policies[policy]
 
 
 cdef void answer_parameter(Call* call, const Parameter* row, const Slice* name) noexcept nogil:
@@ -71,10 +140,14 @@ cdef void answer_parameter(Call* call, const Parameter* row, const Slice* name) 
     cdef Node* node = call.node
     cdef char digits[24]
     answer_bulk(call, name.data, name.length)
-    if row.kind == MAXMEMORY:
+    if row.kind == NUMBER or row.kind == SIZE:
+        answer_bulk(call, digits, snprintf(digits, sizeof(digits), b"%lld", <long long> node.settings[row.setting]))
+    elif row.kind == SWITCH:
+        answer_text(call, b"yes" if node.settings[row.setting] else b"no")
+    elif row.kind == MAXMEMORY:
         answer_bulk(call, digits, snprintf(digits, sizeof(digits), b"%zu", node.maxmemory))
     elif row.kind == POLICY:
-        answer_text(call, b"allkeys-lru" if node.policy == ALLKEYS_LRU else b"noeviction")
+        answer_text(call, policies[node.policy])
     elif row.kind == MAXCLIENTS:
         answer_bulk(call, digits, snprintf(digits, sizeof(digits), b"%d", node.maxclients))
     elif row.kind == PORT:
@@ -105,15 +178,15 @@ cdef bint asked(Call* call, const char* name, Slice* shown) noexcept nogil:
 
 
 cdef void command_config_get(Call* call) noexcept nogil:
-    cdef bint[PARAMETERS] chosen
-    cdef Slice[PARAMETERS] names
+    cdef bint[PARAMETERS_MOST] chosen
+    cdef Slice[PARAMETERS_MOST] names
     cdef int count = 0
     cdef int index
-    for index in range(PARAMETERS):
+    for index in range(parameters):
         chosen[index] = asked(call, table[index].name, &names[index])
         count += chosen[index]
     answer_map(call, count)
-    for index in range(PARAMETERS):
+    for index in range(parameters):
         if chosen[index]:
             answer_parameter(call, &table[index], &names[index])
 
@@ -152,19 +225,49 @@ cdef bint read_size(const Slice* text, unsigned long long* size) noexcept nogil:
     return True
 
 
-cdef const char* apply(Node* node, const Parameter* row, const Slice* value, bint really) noexcept nogil:
-    """Check a new value and, if `really`, use it. NULL: good; otherwise what is wrong with it."""
+cdef const char* apply_number(Node* node, const Parameter* row, const Slice* value, char* room,
+                              bint really) noexcept nogil:
+    """apply() for the kinds that live in Node.settings."""
+    cdef unsigned long long size = 0
+    cdef long long wanted = 0
+    if row.kind == SWITCH:
+        wanted = is_word(value, b"yes")
+        if not wanted and not is_word(value, b"no"):
+            return b"argument must be 'yes' or 'no'"
+    elif row.kind == SIZE:
+        if not read_size(value, &size):
+            return b"argument must be a memory value"
+        wanted = <long long> size
+    elif not read_number(value.data, value.length, &wanted):
+        return b"argument couldn't be parsed into an integer"
+    if wanted < row.least or wanted > row.most:
+        snprintf(room, PROBLEM_ROOM, b"argument must be between %lld and %lld inclusive", row.least, row.most)
+        return room
+    if really:
+        node.settings[row.setting] = wanted
+    return NULL
+
+
+cdef const char* apply(Node* node, const Parameter* row, const Slice* value, char* room, bint really) noexcept nogil:
+    """Check a new value and, if `really`, use it. NULL: good; otherwise what is wrong with it, maybe in `room`."""
     cdef unsigned long long size
+    cdef int policy = 0
+    if NUMBER <= row.kind <= SWITCH:
+        return apply_number(node, row, value, room, really)
     if row.kind == MAXMEMORY:
         if not read_size(value, &size):
             return b"argument must be a memory value"
         if really:
             node.maxmemory = size
     elif row.kind == POLICY:
-        if not is_word(value, b"allkeys-lru") and not is_word(value, b"noeviction"):
-            return b"argument(s) must be one of the following: \"allkeys-lru\", \"noeviction\""
+        while policy < POLICIES and not is_word(value, policies[policy]):
+            policy += 1
+        if policy == POLICIES:
+            return (b"argument(s) must be one of the following: volatile-lru, volatile-lfu, "
+                    b"volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, "
+                    b"allkeys-random, noeviction")
         if really:
-            node.policy = ALLKEYS_LRU if is_word(value, b"allkeys-lru") else NOEVICTION
+            evict_policy(node, policy)
     else:
         return b"can't set immutable config"
     return NULL
@@ -172,10 +275,18 @@ cdef const char* apply(Node* node, const Parameter* row, const Slice* value, bin
 
 cdef const Parameter* find(const Slice* name) noexcept nogil:
     cdef int index
-    for index in range(PARAMETERS):
+    for index in range(parameters):
         if is_word(name, table[index].name):
             return &table[index]
     return NULL
+
+
+cdef void refuse(Call* call, int at, const char* problem) noexcept nogil:
+    cdef char name[96]
+    cdef char text[512]
+    copy_text(name, sizeof(name), &call.argv[at])
+    snprintf(text, sizeof(text), b"ERR CONFIG SET failed (possibly related to argument '%s') - %s", name, problem)
+    answer_error(call, text)
 
 
 cdef void command_config_set(Call* call) noexcept nogil:
@@ -184,25 +295,30 @@ cdef void command_config_set(Call* call) noexcept nogil:
     cdef const char* problem
     cdef char name[96]
     cdef char text[256]
-    cdef int index
+    cdef char room[PROBLEM_ROOM]
+    cdef int index, other
     if call.argc % 2:
         answer_arity(call)
         return
     for index in range(2, call.argc, 2):
         row = find(&call.argv[index])
-        copy_text(name, sizeof(name), &call.argv[index])
         if row == NULL:
+            copy_text(name, sizeof(name), &call.argv[index])
             snprintf(text, sizeof(text), b"ERR Unknown option or number of arguments for CONFIG SET - '%s'", name)
             answer_error(call, text)
             return
-        problem = apply(call.node, row, &call.argv[index + 1], False)
+        for other in range(2, index, 2):
+            if find(&call.argv[other]) == row:
+                refuse(call, index, b"duplicate parameter")
+                return
+    for index in range(2, call.argc, 2):
+        problem = apply(call.node, find(&call.argv[index]), &call.argv[index + 1], room, False)
         if problem != NULL:
-            snprintf(text, sizeof(text), b"ERR CONFIG SET failed (possibly related to argument '%s') - %s", name,
-                     problem)
-            answer_error(call, text)
+            refuse(call, index, problem)
             return
     for index in range(2, call.argc, 2):
-        apply(call.node, find(&call.argv[index]), &call.argv[index + 1], True)
+        apply(call.node, find(&call.argv[index]), &call.argv[index + 1], room, True)
+    tracked_limit(call.node)
     if call.node.maxmemory:
         evict_for(call.node, 0)
     answer_ok(call)

@@ -5,7 +5,7 @@ A closed client stays in memory until the turn ends, marked as dead, because the
 through may still name it.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
@@ -17,7 +17,13 @@ from proxy.wire.system cimport (
     setsockopt, sockaddr, sockaddr_storage, socklen_t,
 )
 from proxy.wire.poll cimport poll_add
+from storenode.tracking cimport tracking_end
+from storenode.blocked cimport wait_drop
+from storenode.transaction cimport transaction_end
 from storenode.types cimport CLIENT, DEAD, NAME_MOST, Client, Node
+
+cdef enum:
+    IDS_LEAST = 64             # a power of two
 
 cdef extern from "<arpa/inet.h>" nogil:
     cdef struct in_addr:
@@ -47,14 +53,32 @@ cdef void address_text(const sockaddr_storage* address, char* text) noexcept nog
         snprintf(text, NAME_MOST, b"?:0")
 
 
+cdef bint grow_ids(Node* node) noexcept nogil:
+    """Make room in the index by id. Ids are handed out one by one, so their low bits are all the hash it takes."""
+    cdef uint64_t size = 2 * (node.ids_mask + 1) if node.ids != NULL else IDS_LEAST
+    cdef Client** ids = <Client**> calloc(size, sizeof(Client*))
+    cdef Client* client = node.clients
+    if ids == NULL:
+        return False
+    while client != NULL:
+        client.next_id = ids[client.id & (size - 1)]
+        ids[client.id & (size - 1)] = client
+        client = client.next
+    free(node.ids)
+    node.ids = ids
+    node.ids_mask = size - 1
+    return True
+
+
 cdef Client* client_open(Node* node, int fd) noexcept nogil:
     """A client for an accepted socket; NULL (and the socket closed) when memory or epoll says no."""
     cdef Client* client = <Client*> calloc(1, sizeof(Client))
     cdef sockaddr_storage address
     cdef socklen_t size = sizeof(address)
     cdef int one = 1
-    if client == NULL:
+    if client == NULL or ((node.ids == NULL or node.client_count > node.ids_mask) and not grow_ids(node)):
         close(fd)
+        free(client)
         return NULL
     client.handle.kind = CLIENT
     client.handle.fd = fd
@@ -78,6 +102,8 @@ cdef Client* client_open(Node* node, int fd) noexcept nogil:
     if node.clients != NULL:
         node.clients.previous = client
     node.clients = client
+    client.next_id = node.ids[client.id & node.ids_mask]
+    node.ids[client.id & node.ids_mask] = client
     node.client_count += 1
     client_reset(node, client)
     return client
@@ -90,18 +116,28 @@ cdef void client_reset(Node* node, Client* client) noexcept nogil:
     client.authenticated = node.password == NULL
     client.no_evict = False
     client.no_touch = False
+    tracking_end(node, client)
+    transaction_end(node, client)
     free(client.name)
     client.name = NULL
 
 
 cdef void client_close(Node* node, Client* client) noexcept nogil:
     """Close the socket now and the record at the end of the turn. Safe to call twice."""
+    cdef Client** at
     if client.handle.kind == DEAD:
         return
+    at = &node.ids[client.id & node.ids_mask]
+    while at[0] != client:
+        at = &at[0].next_id
+    at[0] = client.next_id
+    tracking_end(node, client)
     client.handle.kind = DEAD
     close(client.handle.fd)
     client.handle.fd = -1
     client.closing = True
+    wait_drop(node, client)
+    transaction_end(node, client)
     if client.previous != NULL:
         client.previous.next = client.next
     else:

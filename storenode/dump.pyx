@@ -13,6 +13,7 @@ from storenode.keyspace cimport entry_discard, key_adopt, key_expire, key_peek, 
 from storenode.rdb cimport RDB_VERSION, RDB_VERSION_MOST, rdb_read, rdb_write
 from storenode.text cimport Text, text_free, text_room
 from storenode.types cimport Call, Place, Slice
+from storenode.usage cimport usage_of
 
 cdef enum:
     FOOTER = 10                # bytes of version and checksum
@@ -20,7 +21,8 @@ cdef enum:
 cdef struct Wish:
     bint replace
     bint absolute              # the TTL is a Unix time
-    long long idle             # seconds; negative: not said
+    long long idle             # seconds; negative: not said; likewise
+    long long frequency        # LFU's counter
 
 
 cdef void command_dump(Call* call) noexcept nogil:
@@ -40,14 +42,13 @@ cdef void command_dump(Call* call) noexcept nogil:
 
 
 cdef bint read_wish(Call* call, Wish* wish) noexcept nogil:
-    cdef long long frequency = -1
     cdef int at = 4
     while at < call.argc:
         if is_word(&call.argv[at], b"replace"):
             wish.replace = True
         elif is_word(&call.argv[at], b"absttl"):
             wish.absolute = True
-        elif is_word(&call.argv[at], b"idletime") and at + 1 < call.argc and frequency < 0:
+        elif is_word(&call.argv[at], b"idletime") and at + 1 < call.argc and wish.frequency < 0:
             at += 1
             if not take_integer(call, &call.argv[at], &wish.idle):
                 return False
@@ -56,9 +57,9 @@ cdef bint read_wish(Call* call, Wish* wish) noexcept nogil:
                 return False
         elif is_word(&call.argv[at], b"freq") and at + 1 < call.argc and wish.idle < 0:
             at += 1
-            if not take_integer(call, &call.argv[at], &frequency):
+            if not take_integer(call, &call.argv[at], &wish.frequency):
                 return False
-            if frequency < 0 or frequency > 255:
+            if wish.frequency < 0 or wish.frequency > 255:
                 answer_error(call, b"ERR Invalid FREQ value, must be >= 0 and <= 255")
                 return False
         else:
@@ -83,10 +84,11 @@ cdef bint is_whole(const Slice* dump) noexcept nogil:
 cdef void command_restore(Call* call) noexcept nogil:
     """RESTORE key ttl dump [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]."""
     cdef const Slice* key = &call.argv[1]
-    cdef Wish wish = Wish(replace=False, absolute=False, idle=-1)
+    cdef Wish wish = Wish(replace=False, absolute=False, idle=-1, frequency=-1)
     cdef Place place, built
     cdef Slice value = call.argv[3]
     cdef long long ttl
+    cdef uint64_t ago
     cdef bint there
     if not read_wish(call, &wish):
         return
@@ -117,6 +119,10 @@ cdef void command_restore(Call* call) noexcept nogil:
     key_adopt(call.database, &built)
     key_expire(call.database, &built, ttl)
     if wish.idle >= 0:
-        built.entry.clock = call.node.ticks - <uint32_t> ((<uint64_t> wish.idle * 1000000) >> 16)
+        if not call.node.lfu:
+            ago = (<uint64_t> wish.idle * 1000000) >> 16
+            built.entry.clock = call.node.ticks - <uint32_t> ago if ago < call.node.ticks else 0
+    elif wish.frequency >= 0 and call.node.lfu:
+        built.entry.clock = usage_of(call.node, <uint32_t> wish.frequency)
     key_changed(call.database, key, EVENT_RESTORE)
     answer_ok(call)

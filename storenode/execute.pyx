@@ -6,27 +6,29 @@ array of slices belongs to the node and grows to the longest request seen).
 """
 
 from libc.stdint cimport uint64_t
-from libc.stdio cimport fprintf, snprintf, stderr
-from libc.stdlib cimport abort, free, malloc
-from libc.string cimport memset
+from libc.stdio cimport snprintf
+from libc.stdlib cimport free
+from libc.string cimport memset, strncmp
 
 from proxy.wire.output cimport output_append, output_clear
 from proxy.wire.resp cimport (
-    ARGS_KEPT, BROKEN, FRAMED, Frame, FrameLimits, args_begin, args_next, frame_request, frame_reset, protocol_error,
+    BROKEN, FRAMED, Frame, FrameLimits, frame_request, frame_reset, protocol_error,
 )
 from proxy.wire.rewrite cimport rewrite_request
-from proxy.wire.system cimport monotonic_us, realtime_us
-from storenode.answer cimport answer_arity, answer_error
+from proxy.wire.system cimport realtime_us
+from storenode.answer cimport answer_error
 from storenode.arguments cimport copy_text
+from storenode.call cimport ARGV_KEPT, call_read, call_run
 from storenode.commands cimport command_find, command_find_under
+from storenode.delivery cimport end_reply
 from storenode.evict cimport evict_for
 from storenode.keyspace cimport key_hash
+from storenode.serve cimport serve_ready
 from storenode.table cimport table_prefetch, table_prefetch_entry
-from storenode.types cimport CONTAINER, DENYOOM, FAST, NO_AUTH, Call, Client, Node, Row, Slice
+from storenode.transaction cimport transaction_grows, transaction_queue, transaction_refused
+from storenode.types cimport AT_ONCE, CONTAINER, DENYOOM, NO_AUTH, TRACK_CACHING, Call, Client, Node, Row, Slice
 
 cdef enum:
-    ARGV_KEPT = 4096           # slices kept between requests; a longer array is given back
-    TIMED_EVERY = 64           # FAST commands whose time is taken; a power of two
     KEY_COST = 128             # bytes a key may take beyond those of its request: header, malloc, bucket
     AHEAD_MOST = 16            # requests framed ahead of the one being executed
     SHOWN = 128                # bytes of a command and its arguments repeated in an error
@@ -46,29 +48,15 @@ cdef inline Slice argument(const Frame* frame, int index) noexcept nogil:
     return text
 
 
-cdef void read_arguments(Node* node, const Frame* frame) noexcept nogil:
-    cdef unsigned int index
-    cdef const char* at
-    if frame.argc > node.argv_room:
-        free(node.argv)
-        node.argv_room = frame.argc if frame.argc > ARGV_KEPT else ARGV_KEPT
-        node.argv = <Slice*> malloc(node.argv_room * sizeof(Slice))
-        if node.argv == NULL:
-            fprintf(stderr, "quench: out of memory for a request of %u arguments\n", frame.argc)
-            abort()
-    if frame.argc <= ARGS_KEPT:
-        for index in range(frame.argc):
-            node.argv[index].data = frame.data + frame.args[index].offset
-            node.argv[index].length = frame.args[index].length
-    else:
-        at = args_begin(frame)
-        for index in range(frame.argc):
-            at = args_next(at, &node.argv[index].data, &node.argv[index].length)
-    node.call.argv = node.argv
-    node.call.argc = <int> frame.argc
+cdef void refuse(Call* call, Row* row, const char* text) noexcept nogil:
+    """Answer a request (row NULL: unknown) with what keeps it from being executed; a transaction is spoiled by it."""
+    if row != NULL:
+        row.rejected += 1
+    if not transaction_refused(call, row, text):
+        answer_error(call, text)
 
 
-cdef void answer_unknown(Call* call) noexcept nogil:
+cdef void refuse_unknown(Call* call) noexcept nogil:
     """Redis's text: the name and as many of the arguments as fit into 128 bytes."""
     cdef char shown[SHOWN + 1]
     cdef char text[512]
@@ -81,10 +69,10 @@ cdef void answer_unknown(Call* call) noexcept nogil:
         copy_text(shown, SHOWN - (used - start) + 1, &call.argv[index])
         used += snprintf(text + used, sizeof(text) - used, b"'%s' ", shown)
         index += 1
-    answer_error(call, text)
+    refuse(call, NULL, text)
 
 
-cdef void answer_unknown_under(Call* call, const Row* row) noexcept nogil:
+cdef void refuse_unknown_under(Call* call, Row* row) noexcept nogil:
     cdef char shown[SHOWN + 1]
     cdef char container[24]
     cdef char text[256]
@@ -94,50 +82,47 @@ cdef void answer_unknown_under(Call* call, const Row* row) noexcept nogil:
         container[index] = row.name[index] - 32
     copy_text(shown, sizeof(shown), &call.argv[1])
     snprintf(text, sizeof(text), b"ERR unknown subcommand '%s'. Try %s HELP.", shown, container)
-    answer_error(call, text)
+    refuse(call, row, text)
+
+
+cdef void refuse_arity(Call* call, Row* row) noexcept nogil:
+    cdef char text[128]
+    snprintf(text, sizeof(text), b"ERR wrong number of arguments for '%s' command", row.name)
+    refuse(call, row, text)
 
 
 cdef void execute(Node* node, Client* client, const Frame* frame, Row* row) noexcept nogil:
     """Run one framed, canonical request; `row` is what command_find() says of its name."""
     cdef Call* call = &node.call
-    cdef uint64_t started
-    cdef bint timed
-    read_arguments(node, frame)
-    call.failed = False
+    call_read(node, frame)
+    call.row = NULL
     if row != NULL and row.flags & CONTAINER and call.argc > 1:
         call.row = command_find_under(node, row, &call.argv[1])
         if call.row == NULL:
-            row.rejected += 1
-            answer_unknown_under(call, row)
+            refuse_unknown_under(call, row)
             return
         row = call.row
     if row == NULL:
-        answer_unknown(call)
+        refuse_unknown(call)
         return
-    call.row = row
     if (row.arity > 0 and call.argc != row.arity) or call.argc < -row.arity:
-        row.rejected += 1
-        answer_arity(call)
+        refuse_arity(call, row)
         return
     if not client.authenticated and not row.flags & NO_AUTH:
-        row.rejected += 1
-        answer_error(call, b"NOAUTH Authentication required.")
+        refuse(call, row, b"NOAUTH Authentication required.")
         return
-    if (row.flags & DENYOOM and node.maxmemory and node.memory + frame.length + KEY_COST > node.maxmemory
+    if (node.maxmemory and node.memory + frame.length + KEY_COST > node.maxmemory
+            and (row.flags & DENYOOM or transaction_grows(client, row))
             and not evict_for(node, frame.length + KEY_COST)):
-        row.rejected += 1
-        answer_error(call, b"OOM command not allowed when used memory > 'maxmemory'.")
+        refuse(call, row, b"OOM command not allowed when used memory > 'maxmemory'.")
         return
     client.row = row
-    timed = not row.flags & FAST or node.stats.commands & (TIMED_EVERY - 1) == 0
-    started = monotonic_us() if timed else 0
-    row.handler(call)
-    if timed:
-        row.usec += (monotonic_us() - started) * (TIMED_EVERY if row.flags & FAST else 1)
-    row.calls += 1
-    node.stats.commands += 1
-    if call.failed:
-        row.failed += 1
+    if client.transaction.begun and not row.flags & AT_ONCE:
+        transaction_queue(call, row, frame)
+        return
+    call_run(call, row)
+    if node.ready != NULL:
+        serve_ready(node)
 
 
 cdef bint execute_rewritten(Node* node, Client* client, Frame* frame) noexcept nogil:
@@ -180,13 +165,20 @@ cdef void look_ahead(Node* node, Client* client, Ahead* batch, int count) noexce
             table_prefetch_entry(&client.database.keys, batch[index].hash)
 
 
+cdef void end_caching(Node* node, Client* client) noexcept nogil:
+    """CLIENT CACHING speaks of the next command, past other CLIENT commands; before EXEC, of all that follow."""
+    cdef Row* row = client.row if node.call.row != NULL else NULL
+    if not client.transaction.begun and (row == NULL or strncmp(row.name, b"client|", 7)):
+        client.tracking &= ~TRACK_CACHING
+
+
 cdef bint execute_batch(Node* node, Client* client, Ahead* batch, int count, size_t* used) noexcept nogil:
     """Run framed requests in order; adds the bytes that are done with to `used`. False: the last one was broken."""
     cdef Frame* frame
     cdef int index
     look_ahead(node, client, batch, count)
     for index in range(count):
-        if client.closing:
+        if client.closing or client.wait != NULL:
             break
         if client.output.length > OUTPUT_SOFT:
             client.parked = True
@@ -198,14 +190,17 @@ cdef bint execute_batch(Node* node, Client* client, Ahead* batch, int count, siz
         elif not execute_rewritten(node, client, frame):
             client.frame.error = frame.error
             return False
+        if client.tracking & TRACK_CACHING:
+            end_caching(node, client)
+        end_reply(node)
     return True
 
 
 cdef size_t execute_requests(Node* node, Client* client, const char* data, size_t length, size_t* need) noexcept nogil:
     """Run what is complete of the `length` bytes at `data`; returns how many bytes are done with.
 
-    Stops early when too much output is unread (client.parked) or the client is closing. need[0]: bytes that the next
-    request will take, as far as known.
+    Stops early when too much output is unread (client.parked), or the client is blocked or closing. need[0]: bytes that
+    the next request will take, as far as known.
     """
     cdef Ahead[AHEAD_MOST] batch
     cdef FrameLimits limits = FrameLimits(max_bulk=512 << 20, trusted=client.authenticated)
@@ -214,13 +209,14 @@ cdef size_t execute_requests(Node* node, Client* client, const char* data, size_
     cdef size_t framed
     cdef int status = FRAMED
     cdef int count
+    node.served = client
     node.call.client = client
     node.call.database = client.database
     node.call.output = &client.output
     node.now_ms = <long long> (realtime_us() // 1000)
     client.parked = client.output.length > OUTPUT_SOFT
     need[0] = 0
-    while used < length and status == FRAMED and not client.closing and not client.parked:
+    while used < length and status == FRAMED and not client.closing and not client.parked and client.wait == NULL:
         framed = used
         count = 0
         batch[0].frame = client.frame
@@ -238,7 +234,7 @@ cdef size_t execute_requests(Node* node, Client* client, const char* data, size_
         if not execute_batch(node, client, batch, count, &used):
             status = BROKEN
         limits.trusted = client.authenticated
-        if client.parked:
+        if client.parked or client.wait != NULL:
             frame_reset(&client.frame)
         elif status == BROKEN and not client.closing:
             output_append(&client.output, &node.chunks, text, protocol_error(&client.frame, text))
@@ -246,6 +242,7 @@ cdef size_t execute_requests(Node* node, Client* client, const char* data, size_
             client.closing = True
         elif status != FRAMED:
             need[0] = client.frame.need
+    node.served = NULL
     if node.maxmemory and node.memory > node.maxmemory:
         # A SETRANGE or a growing table took more than its request let expect.
         evict_for(node, 0)

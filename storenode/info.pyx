@@ -10,9 +10,10 @@ from libc.stdio cimport FILE, fclose, fopen, fscanf, snprintf
 from proxy.wire.system cimport realtime_us
 from storenode.answer cimport answer_verbatim
 from storenode.arguments cimport is_word
+from storenode.config cimport policy_name
 from storenode.session cimport STORE_VERSION
 from storenode.text cimport Text, text_add, text_free, text_line, text_number, text_room, text_size
-from storenode.types cimport ALLKEYS_LRU, DATABASES, Call, Database, Node, Row
+from storenode.types cimport DATABASES, Call, Database, Node, Row
 
 cdef extern from "<sys/resource.h>" nogil:
     cdef struct timeval:
@@ -75,8 +76,8 @@ cdef void build_server(Node* node, Text* text) noexcept nogil:
 cdef void build_clients(Node* node, Text* text) noexcept nogil:
     text_number(text, b"connected_clients", <long long> node.client_count)
     text_number(text, b"maxclients", node.maxclients)
-    text_number(text, b"blocked_clients", 0)
-    text_number(text, b"tracking_clients", 0)
+    text_number(text, b"blocked_clients", <long long> node.blocked_count)
+    text_number(text, b"tracking_clients", <long long> node.trackers)
 
 
 cdef size_t resident(long page) noexcept nogil:
@@ -108,7 +109,7 @@ cdef void build_memory(Node* node, Text* text) noexcept nogil:
     text_number(text, b"used_memory_dataset", <long long> (node.memory - tables))
     text_size(text, b"total_system_memory", <size_t> sysconf(_SC_PHYS_PAGES) * <size_t> page)
     text_size(text, b"maxmemory", node.maxmemory)
-    text_line(text, b"maxmemory_policy", b"allkeys-lru" if node.policy == ALLKEYS_LRU else b"noeviction")
+    text_line(text, b"maxmemory_policy", policy_name(node.policy))
     snprintf(words, sizeof(words), b"%.2f", <double> rss / <double> (node.memory + 1))
     text_line(text, b"mem_fragmentation_ratio", words)
     # Buffers of clients are outside used_memory and maxmemory: see keyspace.pxd.
@@ -128,6 +129,7 @@ cdef void build_persistence(Node* node, Text* text) noexcept nogil:
 
 
 cdef void build_stats(Node* node, Text* text) noexcept nogil:
+    cdef char words[32]
     text_number(text, b"total_connections_received", <long long> node.stats.connections)
     text_number(text, b"total_commands_processed", <long long> node.stats.commands)
     text_number(text, b"instantaneous_ops_per_sec", <long long> node.rate)
@@ -135,6 +137,9 @@ cdef void build_stats(Node* node, Text* text) noexcept nogil:
     text_number(text, b"total_net_output_bytes", <long long> node.stats.output_bytes)
     text_number(text, b"rejected_connections", <long long> node.stats.rejected_connections)
     text_number(text, b"expired_keys", <long long> node.stats.expired)
+    snprintf(words, sizeof(words), b"%.2f", node.stats.expired_stale * 100)
+    text_line(text, b"expired_stale_perc", words)
+    text_number(text, b"expired_time_cap_reached_count", <long long> node.stats.expiry_capped)
     text_number(text, b"evicted_keys", <long long> node.stats.evicted)
     text_number(text, b"evicted_clients", 0)
     text_number(text, b"keyspace_hits", <long long> node.stats.hits)
@@ -143,6 +148,9 @@ cdef void build_stats(Node* node, Text* text) noexcept nogil:
     text_number(text, b"pubsub_patterns", 0)
     text_number(text, b"latest_fork_usec", 0)
     text_number(text, b"total_forks", 0)
+    text_number(text, b"tracking_total_keys", <long long> node.tracked.count)
+    text_number(text, b"tracking_total_items", <long long> node.tracked_items)
+    text_number(text, b"tracking_total_prefixes", <long long> node.prefix_count)
     text_number(text, b"total_error_replies", <long long> node.stats.errors)
     text_number(text, b"total_reads_processed", <long long> node.stats.reads)
     text_number(text, b"total_writes_processed", <long long> node.stats.writes)
@@ -195,8 +203,9 @@ cdef void build_keyspace(Node* node, Text* text) noexcept nogil:
         database = &node.databases[number]
         if database.keys.count:
             text.length += snprintf(
-                text_room(text, 128), 128, b"db%d:keys=%llu,expires=%llu,avg_ttl=0\r\n", number,
-                <unsigned long long> database.keys.count, <unsigned long long> database.keys.volatile_count)
+                text_room(text, 128), 128, b"db%d:keys=%llu,expires=%llu,avg_ttl=%lld\r\n", number,
+                <unsigned long long> database.keys.count, <unsigned long long> database.keys.volatile_count,
+                <long long> database.ttl_average)
 
 
 cdef Section[SECTIONS] table

@@ -10,7 +10,7 @@ from storenode.answer cimport answer_error, answer_number, answer_ok, answer_syn
 from storenode.arguments cimport copy_text, is_word, same_bytes, take_integer
 from storenode.changes cimport (
     EVENT_COPY_TO, EVENT_DEL, EVENT_EXPIRE, EVENT_MOVE_FROM, EVENT_MOVE_TO, EVENT_PERSIST, EVENT_RENAME_FROM,
-    EVENT_RENAME_TO, QUIET, database_changed, key_changed,
+    EVENT_RENAME_TO, QUIET, databases_swapped, everything_changed, key_changed,
 )
 from storenode.clone cimport entry_clone
 from storenode.keyspace cimport (
@@ -310,8 +310,7 @@ cdef void command_swapdb(Call* call) noexcept nogil:
             call.node.databases[one].keys = call.node.databases[other].keys
             call.node.databases[other].keys = keys
             call.node.candidate_count = 0
-            database_changed(&call.node.databases[one])
-            database_changed(&call.node.databases[other])
+            databases_swapped(&call.node.databases[one], &call.node.databases[other])
         answer_ok(call)
 
 
@@ -331,6 +330,7 @@ cdef void command_flushdb(Call* call) noexcept nogil:
     cdef bint lazily
     if read_flush(call, &lazily):
         database_clear(call.database, lazily)
+        everything_changed(call.node)
         answer_ok(call)
 
 
@@ -340,4 +340,5 @@ cdef void command_flushall(Call* call) noexcept nogil:
     if read_flush(call, &lazily):
         for number in range(DATABASES):
             database_clear(&call.node.databases[number], lazily)
+        everything_changed(call.node)
         answer_ok(call)

@@ -10,8 +10,9 @@ from storenode.changes cimport EVENT_EXPIRED, QUIET, database_changed, key_chang
 from storenode.entry cimport entry_expired, entry_key, entry_name, entry_value
 from storenode.heap cimport heap_free, heap_new, heap_resize
 from storenode.reaper cimport keyspace_release, value_release
-from storenode.table cimport table_find, table_insert, table_remove
+from storenode.table cimport table_find, table_insert, table_mark, table_remove
 from storenode.types cimport EMBSTR, INTEGER, RAW, STRING, Call, Database, Entry, Node, Place, Slice
+from storenode.usage cimport usage_new, usage_touch
 
 cdef extern from "<malloc.h>" nogil:
     size_t malloc_usable_size(void* block)
@@ -39,7 +40,7 @@ cdef bint key_write(Call* call, const Slice* key, Place* place) noexcept nogil:
         call.node.stats.expired += 1
         return False
     if not call.client.no_touch:
-        place.entry.clock = call.node.ticks
+        usage_touch(call.node, place.entry)
     return True
 
 
@@ -107,8 +108,7 @@ cdef void key_remove_lazily(Database* database, Place* place, int event) noexcep
 cdef void key_expire(Database* database, Place* place, int64_t expire_ms) noexcept nogil:
     """Set a key's expiry (0: never) and the mark that lets the sweep find it."""
     if (place.entry.expire_ms != 0) != (expire_ms != 0):
-        place.bucket.marks ^= 1 << place.slot
-        database.keys.volatile_count += 1 if expire_ms else -1
+        table_mark(&database.keys, place, expire_ms != 0)
     place.entry.expire_ms = expire_ms
 
 
@@ -125,7 +125,7 @@ cdef Entry* new_entry(Node* node, const Slice* key, size_t value_length) noexcep
     entry.expire_ms = 0
     entry.key_length = <uint32_t> key.length
     entry.value_length = <uint32_t> value_length
-    entry.clock = node.ticks
+    entry.clock = usage_new(node)
     entry.count = 0
     memcpy(entry_key(entry), key.data, key.length)
     return entry

@@ -417,30 +417,39 @@ cdef void command_rpoplpush(Call* call) noexcept nogil:
     move(call, False, True)
 
 
-cdef void command_lmpop(Call* call) noexcept nogil:
-    """LMPOP numkeys key … LEFT|RIGHT [COUNT n]."""
-    cdef Place place
-    cdef long long keys
-    cdef long long count = 1
-    cdef bint front
-    cdef int at, index, lookup
-    if not read_number(call.argv[1].data, call.argv[1].length, &keys) or keys < 1:
+cdef bint read_lmpop(Call* call, int at, int* keys, bint* front, long long* count) noexcept nogil:
+    """Read `numkeys key … LEFT|RIGHT [COUNT n]` from argument `at` on; False: answered with what is wrong."""
+    cdef long long number
+    count[0] = 1
+    if not read_number(call.argv[at].data, call.argv[at].length, &number) or number < 1:
         answer_error(call, b"ERR numkeys should be greater than 0")
-        return
-    if keys > call.argc - 3:
+        return False
+    if number > call.argc - at - 2:
         answer_syntax(call)
-        return
-    at = <int> keys + 2
-    if not take_end(call, &call.argv[at], &front):
-        return
+        return False
+    keys[0] = <int> number
+    at += keys[0] + 1
+    if not take_end(call, &call.argv[at], front):
+        return False
     if at + 1 < call.argc:
         if at + 3 != call.argc or not is_word(&call.argv[at + 1], b"count"):
             answer_syntax(call)
-            return
-        if not read_number(call.argv[at + 2].data, call.argv[at + 2].length, &count) or count < 1:
+            return False
+        if not read_number(call.argv[at + 2].data, call.argv[at + 2].length, count) or count[0] < 1:
             answer_error(call, b"ERR count should be greater than 0")
-            return
-    for index in range(2, at):
+            return False
+    return True
+
+
+cdef void command_lmpop(Call* call) noexcept nogil:
+    """LMPOP numkeys key … LEFT|RIGHT [COUNT n]."""
+    cdef Place place
+    cdef long long count
+    cdef bint front
+    cdef int keys, index, lookup
+    if not read_lmpop(call, 1, &keys, &front, &count):
+        return
+    for index in range(2, keys + 2):
         lookup = key_write_as(call, &call.argv[index], LIST, &place)
         if lookup == MISTYPED:
             return

@@ -17,12 +17,20 @@ from proxy.wire.system cimport (
     ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, MSG_DONTWAIT,
     MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4, close, errno, monotonic_us, realtime_us, send,
 )
+from storenode.blocked cimport wait_expire
+from storenode.broadcast cimport broadcast_send
 from storenode.commands cimport commands_open
+from storenode.config cimport config_open
 from storenode.connection cimport client_close, client_open, clients_bury
+from storenode.effects cimport effects_flush
+from storenode.evict cimport evict_policy
 from storenode.execute cimport OUTPUT_SOFT, QUERY_BUFFER, execute_requests
 from storenode.expire cimport expire_sweep
+from storenode.interest cimport interests_open
+from storenode.invalidation cimport invalidation_close, invalidation_open, tracked_sweep
 from storenode.keyspace cimport database_clear
 from storenode.reaper cimport reap
+from storenode.rewrites cimport rewrites_open
 from storenode.table cimport table_fit, table_move, table_moving
 from storenode.types cimport ALLKEYS_LRU, CLIENT, DATABASES, LISTENER, WAKER, Client, Database, Entry, Node
 
@@ -136,10 +144,27 @@ cdef void serve_client(Node* node, Client* client, uint32_t events) noexcept nog
                 return
         elif status == READ_END:
             client.ended = True
+            if client.wait != NULL:
+                client_close(node, client)
+                return
         elif status != READ_NOTHING:
             client_close(node, client)
             return
     settle(node, client)
+
+
+cdef void deliver(Node* node) noexcept nogil:
+    """Write to the clients that others have added output to; what that lets go on may touch further clients."""
+    cdef Client* client
+    while node.touched != NULL:
+        client = node.touched
+        node.touched = client.next_touched
+        client.touched = False
+        if client.handle.kind == CLIENT and flush(node, client):
+            if client.parked and client.input.chunk != NULL and client.output.length <= OUTPUT_SOFT:
+                proceed(node, client, client.input.chunk.data + client.input.chunk.head, input_length(&client.input))
+            if client.handle.kind == CLIENT:
+                settle(node, client)
 
 
 cdef uint64_t housekeep(Node* node) noexcept nogil:
@@ -172,14 +197,20 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
     deadline = monotonic_us() + REAP_US
     while node.doomed != NULL and monotonic_us() < deadline:
         busy = reap(node, REAPED_A_CHECK) or busy
+    if tracked_sweep(node, monotonic_us() + SWEEP_US):
+        busy = True
     return TICK_BUSY_US if busy else TICK_US
 
 
 cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
     cdef uint64_t now = monotonic_us()
-    cdef int timeout = <int> ((tick_at[0] - now + 999) // 1000) if tick_at[0] > now else 0
+    cdef uint64_t until = tick_at[0]
+    cdef int timeout
     cdef Handle* handle
     cdef int index
+    if node.deadline_count and node.deadlines[0].deadline_us < until:
+        until = node.deadlines[0].deadline_us
+    timeout = <int> ((until - now + 999) // 1000) if until > now else 0
     poll_wait(&node.poll, timeout)
     node.now_us = monotonic_us()
     node.ticks = <uint32_t> (node.now_us >> 16)
@@ -192,10 +223,17 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
         elif handle.kind == WAKER:
             wake_clear(handle.fd)
             node.stopping = True
-    if node.dead != NULL:
-        clients_bury(node)
+    if node.deadline_count:
+        wait_expire(node)
     if node.now_us >= tick_at[0]:
         tick_at[0] = node.now_us + housekeep(node)
+    while node.broadcasts or node.touched != NULL:
+        broadcast_send(node)
+        deliver(node)
+    if node.dead != NULL:
+        clients_bury(node)
+    if node.effects.length:
+        effects_flush(node)
 
 
 cdef class Loop:
@@ -227,7 +265,8 @@ cdef class Loop:
         node.port = port
         node.maxmemory = maxmemory
         node.maxclients = maxclients
-        node.policy = ALLKEYS_LRU
+        evict_policy(node, ALLKEYS_LRU)
+        config_open(node)
         node.seed = seed
         node.random = seed | 1
         node.call.node = node
@@ -238,7 +277,11 @@ cdef class Loop:
             node.databases[number].node = node
             node.databases[number].keys.node = node
             node.databases[number].keys.head = sizeof(Entry)
+            interests_open(node, &node.databases[number].watched)
+            interests_open(node, &node.databases[number].awaited)
+        invalidation_open(node)
         commands_open(node)
+        rewrites_open(node)
         node.now_us = monotonic_us()
         node.start_us = node.now_us
         node.rate_us = node.now_us
@@ -259,6 +302,7 @@ cdef class Loop:
         while node.clients != NULL:
             client_close(node, node.clients)
         clients_bury(node)
+        invalidation_close(node)
         for number in range(DATABASES):
             database_clear(&node.databases[number], False)
         while reap(node, SIZE_MAX):
@@ -269,6 +313,8 @@ cdef class Loop:
             close(node.waker.fd)
         free(node.scratch)
         free(node.argv)
+        free(node.deadlines)
+        free(node.ids)
         free(node)
 
     def run(self) -> None:

@@ -19,6 +19,7 @@ from storenode.ranking cimport ranking_bytes, ranking_of
 from storenode.types cimport (
     DEQUE, EMBSTR, INTEGER, INTS, LIST, NOEVICTION, PACK, RANKING, SET, TABLE, TYPES, Call, Dict, Entry, Place, Slice,
 )
+from storenode.usage cimport usage_count, usage_idle
 
 cdef extern from "<unistd.h>" nogil:
     int usleep(unsigned int useconds)
@@ -81,7 +82,11 @@ cdef void command_object_encoding(Call* call) noexcept nogil:
 cdef void command_object_idletime(Call* call) noexcept nogil:
     cdef Place place
     if find_object(call, &place):
-        answer_number(call, (<long long> (call.node.ticks - place.entry.clock) << 16) // 1000000)
+        if call.node.lfu:
+            answer_error(call, b"ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when "
+                               b"switching between policies at runtime LRU and LFU data will take some time to adjust.")
+        else:
+            answer_number(call, (<long long> usage_idle(call.node, place.entry) << 16) // 1000000)
 
 
 cdef void command_object_refcount(Call* call) noexcept nogil:
@@ -101,6 +106,9 @@ cdef void command_object_refcount(Call* call) noexcept nogil:
 cdef void command_object_freq(Call* call) noexcept nogil:
     cdef Place place
     if find_object(call, &place):
+        if call.node.lfu:
+            answer_number(call, usage_count(call.node, place.entry))
+            return
         answer_error(call, b"ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note "
                            b"that when switching between policies at runtime LRU and LFU data will take some time to "
                            b"adjust.")
@@ -156,7 +164,7 @@ cdef void command_debug_object(Call* call) noexcept nogil:
     snprintf(text, sizeof(text),
              b"+Value at:%p refcount:1 encoding:%s serializedlength:%zu lru:%u lru_seconds_idle:%u\r\n",
              <void*> place.entry, encoding_name(place.entry), value_bytes(place.entry), place.entry.clock,
-             <unsigned int> ((<int64_t> (call.node.ticks - place.entry.clock) << 16) // 1000000))
+             <unsigned int> ((<int64_t> usage_idle(call.node, place.entry) << 16) // 1000000))
     answer_raw(call, text, strlen(text))
 
 

@@ -19,9 +19,10 @@ from storenode.collection cimport Elements, elements_begin, elements_next, membe
 from storenode.entry cimport entry_expired, entry_key, entry_name, entry_structure
 from storenode.keyspace cimport ABSENT, MISTYPED, key_read_as, key_remove
 from storenode.object cimport type_name
+from storenode.pick cimport table_random
 from storenode.ranking cimport member_name, ranking_of
 from storenode.sortedset cimport score_of
-from storenode.table cimport table_random, table_scan
+from storenode.table cimport table_scan
 from storenode.types cimport HASH, RANKING, SET, TABLE, ZSET, Call, Dict, Entry, Member, Place, Slice
 
 cdef enum:

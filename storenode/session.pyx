@@ -16,7 +16,7 @@ from storenode.answer cimport (
 from storenode.arguments cimport copy_text, is_plain, is_word, take_integer
 from storenode.connection cimport client_close, client_reset
 from storenode.text cimport Text, text_free, text_room
-from storenode.types cimport DATABASES, Call, Client, Node, Slice
+from storenode.types cimport DATABASES, TRACK_BCAST, TRACK_BROKEN, Call, Client, Node, Slice
 
 
 cdef void command_ping(Call* call) noexcept nogil:
@@ -213,12 +213,21 @@ cdef inline const char* or_empty(const char* text) noexcept nogil:
 cdef void describe(Node* node, Client* client, Text* text) noexcept nogil:
     """A client as one line, without its end."""
     cdef size_t room = 640
-    cdef char flags[8]
+    cdef char flags[16]
     cdef char events[4]
     cdef const char* command = b"NULL"
     cdef int count = 0
     if client.row != NULL:
         command = client.row.name
+    if client.transaction.begun:
+        flags[count] = c'x'
+        count += 1
+    if client.wait != NULL:
+        flags[count] = c'b'
+        count += 1
+    if client.dirty:
+        flags[count] = c'd'
+        count += 1
     if client.closing:
         flags[count] = c'c'
         count += 1
@@ -227,6 +236,15 @@ cdef void describe(Node* node, Client* client, Text* text) noexcept nogil:
         count += 1
     if client.no_touch:
         flags[count] = c'T'
+        count += 1
+    if client.tracking:
+        flags[count] = c't'
+        count += 1
+    if client.tracking & TRACK_BROKEN:
+        flags[count] = c'R'
+        count += 1
+    if client.tracking & TRACK_BCAST:
+        flags[count] = c'B'
         count += 1
     if count == 0:
         flags[count] = c'N'
@@ -244,15 +262,16 @@ cdef void describe(Node* node, Client* client, Text* text) noexcept nogil:
     room += strlen(or_empty(client.library_version))
     text.length += snprintf(
         text_room(text, room), room,
-        b"id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%d sub=0 psub=0 ssub=0 multi=-1 "
-        b"qbuf=%zu qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=%d omem=%zu tot-mem=%zu events=%s cmd=%s "
-        b"user=default redir=-1 resp=%d lib-name=%s lib-ver=%s",
+        b"id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%d sub=0 psub=0 ssub=0 multi=%lld "
+        b"qbuf=%zu qbuf-free=0 argv-mem=0 multi-mem=%zu rbs=0 rbp=0 obl=0 oll=%d omem=%zu tot-mem=%zu events=%s cmd=%s "
+        b"user=default redir=%lld resp=%d lib-name=%s lib-ver=%s",
         <unsigned long long> client.id, client.peer, client.local, client.handle.fd, or_empty(client.name),
         <unsigned long long> ((node.now_us - client.created_us) // 1000000),
         <unsigned long long> ((node.now_us - client.used_us) // 1000000), flags, client.database.number,
-        input_length(&client.input), <int> (client.output.length != 0), client.output.length,
-        sizeof(Client) + input_length(&client.input) + client.output.length, events,
-        command, client.resp, or_empty(client.library_name),
+        <long long> client.transaction.count if client.transaction.begun else -1,
+        input_length(&client.input), client.transaction.queue.length, <int> (client.output.length != 0), client.output.length,
+        sizeof(Client) + input_length(&client.input) + client.transaction.queue.length + client.output.length, events,
+        command, <long long> client.redirect if client.tracking else -1LL, client.resp, or_empty(client.library_name),
         or_empty(client.library_version))
     text_room(text, 2)[0] = c'\n'
     text.length += 1

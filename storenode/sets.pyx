@@ -8,6 +8,7 @@ from storenode.collection cimport (
     Elements, collection_count, collection_find, collection_remove, elements_begin, elements_next, elements_random,
     set_add,
 )
+from storenode.effects cimport effects_member
 from storenode.keyspace cimport ABSENT, MISTYPED, PRESENT, key_create, key_read_as, key_remove, key_write_as
 from storenode.sample cimport sample_any, sample_distinct, take_count
 from storenode.types cimport INTS, SET, Call, Place, Slice
@@ -157,6 +158,7 @@ cdef void command_spop(Call* call) noexcept nogil:
     while count:
         elements_random(call.node, place.entry, &element)
         take_one(call, &element)
+        effects_member(call.node, &element.name)
         collection_remove(call.node, &place, &element.name)
         count -= 1
     key_changed(call.database, &call.argv[1], EVENT_SPOP)

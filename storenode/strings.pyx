@@ -20,6 +20,7 @@ from storenode.changes cimport (
     key_changed,
 )
 from storenode.entry cimport entry_slice, entry_value
+from storenode.guards cimport Guard, guard_holds, guard_kind, guard_valid
 from storenode.keyspace cimport (
     EMBSTR_MOST, key_expire, key_read, key_remove, key_write, type_is, value_encoding, value_resize, value_set,
 )
@@ -43,6 +44,7 @@ cdef enum SetFlag:             # options of SET and GETEX
     EXAT = 128
     PXAT = 256
     ANY_EXPIRY = 32 + 64 + 128 + 256
+    IF_GUARD = 512             # IFEQ and its kind
 
 
 cdef inline void answer_value(Call* call, const Entry* entry) noexcept nogil:
@@ -64,7 +66,7 @@ cdef void command_get(Call* call) noexcept nogil:
         answer_value(call, place.entry)
 
 
-cdef bint read_options(Call* call, int at, bint getex, int* flags, const Slice** expiry) noexcept nogil:
+cdef bint read_options(Call* call, int at, bint getex, int* flags, const Slice** expiry, Guard* guard) noexcept nogil:
     """Parse SET's or GETEX's options from argument `at` on; False: answered with a syntax error."""
     cdef const Slice* option
     cdef bint more
@@ -74,10 +76,15 @@ cdef bint read_options(Call* call, int at, bint getex, int* flags, const Slice**
         option = &call.argv[at]
         more = at + 1 < call.argc
         flag = 0
-        if is_word(option, b"nx") and not getex and not given & IF_PRESENT:
+        if is_word(option, b"nx") and not getex and not given & (IF_PRESENT | IF_GUARD):
             given |= IF_MISSING
-        elif is_word(option, b"xx") and not getex and not given & IF_MISSING:
+        elif is_word(option, b"xx") and not getex and not given & (IF_MISSING | IF_GUARD):
             given |= IF_PRESENT
+        elif not getex and more and not given & (IF_MISSING | IF_PRESENT | IF_GUARD) and guard_kind(option):
+            given |= IF_GUARD
+            guard.kind = guard_kind(option)
+            at += 1
+            guard.value = &call.argv[at]
         elif is_word(option, b"get") and not getex:
             given |= REPLY_OLD
         elif is_word(option, b"keepttl") and not getex and not given & (PERSIST | ANY_EXPIRY):
@@ -104,9 +111,9 @@ cdef bint read_options(Call* call, int at, bint getex, int* flags, const Slice**
     return True
 
 
-cdef void set_string(Call* call, int flags, const Slice* expiry, const Slice* value, const char* done,
-                     const char* refused) noexcept nogil:
-    """SET, SETNX and SETEX in one. `done`, `refused`: the replies; refused NULL is nil."""
+cdef void set_string(Call* call, int flags, const Slice* expiry, const Slice* value, const Guard* guard,
+                     const char* done, const char* refused) noexcept nogil:
+    """SET, SETNX and SETEX in one. `done`, `refused`: the replies; refused NULL is nil. guard: of IF_GUARD."""
     cdef const Slice* key = &call.argv[1]
     cdef Place place
     cdef int64_t expire_ms = 0
@@ -114,7 +121,11 @@ cdef void set_string(Call* call, int flags, const Slice* expiry, const Slice* va
     if expiry != NULL and not take_expiry(call, expiry, (flags & (EX | EXAT)) != 0, (flags & (EXAT | PXAT)) != 0,
                                           &expire_ms):
         return
+    if flags & IF_GUARD and not guard_valid(call, guard):
+        return
     found = key_write(call, key, &place)
+    if flags & IF_GUARD and found and not type_is(call, place.entry, STRING):
+        return
     if flags & REPLY_OLD:
         if not found:
             call.node.stats.misses += 1
@@ -124,7 +135,8 @@ cdef void set_string(Call* call, int flags, const Slice* expiry, const Slice* va
             if not type_is(call, place.entry, STRING):
                 return
             answer_value(call, place.entry)
-    if (flags & IF_MISSING and found) or (flags & IF_PRESENT and not found):
+    if ((flags & IF_MISSING and found) or (flags & IF_PRESENT and not found)
+            or (flags & IF_GUARD and not guard_holds(guard, &place))):
         if not flags & REPLY_OLD:
             if refused == NULL:
                 answer_nil(call)
@@ -143,22 +155,23 @@ cdef void set_string(Call* call, int flags, const Slice* expiry, const Slice* va
 
 cdef void command_set(Call* call) noexcept nogil:
     cdef const Slice* expiry = NULL
+    cdef Guard guard
     cdef int flags = 0
-    if call.argc > 3 and not read_options(call, 3, False, &flags, &expiry):
+    if call.argc > 3 and not read_options(call, 3, False, &flags, &expiry, &guard):
         return
-    set_string(call, flags, expiry, &call.argv[2], b"+OK\r\n", NULL)
+    set_string(call, flags, expiry, &call.argv[2], &guard, b"+OK\r\n", NULL)
 
 
 cdef void command_setnx(Call* call) noexcept nogil:
-    set_string(call, IF_MISSING, NULL, &call.argv[2], b":1\r\n", b":0\r\n")
+    set_string(call, IF_MISSING, NULL, &call.argv[2], NULL, b":1\r\n", b":0\r\n")
 
 
 cdef void command_setex(Call* call) noexcept nogil:
-    set_string(call, EX, &call.argv[2], &call.argv[3], b"+OK\r\n", NULL)
+    set_string(call, EX, &call.argv[2], &call.argv[3], NULL, b"+OK\r\n", NULL)
 
 
 cdef void command_psetex(Call* call) noexcept nogil:
-    set_string(call, PX, &call.argv[2], &call.argv[3], b"+OK\r\n", NULL)
+    set_string(call, PX, &call.argv[2], &call.argv[3], NULL, b"+OK\r\n", NULL)
 
 
 cdef void replace(Call* call, const Slice* key, Place* place, const Slice* value) noexcept nogil:
@@ -194,7 +207,7 @@ cdef void command_getex(Call* call) noexcept nogil:
     cdef const Slice* expiry = NULL
     cdef int flags = 0
     cdef int64_t expire_ms = 0
-    if not read_options(call, 2, True, &flags, &expiry):
+    if not read_options(call, 2, True, &flags, &expiry, NULL):
         return
     if not key_read(call, &call.argv[1], &place):
         answer_nil(call)

@@ -7,12 +7,13 @@ about one. A full bucket grows a chain. An entry always lives in the chain of bu
 neighbour's: that is what makes SCAN's promise possible.
 
 Growing and shrinking are incremental: a second array appears and every change moves one more bucket to it. A mark per
-slot tells which entries have an expiry, so expiry and the volatile policies find their keys without reading the others.
+slot tells which entries have an expiry, and a bit for every 8 buckets whether any of theirs may, so expiry and the
+volatile policies find their keys without reading the others, even when they are few among millions.
 """
 
 from libc.stdint cimport uint64_t
 
-from storenode.types cimport Bucket, Dict, Entry, Place
+from storenode.types cimport CHAINED, SLOTS, Bucket, Dict, Entry, Place, Table
 
 ctypedef void (*Visitor)(void* context, Entry* entry) noexcept nogil
 
@@ -24,6 +25,7 @@ cdef struct Walk:              # over all entries of a table that does not chang
     int slot
 
 cdef enum:
+    GROUP = 8                  # buckets that share a bit of Table.volatiles
     KEYS_A_BUCKET = 5          # average that a table grows at: 13 bytes of table a key, 13 % of the buckets chained
     KEYS_A_BUCKET_LARGE = 8    # of a large one: 9 bytes and half of them chained, 5 more; halves what growing costs
     LARGE_FROM = 1 << 17       # buckets: 8 MiB, beyond any cache
@@ -37,12 +39,18 @@ cdef Entry* table_remove(Dict* dict, Place* place) noexcept nogil
 cdef void table_move(Dict* dict, uint64_t buckets) noexcept nogil
 cdef void table_fit(Dict* dict) noexcept nogil
 cdef uint64_t table_scan(Dict* dict, uint64_t cursor, Visitor visit, void* context) noexcept nogil
-cdef bint table_random(Dict* dict, Place* place) noexcept nogil
 cdef void table_prefetch(Dict* dict, uint64_t hashed) noexcept nogil
 cdef void table_prefetch_entry(Dict* dict, uint64_t hashed) noexcept nogil
-cdef int table_sample(Dict* dict, Entry** entries, int most) noexcept nogil
+cdef void table_mark(Dict* dict, const Place* place, bint expires) noexcept nogil
+cdef bint table_next_group(Table* table, uint64_t* group) noexcept nogil
+cdef void table_clear_group(Table* table, uint64_t group) noexcept nogil
 cdef Entry* table_next(Walk* walk) noexcept nogil
 cdef bint table_drain(Dict* dict, size_t* budget, Visitor visit, void* context) noexcept nogil
+
+
+cdef inline Bucket* chained(const Bucket* bucket) noexcept nogil:
+    """The next bucket of a chain, NULL: none."""
+    return <Bucket*> bucket.slots[SLOTS - 1] if bucket.marks & CHAINED else NULL
 
 
 cdef inline char* key_of(const Dict* dict, const Entry* entry) noexcept nogil:

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Table: lookup, insertion, removal, incremental resizing, scanning and sampling. See table.pxd for the shape."""
+"""Table: lookup, insertion, removal, incremental resizing and scanning. See table.pxd for the shape."""
 
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdio cimport fprintf, stderr
@@ -7,7 +7,6 @@ from libc.stdlib cimport abort, calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from storenode.hash cimport hash_bytes
-from storenode.random cimport random_below
 from storenode.types cimport CHAINED, SLOTS, Bucket, Dict, Entry, Place, Table
 
 cdef extern from *:
@@ -24,8 +23,6 @@ cdef extern from "<malloc.h>" nogil:
 cdef enum:
     CROWDED = 16               # keys a bucket up to which a table may stay small to keep below maxmemory
     EMPTY_STEPS = 64           # empty buckets passed in one step of a move
-    FAIR_TRIES = 200
-    FAIR_CHAIN = 12            # entries of a chain among which table_random() draws fairly; hardly any has more
 
 cdef uint64_t ONES = 0x0101010101010101
 cdef uint64_t TAGS = 0x00FFFFFFFFFFFFFF
@@ -58,10 +55,6 @@ cdef inline uint64_t matches(const Bucket* bucket, uint64_t pattern) noexcept no
     return (word - ONES) & ~word & HIGHS
 
 
-cdef inline Bucket* chained(Bucket* bucket) noexcept nogil:
-    return <Bucket*> bucket.slots[SLOTS - 1] if bucket.marks & CHAINED else NULL
-
-
 cdef void open_table(Dict* dict, Table* table, uint64_t buckets) noexcept nogil:
     """An empty array of cache lines; the kernel gives a large one zeroed, page by page as it is used."""
     table.block = calloc(buckets + 1, sizeof(Bucket))
@@ -77,8 +70,41 @@ cdef void open_table(Dict* dict, Table* table, uint64_t buckets) noexcept nogil:
 cdef void close_table(Dict* dict, Table* table) noexcept nogil:
     if table.block != NULL:
         free(table.block)
+        free(table.volatiles)
         dict.node.memory -= table.bytes
     memset(table, 0, sizeof(Table))
+
+
+cdef inline uint64_t group_words(const Table* table) noexcept nogil:
+    return (table.mask // GROUP >> 6) + 1
+
+
+cdef void mark_group(Dict* dict, Table* table, uint64_t hashed) noexcept nogil:
+    """Note that the bucket of `hashed` may hold a key with an expiry."""
+    cdef uint64_t group = (hashed & table.mask) // GROUP
+    if table.volatiles == NULL:
+        table.volatiles = <uint64_t*> calloc(group_words(table), sizeof(uint64_t))
+        if table.volatiles == NULL:
+            fprintf(stderr, "quench: out of memory noting which keys expire\n")
+            abort()
+        table.bytes += group_words(table) * sizeof(uint64_t)
+        dict.node.memory += group_words(table) * sizeof(uint64_t)
+    table.volatiles[group >> 6] |= <uint64_t> 1 << (group & 63)
+
+
+cdef void table_mark(Dict* dict, const Place* place, bint expires) noexcept nogil:
+    """The key of a place has just got an expiry, or lost it: its mark, its group's bit, the count.
+
+    The bit is set in both arrays, since which of them has the bucket is not known here; one too many costs a look.
+    """
+    place.bucket.marks ^= 1 << place.slot
+    if not expires:
+        dict.volatile_count -= 1
+        return
+    dict.volatile_count += 1
+    mark_group(dict, &dict.tables[0], place.hash)
+    if table_moving(dict):
+        mark_group(dict, &dict.tables[1], place.hash)
 
 
 cdef Bucket* extend(Dict* dict, Bucket* bucket) noexcept nogil:
@@ -122,6 +148,7 @@ cdef void put(Dict* dict, Table* table, Entry* entry, uint64_t hashed, Place* pl
     bucket.slots[slot] = entry
     if is_volatile(dict, entry):
         bucket.marks |= 1 << slot
+        mark_group(dict, table, hashed)
     place.entry = entry
     place.bucket = bucket
     place.slot = slot
@@ -368,77 +395,28 @@ cdef uint64_t table_scan(Dict* dict, uint64_t cursor, Visitor visit, void* conte
     return next_cursor(cursor, small.mask)
 
 
-cdef inline Bucket* random_bucket(Dict* dict) noexcept nogil:
-    """One of the buckets that may hold something, of both arrays."""
-    cdef uint64_t old = dict.tables[0].mask + 1 - dict.moved
-    cdef uint64_t size = old
-    cdef uint64_t chosen
-    if table_moving(dict):
-        size += dict.tables[1].mask + 1
-    chosen = random_below(dict.node, size)
-    if chosen < old:
-        return &dict.tables[0].buckets[dict.moved + chosen]
-    return &dict.tables[1].buckets[chosen - old]
+cdef bint table_next_group(Table* table, uint64_t* group) noexcept nogil:
+    """Go to the first group of buckets from `group` on that may hold volatile keys; False: none up to the end.
 
-
-cdef bint table_random(Dict* dict, Place* place) noexcept nogil:
-    """An entry at random: a random bucket, and one of FAIR_CHAIN places in its chain, again and again until there is an
-    entry in that place. So an entry that is alone in its bucket is drawn no more often than one among seven. A table
-    that is all but empty, just before it shrinks, gets fewer tries than that would take."""
-    cdef Bucket* first
-    cdef Bucket* bucket
-    cdef uint64_t held, chosen
-    cdef int tries = FAIR_TRIES
-    cdef int slot
-    place.entry = NULL
-    if dict.count == 0:
+    With one bit for 8 buckets, a hundred volatile keys among ten million are found by reading 4,096 words at most.
+    """
+    cdef uint64_t word = group[0] >> 6
+    cdef uint64_t bits
+    if table.volatiles == NULL or group[0] > table.mask // GROUP:
         return False
-    while True:
-        tries -= tries > 0
-        first = random_bucket(dict)
-        held = 0
-        bucket = first
-        while bucket != NULL:
-            for slot in range(SLOTS):
-                held += bucket.tags[slot] != 0
-            bucket = chained(bucket)
-        if held == 0:
-            continue
-        chosen = random_below(dict.node, FAIR_CHAIN if tries and held < FAIR_CHAIN else held)
-        if chosen >= held:
-            continue
-        bucket = first
-        while bucket != NULL:
-            for slot in range(SLOTS):
-                if bucket.tags[slot]:
-                    if chosen == 0:
-                        place.entry = <Entry*> bucket.slots[slot]
-                        place.bucket = bucket
-                        place.slot = slot
-                        place.hash = hash_bytes(key_of(dict, place.entry), place.entry.key_length, dict.node.seed)
-                        return True
-                    chosen -= 1
-            bucket = chained(bucket)
+    bits = table.volatiles[word] >> (group[0] & 63) << (group[0] & 63)
+    while not bits:
+        word += 1
+        if word == group_words(table):
+            return False
+        bits = table.volatiles[word]
+    group[0] = (word << 6) + store_lowest_bit(bits)
+    return True
 
 
-cdef int table_sample(Dict* dict, Entry** entries, int most) noexcept nogil:
-    """Up to `most` entries from random buckets, whole buckets at a time; gives up after 16 * `most` buckets."""
-    cdef int count = 0
-    cdef int tries = 16 * most
-    cdef int slot
-    cdef Bucket* bucket
-    if dict.count == 0:
-        return 0
-    while count < most and tries:
-        tries -= 1
-        bucket = random_bucket(dict)
-        while bucket != NULL and count < most:
-            for slot in range(SLOTS):
-                if bucket.tags[slot] and count < most:
-                    entries[count] = <Entry*> bucket.slots[slot]
-                    count += 1
-            bucket = chained(bucket)
-    return count
+cdef void table_clear_group(Table* table, uint64_t group) noexcept nogil:
+    """A group was looked through and holds no volatile key."""
+    table.volatiles[group >> 6] &= ~(<uint64_t> 1 << (group & 63))
 
 
 cdef Entry* table_next(Walk* walk) noexcept nogil:

@@ -18,6 +18,7 @@ from proxy.wire.input cimport Input
 from proxy.wire.output cimport Output
 from proxy.wire.poll cimport Handle, Poll
 from proxy.wire.resp cimport Frame
+from storenode.text cimport Text
 
 cdef enum:
     DATABASES = 16
@@ -27,6 +28,7 @@ cdef enum:
     ROW_INDEX = 1024           # places of the index over the names; a power of two, well above ROWS_MOST
     POOL_SIZE = 16             # candidates kept between evictions
     NAME_MOST = 64             # bytes of an address as text, with its port and the final NUL
+    CONSUMERS = 4              # of the stream of effects at a time
 
 cdef enum ValueType:
     STRING = 0                 # Redis's numbering, as in its dump format
@@ -46,9 +48,37 @@ cdef enum Encoding:            # how the value behind the key is laid out
     DEQUE = 6                  # a pointer to a Deque: a list
     RANKING = 7                # a pointer to a Ranking: a large sorted set
 
-cdef enum Policy:
+cdef enum:                     # maxmemory-policy; config.pyx has the names
     NOEVICTION = 0
     ALLKEYS_LRU = 1
+    ALLKEYS_LFU = 2
+    ALLKEYS_RANDOM = 3
+    VOLATILE_LRU = 4           # from here on only keys with an expiry go
+    VOLATILE_LFU = 5
+    VOLATILE_RANDOM = 6
+    VOLATILE_TTL = 7
+    POLICIES = 8
+
+cdef enum:                     # index of Node.settings: the numbers that CONFIG SET changes; config.pyx has their rows
+    EVICTION_SAMPLES = 0       # maxmemory-samples
+    LFU_LOG_FACTOR = 1
+    LFU_DECAY_TIME = 2         # minutes
+    HASH_PACK_ENTRIES = 3      # hash-max-listpack-entries
+    HASH_PACK_VALUE = 4        # bytes
+    SET_INTS_ENTRIES = 5       # set-max-intset-entries
+    SET_PACK_ENTRIES = 6
+    SET_PACK_VALUE = 7
+    ZSET_PACK_ENTRIES = 8
+    ZSET_PACK_VALUE = 9
+    LIST_PIECE_SIZE = 10       # list-max-listpack-size: items, or negative: 4 KiB, 8 KiB …
+    HLL_SPARSE_BYTES = 11      # hll-sparse-max-bytes
+    SLOWLOG_SLOWER = 12        # slowlog-log-slower-than: us; negative: off
+    SLOWLOG_MOST = 13          # slowlog-max-len
+    LATENCY_THRESHOLD = 14     # latency-monitor-threshold: ms; 0: off
+    LATENCY_TRACKING = 15      # a histogram for each command
+    ACLLOG_MOST = 16           # acllog-max-len
+    TRACKED_MOST = 17          # tracking-table-max-keys: keys in Node.tracked; 0: no limit
+    SETTINGS = 64              # room for those to come
 
 cdef enum HandleKind:
     DEAD = 0                   # as proxy.wire.poll wants it
@@ -64,6 +94,24 @@ cdef enum RowFlag:
     NO_AUTH = 16               # allowed before AUTH
     ADMIN = 32
     CONTAINER = 64             # its first argument names a row of its own, "client|id"
+    AT_ONCE = 128              # executed, not queued, between MULTI and EXEC
+    BLOCKING = 256             # may make its client wait
+    NUMKEYS = 4096             # its first argument says how many keys follow
+
+
+cdef enum Tracking:            # tracking.pyx: bits of Client.tracking
+    TRACK_ON = 1
+    TRACK_OPTIN = 2
+    TRACK_OPTOUT = 4
+    TRACK_BCAST = 8
+    TRACK_NOLOOP = 16
+    TRACK_CACHING = 32         # CLIENT CACHING was given for the next command
+    TRACK_BROKEN = 64          # the client redirected to is gone
+
+
+cdef struct Slice:             # bytes borrowed from the request or an entry
+    const char* data
+    size_t length
 
 
 cdef struct Member:            # collection.pyx: an element of a Dict; followed by its name, then its payload
@@ -75,7 +123,7 @@ cdef struct Entry:             # keyspace.pyx; followed by the key's bytes, then
     uint32_t key_length        # bytes
     uint32_t value_length      # bytes behind the key; 8 where that is a pointer
     int64_t expire_ms          # Unix time in ms; 0: never
-    uint32_t clock             # last use in ticks (node.ticks); an LFU policy may use it as counter and minutes
+    uint32_t clock             # usage.pxd: last use in ticks (node.ticks), or LFU's minutes and counter
     uint8_t type               # ValueType
     uint8_t encoding           # Encoding
     uint16_t count             # elements of a PACK or of INTS
@@ -90,6 +138,7 @@ cdef struct Bucket:            # table.pyx; one cache line
 cdef struct Table:
     Bucket* buckets            # aligned inside `block`; NULL: no table
     void* block                # what calloc returned
+    uint64_t* volatiles        # bit i: buckets 8i … 8i + 7 may hold keys with an expiry; NULL: none do
     uint64_t mask              # buckets - 1; a power of two
     size_t bytes               # charged for the array
 
@@ -106,8 +155,55 @@ cdef struct Dict:              # table.pyx: the keys of a database, or the eleme
 
 cdef struct Database:          # keyspace.pyx
     Dict keys
+    Dict watched               # interest.pyx: Topics of WATCH; they stay with the number when SWAPDB moves the keys
+    Dict awaited               # Topics of blocked clients
     int number
+    int64_t ttl_average        # ms, of its volatile keys: expire.pyx
     Node* node
+
+
+cdef struct Topic:             # interest.pyx: a key that clients watch or wait for; begins as a Member, its name follows
+    uint32_t key_length        # bytes
+    uint32_t value_length      # 0
+    Interest* first            # who came first
+    Interest* last
+    Database* database
+    Topic* next_ready          # in node.ready
+    bint ready                 # in that list, or being served: it is not freed meanwhile
+
+
+cdef struct Interest:          # one client's in one key
+    Topic* topic
+    Client* client
+    Interest* next             # in the topic, in order of arrival
+    Interest* previous
+    Interest* sibling          # of the same client
+    bint expired               # WATCH found the key past its expiry, so that its removal changes nothing
+
+
+cdef struct Pop:               # blocking.pyx: what a blocking command does once there is something to do it with
+    int type                   # LIST or ZSET: the type of key that serves it
+    int form                   # PopForm: of the answer
+    bint first                 # takes the first items, the members of lowest score
+    bint to_front              # of the target
+    Slice count                # as it was written; of MANY
+    Slice target               # of ACROSS
+
+
+cdef struct Wait:              # blocked.pyx: a blocked client; the bytes of pop.count and pop.target follow
+    Client* client
+    Interest* interests
+    Pop pop
+    uint64_t deadline_us       # monotonic; 0: none
+    size_t place               # in node.deadlines
+
+
+cdef struct Transaction:       # transaction.pyx: a client between MULTI and EXEC
+    Output queue               # of each request its Row*, then its bytes, never parted
+    uint64_t count             # requests
+    int flags                  # RowFlags of all of them
+    bint begun
+    bint spoiled               # a request was refused: EXEC will be too
 
 
 cdef struct Piece:             # deque.pyx: a run of a list's items; its bytes follow
@@ -154,13 +250,8 @@ cdef struct Place:             # where a key is, valid until the table changes
 
 cdef struct Candidate:         # evict.pyx
     uint64_t hash              # of the key; found again by it, so that no pointer can dangle
-    uint32_t idle              # ticks since its last use, when sampled
+    uint64_t score             # when sampled; the higher, the sooner it goes
     int database
-
-
-cdef struct Slice:             # bytes borrowed from the request or an entry
-    const char* data
-    size_t length
 
 
 ctypedef void (*Handler)(Call* call) noexcept nogil
@@ -175,11 +266,27 @@ cdef struct Row:               # commands.pyx: one command
     int last                   # of the last; negative: from the end
     int step
     Handler handler
+    Handler effect             # rewrites.pyx: writes down what it changed; NULL: its own words do
     int parent                 # row of the container, or -1
     uint64_t calls
     uint64_t usec              # time in the handler; for FAST rows projected from every 64th call
     uint64_t rejected          # refused before the handler
     uint64_t failed            # answered with an error by the handler
+
+
+cdef struct Prefix:            # broadcast.pyx; followed by its bytes
+    Prefix* next               # in order, in node.prefixes
+    Follower* followers
+    Dict changed               # keys changed in this turn, and by whom
+    uint32_t length            # bytes
+
+
+cdef struct Follower:          # broadcast.pyx: a client that wants to hear of the keys of a prefix
+    Client* client
+    Prefix* prefix
+    Follower* next_of_client   # in the order of the prefixes
+    Follower* next             # of the prefix
+    Follower* previous
 
 
 cdef struct Client:            # connection.pyx
@@ -189,15 +296,26 @@ cdef struct Client:            # connection.pyx
     Frame frame
     Client* next               # in node.clients or node.dead
     Client* previous
+    Client* next_touched       # delivery.pxd: in node.touched
+    Client* next_id            # in its chain of node.ids
     uint64_t id
     Database* database
     int resp                   # 2 or 3
     bint authenticated
     bint closing               # executes nothing more; closed when its output is sent
     bint ended                 # the peer sends nothing more; closed when all is executed and sent
-    bint parked                # complete requests wait because too much output is unread
+    bint parked                # requests wait: too much output is unread, or the client was blocked until now
+    int tracking               # Tracking
+    uint64_t redirect          # id of the client that gets its invalidations; 0: itself
+    Follower* prefixes         # that it tracks, in order
+    uint32_t subscriptions     # channels, patterns and shard channels
+    bint touched               # others added to its output: written at the end of the turn
     bint no_evict
     bint no_touch              # its commands leave the LRU clocks alone
+    bint dirty                 # a key that it watches was changed
+    Interest* watches          # watch.pyx: newest first
+    Transaction transaction
+    Wait* wait                 # NULL: not blocked; while it is, requests are read and kept
     uint64_t created_us        # monotonic
     uint64_t used_us
     Row* row                   # last command
@@ -231,8 +349,28 @@ cdef struct Stats:             # since the start or CONFIG RESETSTAT
     uint64_t hits
     uint64_t misses
     uint64_t expired
+    uint64_t expiry_capped     # sweeps that ended because their time was over
+    double expired_stale       # share of volatile keys that were past their expiry, a running average
     uint64_t evicted
     uint64_t errors
+
+
+ctypedef void (*Consumer)(Node* node, void* context, const char* data, size_t length) noexcept nogil
+
+
+cdef struct Effects:           # effects.pyx: the stream of what was changed
+    int consumers              # 0: nobody listens, nothing is written
+    int database               # that the stream has selected last; -1: none
+    int depth                  # of effects_begin()
+    bint begun                 # MULTI is written, EXEC is owed
+    Consumer take[CONSUMERS]
+    void* contexts[CONSUMERS]
+    char* data                 # malloc, EFFECTS_ROOM bytes, of which `length` wait to be handed on; NULL: no consumers
+    size_t length
+    uint64_t given             # bytes handed on since the start
+    uint64_t seen              # Node.changes up to which all is written down
+    Text popped                # members that an SPOP has taken, as arguments
+    uint64_t popped_count
 
 
 cdef struct Node:              # node.pyx
@@ -244,6 +382,20 @@ cdef struct Node:              # node.pyx
     Database databases[DATABASES]
     Client* clients
     Client* dead               # closed this turn; freed at its end
+    Client* touched            # clients to write to at the end of the turn
+    Client** ids               # chains of clients by id, so many as ids_mask + 1
+    uint64_t ids_mask
+    Client* served             # whose requests are being executed; NULL between clients
+    Output deferred            # delivery.pxd: for the client being served, behind its reply
+    Dict tracked               # invalidation.pyx: keys that clients may hold, and which clients
+    uint64_t tracked_items     # ids in it
+    uint64_t tracked_cursor    # of the sweep
+    bint tracked_pass          # the sweep is under way
+    bint tracked_gone          # ids may have to be swept out
+    uint64_t trackers          # clients that track
+    Prefix* prefixes           # broadcast.pyx
+    uint64_t prefix_count
+    bint broadcasts            # some prefix has something to tell
     uint64_t client_count
     uint64_t client_next       # id of the next client
     Call call                  # the one command being executed
@@ -255,12 +407,15 @@ cdef struct Node:              # node.pyx
     uint16_t row_index[ROW_INDEX]  # hash of the name -> row + 1
     Candidate candidates[POOL_SIZE]    # most idle last
     int candidate_count
+    int evict_database         # the one that evict_random() took from last
     size_t memory              # bytes of keys, values and tables, malloc's own included
     size_t memory_peak
     size_t memory_start        # of the empty keyspace
     size_t input_memory        # bytes reserved for unfinished requests
     size_t maxmemory           # bytes; 0: no limit
     int policy
+    bint lfu                   # the policy counts uses: what Entry.clock means
+    int64_t settings[SETTINGS]
     int maxclients
     int port
     int sweep_database         # expire.pyx
@@ -280,6 +435,15 @@ cdef struct Node:              # node.pyx
     Doomed* doomed             # reaper.pyx
     uint64_t doomed_count
     uint64_t changes           # writes of keys since the start: changes.pyx
+    uint64_t topics            # keys watched or waited for, in all databases
+    Topic* ready               # keys waited for that were changed, in that order
+    Topic* ready_last
+    Wait** deadlines           # a heap, the earliest first
+    size_t deadline_count
+    size_t deadline_room
+    uint64_t blocked_count     # clients
+    bint in_exec               # EXEC is running its block: transaction.pxd
+    Effects effects
     Stats stats
     uint64_t rate_commands     # stats.commands at rate_us
     uint64_t rate_us

@@ -247,19 +247,20 @@ cdef void command_zrevrank(Call* call) noexcept nogil:
 
 
 cdef void pop_members(Call* call, const Slice* key, Place* place, bint highest, long long count,
-                      bint nested) noexcept nogil:
-    """Answer and remove members from an end; `nested`: each with its score in an array of two."""
+                      int form) noexcept nogil:
+    """Answer and remove up to `count` members from an end; form: PopShape."""
     cdef long long size = <long long> collection_count(place.entry)
     cdef long long left
     cdef Ladder ladder
     if count > size:
         count = size
-    answer_array(call, count if nested else count * 2)
+    if form != PLAIN:
+        answer_array(call, count if form == PAIRS else count * 2)
     ladder_begin(place.entry, size - 1 if highest else 0, highest, &ladder)
     left = count
     while left:
         ladder_next(&ladder)
-        if nested:
+        if form == PAIRS:
             answer_array(call, 2)
         answer_bulk(call, ladder.name.data, ladder.name.length)
         answer_double(call, ladder.score)
@@ -288,7 +289,8 @@ cdef void pop(Call* call, bint highest) noexcept nogil:
     if lookup == ABSENT or count == 0:
         answer_array(call, 0)
     else:
-        pop_members(call, &call.argv[1], &place, highest, count, call.argc == 3 and call.client.resp == 3)
+        pop_members(call, &call.argv[1], &place, highest, count,
+                    PAIRS if call.argc == 3 and call.client.resp == 3 else ALTERNATING)
 
 
 cdef void command_zpopmin(Call* call) noexcept nogil:
@@ -299,39 +301,48 @@ cdef void command_zpopmax(Call* call) noexcept nogil:
     pop(call, True)
 
 
-cdef void command_zmpop(Call* call) noexcept nogil:
-    """ZMPOP numkeys key … MIN|MAX [COUNT n]."""
-    cdef Place place
-    cdef long long keys
-    cdef long long count = 1
-    cdef bint highest
-    cdef int at, index, lookup
-    if not read_number(call.argv[1].data, call.argv[1].length, &keys) or keys < 1:
+cdef bint read_zmpop(Call* call, int at, int* keys, bint* lowest, long long* count) noexcept nogil:
+    """Read `numkeys key … MIN|MAX [COUNT n]` from argument `at` on; False: answered with what is wrong."""
+    cdef long long number
+    count[0] = 1
+    if not read_number(call.argv[at].data, call.argv[at].length, &number) or number < 1:
         answer_error(call, b"ERR numkeys should be greater than 0")
-        return
-    if keys > call.argc - 3:
+        return False
+    if number > call.argc - at - 2:
         answer_syntax(call)
-        return
-    at = <int> keys + 2
-    highest = is_word(&call.argv[at], b"max")
-    if not highest and not is_word(&call.argv[at], b"min"):
+        return False
+    keys[0] = <int> number
+    at += keys[0] + 1
+    lowest[0] = is_word(&call.argv[at], b"min")
+    if not lowest[0] and not is_word(&call.argv[at], b"max"):
         answer_syntax(call)
-        return
+        return False
     if at + 1 < call.argc:
         if at + 3 != call.argc or not is_word(&call.argv[at + 1], b"count"):
             answer_syntax(call)
-            return
-        if not read_number(call.argv[at + 2].data, call.argv[at + 2].length, &count) or count < 1:
+            return False
+        if not read_number(call.argv[at + 2].data, call.argv[at + 2].length, count) or count[0] < 1:
             answer_error(call, b"ERR count should be greater than 0")
-            return
-    for index in range(2, at):
+            return False
+    return True
+
+
+cdef void command_zmpop(Call* call) noexcept nogil:
+    """ZMPOP numkeys key … MIN|MAX [COUNT n]."""
+    cdef Place place
+    cdef long long count
+    cdef bint lowest
+    cdef int keys, index, lookup
+    if not read_zmpop(call, 1, &keys, &lowest, &count):
+        return
+    for index in range(2, keys + 2):
         lookup = key_write_as(call, &call.argv[index], ZSET, &place)
         if lookup == MISTYPED:
             return
         if lookup == PRESENT:
             answer_array(call, 2)
             answer_bulk(call, call.argv[index].data, call.argv[index].length)
-            pop_members(call, &call.argv[index], &place, highest, count, True)
+            pop_members(call, &call.argv[index], &place, not lowest, count, PAIRS)
             return
     answer_nil_array(call)
 

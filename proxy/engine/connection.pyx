@@ -17,7 +17,9 @@ from libc.string cimport memcmp, memcpy, memset, strncpy
 
 from proxy.engine.fetch cimport fetch_settle, fetch_tell
 from proxy.engine.greeting cimport greeting_start
-from proxy.engine.heat cimport ROLE_COPY, ROLE_MARK, ROLE_NONE, ROLE_PING, ROLE_TOMBSTONE, ROLE_VALUE, Fetch, Hold
+from proxy.engine.heat cimport (
+    ROLE_COPY, ROLE_LEASE, ROLE_MARK, ROLE_NONE, ROLE_PING, ROLE_TOMBSTONE, ROLE_VALUE, Fetch, Hold, Miss,
+)
 from proxy.engine.holds cimport hold_settle
 from proxy.engine.mail cimport event_node
 from proxy.engine.marks cimport marks_close
@@ -234,6 +236,9 @@ cdef void pending_settle(Core* core, Pending* pending) noexcept nogil:
         marks_close(core, pending.cool)
     elif pending.role == ROLE_TOMBSTONE:
         hold_settle(<Hold*> pending.cool)
+    elif ROLE_LEASE <= pending.role < ROLE_COPY:
+        # The next tick sees that it waits for nothing.
+        (<Miss*> pending.cool).pendings -= 1
     elif pending.role != ROLE_NONE and pending.role != ROLE_PING:
         fetch_settle(core, <Fetch*> pending.cool)
     pending.role = ROLE_NONE

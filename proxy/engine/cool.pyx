@@ -8,29 +8,32 @@ invalidations go to the ear. Where tracking is not to be had, or the rule says `
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport malloc
-from libc.string cimport memcmp, memcpy, strlen
+from libc.string cimport memcmp, memcpy, memset, strlen
 
 from proxy.engine.choice cimport usable
 from proxy.engine.connection cimport conn_expect, conn_flush, conn_place, conn_touch
 from proxy.engine.copies cimport copy_find, copy_holds, copy_reply
 from proxy.engine.ear cimport ear_hears, ear_pong
 from proxy.engine.fanout cimport fan_asks_home, fan_fill, fan_read, fan_reply, fan_wants, fans_due
-from proxy.engine.fetch cimport fetch_holds, fetch_join, fetch_life, fetch_new, fetch_settle, fetch_value
+from proxy.engine.fetch cimport fetch_drop, fetch_holds, fetch_join, fetch_life, fetch_new, fetch_settle, fetch_shield, fetch_value
 from proxy.engine.heat cimport (
-    ROLE_CACHING, ROLE_COPY, ROLE_LIFE, ROLE_PING, ROLE_TRACKING, ROLE_VALUE, SEEN, Copy, Fetch, Heat, HotKey, heat_of,
+    ROLE_CACHING, ROLE_COPY, ROLE_LEASE, ROLE_LIFE, ROLE_PING, ROLE_TRACKING, ROLE_VALUE, SEEN, Copy, Fetch, Heat, HotKey,
+    heat_of,
 )
-from proxy.engine.hot cimport hot_ask
+from proxy.engine.hot cimport hot_ask, hot_rule
+from proxy.engine.lookup cimport same_word
 from proxy.engine.marks cimport marks_quiet, marks_sum, quench_key_hash
 from proxy.engine.refusals cimport DONE, GO_ON, WAIT
 from proxy.engine.route cimport home
+from proxy.engine.shield cimport shield_early, shield_join, shield_reply, shield_take
 from proxy.engine.slots cimport slot_local
 from proxy.engine.tombstones cimport tombstones_before
 from proxy.engine.types cimport (
-    CLIENT_TRACKING, CLIENT_WATCHING, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, FLUSH_AT, ROW_CACHEABLE, Client, Conn,
-    Core, Node, Pending, Row,
+    CLIENT_TRACKING, CLIENT_WATCHING, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, FLUSH_AT, ROW_CACHEABLE, ROW_GET, Client, Conn,
+    Core, HotRule, Node, Pending, Row,
 )
 from proxy.wire.input cimport MOVE_AT
-from proxy.wire.output cimport output_append, output_bulk
+from proxy.wire.output cimport Output, output_append, output_bulk, output_clear, output_flatten
 from proxy.wire.resp cimport Frame, write_number
 
 cdef enum:
@@ -55,11 +58,15 @@ cdef int cool_hot(Core* core, Client* client, Row* row, Frame* frame, uint64_t h
             return WAIT
         if core.noted:
             tombstones_before(core, client.pool, client.protocol, client.database)
-    # A client that holds a WATCH, or that tracks, is answered by the node itself.
-    if not row.flags & ROW_CACHEABLE or client.flags & (CLIENT_WATCHING | CLIENT_TRACKING) or frame.length >= MOVE_AT:
+    if not row.flags & ROW_CACHEABLE or frame.length >= MOVE_AT or not cool_may(client):
         fan_asks_home(client)
         return GO_ON
     return read(core, client, row, frame, key)
+
+
+cdef bint cool_may(const Client* client) noexcept nogil:
+    """A client that holds a WATCH, or that tracks, is answered by the node itself."""
+    return not client.flags & (CLIENT_WATCHING | CLIENT_TRACKING)
 
 
 cdef int read(Core* core, Client* client, Row* row, Frame* frame, HotKey* key) noexcept nogil:
@@ -72,6 +79,8 @@ cdef int read(Core* core, Client* client, Row* row, Frame* frame, HotKey* key) n
     if client.fan_reads and client.fan_hash == key.hash:
         return fan_read(core, client, row, frame, key, marks)
     if copy != NULL and copy_holds(core, copy, marks):
+        if key.rule.early and row.flags & ROW_GET and shield_early(core, client, row, key, copy):
+            return DONE
         if core.now_us < copy.refresh_us:
             serve(core, client, row, key, copy)
             return DONE
@@ -132,6 +141,27 @@ cdef Fetch* joinable(Core* core, Client* client, Frame* frame, HotKey* key, uint
     return NULL
 
 
+cdef Copy* cool_copy(Core* core, Client* client, HotKey* key, const char* name, size_t length) noexcept nogil:
+    """The copy of GET for this key that may be served now, or NULL. Counts it as served."""
+    cdef uint64_t marks = marks_sum(core, key.hash)
+    cdef Copy* copy = key.copies
+    cdef const char* request
+    if key.length != length or memcmp(key + 1, name, length) != 0:
+        return NULL
+    while copy != NULL:
+        request = <const char*> (copy + 1)
+        if (copy.protocol == client.protocol and copy.database == client.database
+                and memcmp(request, b"*2\r\n$3\r\n", 8) == 0 and same_word(request + 8, 3, b"get")):
+            if not copy_holds(core, copy, marks) or core.now_us >= copy.refresh_us:
+                return NULL
+            core.counters.copy_hits += 1
+            key.hits += 1
+            key.bytes += copy.length
+            return copy
+        copy = copy.next
+    return NULL
+
+
 # -- fetching -----------------------------------------------------------------------------------------------------------
 
 cdef int start(Core* core, Client* client, Row* row, Frame* frame, HotKey* key, Copy* copy,
@@ -154,10 +184,67 @@ cdef int start(Core* core, Client* client, Row* row, Frame* frame, HotKey* key, 
     if conn == NULL:
         return DONE
     fetch = fetch_new(core, key, conn, row.index, client.protocol, client.database, frame.data, frame.length)
+    fetch_shield(fetch, key.rule, row, frame, key.hash)
     fetch_join(core, fetch, client, True)
     core.row_stats[row.index].calls += 1
     may_store(core, key, fetch)
     fan_wants(core, key, fetch)
+    send(core, fetch, frame.data, frame.length)
+    return DONE
+
+
+cdef void cool_fetch(Core* core, Client* client, Row* get, HotKey* key) noexcept nogil:
+    """Fetch a copy of GET for whoever asks next; nobody waits for it, and if it cannot be had that is all."""
+    cdef Fetch* fetch = key.fetches
+    cdef int index = home(core, client.pool, <const char*> (key + 1), key.length)
+    cdef Conn* conn
+    cdef Output request
+    if index < 0:
+        return
+    while fetch != NULL:
+        # One at a time; the copy that it brings may be another command's, and then it is this one's turn next.
+        if not fetch.over:
+            return
+        fetch = fetch.next
+    conn = client.pool.nodes[index].conns[conn_place(client.protocol, client.database, 0)]
+    if conn == NULL or conn.state != CONN_OPEN or conn.output.length > client.pool.limits.backlog:
+        return
+    memset(&request, 0, sizeof(request))
+    output_append(&request, &core.chunks, b"*2\r\n$3\r\nGET\r\n", 13)
+    output_bulk(&request, &core.chunks, <const char*> (key + 1), key.length)
+    output_flatten(&request, &core.chunks)
+    fetch = fetch_new(core, key, conn, get.index, client.protocol, client.database, request.first.data + request.first.head,
+                      request.length)
+    may_store(core, key, fetch)
+    if fetch.storing:
+        send(core, fetch, <const char*> (fetch + 1), fetch.asked)
+    else:
+        fetch_drop(fetch)
+    output_clear(&request, &core.chunks)
+
+
+cdef int cool_shield(Core* core, Client* client, Row* row, Frame* frame, uint64_t hash) noexcept nogil:
+    """GET of a key that is not hot, in a pool with shields. While a write of it is open it takes the ordinary way: the
+    client may have written it itself."""
+    cdef const char* key = frame.data + frame.args[row.key].offset
+    cdef const HotRule* rule = hot_rule(client.pool, key, frame.args[row.key].length)
+    cdef Conn* conn
+    cdef Fetch* fetch
+    cdef int index
+    if rule.shield_us == 0 or not cool_may(client) or not marks_quiet(marks_sum(core, hash)):
+        return GO_ON
+    if shield_join(core, client, row, hash):
+        return DONE
+    index = home(core, client.pool, key, frame.args[row.key].length)
+    if index < 0 or frame.length >= MOVE_AT:
+        return GO_ON
+    conn = usable(core, client, row, &client.pool.nodes[index], 0)
+    if conn == NULL:
+        return DONE
+    fetch = fetch_new(core, NULL, conn, row.index, client.protocol, client.database, frame.data, frame.length)
+    fetch_shield(fetch, rule, row, frame, hash)
+    fetch_join(core, fetch, client, True)
+    core.row_stats[row.index].calls += 1
     send(core, fetch, frame.data, frame.length)
     return DONE
 
@@ -243,8 +330,13 @@ cdef void cool_reply(Core* core, Conn* conn, Pending* pending, const char* data,
     if role >= ROLE_COPY:
         go_home(core, fan_reply(core, conn, pending, data, size))
         return
+    if role >= ROLE_LEASE:
+        shield_reply(core, pending, data, size)
+        return
     if role == ROLE_VALUE and fetch.checking:
         compare(core, fetch, data, size)
+    elif role == ROLE_VALUE and fetch.shield != NULL and not fetch.over and is_nil(data):
+        shield_take(core, fetch)
     elif role == ROLE_VALUE and not fetch.over:
         # The place in the ring may be taken by what this sends.
         again = fetch_value(core, fetch, data, size)
@@ -277,6 +369,10 @@ cdef void cool_tick(Core* core) noexcept nogil:
     while fetch != NULL:
         go_home(core, fetch)
         fetch = fans_due(core)
+
+
+cdef inline bint is_nil(const char* data) noexcept nogil:
+    return data[0] == c'_' or data[0] == c'$' and data[1] == c'-'
 
 
 cdef void compare(Core* core, Fetch* fetch, const char* data, size_t size) noexcept nogil:

@@ -13,7 +13,7 @@ from proxy.engine.types cimport Core
 from proxy.wire.resp cimport Frame
 
 cdef Copy* copy_find(HotKey* key, int protocol, int database, const char* request, size_t length) noexcept nogil
-cdef void copy_store(Core* core, Fetch* fetch, uint64_t life_us) noexcept nogil
+cdef void copy_store(Core* core, Fetch* fetch, uint64_t life_us, uint64_t left_us) noexcept nogil
 cdef void copies_drop(Heat* heat, HotKey* key) noexcept nogil
 cdef bint copy_holds(Core* core, Copy* copy, uint64_t marks) noexcept nogil
 

@@ -79,8 +79,9 @@ cdef bint make_room(Core* core, HotKey* wants, size_t size) noexcept nogil:
     return True
 
 
-cdef void copy_store(Core* core, Fetch* fetch, uint64_t life_us) noexcept nogil:
-    """Keep what a fetch brought, until `life_us` after it was sent. Whoever calls knows that its marks still hold."""
+cdef void copy_store(Core* core, Fetch* fetch, uint64_t life_us, uint64_t left_us) noexcept nogil:
+    """Keep what a fetch brought, until `life_us` after it was sent; the key itself lives `left_us`, unless 0. Whoever
+    calls knows that its marks still hold."""
     cdef Heat* heat = heat_of(core)
     cdef HotKey* key = fetch.key
     cdef Copy** place = &key.copies
@@ -105,6 +106,7 @@ cdef void copy_store(Core* core, Fetch* fetch, uint64_t life_us) noexcept nogil:
     copy.node_forgets = fetch.node_forgets
     copy.since_us = fetch.sent_us
     copy.expires_us = fetch.sent_us + life_us
+    copy.ends_us = fetch.sent_us + left_us if left_us else 0
     copy.refresh_us = fetch.sent_us + life_us // 2
     copy.stale_us = copy.expires_us + key.rule.stale_us if key.rule.stale_us else 0
     copy.asked = fetch.asked

@@ -60,6 +60,10 @@ cdef struct Counters:
     uint64_t copies_checked    # answers from copies that were compared with the node's
     uint64_t copies_wrong      # and were others
     uint64_t copies_wrong_us   # the age of those copies, summed up
+    uint64_t shield_misses     # keys that were missed and shielded
+    uint64_t shield_loads      # clients that were told to load one
+    uint64_t shield_early      # of these, or nearly so, before it had expired
+    uint64_t shield_nils       # clients that waited in vain
     uint64_t fan_out_reads     # requests that went to a copy on another node
     uint64_t fan_out_hits      # and were answered by it
     uint64_t fan_out_fills     # copies set on other nodes

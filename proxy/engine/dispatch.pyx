@@ -7,6 +7,7 @@ connection. Everything else leaves that road early.
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free
+from libc.string cimport memset
 
 from proxy.engine.answers cimport answer
 from proxy.engine.audience cimport audience_extra
@@ -14,13 +15,14 @@ from proxy.engine.blocking cimport block, wait
 from proxy.engine.choice cimport usable
 from proxy.engine.connection cimport conn_expect, conn_place, conn_send, conn_send_chunk, conn_touch
 from proxy.engine.cool cimport cool
+from proxy.engine.elements cimport elements_take
 from proxy.engine.fanout cimport fan_asks_home
 from proxy.engine.fans cimport names_copy
 from proxy.engine.keys cimport blocks, keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
 from proxy.engine.mail cimport event_post
 from proxy.engine.marks cimport marks_note_every, marks_note_keys
-from proxy.engine.merge cimport merge_new
+from proxy.engine.merge cimport merge_new, merge_take
 from proxy.engine.monitor cimport monitor_show
 from proxy.engine.parts cimport Part, parts_find, parts_write
 from proxy.engine.private cimport unwatch, watch, watch_end
@@ -38,13 +40,14 @@ from proxy.engine.types cimport (
     ANSWER_RESET, AUDIENCE_CHANNEL, AUDIENCE_SHARD, CACHING_FRESH, CLIENT_BARRIER, CLIENT_KNOWN, CLIENT_MONITORED,
     CLIENT_MULTI, CLIENT_PAUSED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRACKING, CLIENT_TRUSTED,
     ERROR_ARITY, ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, ERROR_RESERVED_KEY, ERROR_SUBSCRIBED, EVENT_REQUEST,
-    LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS,
+    LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MGET, LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS,
     ROW_CONTAINER, ROW_DISCARD, ROW_EVAL, ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT,
     ROW_RESET, ROW_SHARD, ROW_SPECIAL, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE,
     SLOT_ADDING, SLOT_MERGING, SLOT_WAITING, Client, Conn, Core, Merge, Node, Pool, Row, Slot,
 )
-from proxy.wire.chunk cimport Chunk
+from proxy.wire.chunk cimport Chunk, chunk_free
 from proxy.wire.input cimport MOVE_AT, input_detach
+from proxy.wire.output cimport Output, output_array, output_clear
 from proxy.wire.resp cimport Frame
 
 
@@ -233,8 +236,8 @@ cdef int publish(Core* core, Client* client, Row* row, Frame* frame) noexcept no
 cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
     """A command whose keys have to be looked for: to one node, or split."""
     cdef Pool* pool = client.pool
-    cdef int count, index
-    cdef bint together = True
+    cdef int count
+    cdef bint together
     if row.flags & ROW_PUBLISH:
         return publish(core, client, row, frame)
     if client.fan_reads:
@@ -243,25 +246,61 @@ cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept 
     if row.blocks_with[0] and blocks(core, row, frame):
         return block(core, client, row, frame)
     count = keys_find(core, row, frame)
-    if count > 0 and client.pool.cools and row.flags & ROW_PAUSES:
-        marks_note_keys(core, count)
-        tombstones_before(core, pool, client.protocol, client.database)
+    if count > 0 and client.pool.cools:
+        if row.flags & ROW_PAUSES:
+            marks_note_keys(core, count)
+            tombstones_before(core, pool, client.protocol, client.database)
+        elif row.lane == LANE_MGET:
+            return mget(core, client, row, frame, count)
     if count <= 0:
         # Malformed, or no key at all: whichever node gets it says what is wrong in the right words.
         return send_found(core, client, row, frame, pool, home(core, pool, b"", 0))
-    for index in range(count):
-        core.keys[index].node = home(core, pool, core.keys[index].data, core.keys[index].length)
-        if core.keys[index].node < 0:
-            return refuse(core, client, row, ERROR_NO_NODE, NULL, NULL)
-        if core.keys[index].node != core.keys[0].node:
-            together = False
+    if not place_keys(core, pool, count, &together):
+        return refuse(core, client, row, ERROR_NO_NODE, NULL, NULL)
     if row.lane == LANE_MSET and frame.argc % 2 == 0:
         return refuse(core, client, row, ERROR_ARITY, NULL, NULL)
     if together:
         return send_found(core, client, row, frame, pool, core.keys[0].node)
     if row.lane == LANE_FAST:
         return refuse(core, client, row, ERROR_CROSSSLOT, NULL, NULL)
-    return split(core, client, row, frame, count)
+    return split(core, client, row, frame, count, NULL, 0)
+
+
+cdef bint place_keys(Core* core, Pool* pool, int count, bint* together) noexcept nogil:
+    """Find the node of each key, and whether it is one for all. False: there is none for one of them."""
+    cdef int index
+    together[0] = True
+    for index in range(count):
+        core.keys[index].node = home(core, pool, core.keys[index].data, core.keys[index].length)
+        if core.keys[index].node < 0:
+            return False
+        if core.keys[index].node != core.keys[0].node:
+            together[0] = False
+    return True
+
+
+cdef int mget(Core* core, Client* client, Row* row, Frame* frame, int count) noexcept nogil:
+    """MGET in a pool that cools its hot keys: the nodes are asked for what is not copied here."""
+    cdef Output taken
+    cdef bint together
+    cdef Chunk* chunk
+    cdef int left
+    memset(&taken, 0, sizeof(taken))
+    left = elements_take(core, client, row, count, &taken)
+    if not place_keys(core, client.pool, left, &together):
+        output_clear(&taken, &core.chunks)
+        return refuse(core, client, row, ERROR_NO_NODE, NULL, NULL)
+    if left == count:
+        if together:
+            return send_to(core, client, row, frame, client.pool, core.keys[0].node)
+        return split(core, client, row, frame, count, NULL, 0)
+    chunk = output_array(&taken, &core.chunks, count - left)
+    if left:
+        return split(core, client, row, frame, left, chunk, count)
+    core.row_stats[row.index].calls += 1
+    slot_local(core, client, chunk.data + chunk.head, chunk.tail - chunk.head)
+    chunk_free(&core.chunks, chunk)
+    return DONE
 
 
 cdef int send_found(Core* core, Client* client, Row* row, Frame* frame, Pool* pool, int index) noexcept nogil:
@@ -286,8 +325,11 @@ cdef int send_found(Core* core, Client* client, Row* row, Frame* frame, Pool* po
     return verdict
 
 
-cdef int split(Core* core, Client* client, Row* row, Frame* frame, int count) noexcept nogil:
-    """One sub-request a node, merged from as many replies."""
+cdef int split(Core* core, Client* client, Row* row, Frame* frame, int count, Chunk* taken, int all) noexcept nogil:
+    """One sub-request a node, merged from as many replies.
+
+    `taken`, unless NULL: an array of the elements that are here already, of `all` that MGET asks for; it is taken over.
+    """
     cdef Merge* merge
     cdef Part* part
     cdef uint32_t slot, number, used
@@ -298,9 +340,11 @@ cdef int split(Core* core, Client* client, Row* row, Frame* frame, int count) no
         part.conn = usable(core, client, row, part.node, 0)
         if part.conn == NULL:
             free(parts)
+            if taken != NULL:
+                chunk_free(&core.chunks, taken)
             return DONE
         part.output = &part.conn.output
-    merge = merge_new(core, row.lane, client.pool.nil_on_error, <uint32_t> count)
+    merge = merge_new(core, row.lane, client.pool.nil_on_error, <uint32_t> (count if taken == NULL else all))
     merge.parts = used
     merge.waiting = used
     slot = slot_push(core, client, row.index)
@@ -309,6 +353,9 @@ cdef int split(Core* core, Client* client, Row* row, Frame* frame, int count) no
     core.row_stats[row.index].calls += 1
     core.counters.split += 1
     parts_write(core, row, frame, count, parts, used, merge.part_of)
+    if taken != NULL:
+        client.held_bytes += taken.tail - taken.head
+        merge_take(core, merge, count, taken)
     for number in range(used):
         part = &parts[number]
         part.node.requests += 1

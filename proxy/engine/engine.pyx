@@ -22,6 +22,7 @@ from proxy.engine.marks cimport marks_new, quench_forget
 from proxy.engine.monitor cimport monitor_clear, monitor_taken
 from proxy.engine.ring cimport Placement
 from proxy.engine.scripts cimport Scripts, scripts_free
+from proxy.engine.shield cimport shields_close
 from proxy.engine.tables cimport build_errors, build_rows
 from proxy.engine.turn cimport engine_loop, turn, turn_end
 from proxy.engine.users cimport build_users
@@ -59,7 +60,8 @@ COUNTERS = (
     "blocked", "lost_pops", "pushes", "pubsub_closed", "push_bytes", "monitor_dropped", "hot_promoted", "hot_demoted",
     "copy_hits", "copies_stored", "copy_refreshes", "copies_changed", "copies_expired", "copies_unsure",
     "copies_evicted", "copies_stale", "reads_joined", "fetches_stale", "invalidations", "copies_checked",
-    "copies_wrong", "copies_wrong_us", "fan_out_reads", "fan_out_hits", "fan_out_fills", "fan_out_tombstones",
+    "copies_wrong", "copies_wrong_us", "shield_misses", "shield_loads", "shield_early", "shield_nils",
+    "fan_out_reads", "fan_out_hits", "fan_out_fills", "fan_out_tombstones",
 )
 COPY_MODES = {"off": COPIES_OFF, "tracked": COPIES_TRACKED, "ttl": COPIES_TTL}
 LATENCY_CLASSES = ("read", "write", "split", "local")
@@ -73,7 +75,7 @@ cdef build_heat(Pool* pool, list kept, dict heat, int engines):
     kept.append(room)
     pool.hot_rules = <HotRule*> PyBytes_AS_STRING(room)
     pool.hot_rule_count = len(heat["rules"])
-    for index, (prefix, mode, life_us, stale_us, fan_out, fan_life_us) in enumerate(heat["rules"]):
+    for index, (prefix, mode, life_us, stale_us, shield_us, early, fan_out, fan_life_us) in enumerate(heat["rules"]):
         kept.append(prefix)
         rule = &pool.hot_rules[index]
         rule.prefix = PyBytes_AS_STRING(prefix)
@@ -81,6 +83,9 @@ cdef build_heat(Pool* pool, list kept, dict heat, int engines):
         rule.copies = COPY_MODES[mode]
         rule.life_us = life_us
         rule.stale_us = stale_us
+        rule.shield_us = shield_us
+        rule.early = early
+        pool.shields |= shield_us > 0
         rule.fan_out = fan_out
         rule.fan_life_us = fan_life_us
         pool.fans = pool.fans or fan_out > 0
@@ -221,6 +226,7 @@ cdef class Engine(Controls):
         output_clear(&core.rewritten, &core.chunks)
         scripts_free(core)
         pool_trim(&core.chunks)
+        shields_close(core)
         hot_close(core)
         free(core.notes)
         free(core.keys)

@@ -6,7 +6,9 @@ from libc.string cimport memchr, memcmp, memcpy, memset
 
 from proxy.engine.connection cimport conn_for, pending_error
 from proxy.engine.fans cimport TOMBSTONE_US, fan_name
-from proxy.engine.fetch cimport fetch_holds, fetch_join, fetch_move, fetch_new, fetch_settle, fetch_tell
+from proxy.engine.fetch cimport (
+    fetch_holds, fetch_join, fetch_move, fetch_new, fetch_settle, fetch_shield, fetch_tell,
+)
 from proxy.engine.heat cimport (
     ROLE_COPY, ROLE_FILL, ROLE_TOMBSTONE, ROLE_VALUE, Fan, Fetch, Heat, Hold, HotKey, Place, heat_of,
 )
@@ -128,7 +130,7 @@ cdef int fan_read(Core* core, Client* client, Row* row, Frame* frame, HotKey* ke
         return WAIT
     fetch = place.read
     if fetch == NULL or not same(core, fetch, client, frame, marks):
-        fetch = send_read(core, client, row, frame, fan, number, chosen.conns[index], marks)
+        fetch = send_read(core, client, row, frame, key, number, chosen.conns[index], marks)
         if fetch == NULL:
             return WAIT if follows else GO_ON
     core.row_stats[row.index].calls += 1
@@ -147,9 +149,10 @@ cdef bint same(Core* core, Fetch* fetch, Client* client, Frame* frame, uint64_t 
             and core.now_us - fetch.sent_us < JOIN_US and memcmp(fetch + 1, frame.data, frame.length) == 0)
 
 
-cdef Fetch* send_read(Core* core, Client* client, Row* row, Frame* frame, Fan* fan, uint32_t number, Conn* conn,
+cdef Fetch* send_read(Core* core, Client* client, Row* row, Frame* frame, HotKey* key, uint32_t number, Conn* conn,
                       uint64_t marks) noexcept nogil:
     """Read the copy at a place; NULL when there is no home to turn to."""
+    cdef Fan* fan = key.fan
     cdef int house = home(core, fan.pool, <const char*> (fan + 1), fan.length)
     cdef size_t before = conn.output.length
     cdef Fetch* fetch
@@ -157,7 +160,7 @@ cdef Fetch* send_read(Core* core, Client* client, Row* row, Frame* frame, Fan* f
         return NULL
     fetch = fetch_new(core, NULL, conn, row.index, client.protocol, client.database, frame.data, frame.length)
     fetch.marks = marks
-    fetch.hash = fan.hash
+    fetch_shield(fetch, key.rule, row, frame, fan.hash)
     fetch.place = <unsigned char> (number + 1)
     fetch.home = &fan.pool.nodes[house]
     fetch.next = heat_of(core).copy_reads
@@ -178,8 +181,8 @@ cdef void end_read(Core* core, Fan* fan, Fetch* fetch) noexcept nogil:
         place = &place[0].next
     place[0] = fetch.next
     fetch.next = NULL
-    for index in range(fetch.count):
-        fetch.waiters[index].client.fan_reads -= 1
+    for index in range(fetch.waiters.count):
+        fetch.waiters.list[index].client.fan_reads -= 1
     if fan != NULL and fan.places[fetch.place - 1].read == fetch:
         fan.places[fetch.place - 1].read = NULL
     fetch.over = 1
@@ -198,7 +201,7 @@ cdef Fetch* asked_home(Core* core, Fan* fan, Fetch* fetch) noexcept nogil:
         key = hot_find(heat_of(core), fan.pool, fan.hash)
     end_read(core, fan, fetch)
     again = fetch_move(core, fetch, 0, key, conn)
-    fetch.count = 0
+    fetch.waiters.count = 0
     fetch_settle(core, fetch)
     if not node.ejected and not conn.refusing:
         return again
@@ -269,8 +272,8 @@ cdef Fetch* read_answered(Core* core, Conn* conn, Fetch* fetch, const char* data
         place = &fan.places[fetch.place - 1]
         if verdict == VALID:
             key = hot_find(heat_of(core), fan.pool, fan.hash)
-            key.hits += fetch.count
-            key.bytes += length * fetch.count
+            key.hits += fetch.waiters.count
+            key.bytes += length * fetch.waiters.count
             place_used(core, fan, place)
         elif verdict == BURIED or verdict == FAILED:
             place.retry_us = core.now_us + TOMBSTONE_US
@@ -278,7 +281,7 @@ cdef Fetch* read_answered(Core* core, Conn* conn, Fetch* fetch, const char* data
             place.retry_us = core.now_us + fan.life_us // 4
     if verdict != VALID:
         return asked_home(core, fan, fetch)
-    core.counters.fan_out_hits += fetch.count
+    core.counters.fan_out_hits += fetch.waiters.count
     end_read(core, fan, fetch)
     fetch_tell(core, fetch, reply, length)
     fetch_settle(core, fetch)

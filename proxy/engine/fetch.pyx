@@ -6,11 +6,11 @@ from libc.stdlib cimport abort, calloc, free, malloc, realloc
 from libc.string cimport memchr, memcpy
 
 from proxy.engine.copies cimport copy_store
-from proxy.engine.heat cimport Fetch, HotKey, Waiter, heat_of
+from proxy.engine.heat cimport Fetch, HotKey, Waiter, Waiters, heat_of
 from proxy.engine.marks cimport marks_sum, quench_load_word
 from proxy.engine.slots cimport client_release, slot_fill, slot_push
-from proxy.engine.types cimport DEAD, Client, Conn, Core
-from proxy.wire.resp cimport read_number
+from proxy.engine.types cimport DEAD, ROW_GET, Client, Conn, Core, HotRule, Row
+from proxy.wire.resp cimport Frame, read_number
 
 cdef enum:
     FIRST_WAITERS = 8
@@ -40,34 +40,52 @@ cdef Fetch* fetch_new(Core* core, HotKey* key, Conn* conn, uint32_t row, int pro
     return fetch
 
 
-cdef void fetch_join(Core* core, Fetch* fetch, Client* client, bint exact) noexcept nogil:
-    """Owe this client what the fetch brings."""
-    cdef Waiter* waiter
-    if fetch.count == fetch.room:
-        fetch.room = 2 * fetch.room if fetch.room else FIRST_WAITERS
-        fetch.waiters = <Waiter*> realloc(fetch.waiters, fetch.room * sizeof(Waiter))
-        if fetch.waiters == NULL:
+cdef void fetch_shield(Fetch* fetch, const HotRule* rule, const Row* row, const Frame* frame, uint64_t hash) noexcept nogil:
+    """If the rule says so and the key is missing, one of those who fetch it loads it."""
+    fetch.hash = hash
+    if rule.shield_us and row.flags & ROW_GET:
+        fetch.shield = rule
+        fetch.key_at = frame.args[row.key].offset
+        fetch.key_length = frame.args[row.key].length
+
+
+cdef void waiters_add(Waiters* waiters, Client* client, uint32_t slot) noexcept nogil:
+    """Owe the client an answer at this slot."""
+    if waiters.count == waiters.room:
+        waiters.room = 2 * waiters.room if waiters.room else FIRST_WAITERS
+        waiters.list = <Waiter*> realloc(waiters.list, waiters.room * sizeof(Waiter))
+        if waiters.list == NULL:
             abort()
-    waiter = &fetch.waiters[fetch.count]
-    fetch.count += 1
-    if exact:
-        fetch.exact = fetch.count
-    waiter.client = client
-    waiter.slot = slot_push(core, client, fetch.row)
+    waiters.list[waiters.count].client = client
+    waiters.list[waiters.count].slot = slot
+    waiters.count += 1
     client.references += 1
 
 
-cdef void tell(Core* core, Fetch* fetch, uint32_t count, const char* data, size_t length) noexcept nogil:
-    """Answer the first `count` of those who wait."""
+cdef void waiters_tell(Core* core, Waiters* waiters, uint32_t start, uint32_t end, const char* data,
+                       size_t length) noexcept nogil:
+    """Answer those from `start` to `end`; `data` NULL: with nil, in each one's protocol. They stay in the list."""
     cdef Client* client
     cdef uint32_t index
-    for index in range(count):
-        client = fetch.waiters[index].client
+    for index in range(start, end):
+        client = waiters.list[index].client
         if client.handle.kind == DEAD:
             client_release(core, client)
+            continue
+        client.references -= 1
+        if data != NULL:
+            slot_fill(core, client, waiters.list[index].slot, data, length)
+        elif client.protocol == 3:
+            slot_fill(core, client, waiters.list[index].slot, b"_\r\n", 3)
         else:
-            client.references -= 1
-            slot_fill(core, client, fetch.waiters[index].slot, data, length)
+            slot_fill(core, client, waiters.list[index].slot, b"$-1\r\n", 5)
+
+
+cdef void fetch_join(Core* core, Fetch* fetch, Client* client, bint exact) noexcept nogil:
+    """Owe this client what the fetch brings."""
+    waiters_add(&fetch.waiters, client, slot_push(core, client, fetch.row))
+    if exact:
+        fetch.exact = fetch.waiters.count
 
 
 cdef void unlink_from(HotKey* key, Fetch* fetch) noexcept nogil:
@@ -99,8 +117,8 @@ cdef bint fetch_holds(Core* core, Fetch* fetch) noexcept nogil:
 
 cdef void fetch_tell(Core* core, Fetch* fetch, const char* data, size_t length) noexcept nogil:
     """The same answer for all: an error of our own, or what cannot become a copy."""
-    tell(core, fetch, fetch.count, data, length)
-    fetch.count = 0
+    waiters_tell(core, &fetch.waiters, 0, fetch.waiters.count, data, length)
+    fetch.waiters.count = 0
     fetch.exact = 0
     fetch.storing = 0
     fetch.filling = 0
@@ -111,13 +129,15 @@ cdef Fetch* fetch_move(Core* core, Fetch* fetch, uint32_t first, HotKey* key, Co
     """Another fetch of the same, to be sent, for all who wait from the `first` on."""
     cdef Fetch* again = fetch_new(core, key, conn, fetch.row, fetch.protocol, fetch.database,
                                   <const char*> (fetch + 1), fetch.asked)
-    again.count = fetch.count - first
-    again.room = again.count
-    again.exact = again.count
-    again.waiters = <Waiter*> malloc(again.count * sizeof(Waiter))
-    if again.waiters == NULL:
+    again.exact = again.waiters.count = again.waiters.room = fetch.waiters.count - first
+    again.waiters.list = <Waiter*> malloc(again.exact * sizeof(Waiter))
+    if again.waiters.list == NULL:
         abort()
-    memcpy(again.waiters, fetch.waiters + first, again.count * sizeof(Waiter))
+    memcpy(again.waiters.list, fetch.waiters.list + first, again.exact * sizeof(Waiter))
+    again.shield = fetch.shield
+    again.hash = fetch.hash
+    again.key_at = fetch.key_at
+    again.key_length = fetch.key_length
     return again
 
 
@@ -126,14 +146,15 @@ cdef Fetch* fetch_value(Core* core, Fetch* fetch, const char* data, size_t lengt
     cdef Fetch* again = NULL
     cdef bint holds = fetch_holds(core, fetch)
     cdef HotKey* key = fetch.key
-    if fetch.exact == fetch.count or (holds and fetch.storing):
-        tell(core, fetch, fetch.count, data, length)
+    cdef uint32_t count = fetch.waiters.count
+    if fetch.exact == count or (holds and fetch.storing):
+        waiters_tell(core, &fetch.waiters, 0, count, data, length)
     else:
-        tell(core, fetch, fetch.exact, data, length)
+        waiters_tell(core, &fetch.waiters, 0, fetch.exact, data, length)
         again = fetch_move(core, fetch, fetch.exact, NULL, fetch.conn)
-    if key != NULL and fetch.count:
-        key.joined += fetch.count - 1
-    fetch.count = 0
+    if key != NULL and count:
+        key.joined += count - 1
+    fetch.waiters.count = 0
     fetch.exact = 0
     fetch.over = 1
     if length > heat_of(core).largest:
@@ -185,7 +206,7 @@ cdef void fetch_life(Core* core, Fetch* fetch, const char* data) noexcept nogil:
     elif left >= 0 and <uint64_t> left * 1000 < life:
         life = <uint64_t> left * 1000
     if fetch.sent_us + life > core.now_us:
-        copy_store(core, fetch, life)
+        copy_store(core, fetch, life, <uint64_t> left * 1000 if left >= 0 else 0)
 
 
 cdef void fetch_settle(Core* core, Fetch* fetch) noexcept nogil:
@@ -193,12 +214,17 @@ cdef void fetch_settle(Core* core, Fetch* fetch) noexcept nogil:
     fetch.pendings -= 1
     if fetch.pendings:
         return
+    while fetch.waiters.count:
+        # Only at the end of the engine: else whoever waits was answered.
+        fetch.waiters.count -= 1
+        client_release(core, fetch.waiters.list[fetch.waiters.count].client)
+    fetch_drop(fetch)
+
+
+cdef void fetch_drop(Fetch* fetch) noexcept nogil:
+    """Nothing names it, or it was never sent."""
     if fetch.key != NULL:
         unlink_from(fetch.key, fetch)
-    while fetch.count:
-        # Only at the end of the engine: else whoever waits was answered.
-        fetch.count -= 1
-        client_release(core, fetch.waiters[fetch.count].client)
-    free(fetch.waiters)
+    free(fetch.waiters.list)
     free(fetch.value)
     free(fetch)

@@ -22,6 +22,7 @@ cdef enum:
     SEEN = 4096                # a power of two
     PLACES = 12                # nodes of a key's walk, its home among them, of which some have copies of it
     FAN_BUCKETS = 256          # a power of two
+    MISSES = 256               # buckets; a power of two
 
 cdef enum Role:                # of a Pending: what its reply does besides answering, and what Pending.cool is
     ROLE_NONE = 0
@@ -31,9 +32,12 @@ cdef enum Role:                # of a Pending: what its reply does besides answe
     ROLE_VALUE = 4             # to the read itself, which is everybody's who joined,
     ROLE_LIFE = 5              # to PTTL
     ROLE_PING = 6              # of an ear
-    ROLE_COPY = 7              # Fetch*: the reply to the read of a copy on another node,
-    ROLE_FILL = 8              # and to the SET that made one
-    ROLE_TOMBSTONE = 9         # Hold*: to the SET that ends one
+    ROLE_LEASE = 7             # from here on a Miss*: whether the lease is ours,
+    ROLE_POLL = 8              # whether the value is there,
+    ROLE_RELEASE = 9           # the lease is given back
+    ROLE_COPY = 10             # a Fetch*: the reply to the read of a copy on another node,
+    ROLE_FILL = 11             # and to the SET that made one
+    ROLE_TOMBSTONE = 12        # a Hold*: to the SET that ends one
 
 cdef struct Cell:              # sketch.pyx
     uint64_t hash              # 0: free
@@ -53,6 +57,7 @@ cdef struct Copy:              # copies.pyx; followed by the request's bytes, th
     uint64_t since_us          # when it was asked for
     uint64_t stale_us          # until when it may serve while the node is down
     uint64_t expires_us
+    uint64_t ends_us           # when the key itself expires; 0: not while the copy lives, or never
     uint64_t refresh_us        # from when one request is to fetch it anew; moved on by whoever does
     uint32_t asked             # bytes of the request
     uint32_t length            # bytes of the reply
@@ -64,13 +69,38 @@ cdef struct Waiter:
     Client* client
     uint32_t slot
 
+cdef struct Waiters:
+    Waiter* list
+    uint32_t count
+    uint32_t room
+
+cdef struct Miss:              # shield.pyx: a key that somebody loads; followed by its name, and that of the lease
+    Miss* next                 # in its bucket
+    Pool* pool
+    const HotRule* rule
+    Waiters waiters
+    uint64_t hash
+    uint64_t loader            # id of the client that was told to load it; 0: another proxy's, or another engine's
+    uint64_t leased_us         # when the lease became ours; 0: it is not
+    uint64_t asked_us
+    uint64_t until_us          # when waiting ends
+    uint64_t marks             # of the key, when its loader was told to
+    uint32_t pendings          # that name it
+    uint32_t length            # bytes of the key
+    uint8_t protocol           # of the connection that it is asked for on
+    uint8_t database
+    uint8_t early              # the value is still there
+    uint8_t over               # nobody waits any more
+
 cdef struct Fetch:             # fetch.pyx; followed by the request's bytes
     Fetch* next                # in key.fetches
     HotKey* key                # NULL: it may not be joined and fills no copy
     Conn* conn
-    Waiter* waiters
-    uint32_t count
-    uint32_t room
+    Waiters waiters
+    const HotRule* shield      # NULL: who misses the key is told so
+    uint64_t hash              # of the key
+    uint32_t key_at            # where in the request the key is
+    uint32_t key_length
     uint32_t exact             # waiters that joined before it was given to the kernel
     uint32_t flushes           # of the connection, when it was queued
     uint32_t pendings          # that name it
@@ -91,8 +121,7 @@ cdef struct Fetch:             # fetch.pyx; followed by the request's bytes
     uint8_t filling            # its reply may become a copy on other nodes
     uint8_t place              # it reads the copy at this Place of the walk, from 1; `next` is in heat.copy_reads
     uint8_t lost               # ... which will not answer
-    uint64_t hash              # ... of the key, and where that lives
-    Node* home
+    Node* home                 # ... and where the key lives
 
 cdef struct Place:             # one node of a key's walk
     Node* node
@@ -153,6 +182,7 @@ cdef struct HotKey:            # hot.pyx; followed by the key
     uint64_t cold_us           # since when it is below half of the threshold; 0: it is not
     uint64_t all_reads         # since then
     uint64_t all_writes
+    uint64_t early_us          # from when somebody may try to load it before it expires
     uint64_t hits              # answered from copies
     uint64_t joined            # answered together with another read
     uint64_t bytes             # of its requests and of the replies that were not the node's
@@ -171,6 +201,9 @@ cdef struct Heat:
     uint64_t tick_us
     uint32_t unchecked         # answers from copies until one is compared with the node
     uint64_t seen[SEEN]        # requests for hot keys that were asked once
+    Miss* misses[MISSES]
+    uint32_t miss_count
+    uint64_t load_us           # how long loading lasts, smoothed
     Fan* fans[FAN_BUCKETS]     # by the low bits of their stripe
     Fan* retired               # whose copies are to be deleted
     Fetch* copy_reads          # on their way

@@ -9,11 +9,12 @@ below half of the threshold for a while. The filter keeps the price for all othe
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.engine.heat cimport FILTER, Heat, HotKey
-from proxy.engine.types cimport Core, Pool, Row
+from proxy.engine.types cimport Core, HotRule, Pool, Row
 from proxy.wire.output cimport Output
 
 cdef bint hot_open(Core* core, size_t byte_limit, size_t largest, uint32_t most) noexcept nogil
 cdef void hot_close(Core* core) noexcept nogil
+cdef const HotRule* hot_rule(Pool* pool, const char* key, size_t length) noexcept nogil
 cdef HotKey* hot_find(Heat* heat, Pool* pool, uint64_t hash) noexcept nogil
 cdef bint hot_promote(Core* core, Pool* pool, const char* key, size_t length, uint64_t hash, bint told) noexcept nogil
 cdef HotKey* hot_ask(Core* core, Pool* pool, Row* row, const char* key, size_t length, uint64_t hash) noexcept nogil

@@ -61,7 +61,7 @@ cdef HotKey* hot_find(Heat* heat, Pool* pool, uint64_t hash) noexcept nogil:
     return key
 
 
-cdef const HotRule* rule_for(Pool* pool, const char* key, size_t length) noexcept nogil:
+cdef const HotRule* hot_rule(Pool* pool, const char* key, size_t length) noexcept nogil:
     """The rule with the longest prefix; the first rule has none."""
     cdef const HotRule* found = &pool.hot_rules[0]
     cdef const HotRule* rule
@@ -85,7 +85,7 @@ cdef bint hot_promote(Core* core, Pool* pool, const char* key, size_t length, ui
     if hot == NULL:
         return False
     hot.pool = pool
-    hot.rule = rule_for(pool, key, length)
+    hot.rule = hot_rule(pool, key, length)
     hot.hash = hash
     hot.length = <uint32_t> length
     memcpy(hot + 1, key, length)

@@ -64,6 +64,27 @@ cdef Chunk* copy_of(Core* core, const char* data, size_t length) noexcept nogil:
     return chunk
 
 
+cdef void merge_take(Core* core, Merge* merge, uint32_t left, Chunk* taken) noexcept nogil:
+    """One more part, whose reply is here: of an MGET whose other keys are core.keys[:left], and part_of[:left] theirs."""
+    cdef uint32_t index
+    cdef uint32_t key = merge.keys
+    # From the end on, because a key never stands before its place among those that are left.
+    index = left
+    while key:
+        key -= 1
+        if index and core.keys[index - 1].argument == key + 1:
+            index -= 1
+            merge.part_of[key] = merge.part_of[index]
+        else:
+            merge.part_of[key] = <uint16_t> merge.parts
+    merge.replies = <Chunk**> calloc(merge.parts + 1, sizeof(Chunk*))
+    if merge.replies == NULL:
+        abort()
+    merge.replies[merge.parts] = taken
+    merge.bytes += taken.tail - taken.head
+    merge.parts += 1
+
+
 cdef bint merge_part(Core* core, Merge* merge, uint32_t part, const char* data, size_t length) noexcept nogil:
     """Take the reply of one part; True when it was the last."""
     cdef const char* end

@@ -49,6 +49,7 @@ cdef enum RowFlag:
     ROW_UNSEEN = 8388608       # administration: MONITOR does not show it
     ROW_EVAL = 16777216        # brings a script's body: see scripts.pxd
     ROW_CACHEABLE = 33554432   # a deterministic read of one key
+    ROW_GET = 67108864
     # Rows that leave the straight road of dispatch: see special() there.
     ROW_SPECIAL = (ROW_MULTI | ROW_EXEC | ROW_DISCARD | ROW_RESET | ROW_WATCH | ROW_UNWATCH | ROW_BLOCKS | ROW_WAIT
                    | ROW_TRACKING | ROW_EVAL)
@@ -160,6 +161,8 @@ cdef struct HotRule:           # what is done for hot keys of a prefix
     uint8_t copies             # CopyMode
     uint64_t life_us           # of a copy, at most
     uint64_t stale_us          # and how much longer while the node is down
+    uint64_t shield_us         # that others wait while one client loads what is missing; 0: nobody waits
+    uint8_t early              # one loads it before it expires
     uint8_t fan_out            # copies on other nodes
     uint64_t fan_life_us       # of one of them, at most
 

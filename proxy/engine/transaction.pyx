@@ -34,7 +34,7 @@ from proxy.engine.types cimport (
     Block, Client, Conn, Core, Merge, Node, Pool, Row, Transaction,
 )
 from proxy.wire.chunk cimport Chunk, chunk_free
-from proxy.wire.output cimport Output, output_append, output_clear, output_flatten, output_join, output_number
+from proxy.wire.output cimport Output, output_append, output_array, output_clear, output_join
 from proxy.wire.resp cimport Frame
 
 cdef enum:
@@ -424,12 +424,7 @@ cdef void send_block(Core* core, Client* client, Row* row, Block* block, Conn* c
 
 cdef Chunk* local_part(Core* core, Client* client) noexcept nogil:
     """The replies of the proxy's own commands, as if a node had sent them in an array; the transaction has them no more."""
-    cdef Output whole
-    memset(&whole, 0, sizeof(whole))
-    output_number(&whole, &core.chunks, c'*', client.transaction.locals)
-    output_join(&whole, &core.chunks, &client.transaction.local)
-    output_flatten(&whole, &core.chunks)
-    return whole.first
+    return output_array(&client.transaction.local, &core.chunks, client.transaction.locals)
 
 
 cdef void answer_locals(Core* core, Client* client) noexcept nogil:

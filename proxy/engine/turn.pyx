@@ -18,6 +18,7 @@ from proxy.engine.monitor cimport monitor_send
 from proxy.engine.orders cimport drain_step, orders_take
 from proxy.engine.private cimport private_settle, privates_bury, privates_tick
 from proxy.engine.replies cimport conn_readable
+from proxy.engine.shield cimport shields_tick
 from proxy.engine.slots cimport client_ready, client_release
 from proxy.engine.types cimport (
     CLIENT, CLIENT_BURIED, CLIENT_PARKED, CLIENT_READY, CLIENT_STUCK, CLIENT_UNTOLD, CONN, CONNS, CONN_CONNECTING,
@@ -246,6 +247,7 @@ cdef void tick(Core* core) noexcept nogil:
     if core.heat != NULL:
         hot_tick(core)
         ears_tick(core)
+        shields_tick(core)
         if core.peers.fans != NULL:
             cool_tick(core)
     if core.draining:

@@ -397,6 +397,7 @@ cdef struct Pool:
     PoolLimits limits
     Audiences audiences
     uint8_t cools              # its hot keys are looked for
+    uint8_t shields            # some of its rules has a shield
     uint8_t fans               # some of them have copies on other nodes
     uint32_t hot_threshold     # requests a second, for this engine alone, that make a key hot
     uint32_t hot_count         # what the sketch counts then

@@ -29,6 +29,7 @@ cdef void output_consume(Output* output, ChunkPool* pool, size_t length) noexcep
 cdef void output_clear(Output* output, ChunkPool* pool) noexcept nogil
 cdef void output_cut(Output* output, ChunkPool* pool, size_t start, size_t length) noexcept nogil
 cdef void output_join(Output* output, ChunkPool* pool, Output* other) noexcept nogil
+cdef Chunk* output_array(Output* elements, ChunkPool* pool, long long count) noexcept nogil
 cdef void output_flatten(Output* output, ChunkPool* pool) noexcept nogil
 cdef void output_bulk(Output* output, ChunkPool* pool, const char* data, size_t length) noexcept nogil
 cdef void output_number(Output* output, ChunkPool* pool, char kind, long long value) noexcept nogil

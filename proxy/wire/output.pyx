@@ -192,6 +192,18 @@ cdef void output_flatten(Output* output, ChunkPool* pool) noexcept nogil:
     output.last = whole
 
 
+cdef Chunk* output_array(Output* elements, ChunkPool* pool, long long count) noexcept nogil:
+    """An array of `count` elements in one chunk, the caller's; `elements` is empty afterwards."""
+    cdef Output whole
+    whole.first = NULL
+    whole.last = NULL
+    whole.length = 0
+    output_number(&whole, pool, c'*', count)
+    output_join(&whole, pool, elements)
+    output_flatten(&whole, pool)
+    return whole.first
+
+
 cdef void output_bulk(Output* output, ChunkPool* pool, const char* data, size_t length) noexcept nogil:
     """Append a bulk string: `$<length>\\r\\n<data>\\r\\n`."""
     output_number(output, pool, c'$', <long long> length)

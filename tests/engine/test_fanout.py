@@ -32,7 +32,7 @@ SUFFIX = [b"%b\0#%d" % (KEY, place) for place in range(NODES)]
 def heat(copies: str = "off", fan_out: int = 2, **more: Any) -> dict[str, Any]:
     """Every key that is asked for a few times is hot, and stays so."""
     return {"threshold": 1, "memory": 1 << 20, "max_value": 64, "max_keys": 64,
-            "rules": [(b"", copies, 10_000_000, 0, fan_out, TTL)], **more}  # fmt: skip
+            "rules": [(b"", copies, 10_000_000, 0, 0, False, fan_out, TTL)], **more}  # fmt: skip
 
 
 def probe(group: EngineGroup, index: int = 0, hot: dict[str, Any] | None = None, **more: Any) -> Probe:
