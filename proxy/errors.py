@@ -123,8 +123,8 @@ _ROWS = (
              "cross_slot"),
     ErrorRow("no_key", "ERR '{command}' names no key, so pool {pool} cannot choose a node for it", "no_key"),
     ErrorRow("reserved_key",
-             "ERR '{command}' names a key that ends with a zero byte, '#' and a number: in pool {pool} such keys are copies "
-             "of hot ones", "refused"),
+             "ERR '{command}' names a key that ends with a zero byte, '#' and a number: in pool {pool} such keys are "
+             "copies of hot ones", "refused"),
     # rights and the handshake
     ErrorRow("noauth", "NOAUTH Authentication required.", "noauth"),
     ErrorRow("noauth_hello",

@@ -67,7 +67,8 @@ def read_heat(data: bytes) -> Iterator[HotKey]:
     """The hot keys of one engine, from what it said to `list_hot_keys`."""
     at = 0
     while at < len(data):
-        pool, read_rate, write_rate, reads, writes, hits, joined, size, age, copies, length = _HEAT.unpack_from(data, at)
+        numbers = _HEAT.unpack_from(data, at)
+        pool, read_rate, write_rate, reads, writes, hits, joined, size, age, copies, length = numbers
         at += _HEAT.size
         key = data[at : at + length]
         yield HotKey(pool, key, read_rate, write_rate, reads, writes, hits, joined, size, age / 1e6, copies)
@@ -122,7 +123,8 @@ class Hot:
     def known(self) -> tuple[HotKeyStatistics, ...]:
         """What was found when somebody asked last, for INFO."""
         return tuple(
-            HotKeyStatistics(key.key, self._names[key.pool], key.rate, key.copies, key.hits) for key in self._known[:SHOWN]
+            HotKeyStatistics(key.key, self._names[key.pool], key.rate, key.copies, key.hits)
+            for key in self._known[:SHOWN]
         )
 
     async def before_info(self, request: Request) -> None:

@@ -1,4 +1,4 @@
-"""Raw replies: looking into one, joining several, leaving some elements out, without parsing what is only passed on. Pure.
+"""Raw replies: looking into one, leaving elements out, joining several, without parsing what is passed on. Pure.
 
 A parser for RESP3 makes a dict of a map and a float of a double, and what was a set, verbatim text or a big number
 cannot be told afterwards; so replies stay bytes, and only the parts that a merge decides by are parsed.

@@ -50,7 +50,8 @@ class Store:
         if name == b"DEL":
             return b":%d\r\n" % sum(self.values.pop((database, key), None) is not None for key in args[1:])
         if name == b"MSET":
-            self.values.update(((database, key), (value, None)) for key, value in zip(args[1::2], args[2::2], strict=True))
+            for key, value in zip(args[1::2], args[2::2], strict=True):
+                self.values[database, key] = value, None
             return b"+OK\r\n"
         assert name == b"SET", args
         options = [word.upper() for word in args[3:]]
