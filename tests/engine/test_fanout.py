@@ -396,8 +396,8 @@ NAME = b"key\0#12"
 
 @pytest.mark.parametrize("request_", [
     [b"GET", NAME], [b"SET", NAME, b"x"], [b"MGET", b"a", NAME], [b"DEL", NAME, b"a"],
-    [b"MSET", b"a", b"b", NAME, b"c"], [b"EVAL", b"return 1", b"1", NAME], [b"BLPOP", NAME, b"0"], [b"WATCH", NAME], [b"OBJECT", b"ENCODING", NAME],
-    [b"GET", b"\0#1"], [b"RENAME", b"a", NAME],
+    [b"MSET", b"a", b"b", NAME, b"c"], [b"EVAL", b"return 1", b"1", NAME], [b"BLPOP", NAME, b"0"], [b"WATCH", NAME],
+    [b"OBJECT", b"ENCODING", NAME], [b"GET", b"\0#1"], [b"RENAME", b"a", NAME],
 ])  # fmt: skip
 def test_clients_may_not_name_a_copy(request_: list[bytes]):
     world = World()
@@ -430,7 +430,7 @@ def test_without_copies_on_other_nodes_every_name_is_free():
     assert world.ask(client, b"SET", NAME, b"x") == b"+OK\r\n"
 
 
-# -- what a client may see ----------------------------------------------------------------------------------------------
+# -- what a client may see ---------------------------------------------------------------------------------------------
 
 
 class Checked(World):
