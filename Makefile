@@ -4,7 +4,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 SOURCES := $(wildcard proxy/*/*.pyx proxy/*/*.pxd storenode/*.pyx storenode/*.pxd) pyproject.toml
 
-.PHONY: help build run test lint commands sanitize fuzz bench clean
+.PHONY: help build run test lint commands sanitize fuzz soak bench clean
 .DEFAULT_GOAL := help
 
 help:            ## list the targets
@@ -46,11 +46,18 @@ commands: build  ## proxy/COMMANDS.md from the command table
 sanitize: $(VENV)/.tested  ## the tests of the native code under AddressSanitizer and UBSan, in build/sanitize
 	PY=$(PY) tests/sanitize.sh
 
+KILLS ?= 200
 FUZZ_SECONDS ?= 60
 fuzz: $(VENV)/.tested   ## fuzz the framing, FUZZ_SECONDS for each target
 	$(PY) -m pip install --quiet --group fuzz
 	$(PY) -m tests.fuzz.fuzz_requests -max_total_time=$(FUZZ_SECONDS)
 	$(PY) -m tests.fuzz.fuzz_replies -max_total_time=$(FUZZ_SECONDS)
+
+SOAK_SECONDS ?= 600
+soak: $(VENV)/.tested   ## a storage node killed KILLS times, the checker of hot keys for SOAK_SECONDS, engines without a fence
+	QUENCH_KILLS=$(KILLS) $(PY) -m pytest -q tests/store/test_crash.py
+	$(PY) -m tests.staleness --seconds $(SOAK_SECONDS)
+	$(PY) -m tests.staleness.mutants
 
 bench: build     ## targets side by side: requests/s, latency, CPU per request
 	$(PY) -m pip install --quiet --group bench

@@ -56,6 +56,7 @@ cdef class Generator:
     cdef int digits
     cdef bint check
     cdef bint sequential
+    cdef uint32_t* tallies         # requests of this run by operation and key; NULL: they are not counted
     cdef Sampler* sampler          # of self.keys
     cdef Counts* counts            # of self.histogram
     cdef object histogram, keys, addresses, sockets, texts

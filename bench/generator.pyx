@@ -15,11 +15,12 @@ The loop returns to Python ten times a second, for signals; the histogram and th
 """
 import socket
 import time
+from array import array
 
 from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcmp, memcpy, strlen
+from libc.string cimport memcmp, memcpy, memset, strlen
 
 from bench.frame cimport frame_size, write_digits
 from bench.histogram cimport Histogram, record
@@ -45,12 +46,12 @@ cdef class Generator:
 
     ops: rows (share, text, head, stride, key_at, value_at, elements, owed, reply) as `bench.load` prepares them; digits: the
     width of a key's number; keys: a KeySampler; sequential: keys 0, 1, 2 … instead; check: a GET must return what SET
-    wrote. Raises OSError when a connection cannot be opened.
+    wrote; tally: count the requests of each key. Raises OSError when a connection cannot be opened.
     Not thread-safe, except that `answered` may be read from another thread while `run` is on its way.
     """
 
     def __cinit__(self, addresses, uint32_t clients, uint32_t depth, ops, int digits, KeySampler keys not None,
-                  bint sequential=False, bint check=False):
+                  bint sequential=False, bint check=False, bint tally=False):
         cdef uint32_t capacity = 1
         cdef uint32_t index
         cdef size_t largest = 0
@@ -84,6 +85,10 @@ cdef class Generator:
         self.conns = <Conn*>calloc(clients, sizeof(Conn))
         if self.out == NULL or self.inbox == NULL or self.touched == NULL or self.conns == NULL:
             raise MemoryError
+        if tally:
+            self.tallies = <uint32_t*>malloc(self.op_count * <size_t>self.sampler.keys * sizeof(uint32_t))
+            if self.tallies == NULL:
+                raise MemoryError
         for index in range(clients):
             self.conns[index].fd = -1
             self.conns[index].slots = <Slot*>malloc(capacity * sizeof(Slot))
@@ -108,6 +113,7 @@ cdef class Generator:
                 free(self.conns[index].unsent.data)
                 free(self.conns[index].partial.data)
         free(self.conns)
+        free(self.tallies)
         free(self.touched)
         free(self.out)
         free(self.inbox)
@@ -129,6 +135,13 @@ cdef class Generator:
     @property
     def answered(self) -> int:
         return self.answered_
+
+    def tally(self, int op) -> array:
+        """How many requests of operation `op` the last run sent for each key (array of type I)."""
+        cdef size_t size = self.sampler.keys * sizeof(uint32_t)
+        if self.tallies == NULL or not 0 <= op < self.op_count:
+            raise ValueError("nothing was counted for it")
+        return array("I", (<char*>(self.tallies + <size_t>op * self.sampler.keys))[:size])
 
     cdef void _open(self, uint32_t index) except *:
         cdef Conn* conn = &self.conns[index]
@@ -173,6 +186,8 @@ cdef class Generator:
         self.in_flight = self.waiting = self.arrivals = self.next_key = 0
         self.error_size = 0
         self.touched_count = 0
+        if self.tallies != NULL:
+            memset(self.tallies, 0, self.op_count * <size_t>self.sampler.keys * sizeof(uint32_t))
         self.quota = FOREVER if requests is None else <uint64_t>requests
         self.gap = SECOND / rate if rate > 0 else 0.0
         cpu = time.thread_time_ns()
@@ -322,6 +337,8 @@ cdef class Generator:
                 key = draw(self.sampler)
             if i == 0:
                 slot.key = key
+            if self.tallies != NULL:
+                self.tallies[<size_t>slot.op * self.sampler.keys + key] += 1
             write_digits(element + op.key_at + self.digits, key)
             if op.value_at >= 0:
                 write_digits(element + op.value_at + self.digits, key)

@@ -14,6 +14,7 @@ import re
 import sys
 import threading
 import time
+from array import array
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -67,7 +68,8 @@ OPS = {
 
 @dataclass(frozen=True)
 class Options:
-    """What a load sends. `ops`: operation name to share; `value_size` in bytes; `many`: keys of one MGET or MSET."""
+    """What a load sends. `ops`: operation name to share; `value_size` in bytes; `many`: keys of one MGET or MSET;
+    `tally`: count the requests of each key, see Load.tally()."""
 
     addresses: tuple[tuple[str, int], ...]
     clients: int = 50
@@ -80,6 +82,7 @@ class Options:
     many: int = 10
     check: bool = False
     sequential: bool = False
+    tally: bool = False
     seed: int = 1
 
 
@@ -161,6 +164,7 @@ class Load:
             KeySampler(options.keys, options.zipf, options.seed),
             options.sequential,
             options.check,
+            options.tally,
         )
 
     def run(
@@ -179,6 +183,11 @@ class Load:
             nils=raw["nils"], errors=raw["errors"], lost=raw["lost"], first_error=raw["first_error"],
             generator_us=raw["cpu_seconds"] * 1e6 / answered if answered else 0.0,
         )  # fmt: skip
+
+    def tally(self, op: str) -> array[int]:
+        """How often the last run asked for key 0, 1, 2 … by this operation. Raises ValueError without Options.tally."""
+        counts: array[int] = self.generator.tally(list(self.options.ops).index(op))
+        return counts
 
     def close(self) -> None:
         self.generator.close()

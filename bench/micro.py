@@ -29,9 +29,12 @@ REPETITIONS = 20
 PARTS = ("framing", "lookup", "routing", "take", "reply", "end", "empty", "turn")
 HUGE = 1 << 31
 
-#: Keys are counted as by default, and none of them ever is hot.
-COOLS = {"threshold": HUGE // 2, "memory": HUGE, "max_value": 65536, "max_keys": 1024,
+#: Requests are counted as by default, one in 15 of them, and no key can become hot: there is no place for one.
+COOLS = {"threshold": 1000, "memory": HUGE, "max_value": 65536, "max_keys": 0,
          "rules": [(b"", "tracked", 10_000_000, 0, 0, False, 0, 0)]}
+
+#: Hot keys are found and copied as by default, but that no node has to track them.
+HOT = COOLS | {"max_keys": 1024, "rules": [(b"", "ttl", 10_000_000, 0, 0, False, 0, 0)]}
 
 
 def words(*arguments: bytes) -> bytes:
@@ -70,29 +73,63 @@ def prepare(hot: dict[str, Any] | None = None) -> tuple[Probe, Placement]:
 def measure(rounds: int = ROUNDS, repetitions: int = REPETITIONS) -> dict[str, dict[str, float]]:
     """By operation and part: nanoseconds per request, the minimum of `repetitions` of `rounds` passes each.
 
-    `GET, cools` is GET in a pool that looks for hot keys and finds none.
+    `GET, cools` is GET in a pool that looks for hot keys and finds none; `GET, hot` is GET of one key that is answered
+    from a copy. The repetitions of all operations take turns, so a busy moment of the machine falls on all of them.
     """
-    return {**operated(None, "", rounds, repetitions), **operated(COOLS, ", cools", rounds, repetitions)}
+    engines = [(suffix, *prepare(hot)) for suffix, hot in (("", None), (", cools", COOLS))]
+    tracks = [
+        Track(operation + suffix, engine, placement, requests, reply)
+        for suffix, engine, placement in engines
+        for operation, (requests, reply) in operations().items()
+    ]
+    tracks.append(hot_track())
+    for _ in range(repetitions):
+        for track in tracks:
+            track.run(rounds)
+    return {track.name: {part: round(value, 1) for part, value in track.best.items()} for track in tracks}
 
 
-def operated(hot: dict[str, Any] | None, suffix: str, rounds: int, repetitions: int) -> dict[str, dict[str, float]]:
-    """The figures of one kind of pool."""
-    engine, placement = prepare(hot)
-    found = {}
-    for operation, (requests, reply) in operations().items():
-        data = b"".join(words(*request) for request in requests)
+def hot_track() -> Track:
+    """GET of one key that is hot and copied."""
+    engine, placement = prepare(HOT)
+    requests, reply = operations()["GET"]
+    track = Track("GET, hot", engine, placement, requests[:1] * DEPTH, reply)
+    track.warm()
+    return track
+
+
+class Track:
+    """One operation in one pool."""
+
+    def __init__(self, name: str, engine: Probe, placement: Placement, requests: list[list[bytes]], reply: bytes):
         nodes = [placement.node(request[1]) for request in requests]
-        replies = [reply * nodes.count(node) for node in range(NODES)]
-        client = engine.open()
-        best = dict.fromkeys(PARTS, float("inf"))
-        for _ in range(repetitions):
-            spent = [*engine.time_parts(data, DEPTH, rounds), *engine.time_turns(client, data, replies, rounds)]
-            spent.append(sum(spent[3:]))
-            for part, total in zip(PARTS, spent, strict=True):
-                best[part] = min(best[part], total / (rounds * DEPTH))
-        found[operation + suffix] = {part: round(value, 1) for part, value in best.items()}
-        engine.close(client)
-    return found
+        self.name, self.engine, self._client = name, engine, engine.open()
+        self._reply = reply
+        self._data = b"".join(words(*request) for request in requests)
+        self._replies = [reply * nodes.count(node) for node in range(NODES)]
+        self.best = dict.fromkeys(PARTS, float("inf"))
+
+    def warm(self) -> None:
+        """Let the requests become hot: ask for them, and answer as a node what then is asked."""
+        for _ in range(8):
+            self.engine.feed(self._client, self._data)
+            for node in range(NODES):
+                name = (node, 2, 0, 0)
+                for request in self.engine.sent(name).split(b"*2\r\n")[1:]:
+                    self.engine.answer(name, b":-1\r\n" if b"PTTL" in request else self._reply)
+            self.engine.turn()
+            self.engine.take(self._client)
+        self._replies = [b""] * NODES
+
+    def run(self, rounds: int) -> None:
+        """One repetition."""
+        spent = [
+            *self.engine.time_parts(self._data, DEPTH, rounds),
+            *self.engine.time_turns(self._client, self._data, self._replies, rounds),
+        ]
+        for part, total in zip(PARTS, spent, strict=False):
+            self.best[part] = min(self.best[part], total / (rounds * DEPTH))
+        self.best["turn"] = sum(self.best[part] for part in PARTS[3:-1])
 
 
 def main() -> None:

@@ -72,6 +72,11 @@ class Process:
                 total += int((task / "schedstat").read_text().split()[0])
         return total
 
+    def kernel_ns(self) -> int:
+        """ns of those in the kernel, to 10 ms: what its system calls cost, whatever the program does between them."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[12]) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
     def memory_kib(self) -> tuple[int, int]:
         """VmRSS and VmHWM (its peak) in KiB."""
         rows = dict(line.split(":", 1) for line in Path(f"/proc/{self.pid}/status").read_text().splitlines())

@@ -32,6 +32,16 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("misses %", "miss_percent", ".2f"),
         ("keys held %", "held_percent", ".2f"),
     ),
+    "disturbance": (
+        ("p99.9 µs quiet", "quiet_p999", ",.0f"),
+        ("p99.9 µs", "p999", ",.0f"),
+        ("ratio", "p999_ratio", ".2f"),
+        ("fork ms", "fork_ms", ".1f"),
+    ),
+    "sync": (
+        ("seconds", "seconds", ".2f"),
+        ("CPU seconds of both", "cpu_seconds", ".2f"),
+    ),
     "transactions": (
         ("CPU µs/command", "front_us", ".2f"),
         ("without MULTI", "plain_us", ".2f"),
@@ -41,6 +51,47 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("p99 µs", "p99", ",.0f"),
         ("without them", "quiet_p99", ",.0f"),
         ("% of a core by waiting", "waiting_percent", ".2f"),
+    ),
+    "hot-key": (
+        ("requests/s", "rate", ",.0f"),
+        ("CPU µs/request", "front_us", ".3f"),
+        ("of it in the kernel", "kernel_us", ".3f"),
+        ("nodes' commands in 10,000", "reached", ".2f"),
+        ("p99 µs", "p99", ",.0f"),
+        ("generator, % of a core", "generator_percent", ".0f"),
+    ),
+    "zipf": (
+        ("requests/s", "rate", ",.0f"),
+        ("busiest node, of the mean", "busiest", ".3f"),
+        ("its CPU", "busiest_cpu", ".3f"),
+        ("if all went there", "plain", ".3f"),
+        ("floor", "floor", ".3f"),
+        ("busiest / floor", "over_floor", ".3f"),
+        ("hot keys", "hot_keys", ".0f"),
+        ("% at the nodes", "reached_percent", ".1f"),
+        ("floor", "least_percent", ".1f"),
+        ("CPU µs/request", "front_us", ".2f"),
+        ("nodes µs/request", "nodes_us", ".2f"),
+        ("generator, % of a core", "generator_percent", ".0f"),
+    ),
+    "sudden": (("ms until copied", "found_ms", ".1f"), ("highest", "highest_ms", ".1f")),
+    "stale": (
+        ("median ms", "p50_ms", ".2f"),
+        ("p99 ms", "p99_ms", ".2f"),
+        ("highest ms", "highest_ms", ".2f"),
+        ("writes", "writes", ",.0f"),
+        ("% seen late", "late_percent", ".1f"),
+        ("requests/s", "rate", ",.0f"),
+        ("% of a core", "core_percent", ".0f"),
+    ),
+    "stampede": (("loads", "loads", ",.0f"), ("ms until all have it", "all_ms", ",.0f")),
+    "micro": (
+        ("GET ns", "get_ns", ".1f"),
+        ("looking for hot keys", "get_cools_ns", ".1f"),
+        ("more", "get_more_ns", ".1f"),
+        ("SET ns", "set_ns", ".1f"),
+        ("looking for hot keys", "set_cools_ns", ".1f"),
+        ("more", "set_more_ns", ".1f"),
     ),
     "pubsub": (
         ("deliveries/s", "rate", ",.0f"),
@@ -62,8 +113,13 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
 }
 UNITS = {"front_us": "CPU µs/request", "p50": "p50 µs", "idle_bytes": "bytes/connection", "peak_mb": "peak MB",
          "rss_after_mb": "MB 5 s after", "left_ratio": "RSS 5 s after / before",
+         "p999_ratio": "p99.9 while it writes / quiet", "seconds": "seconds",
          "multi_ratio": "with MULTI / without", "miss_percent": "misses",
-         "p99_excess": "p99 µs beyond 1.5 times quiet"}  # fmt: skip
+         "p99_excess": "p99 µs beyond 1.5 times quiet",
+         "reached": "nodes' commands in 10,000 requests", "busiest": "requests of the busiest node / mean",
+         "busiest_cpu": "CPU of the busiest node / mean", "over_floor": "busiest node / floor",
+         "get_more_ns": "ns more for GET", "set_more_ns": "ns more for SET", "p99_ms": "p99 ms",
+         "highest_ms": "highest ms", "loads": "loads"}  # fmt: skip
 
 # The README's table: a row is (what it says, scenario, metric, format), a column (heading, target).
 README_ROWS = (
@@ -95,7 +151,9 @@ FIGURES_END = "<!-- end of figures -->\n"
 def one_line(sample: Row) -> str:
     """A sample for the terminal, while the run goes on."""
     shown = ("rate", "front_us", "nodes_us", "generator_us", "p50", "p99", "idle_bytes", "peak_mb", "rss_after_mb",
-             "plain_us", "multi_ratio", "quiet_p99", "waiting_percent", "hit_percent", "held_percent")
+             "plain_us", "multi_ratio", "quiet_p99", "waiting_percent", "hit_percent", "held_percent", "seconds",
+             "cpu_seconds", "reached", "busiest", "busiest_cpu", "floor", "over_floor", "found_ms", "p99_ms",
+             "highest_ms", "core_percent", "get_more_ns", "set_more_ns", "loads", "all_ms")
     return "  ".join(f"{key} {sample[key]:,.2f}" for key in shown if key in sample)
 
 

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import crowd, hits, pubsub, report, sessions
+from bench import crowd, durable, heat, hits, micro, pubsub, report, sessions, stale, stampede, sync
 from bench.load import Load, Options, prefill
 from bench.process import StartFailedError, cpu_ns, hardware, raise_file_limit
 from bench.scenarios import BARS, SCENARIOS, Scenario
@@ -27,6 +27,9 @@ from bench.targets import TARGETS, MissingError, Running, running
 RESULTS = Path(__file__).resolve().parent / "results"
 WARM_UP = 0.3
 """Seconds before each measurement: the connections are new."""
+
+FILLED = ("load", "hot-key", "zipf", "sudden")
+"""Measurements that find every key in place."""
 
 Sample = dict[str, Any]
 
@@ -76,9 +79,49 @@ def measure_hits(target: Running, scenario: Scenario, seconds: float) -> Sample:
     return hits.hit_ratio(target, scenario.fill, scenario.keys, scenario.value_size)
 
 
+def measure_hot_key(target: Running, scenario: Scenario, seconds: float) -> Sample:
+    return dict(heat.one_key(target, scenario.clients, scenario.depth, scenario.writes, seconds))
+
+
+def measure_zipf(target: Running, scenario: Scenario, seconds: float) -> Sample:
+    return dict(
+        heat.skewed(target, scenario.clients, scenario.depth, scenario.ops, scenario.keys, scenario.zipf, seconds)
+    )
+
+
+def measure_sudden(target: Running, scenario: Scenario, seconds: float) -> Sample:
+    return dict(heat.sudden(target, scenario.clients, scenario.rate, scenario.value_size, seconds))
+
+
+def measure_stale(target: Running, scenario: Scenario, seconds: float) -> Sample:
+    return dict(stale.staleness(target, scenario.clients, scenario.depth, scenario.value_size, seconds))
+
+
+def measure_stampede(target: Running, scenario: Scenario, seconds: float) -> Sample:
+    return dict(stampede.stampede(target, scenario.clients, scenario.value_size))
+
+
+def measure_micro(target: Running, scenario: Scenario, seconds: float) -> Sample:
+    """The engine alone, without the target: ns that a pool which cools adds to a request of a key that is not hot."""
+    found = micro.measure()
+    turns = {f"{name.lower().replace(', ', '_')}_ns": figures["turn"] for name, figures in found.items()}
+    more = {f"{name}_more_ns": turns[f"{name}_cools_ns"] - turns[f"{name}_ns"] for name in ("get", "set")}
+    return {**turns, **more}
+
+
+def measure_disturbance(target: Running, scenario: Scenario, seconds: float) -> Sample:
+    return durable.disturbance(target, scenario, seconds)
+
+
+def measure_sync(target: Running, scenario: Scenario, seconds: float) -> Sample:
+    return sync.full_sync(target, scenario.keys, scenario.value_size)
+
+
 MEASURES = {
     "load": measure_load, "idle": measure_idle, "burst": measure_burst, "transactions": measure_transactions,
-    "blocked": measure_blocked, "pubsub": measure_pubsub, "hits": measure_hits,
+    "blocked": measure_blocked, "pubsub": measure_pubsub, "hits": measure_hits, "hot-key": measure_hot_key,
+    "zipf": measure_zipf, "sudden": measure_sudden, "stale": measure_stale, "stampede": measure_stampede,
+    "micro": measure_micro, "sync": measure_sync, "disturbance": measure_disturbance,
 }  # fmt: skip
 
 
@@ -92,7 +135,7 @@ def run_scenario(
         for name in names:
             try:
                 target = stack.enter_context(running(name, Path(folder)))
-                if scenario.measure == "load":
+                if scenario.measure in FILLED:
                     filled = prefill(
                         ("127.0.0.1", target.port), scenario.keys, scenario.value_size, op=scenario.fill
                     )

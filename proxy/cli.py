@@ -272,10 +272,23 @@ def route(file: str | None, name: str | None, json_: bool, keys: tuple[str, ...]
               help="Where to accept clients; port 0 is any free one.")  # fmt: skip
 @click.option("--maxmemory", type=SizeType(), default="256mb", show_default=True, envvar="QUENCH_MAXMEMORY",
               help="Evict beyond this; 0b is no limit.")  # fmt: skip
-def node(listen: tuple[str, int], maxmemory: int) -> None:
+@click.option("--aclfile", type=click.Path(dir_okay=False), help="Users, a line each as ACL LIST shows them.")
+@click.option("--deny", multiple=True, metavar="COMMAND", help="Have no such command; may be repeated.")
+@click.option("--dir", "folder", metavar="FOLDER", envvar="QUENCH_DIR",
+              help="Where snapshots and the log are kept, and loaded from.")  # fmt: skip
+@click.option("--save", metavar="'SECONDS CHANGES …'", help="When to write a snapshot; also at the end, then.")
+@click.option("--appendonly", type=click.Choice(["yes", "no"]), help="Keep a log of all writes.")
+@click.option("--appendfsync", type=click.Choice(["always", "everysec", "no"]), help="When the log is surely on disk.")
+def node(
+    listen: tuple[str, int], maxmemory: int, aclfile: str | None, deny: tuple[str, ...], folder: str | None,
+    save: str | None, appendonly: str | None, appendfsync: str | None,
+) -> None:  # fmt: skip
     """Run one embedded storage node."""
     host, port = listen
-    _start("storenode.server", "run", host, port, maxmemory, on_ready=_node_ready)
+    chosen = {"dir": folder, "save": save, "appendonly": appendonly, "appendfsync": appendfsync}
+    parameters = {name: value for name, value in chosen.items() if value is not None}
+    _start("storenode.server", "run", host, port, maxmemory, on_ready=_node_ready, aclfile=aclfile, deny=deny,
+           parameters=parameters)  # fmt: skip
 
 
 @cli.command(

@@ -25,24 +25,51 @@ def parse_address(text: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
+def parse_parameters(settings: list[str]) -> dict[str, str]:
+    """`["name=value", …]` -> {name: value}. Raises ValueError."""
+    parameters = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise ValueError(f"not a parameter: {setting!r}; write NAME=VALUE")
+        parameters[name.lower()] = value
+    return parameters
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="storenode", description="A storage node of Quench.")
     parser.add_argument("--listen", default="127.0.0.1:6379", metavar="HOST:PORT", help="port 0 takes a free one")
     parser.add_argument("--maxmemory", default="256mb", metavar="SIZE", help="of keys and values; 0 for no limit")
     parser.add_argument("--password", help="clients must AUTH with it")
+    parser.add_argument("--aclfile", metavar="PATH", help="users, a line each as ACL LIST shows them")
+    parser.add_argument("--deny", action="append", default=[], metavar="COMMAND", help="have none such; repeatable")
+    parser.add_argument("--dir", metavar="FOLDER", help="where snapshots and the log are kept, and loaded from")
+    parser.add_argument("--save", metavar="'SECONDS CHANGES …'", help="when to write a snapshot, and at the end")
+    parser.add_argument("--appendonly", choices=("yes", "no"), help="keep a log of all writes")
+    parser.add_argument("--appendfsync", choices=("always", "everysec", "no"), help="when the log is surely on disk")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="any parameter of CONFIG SET; may be repeated"
+    )
     arguments = parser.parse_args(argv)
     try:
         host, port = parse_address(arguments.listen)
         maxmemory = parse_size(arguments.maxmemory)
+        parameters = parse_parameters(arguments.set)
     except ValueError as error:
         parser.error(str(error))
+    for name in ("dir", "save", "appendonly", "appendfsync"):
+        if getattr(arguments, name) is not None:
+            parameters[name] = getattr(arguments, name)
     try:
         return run(
             host,
             port,
             maxmemory,
             arguments.password,
+            aclfile=arguments.aclfile,
+            deny=arguments.deny,
             on_ready=lambda host, port: print(f"storenode: ready on {host}:{port}", flush=True),
+            parameters=parameters,
         )
     except OSError as error:
         print(f"storenode: {error.strerror or error}", file=sys.stderr)

@@ -6,6 +6,7 @@ from libc.string cimport memcpy, strlen
 
 from proxy.wire.output cimport output_append, output_number
 from proxy.wire.resp cimport write_number
+from storenode.errors cimport error_count
 from storenode.types cimport Call
 
 cdef extern from "<math.h>" nogil:
@@ -29,7 +30,7 @@ cdef void answer_error(Call* call, const char* text) noexcept nogil:
     at[length + 1] = c'\n'
     output_commit(call.output, length + 2)
     call.failed = True
-    call.node.stats.errors += 1
+    error_count(call.node, text)
 
 
 cdef void answer_nil(Call* call) noexcept nogil:

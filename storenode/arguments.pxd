@@ -16,3 +16,4 @@ cdef bint take_float(const Slice* argument, long double* value) noexcept nogil
 cdef bint take_expiry(Call* call, const Slice* argument, bint seconds, bint absolute, int64_t* expire_ms) noexcept nogil
 cdef int copy_text(char* target, size_t room, const Slice* text) noexcept nogil
 cdef bint is_plain(const Slice* text) noexcept nogil
+cdef bint take_size(const Slice* text, unsigned long long* size) noexcept nogil

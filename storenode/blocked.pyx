@@ -82,6 +82,7 @@ cdef void wait_begin(Call* call, const Pop* pop, const Slice* keys, int count, u
     wait.interests = NULL
     wait.pop = pop[0]
     wait.deadline_us = deadline_us
+    wait.in_vain = NULL
     memcpy(text, pop.count.data, pop.count.length)
     wait.pop.count.data = text
     memcpy(text + pop.count.length, pop.target.data, pop.target.length)
@@ -171,7 +172,7 @@ cdef Topic* wait_ready(Node* node) noexcept nogil:
 
 
 cdef void wait_cancel(Node* node, Client* client, const char* error) noexcept nogil:
-    """Give a blocked client its answer without anything for it: an error, or (NULL) the nil of a timeout."""
+    """Give a blocked client its answer without anything for it: an error, or (NULL) that of a timeout."""
     cdef Call call
     call.node = node
     call.client = client
@@ -179,6 +180,8 @@ cdef void wait_cancel(Node* node, Client* client, const char* error) noexcept no
     call.pool = &node.chunks
     if error != NULL:
         answer_error(&call, error)
+    elif client.wait.in_vain != NULL:
+        client.wait.in_vain(&call)
     else:
         answer_nil_array(&call)
     wait_end(node, client)

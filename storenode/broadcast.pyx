@@ -5,11 +5,11 @@ from libc.stdint cimport SIZE_MAX, uint32_t, uint64_t
 from libc.stdlib cimport qsort
 from libc.string cimport memcmp, memcpy, memset
 
-from proxy.wire.chunk cimport SHARE_AT, Shared, chunk_share, chunk_view, shared_release
-from proxy.wire.output cimport Output, output_append, output_bulk, output_clear, output_flatten, output_move, output_number
+from proxy.wire.output cimport Output, output_bulk, output_number
 from storenode.hash cimport hash_bytes
 from storenode.heap cimport heap_free, heap_new
 from storenode.invalidation cimport begin_message
+from storenode.parcel cimport Parcel, parcel_close, parcel_open, parcel_seal, parcel_send
 from storenode.table cimport Walk, table_drain, table_find, table_insert, table_next, table_walk
 from storenode.types cimport TRACK_NOLOOP, Client, Entry, Follower, Member, Node, Place, Prefix, Slice
 
@@ -167,19 +167,20 @@ cdef uint64_t writer_of(const Member* member) noexcept nogil:
     return id
 
 
-cdef uint64_t write_keys(Node* node, Member** keys, uint64_t count, uint64_t without, Output* output) noexcept nogil:
-    """The array of keys as RESP, but for those that the client `without` (an id; 0: nobody) wrote; returns how many."""
+cdef void write_keys(Node* node, Member** keys, uint64_t count, uint64_t without, Output* output) noexcept nogil:
+    """The array of keys as RESP, but for those that the client `without` (an id; 0: nobody) wrote.
+
+    Nothing if none is left."""
     cdef uint64_t kept = 0
     cdef uint64_t index
     for index in range(count):
         kept += without == 0 or writer_of(keys[index]) != without
     if kept == 0:
-        return 0
+        return
     output_number(output, &node.chunks, c'*', <long long> kept)
     for index in range(count):
         if without == 0 or writer_of(keys[index]) != without:
             output_bulk(output, &node.chunks, <char*> (keys[index] + 1), keys[index].key_length)
-    return kept
 
 
 cdef void send_changed(Node* node, Prefix* prefix) noexcept nogil:
@@ -187,10 +188,9 @@ cdef void send_changed(Node* node, Prefix* prefix) noexcept nogil:
     cdef uint64_t count = prefix.changed.count
     cdef Member** keys = <Member**> heap_new(node, count * sizeof(void*))
     cdef Follower* follower = prefix.followers
-    cdef Output text = Output(first=NULL, last=NULL, length=0)
-    cdef Output own = Output(first=NULL, last=NULL, length=0)
+    cdef Parcel whole, own
+    cdef Parcel* parcel
     cdef Output* output
-    cdef Shared* shared = NULL
     cdef Walk walk
     cdef uint64_t index
     cdef int version
@@ -198,28 +198,24 @@ cdef void send_changed(Node* node, Prefix* prefix) noexcept nogil:
     for index in range(count):
         keys[index] = <Member*> table_next(&walk)
     qsort(keys, count, sizeof(void*), by_name)
-    write_keys(node, keys, count, 0, &text)
-    output_flatten(&text, &node.chunks)
-    if text.length >= SHARE_AT:
-        shared = chunk_share(&node.chunks, text.first.data + text.first.head, text.length)
+    parcel_open(&whole)
+    write_keys(node, keys, count, 0, &whole.text)
+    parcel_seal(node, &whole)
     while follower != NULL:
+        parcel = &whole
         if follower.client.tracking & TRACK_NOLOOP:
-            if write_keys(node, keys, count, follower.client.id, &own):
-                output_flatten(&own, &node.chunks)
-                output = begin_message(node, follower.client, &version)
-                if output != NULL:
-                    output_append(output, &node.chunks, own.first.data + own.first.head, own.length)
-                output_clear(&own, &node.chunks)
-        else:
+            parcel = &own
+            parcel_open(parcel)
+            write_keys(node, keys, count, follower.client.id, &own.text)
+            parcel_seal(node, parcel)
+        if parcel.text.length:
             output = begin_message(node, follower.client, &version)
-            if output != NULL and shared != NULL:
-                output_move(output, &node.chunks, chunk_view(shared))
-            elif output != NULL:
-                output_append(output, &node.chunks, text.first.data + text.first.head, text.length)
+            if output != NULL:
+                parcel_send(node, parcel, output)
+        if parcel == &own:
+            parcel_close(node, parcel)
         follower = follower.next
-    if shared != NULL:
-        shared_release(&node.chunks, shared)
-    output_clear(&text, &node.chunks)
+    parcel_close(node, &whole)
     heap_free(node, keys)
     forget_changed(node, prefix)
 

@@ -10,16 +10,18 @@ effects (effects.pxd) takes them from here; EXEC's block is one of its blocks.
 from libc.stdint cimport uint64_t
 
 from proxy.wire.resp cimport ARGS_KEPT, Frame, args_begin, args_next
-from proxy.wire.system cimport monotonic_us
-from storenode.effects cimport effects_follow
+from storenode.clock cimport cycles
+from storenode.effects cimport effects_follow, effects_offset
 from storenode.invalidation cimport tracking_remember
-from storenode.types cimport FAST, READONLY, Call, Handler, Node, Row
+from storenode.latency cimport latency_count
+from storenode.slowlog cimport slow_seen
+from storenode.types cimport ADMIN, LATENCY_TRACKING, READONLY, Call, Handler, Node, Row
 
 cdef enum:
     ARGV_KEPT = 4096           # slices kept between requests; a longer array is given back
-    TIMED_EVERY = 64           # FAST commands whose time is taken; a power of two
 
 cdef void call_room(Node* node, size_t argc) noexcept nogil
+cdef void call_monitored(Call* call, Row* row) noexcept nogil
 
 
 cdef inline void call_read(Node* node, const Frame* frame) noexcept nogil:
@@ -42,9 +44,12 @@ cdef inline void call_read(Node* node, const Frame* frame) noexcept nogil:
 
 
 cdef inline void call_invoke(Call* call, Handler handler) noexcept nogil:
+    cdef uint64_t before = effects_offset(call.node)
     handler(call)
     if call.node.effects.consumers:
         effects_follow(call)
+        if effects_offset(call.node) != before:
+            call.client.written = effects_offset(call.node)
 
 
 cdef inline void call_becomes(Call* call, Handler handler) noexcept nogil:
@@ -56,15 +61,21 @@ cdef inline void call_becomes(Call* call, Handler handler) noexcept nogil:
 
 
 cdef inline void call_run(Call* call, Row* row) noexcept nogil:
-    """Run a command and count it."""
+    """Run a command and count it: how often, how long, how it ended."""
     cdef Node* node = call.node
-    cdef uint64_t started
-    cdef bint timed = not row.flags & FAST or node.stats.commands & (TIMED_EVERY - 1) == 0
+    cdef uint64_t started, spent
     call.row = row
-    started = monotonic_us() if timed else 0
-    call_invoke(call, row.handler)
-    if timed:
-        row.usec += (monotonic_us() - started) * (TIMED_EVERY if row.flags & FAST else 1)
+    started = cycles()
+    if node.monitors != NULL and not row.flags & ADMIN:
+        call_monitored(call, row)
+    else:
+        call_invoke(call, row.handler)
+    spent = cycles() - started
+    row.cycles += spent
+    if node.settings[LATENCY_TRACKING]:
+        latency_count(row, spent)
+    if spent >= node.slow_cycles:
+        slow_seen(call, row, spent)
     if call.client.tracking and row.flags & READONLY:
         tracking_remember(call)
     row.calls += 1

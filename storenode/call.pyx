@@ -4,7 +4,9 @@
 from libc.stdio cimport fprintf, stderr
 from libc.stdlib cimport abort, free, malloc
 
-from storenode.types cimport Node, Slice
+from storenode.monitor cimport monitor_send, monitor_write
+from storenode.text cimport Text
+from storenode.types cimport Call, Node, Row, Slice
 
 
 cdef void call_room(Node* node, size_t argc) noexcept nogil:
@@ -15,3 +17,11 @@ cdef void call_room(Node* node, size_t argc) noexcept nogil:
     if node.argv == NULL:
         fprintf(stderr, "quench: out of memory for a request of %zu arguments\n", argc)
         abort()
+
+
+cdef void call_monitored(Call* call, Row* row) noexcept nogil:
+    """call_invoke() while somebody watches."""
+    cdef Text line = Text(data=NULL, length=0, room=0)
+    monitor_write(call, row, &line)
+    call_invoke(call, row.handler)
+    monitor_send(call, &line)

@@ -70,5 +70,7 @@ cdef struct EventRow:
 cdef void key_changed(Database* database, const Slice* key, int event) noexcept nogil
 cdef void database_changed(Database* database) noexcept nogil
 cdef void everything_changed(Node* node) noexcept nogil
+cdef void key_missed(Database* database, const Slice* key) noexcept nogil
+cdef void key_born(Database* database, const Slice* key) noexcept nogil
 cdef void databases_swapped(Database* one, Database* other) noexcept nogil
 cdef const EventRow* event_row(int event) noexcept nogil

@@ -5,6 +5,7 @@ from storenode.blocked cimport wait_signal, wait_signal_all
 from storenode.broadcast cimport broadcast_key
 from storenode.effects cimport effects_removed
 from storenode.invalidation cimport invalidate_all, invalidate_key
+from storenode.notify cimport notify
 from storenode.types cimport Database, Node, Slice
 from storenode.watch cimport watch_swapped, watch_touch, watch_touch_all
 
@@ -78,6 +79,8 @@ cdef void key_changed(Database* database, const Slice* key, int event) noexcept 
         invalidate_key(node, key, own)
         if node.prefixes != NULL:
             broadcast_key(node, key, node.served if own else NULL)
+    if node.notify:
+        notify(database, key, table[event].name, table[event].group)
     if not own and node.effects.consumers:
         effects_removed(database, key)
 
@@ -103,3 +106,16 @@ cdef void everything_changed(Node* node) noexcept nogil:
     """A command flushed or swapped databases, which may have been empty: those that track are told once."""
     if node.trackers:
         invalidate_all(node)
+
+
+cdef void key_missed(Database* database, const Slice* key) noexcept nogil:
+    """A key was asked for that is not there."""
+    database.node.stats.misses += 1
+    if database.node.notify:
+        notify(database, key, b"keymiss", c'm')
+
+
+cdef void key_born(Database* database, const Slice* key) noexcept nogil:
+    """A key is there that was not; what made it says so by key_changed()."""
+    if database.node.notify:
+        notify(database, key, b"new", c'n')

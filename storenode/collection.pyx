@@ -8,14 +8,16 @@ from proxy.wire.resp cimport read_number, write_number
 from storenode.entry cimport entry_structure, entry_value
 from storenode.hash cimport hash_bytes
 from storenode.heap cimport heap_bytes, heap_free, heap_new, heap_resize
-from storenode.ints cimport INTS_MOST, ints_add, ints_at, ints_find, ints_remove
+from storenode.ints cimport ints_add, ints_at, ints_find, ints_remove
 from storenode.keyspace cimport value_point, value_splice
-from storenode.pack cimport PACK_BYTES, PACK_ELEMENTS, PACK_FIELDS, PACK_HEADER, pack_find, pack_load, pack_write
+from storenode.pack cimport PACK_COUNT, PACK_HEADER, pack_find, pack_has_room, pack_load, pack_takes, pack_write
 from storenode.pick cimport table_random
 from storenode.random cimport random_below
 from storenode.ranking cimport member_name, ranking_of
 from storenode.table cimport table_find, table_fit, table_insert, table_next, table_remove, table_walk
-from storenode.types cimport DEQUE, HASH, INTS, PACK, RANKING, TABLE, Deque, Dict, Entry, Member, Node, Place, Slice
+from storenode.types cimport (
+    DEQUE, INTS, PACK, RANKING, SET, SET_INTS_ENTRIES, TABLE, Deque, Dict, Entry, Member, Node, Place, Slice,
+)
 
 
 cdef inline Dict* dict_of(const Entry* entry) noexcept nogil:
@@ -158,13 +160,13 @@ cdef bint collection_put(Node* node, Place* place, const Slice* name, const Slic
     cdef Slice old_name, old_payload
     cdef size_t at = 0
     if entry.encoding == PACK:
-        if name.length <= PACK_BYTES and payload.length <= PACK_BYTES:
+        if pack_takes(node, entry.type, name, payload):
             if pack_find(entry_value(entry), entry.value_length, name, &at):
                 pack_load(entry_value(entry), at, &old_name, &old_payload)
                 pack_write(value_splice(node, place, at, PACK_HEADER + name.length + old_payload.length,
                                         PACK_HEADER + name.length + payload.length), name, payload)
                 return False
-            if entry.count < (PACK_FIELDS if entry.type == HASH else PACK_ELEMENTS):
+            if pack_has_room(node, entry):
                 pack_write(value_splice(node, place, entry.value_length, 0,
                                         PACK_HEADER + name.length + payload.length), name, payload)
                 place.entry.count += 1
@@ -191,8 +193,9 @@ cdef bint collection_remove(Node* node, Place* place, const Slice* name) noexcep
 
 
 cdef void ints_to_pack(Node* node, Place* place) noexcept nogil:
-    """Write the numbers out as names; the result fits, as the caller has seen to."""
-    cdef char names[PACK_ELEMENTS * 24]
+    """Write the numbers out as names."""
+    cdef size_t room = (<size_t> place.entry.count + 1) * 24
+    cdef char* names = <char*> heap_new(node, room)
     cdef Elements elements
     cdef size_t length = 0
     elements_begin(place.entry, &elements)
@@ -200,6 +203,7 @@ cdef void ints_to_pack(Node* node, Place* place) noexcept nogil:
         pack_write(names + length, &elements.name, &elements.payload)
         length += PACK_HEADER + elements.name.length
     memcpy(value_splice(node, place, 0, place.entry.value_length, length), names, length)
+    heap_free(node, names)
     place.entry.encoding = PACK
 
 
@@ -212,11 +216,11 @@ cdef bint set_add(Node* node, Place* place, const Slice* name) noexcept nogil:
     none.length = 0
     if place.entry.encoding == INTS:
         if whole_number(name, &number):
-            if place.entry.count < INTS_MOST:
+            if place.entry.count < node.settings[SET_INTS_ENTRIES] and place.entry.count < PACK_COUNT:
                 return ints_add(node, place, number)
             if ints_find(place.entry, number, &index):
                 return False
-        if place.entry.count < PACK_ELEMENTS and name.length <= PACK_BYTES:
+        if pack_has_room(node, place.entry) and pack_takes(node, SET, name, &none):
             ints_to_pack(node, place)
         else:
             grow_to_table(node, place)

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Commands: one row each, with its arity, flags, key positions and handler; lookup by name; COMMAND itself.
+"""Commands: one row each, with its arity, flags, key positions and handler; lookup by name.
 
 Arity counts the name; negative means "at least". A container's rows follow it, named as INFO commandstats shows them.
 """
@@ -9,14 +9,23 @@ from libc.stdio cimport fprintf, stderr
 from libc.stdlib cimport abort
 from libc.string cimport memcpy, memset, strchr, strlen
 
-from storenode.answer cimport answer_array, answer_map, answer_nil, answer_number, answer_raw, answer_text
+from storenode.acl cimport (
+    command_acl_cat, command_acl_deluser, command_acl_dryrun, command_acl_genpass, command_acl_getuser,
+    command_acl_list, command_acl_log, command_acl_setuser, command_acl_users, command_acl_whoami,
+)
+from storenode.aclfile cimport command_acl_load, command_acl_save
+from storenode.acks cimport command_wait
+from storenode.arguments cimport is_word
 from storenode.bitfield cimport command_bitfield, command_bitfield_ro
 from storenode.bits cimport command_bitcount, command_bitop, command_bitpos, command_getbit, command_setbit
 from storenode.blocking cimport (
     command_blmove, command_blmpop, command_blpop, command_brpop, command_brpoplpush, command_bzmpop, command_bzpopmax,
     command_bzpopmin, command_client_unblock,
 )
-from storenode.config cimport command_config_get, command_config_resetstat, command_config_set
+from storenode.catalog cimport catalog_open
+from storenode.config cimport (
+    command_config_get, command_config_resetstat, command_config_rewrite, command_config_set,
+)
 from storenode.dump cimport command_dump, command_restore
 from storenode.geo cimport (
     command_geoadd, command_geodist, command_geohash, command_geopos, command_georadius, command_georadius_ro,
@@ -36,15 +45,39 @@ from storenode.keys cimport (
     command_pexpiretime, command_pttl, command_rename, command_renamenx, command_swapdb, command_touch, command_ttl,
     command_unlink,
 )
+from storenode.latency cimport (
+    command_latency_doctor, command_latency_graph, command_latency_histogram, command_latency_history,
+    command_latency_latest, command_latency_reset,
+)
 from storenode.lcs cimport command_lcs
 from storenode.lists cimport (
     command_lindex, command_linsert, command_llen, command_lmove, command_lmpop, command_lpop, command_lpos,
     command_lpush, command_lpushx, command_lrange, command_lrem, command_lset, command_ltrim, command_rpop,
     command_rpoplpush, command_rpush, command_rpushx,
 )
+from storenode.manual cimport (
+    command_command, command_command_count, command_command_docs, command_command_getkeys, command_command_info,
+    command_command_list, command_help, command_lolwut,
+)
+from storenode.memory cimport (
+    command_memory_doctor, command_memory_malloc_stats, command_memory_purge, command_memory_stats,
+)
 from storenode.object cimport (
     command_debug_object, command_debug_set_active_expire, command_debug_sleep, command_memory_usage,
     command_object_encoding, command_object_freq, command_object_idletime, command_object_refcount, command_type,
+)
+from storenode.monitor cimport command_monitor
+from storenode.pause cimport command_client_pause, command_client_reply, command_client_unpause
+from storenode.persistence cimport (
+    command_bgrewriteaof, command_bgsave, command_debug_loadaof, command_debug_reload, command_lastsave, command_save,
+    command_shutdown,
+)
+from storenode.replicaof cimport command_replicaof, command_role
+from storenode.replicas cimport command_psync, command_replconf, command_sync
+from storenode.pubsub cimport (
+    command_psubscribe, command_publish, command_pubsub_channels, command_pubsub_numpat, command_pubsub_numsub,
+    command_pubsub_shardchannels, command_pubsub_shardnumsub, command_punsubscribe, command_spublish,
+    command_ssubscribe, command_subscribe, command_sunsubscribe, command_unsubscribe,
 )
 from storenode.scan cimport (
     command_hscan, command_keys, command_randomkey, command_scan, command_sscan, command_zscan,
@@ -63,6 +96,7 @@ from storenode.sets cimport (
     command_sadd, command_scard, command_sismember, command_smembers, command_smismember, command_smove, command_spop,
     command_srandmember, command_srem,
 )
+from storenode.slowlog cimport command_slowlog_get, command_slowlog_len, command_slowlog_reset
 from storenode.sort cimport command_sort, command_sort_ro
 from storenode.strings cimport (
     command_append, command_decr, command_decrby, command_get, command_getdel, command_getex, command_getrange,
@@ -74,8 +108,8 @@ from storenode.tracking cimport (
 )
 from storenode.transaction cimport command_discard, command_exec, command_multi
 from storenode.types cimport (
-    ADMIN, AT_ONCE, BLOCKING, CONTAINER, DENYOOM, FAST, NO_AUTH, NUMKEYS, READONLY, ROW_INDEX, ROWS_MOST, WRITE, Call,
-    Handler, Node, Row, Slice,
+    ADMIN, AT_ONCE, BLOCKING, CONTAINER, DATASET, DENYOOM, FAST, NO_AUTH, NUMKEYS, READONLY, ROW_INDEX, ROWS_MOST,
+    WHILE_SUBSCRIBED, WRITE, Call, Handler, Node, Row, Slice,
 )
 from storenode.watch cimport command_unwatch, command_watch
 from storenode.zalgebra cimport (
@@ -308,13 +342,29 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"object|idletime",   3, READONLY,   2, 2, 1,   command_object_idletime)
     add(node, b"object|refcount",   3, READONLY,   2, 2, 1,   command_object_refcount)
     add(node, b"object|freq",       3, READONLY,   2, 2, 1,   command_object_freq)
+    add(node, b"object|help",       2, 0,          0, 0, 0,   command_help)
     add(node, b"memory",           -2, CONTAINER,  0, 0, 0,   NULL)
     add(node, b"memory|usage",     -3, READONLY,   2, 2, 1,   command_memory_usage)
+    add(node, b"memory|stats",      2, 0,          0, 0, 0,   command_memory_stats)
+    add(node, b"memory|doctor",     2, 0,          0, 0, 0,   command_memory_doctor)
+    add(node, b"memory|malloc-stats", 2, 0,        0, 0, 0,   command_memory_malloc_stats)
+    add(node, b"memory|purge",      2, 0,          0, 0, 0,   command_memory_purge)
+    add(node, b"memory|help",       2, 0,          0, 0, 0,   command_help)
 
     add(node, b"debug",            -2, CONTAINER,  0, 0, 0,   NULL)
     add(node, b"debug|sleep",       3, ADMIN,      0, 0, 0,   command_debug_sleep)
     add(node, b"debug|object",      3, ADMIN,      2, 2, 1,   command_debug_object)
+    add(node, b"debug|reload",     -2, ADMIN,      0, 0, 0,   command_debug_reload)
+    add(node, b"debug|loadaof",     2, ADMIN,      0, 0, 0,   command_debug_loadaof)
     add(node, b"debug|set-active-expire", 3, ADMIN, 0, 0, 0,  command_debug_set_active_expire)
+
+    add(node, b"replicaof",         3, ADMIN,      0, 0, 0,   command_replicaof)
+    add(node, b"slaveof",           3, ADMIN,      0, 0, 0,   command_replicaof)
+    add(node, b"role",              1, FAST,       0, 0, 0,   command_role)
+    add(node, b"replconf",         -1, ADMIN,      0, 0, 0,   command_replconf)
+    add(node, b"wait",              3, BLOCKING | DATASET, 0, 0, 0, command_wait)
+    add(node, b"psync",            -3, ADMIN | DATASET, 0, 0, 0, command_psync)
+    add(node, b"sync",              1, ADMIN | DATASET, 0, 0, 0, command_sync)
 
     add(node, b"multi",             1, AF,         0, 0, 0,   command_multi)
     add(node, b"exec",              1, AT_ONCE,    0, 0, 0,   command_exec)
@@ -322,10 +372,10 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"watch",            -2, AF,         1, -1, 1,  command_watch)
     add(node, b"unwatch",           1, FAST,       0, 0, 0,   command_unwatch)
 
-    add(node, b"ping",             -1, FAST,       0, 0, 0,   command_ping)
+    add(node, b"ping",             -1, FAST | DATASET | WHILE_SUBSCRIBED, 0, 0, 0, command_ping)
     add(node, b"echo",              2, FAST,       0, 0, 0,   command_echo)
-    add(node, b"quit",             -1, NF | AT_ONCE,         0, 0, 0,   command_quit)
-    add(node, b"reset",             1, NF | AT_ONCE,         0, 0, 0,   command_reset)
+    add(node, b"quit",             -1, NF | AT_ONCE | WHILE_SUBSCRIBED, 0, 0, 0,   command_quit)
+    add(node, b"reset",             1, NF | AT_ONCE | WHILE_SUBSCRIBED, 0, 0, 0,   command_reset)
     add(node, b"select",            2, FAST,       0, 0, 0,   command_select)
     add(node, b"time",              1, FAST,       0, 0, 0,   command_time)
     add(node, b"hello",            -1, NF,         0, 0, 0,   command_hello)
@@ -345,16 +395,75 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"client|caching",    3, 0,          0, 0, 0,   command_client_caching)
     add(node, b"client|trackinginfo", 2, 0,        0, 0, 0,   command_client_trackinginfo)
     add(node, b"client|getredir",   2, 0,          0, 0, 0,   command_client_getredir)
+    add(node, b"client|reply",      3, 0,          0, 0, 0,   command_client_reply)
+    add(node, b"client|pause",     -3, ADMIN,      0, 0, 0,   command_client_pause)
+    add(node, b"client|unpause",    2, ADMIN,      0, 0, 0,   command_client_unpause)
+    add(node, b"subscribe",        -2, WHILE_SUBSCRIBED, 0, 0, 0, command_subscribe)
+    add(node, b"psubscribe",       -2, WHILE_SUBSCRIBED, 0, 0, 0, command_psubscribe)
+    add(node, b"ssubscribe",       -2, WHILE_SUBSCRIBED, 0, 0, 0, command_ssubscribe)
+    add(node, b"unsubscribe",      -1, WHILE_SUBSCRIBED, 0, 0, 0, command_unsubscribe)
+    add(node, b"punsubscribe",     -1, WHILE_SUBSCRIBED, 0, 0, 0, command_punsubscribe)
+    add(node, b"sunsubscribe",     -1, WHILE_SUBSCRIBED, 0, 0, 0, command_sunsubscribe)
+    add(node, b"publish",           3, FAST,       0, 0, 0,   command_publish)
+    add(node, b"spublish",          3, FAST,       0, 0, 0,   command_spublish)
+    add(node, b"pubsub",           -2, CONTAINER,  0, 0, 0,   NULL)
+    add(node, b"pubsub|channels",  -2, 0,          0, 0, 0,   command_pubsub_channels)
+    add(node, b"pubsub|numsub",    -2, 0,          0, 0, 0,   command_pubsub_numsub)
+    add(node, b"pubsub|numpat",     2, 0,          0, 0, 0,   command_pubsub_numpat)
+    add(node, b"pubsub|shardchannels", -2, 0,      0, 0, 0,   command_pubsub_shardchannels)
+    add(node, b"pubsub|shardnumsub", -2, 0,        0, 0, 0,   command_pubsub_shardnumsub)
+    add(node, b"monitor",           1, ADMIN,      0, 0, 0,   command_monitor)
     add(node, b"info",             -1, 0,          0, 0, 0,   command_info)
     add(node, b"config",           -2, CONTAINER,  0, 0, 0,   NULL)
     add(node, b"config|get",       -3, ADMIN,      0, 0, 0,   command_config_get)
     add(node, b"config|set",       -4, ADMIN,      0, 0, 0,   command_config_set)
     add(node, b"config|resetstat",  2, ADMIN,      0, 0, 0,   command_config_resetstat)
+    add(node, b"config|rewrite",    2, ADMIN,      0, 0, 0,   command_config_rewrite)
+    add(node, b"config|help",       2, 0,          0, 0, 0,   command_help)
     add(node, b"command",          -1, CONTAINER,  0, 0, 0,   command_command)
     add(node, b"command|count",     2, 0,          0, 0, 0,   command_command_count)
     add(node, b"command|info",     -2, 0,          0, 0, 0,   command_command_info)
     add(node, b"command|docs",     -2, 0,          0, 0, 0,   command_command_docs)
+    add(node, b"command|getkeys",  -4, 0,          0, 0, 0,   command_command_getkeys)
+    add(node, b"command|list",     -2, 0,          0, 0, 0,   command_command_list)
+    add(node, b"command|help",      2, 0,          0, 0, 0,   command_help)
+
+    add(node, b"acl",              -2, CONTAINER,  0, 0, 0,   NULL)
+    add(node, b"acl|cat",          -2, 0,          0, 0, 0,   command_acl_cat)
+    add(node, b"acl|deluser",      -3, ADMIN,      0, 0, 0,   command_acl_deluser)
+    add(node, b"acl|dryrun",       -4, ADMIN,      0, 0, 0,   command_acl_dryrun)
+    add(node, b"acl|genpass",      -2, 0,          0, 0, 0,   command_acl_genpass)
+    add(node, b"acl|getuser",       3, ADMIN,      0, 0, 0,   command_acl_getuser)
+    add(node, b"acl|help",          2, 0,          0, 0, 0,   command_help)
+    add(node, b"acl|list",          2, ADMIN,      0, 0, 0,   command_acl_list)
+    add(node, b"acl|load",          2, ADMIN,      0, 0, 0,   command_acl_load)
+    add(node, b"acl|log",          -2, ADMIN,      0, 0, 0,   command_acl_log)
+    add(node, b"acl|save",          2, ADMIN,      0, 0, 0,   command_acl_save)
+    add(node, b"acl|setuser",      -3, ADMIN,      0, 0, 0,   command_acl_setuser)
+    add(node, b"acl|users",         2, ADMIN,      0, 0, 0,   command_acl_users)
+    add(node, b"acl|whoami",        2, 0,          0, 0, 0,   command_acl_whoami)
+    add(node, b"slowlog",          -2, CONTAINER,  0, 0, 0,   NULL)
+    add(node, b"slowlog|get",      -2, ADMIN,      0, 0, 0,   command_slowlog_get)
+    add(node, b"slowlog|help",      2, 0,          0, 0, 0,   command_help)
+    add(node, b"slowlog|len",       2, ADMIN,      0, 0, 0,   command_slowlog_len)
+    add(node, b"slowlog|reset",     2, ADMIN,      0, 0, 0,   command_slowlog_reset)
+    add(node, b"latency",          -2, CONTAINER,  0, 0, 0,   NULL)
+    add(node, b"latency|doctor",    2, ADMIN,      0, 0, 0,   command_latency_doctor)
+    add(node, b"latency|graph",     3, ADMIN,      0, 0, 0,   command_latency_graph)
+    add(node, b"latency|help",      2, 0,          0, 0, 0,   command_help)
+    add(node, b"latency|histogram", -2, ADMIN,     0, 0, 0,   command_latency_histogram)
+    add(node, b"latency|history",   3, ADMIN,      0, 0, 0,   command_latency_history)
+    add(node, b"latency|latest",    2, ADMIN,      0, 0, 0,   command_latency_latest)
+    add(node, b"latency|reset",    -2, ADMIN,      0, 0, 0,   command_latency_reset)
+    add(node, b"lolwut",           -1, READONLY,   0, 0, 0,   command_lolwut)
+
+    add(node, b"save",              1, ADMIN,      0, 0, 0,   command_save)
+    add(node, b"bgsave",           -1, ADMIN,      0, 0, 0,   command_bgsave)
+    add(node, b"lastsave",          1, FAST,       0, 0, 0,   command_lastsave)
+    add(node, b"bgrewriteaof",      1, ADMIN,      0, 0, 0,   command_bgrewriteaof)
+    add(node, b"shutdown",         -1, ADMIN,      0, 0, 0,   command_shutdown)
     index_rows(node)
+    catalog_open(node)
 
 
 cdef inline uint64_t name_place(const uint64_t* words) noexcept nogil:
@@ -385,11 +494,24 @@ cdef void index_rows(Node* node) noexcept nogil:
             node.rows[index].parent = parent
             continue
         parent = index
+        if node.rows[index].denied:
+            continue
         fold_name(node.rows[index].name, node.rows[index].name_length, words)
         at = name_place(words)
         while node.row_index[at]:
             at = (at + 1) & (ROW_INDEX - 1)
         node.row_index[at] = index + 1
+
+
+cdef bint command_deny(Node* node, const Slice* name) noexcept nogil:
+    """Have no such command, or subcommand (`config|set`), from now on; False: there is none."""
+    cdef int index
+    for index in range(node.row_count):
+        if is_word(name, node.rows[index].name):
+            node.rows[index].denied = True
+            index_rows(node)
+            return True
+    return False
 
 
 cdef Row* command_find(Node* node, const Slice* name) noexcept nogil:
@@ -428,78 +550,6 @@ cdef Row* command_find_under(Node* node, const Row* container, const Slice* name
                     break
                 at += 1
             if at == name.length:
-                return row
+                return NULL if row.denied else row
         row += 1
     return NULL
-
-
-cdef void answer_flag(Call* call, const Row* row, int flag, const char* name) noexcept nogil:
-    if row.flags & flag:
-        answer_raw(call, b"+", 1)
-        answer_raw(call, name, strlen(name))
-        answer_raw(call, b"\r\n", 2)
-
-
-cdef void answer_row(Call* call, const Row* row) noexcept nogil:
-    """The first six of COMMAND's ten fields are filled in: what clients route and check by."""
-    cdef int count = 0
-    cdef int bit = 1
-    cdef int shown = row.flags & (WRITE | READONLY | DENYOOM | FAST | NO_AUTH | ADMIN | BLOCKING)
-    while bit <= BLOCKING:
-        count += (shown & bit) != 0
-        bit <<= 1
-    answer_array(call, 10)
-    answer_text(call, row.name)
-    answer_number(call, row.arity)
-    answer_array(call, count)
-    answer_flag(call, row, WRITE, b"write")
-    answer_flag(call, row, READONLY, b"readonly")
-    answer_flag(call, row, DENYOOM, b"denyoom")
-    answer_flag(call, row, FAST, b"fast")
-    answer_flag(call, row, NO_AUTH, b"no_auth")
-    answer_flag(call, row, ADMIN, b"admin")
-    answer_flag(call, row, BLOCKING, b"blocking")
-    answer_number(call, row.first)
-    answer_number(call, row.last)
-    answer_number(call, row.step)
-    answer_raw(call, b"*0\r\n*0\r\n*0\r\n*0\r\n", 16)
-
-
-cdef long long count_commands(Node* node) noexcept nogil:
-    cdef long long count = 0
-    cdef int index
-    for index in range(node.row_count):
-        count += node.rows[index].parent < 0
-    return count
-
-
-cdef void command_command(Call* call) noexcept nogil:
-    cdef int index
-    answer_array(call, count_commands(call.node))
-    for index in range(call.node.row_count):
-        if call.node.rows[index].parent < 0:
-            answer_row(call, &call.node.rows[index])
-
-
-cdef void command_command_count(Call* call) noexcept nogil:
-    answer_number(call, count_commands(call.node))
-
-
-cdef void command_command_info(Call* call) noexcept nogil:
-    cdef Row* row
-    cdef int index
-    if call.argc == 2:
-        command_command(call)
-        return
-    answer_array(call, call.argc - 2)
-    for index in range(2, call.argc):
-        row = command_find(call.node, &call.argv[index])
-        if row == NULL:
-            answer_nil(call)
-        else:
-            answer_row(call, row)
-
-
-cdef void command_command_docs(Call* call) noexcept nogil:
-    """No documentation is kept here: an empty map, which command-line clients take as "no hints"."""
-    answer_map(call, 0)

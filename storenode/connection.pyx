@@ -17,13 +17,19 @@ from proxy.wire.system cimport (
     setsockopt, sockaddr, sockaddr_storage, socklen_t,
 )
 from proxy.wire.poll cimport poll_add
+from storenode.channels cimport subscriptions_end
+from storenode.monitor cimport monitor_end
 from storenode.tracking cimport tracking_end
 from storenode.blocked cimport wait_drop
+from storenode.replication cimport replica_forget
 from storenode.transaction cimport transaction_end
-from storenode.types cimport CLIENT, DEAD, NAME_MOST, Client, Node
+from storenode.types cimport CLIENT, DEAD, KEEPALIVE, NAME_MOST, Client, Node
 
 cdef enum:
     IDS_LEAST = 64             # a power of two
+
+cdef extern from "<netinet/tcp.h>" nogil:
+    int TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT
 
 cdef extern from "<arpa/inet.h>" nogil:
     cdef struct in_addr:
@@ -51,6 +57,18 @@ cdef void address_text(const sockaddr_storage* address, char* text) noexcept nog
         snprintf(text, NAME_MOST, b"%s:%d", host, ntohs((<const sockaddr_in*> address).sin_port))
     else:
         snprintf(text, NAME_MOST, b"?:0")
+
+
+cdef void keep_alive(int fd, int idle) noexcept nogil:
+    """Have the kernel ask after `idle` seconds (0: never) of silence whether the peer is there, as redis-server does."""
+    cdef int one = 1
+    cdef int interval = idle // 3 if idle >= 3 else 1
+    cdef int count = 3
+    if idle:
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one))
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle))
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval))
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count))
 
 
 cdef bint grow_ids(Node* node) noexcept nogil:
@@ -87,7 +105,7 @@ cdef Client* client_open(Node* node, int fd) noexcept nogil:
         free(client)
         return NULL
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one))
+    keep_alive(fd, <int> node.settings[KEEPALIVE])
     memset(&address, 0, sizeof(address))
     getpeername(fd, <sockaddr*> &address, &size)
     address_text(&address, client.peer)
@@ -113,10 +131,15 @@ cdef void client_reset(Node* node, Client* client) noexcept nogil:
     """The state of a fresh connection: what RESET goes back to."""
     client.database = &node.databases[0]
     client.resp = 2
-    client.authenticated = node.password == NULL
+    client.user = node.user_default
+    client.authenticated = client.user.on and client.user.nopass
+    client.trusted = client.authenticated and client.user.all
     client.no_evict = False
     client.no_touch = False
+    client.quiet = 0
     tracking_end(node, client)
+    subscriptions_end(node, client)
+    monitor_end(node, client)
     transaction_end(node, client)
     free(client.name)
     client.name = NULL
@@ -132,7 +155,11 @@ cdef void client_close(Node* node, Client* client) noexcept nogil:
         at = &at[0].next_id
     at[0] = client.next_id
     tracking_end(node, client)
+    subscriptions_end(node, client)
+    monitor_end(node, client)
     client.handle.kind = DEAD
+    if client.replica != NULL:
+        replica_forget(node, client)
     close(client.handle.fd)
     client.handle.fd = -1
     client.closing = True

@@ -8,8 +8,10 @@ requests waited, and closes those that are finished. A command never writes to a
 What is to reach the client being served without being its reply waits in Node.deferred until that is complete.
 """
 
+from libc.stdint cimport uint64_t
+
 from proxy.wire.output cimport Output, output_join
-from storenode.types cimport Client, Node
+from storenode.types cimport OUTPUT_NORMAL, OUTPUT_PUBSUB, Client, Node
 
 
 cdef inline void client_touch(Node* node, Client* client) noexcept nogil:
@@ -21,10 +23,15 @@ cdef inline void client_touch(Node* node, Client* client) noexcept nogil:
 
 
 cdef inline Output* output_for(Node* node, Client* client) noexcept nogil:
-    """Where to append a message that no command of the client asked for."""
+    """Where to append a message that no command of the client asked for; not for a client that is closing."""
+    cdef uint64_t hard
     if client == node.served:
         return &node.deferred
     client_touch(node, client)
+    hard = node.output_limits[OUTPUT_PUBSUB if client.subscriptions else OUTPUT_NORMAL].hard
+    if hard and client.output.length >= hard:
+        client.overrun = True
+        client.closing = True
     return &client.output
 
 

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Deque: a list's items in linked runs ("pieces") of up to 8 KiB, so that both ends are cheap and the middle is near.
+"""Deque: a list's items in linked runs ("pieces") of up to 8 KiB (list-max-listpack-size), so that both ends are cheap and the middle is near.
 
 An item is its length, its bytes and its length once more, readable from behind:
 
@@ -8,16 +8,16 @@ An item is its length, its bytes and its length once more, readable from behind:
 
 A length is a varint of 7 bits a byte, the mirrored one with its bytes in reverse order. The gap lies where the list
 grows: LPUSH and RPUSH write into it, LPOP and RPOP widen it, and no byte is moved for either. A piece begins small and
-is copied to a larger one until it has PIECE_MOST bytes; an item that is larger than that has a piece to itself.
+is copied to a larger one until it has node.piece_most bytes; an item that is larger than that has a piece to itself.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
 
 from storenode.types cimport Deque, Entry, Node, Piece, Slice
 
 cdef enum:
-    PIECE_MOST = 8192 - 48     # bytes of items in a piece, malloc's word and the header apart; Redis's -2 means 8 KiB
+    PIECE_COST = 48            # of a piece's size: its header and malloc's word
 
 cdef struct Item:              # a place in a deque, valid until the deque changes
     Piece* piece               # NULL: past the end
@@ -26,6 +26,7 @@ cdef struct Item:              # a place in a deque, valid until the deque chang
     Slice value                # borrowed
 
 cdef Deque* deque_new(Node* node) noexcept nogil
+cdef void deque_limit(Node* node, int64_t size) noexcept nogil
 cdef bint deque_drain(Deque* deque, size_t* budget) noexcept nogil
 cdef void deque_push(Deque* deque, const Slice* value, bint front) noexcept nogil
 cdef void deque_insert(Deque* deque, const Item* item, const Slice* value, bint behind) noexcept nogil

@@ -1,14 +1,14 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Deque: pieces, items and gaps. See deque.pxd."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport UINT32_MAX, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove, memset
 
 from storenode.heap cimport heap_bytes, heap_free, heap_new
 from storenode.types cimport Deque, Node, Piece, Slice
 
 cdef enum:
-    ROOM_LEAST = 48            # of a list's first piece
+    ROOM_LEAST = 40            # of a list's first piece: 72 bytes with its header, as malloc has them
     ROOM_NEXT = 512            # of a further one
     SHRINK_FROM = 512          # a piece of more room gives half of it back when it is less than a quarter full
 
@@ -76,6 +76,15 @@ cdef inline void load_before(Piece* piece, uint32_t end, Item* item) noexcept no
     item.value.length = length
 
 
+cdef inline Piece* last_piece(const Deque* deque) noexcept nogil:
+    return deque.first.previous if deque.first != NULL else NULL
+
+
+cdef inline Piece* piece_before(const Piece* piece) noexcept nogil:
+    """NULL: it is the first one, whose `previous` is the last one."""
+    return piece.previous if piece.previous.next != NULL else NULL
+
+
 cdef Deque* deque_new(Node* node) noexcept nogil:
     cdef Deque* deque = <Deque*> heap_new(node, sizeof(Deque))
     memset(deque, 0, sizeof(Deque))
@@ -96,53 +105,60 @@ cdef bint deque_drain(Deque* deque, size_t* budget) noexcept nogil:
     return True
 
 
-cdef Piece* add_piece(Deque* deque, Piece* before, uint32_t room, bint gap_in_front) noexcept nogil:
-    """A new, empty piece behind `before`, or in front of all where that is NULL."""
+cdef Piece* new_piece(Deque* deque, uint32_t room) noexcept nogil:
+    """A piece of at least so much room: what malloc rounds up to is used, too."""
     cdef Piece* piece = <Piece*> heap_new(deque.node, sizeof(Piece) + room)
-    piece.count = 0
-    piece.room = room
-    piece.head = room if gap_in_front else 0
-    piece.tail = piece.head
-    piece.previous = before
-    piece.next = before.next if before != NULL else deque.first
-    attach(deque, piece)
+    piece.room = <uint32_t> (heap_bytes(piece) - sizeof(size_t) - sizeof(Piece))
     return piece
 
 
-cdef inline void attach(Deque* deque, Piece* piece) noexcept nogil:
-    """Make the neighbours, or the ends, point to a piece that points to them."""
-    if piece.previous != NULL:
-        piece.previous.next = piece
-    else:
+cdef Piece* add_piece(Deque* deque, Piece* before, uint32_t room, bint gap_in_front) noexcept nogil:
+    """A new, empty piece behind `before`, or in front of all where that is NULL."""
+    cdef Piece* piece = new_piece(deque, room)
+    piece.count = 0
+    piece.head = piece.room if gap_in_front else 0
+    piece.tail = piece.head
+    piece.previous = before if before != NULL else last_piece(deque)
+    piece.next = before.next if before != NULL else deque.first
+    attach(deque, piece, before == NULL)
+    return piece
+
+
+cdef inline void attach(Deque* deque, Piece* piece, bint first) noexcept nogil:
+    """Make the neighbours, or the ends, point to a piece that points to them; `first`: it is the first one."""
+    if first:
         deque.first = piece
+    else:
+        piece.previous.next = piece
     if piece.next != NULL:
         piece.next.previous = piece
     else:
-        deque.last = piece
+        deque.first.previous = piece
 
 
 cdef void drop_piece(Deque* deque, Piece* piece) noexcept nogil:
-    if piece.previous != NULL:
-        piece.previous.next = piece.next
-    else:
+    if piece == deque.first:
         deque.first = piece.next
+    else:
+        piece.previous.next = piece.next
     if piece.next != NULL:
         piece.next.previous = piece.previous
-    else:
-        deque.last = piece.previous
+    elif deque.first != NULL:
+        deque.first.previous = piece.previous
     heap_free(deque.node, piece)
 
 
 cdef Piece* relocate(Deque* deque, Piece* old, uint32_t room, uint32_t at, uint32_t size, uint32_t lead) noexcept nogil:
     """Copy a piece into one of another room, `lead` bytes from its start, opening `size` bytes at `at`."""
-    cdef Piece* piece = <Piece*> heap_new(deque.node, sizeof(Piece) + room)
-    piece[0] = old[0]
-    piece.room = room
+    cdef Piece* piece = new_piece(deque, room)
+    piece.next = old.next
+    piece.previous = old.previous
+    piece.count = old.count
     piece.head = lead
     piece.tail = lead + (old.tail - old.head) + size
     memcpy(bytes_of(piece) + lead, bytes_of(old) + old.head, at - old.head)
     memcpy(bytes_of(piece) + lead + (at - old.head) + size, bytes_of(old) + at, old.tail - at)
-    attach(deque, piece)
+    attach(deque, piece, old == deque.first)
     heap_free(deque.node, old)
     return piece
 
@@ -166,9 +182,9 @@ cdef char* open_gap(Deque* deque, Piece* piece, uint32_t at, uint32_t size) noex
         return bytes_of(piece) + at - size
     if used > room // 4 * 3:
         # Short lists are many and should be tight; a long piece is copied a dozen times until it is full.
-        room = used + (used // 4 if used < ROOM_NEXT else used // 2)
-        if room > PIECE_MOST:
-            room = PIECE_MOST
+        room = used + (used // 16 if used < ROOM_NEXT else used // 2)
+        if room > deque.node.piece_most:
+            room = deque.node.piece_most
         if room < used:
             room = used
     spare = room - used
@@ -183,17 +199,20 @@ cdef char* open_gap(Deque* deque, Piece* piece, uint32_t at, uint32_t size) noex
     return bytes_of(piece) + lead + before
 
 
-cdef inline bint takes(const Piece* piece, uint32_t size) noexcept nogil:
+cdef inline bint takes(const Node* node, const Piece* piece, uint32_t size) noexcept nogil:
     """May a piece be grown by an item? Not if that means to copy a full one over and over for the sake of its gap."""
     cdef uint32_t used = piece.tail - piece.head + size
-    return used <= PIECE_MOST and (piece.room < PIECE_MOST or used <= PIECE_MOST // 4 * 3)
+    return (used <= node.piece_most and piece.count < node.piece_items
+            and (piece.room < node.piece_most or used <= node.piece_most // 4 * 3))
 
 
 cdef void deque_push(Deque* deque, const Slice* value, bint front) noexcept nogil:
     cdef uint32_t size = <uint32_t> value.length + 2 * length_size(value.length)
-    cdef Piece* piece = deque.first if front else deque.last
+    cdef Piece* piece = deque.first if front else last_piece(deque)
     cdef uint32_t room
     cdef char* at
+    if piece != NULL and piece.count >= deque.node.piece_items:
+        piece = NULL
     if piece != NULL and front and piece.head >= size:
         piece.head -= size
         at = bytes_of(piece) + piece.head
@@ -202,16 +221,26 @@ cdef void deque_push(Deque* deque, const Slice* value, bint front) noexcept nogi
         at = bytes_of(piece) + piece.tail
         piece.tail += size
         piece.count += 1
-    elif piece != NULL and takes(piece, size):
+    elif piece != NULL and takes(deque.node, piece, size):
         piece.count += 1
         at = open_gap(deque, piece, piece.head if front else piece.tail, size)
     else:
-        room = ROOM_LEAST if piece == NULL else ROOM_NEXT
-        piece = add_piece(deque, NULL if front else deque.last, room if room > size else size, front)
+        room = ROOM_LEAST if deque.first == NULL else ROOM_NEXT
+        piece = add_piece(deque, NULL if front else last_piece(deque), room if room > size else size, front)
         piece.count = 1
         at = open_gap(deque, piece, piece.head, size)
     write_item(at, value)
     deque.count += 1
+
+
+cdef inline bint is_full(const Node* node, const Piece* piece, uint32_t size) noexcept nogil:
+    return piece.tail - piece.head + size > node.piece_most or piece.count >= node.piece_items
+
+
+cdef void deque_limit(Node* node, int64_t size) noexcept nogil:
+    """What list-max-listpack-size says: so many items in a piece (and 8 KiB), or -1: 4 KiB, -2: 8 KiB … -5: 64 KiB."""
+    node.piece_items = UINT32_MAX if size < 0 else <uint32_t> size if size > 1 else 1
+    node.piece_most = (4096 << (-1 - (size if size > -5 else -5)) if size < 0 else 8192) - PIECE_COST
 
 
 cdef void deque_insert(Deque* deque, const Item* item, const Slice* value, bint behind) noexcept nogil:
@@ -223,7 +252,7 @@ cdef void deque_insert(Deque* deque, const Item* item, const Slice* value, bint 
     cdef uint32_t count = 0
     cdef Item step
     deque.count += 1
-    if piece.tail - piece.head + size > PIECE_MOST:
+    if is_full(deque.node, piece, size):
         if at != piece.head and at != piece.tail:
             # Split: what follows gets a piece of its own.
             rest = add_piece(deque, piece, piece.tail - at, False)
@@ -237,8 +266,8 @@ cdef void deque_insert(Deque* deque, const Item* item, const Slice* value, bint 
             rest.count = piece.count - count
             piece.count = count
             piece.tail = at
-        if piece.tail - piece.head + size > PIECE_MOST:
-            piece = add_piece(deque, piece if at == piece.tail else piece.previous, size, False)
+        if is_full(deque.node, piece, size):
+            piece = add_piece(deque, piece if at == piece.tail else piece_before(piece), size, False)
             at = piece.head
     piece.count += 1
     write_item(open_gap(deque, piece, at, size), value)
@@ -294,7 +323,7 @@ cdef void deque_cut(Deque* deque, size_t count, bint front) noexcept nogil:
     cdef Piece* piece
     cdef Item item
     while count:
-        piece = deque.first if front else deque.last
+        piece = deque.first if front else last_piece(deque)
         if piece.count <= count:
             count -= piece.count
             deque.count -= piece.count
@@ -307,7 +336,7 @@ cdef void deque_cut(Deque* deque, size_t count, bint front) noexcept nogil:
 
 cdef bint deque_end(Deque* deque, bint front, Item* item) noexcept nogil:
     """The first or the last item; False: the deque is empty."""
-    item.piece = deque.first if front else deque.last
+    item.piece = deque.first if front else last_piece(deque)
     if item.piece == NULL:
         return False
     if front:
@@ -326,7 +355,7 @@ cdef bint deque_step(Item* item, bint backwards) noexcept nogil:
     if backwards and item.at > piece.head:
         load_before(piece, item.at, item)
         return True
-    piece = piece.previous if backwards else piece.next
+    piece = piece_before(piece) if backwards else piece.next
     item.piece = piece
     if piece == NULL:
         return False
@@ -354,7 +383,7 @@ cdef bint deque_index(Deque* deque, long long index, Item* item) noexcept nogil:
             piece = piece.next
     else:
         left = deque.count - 1 - left
-        piece = deque.last
+        piece = last_piece(deque)
         while left >= piece.count:
             left -= piece.count
             piece = piece.previous

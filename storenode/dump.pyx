@@ -7,7 +7,7 @@ from libc.string cimport memcpy
 
 from storenode.answer cimport answer_bulk, answer_error, answer_nil, answer_ok, answer_syntax
 from storenode.arguments cimport is_word, take_integer
-from storenode.changes cimport EVENT_DEL, EVENT_RESTORE, key_changed
+from storenode.changes cimport EVENT_DEL, EVENT_RESTORE, key_born, key_changed
 from storenode.crc64 cimport crc64
 from storenode.keyspace cimport entry_discard, key_adopt, key_expire, key_peek, key_read, key_remove, key_write
 from storenode.rdb cimport RDB_VERSION, RDB_VERSION_MOST, rdb_read, rdb_write
@@ -117,6 +117,8 @@ cdef void command_restore(Call* call) noexcept nogil:
         answer_ok(call)
         return
     key_adopt(call.database, &built)
+    if there:
+        key_born(call.database, key)
     key_expire(call.database, &built, ttl)
     if wish.idle >= 0:
         if not call.node.lfu:

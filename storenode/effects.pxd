@@ -30,7 +30,6 @@ cdef void effects_argument(Node* node, const char* data, size_t length) noexcept
 cdef void effects_raw(Node* node, const char* data, size_t length) noexcept nogil
 cdef void effects_follow(Call* call) noexcept nogil
 cdef void effects_emit(Node* node, int database, const Slice* argv, int argc) noexcept nogil
-cdef void effects_pop(Node* node, int database, const char* name, const Slice* key, uint64_t count) noexcept nogil
 cdef void effects_member(Node* node, const Slice* member) noexcept nogil
 
 

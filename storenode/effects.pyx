@@ -4,7 +4,7 @@
 from libc.stdint cimport uint64_t
 from libc.stdio cimport fprintf, snprintf, stderr
 from libc.stdlib cimport abort, free, malloc
-from libc.string cimport memcpy, strlen
+from libc.string cimport memcpy
 
 from proxy.wire.resp cimport write_number
 from storenode.text cimport text_free, text_room
@@ -154,21 +154,6 @@ cdef void effects_member(Node* node, const Slice* member) noexcept nogil:
     memcpy(at + length + member.length, b"\r\n", 2)
     node.effects.popped.length += length + member.length + 2
     node.effects.popped_count += 1
-
-
-cdef void effects_pop(Node* node, int database, const char* name, const Slice* key, uint64_t count) noexcept nogil:
-    """Say that `count` elements were popped from a key by LPOP, RPOP, ZPOPMIN or ZPOPMAX, whatever was asked for.
-
-    For the blocking pops, whose own words do not tell which key it was. Call it after the last key_changed().
-    """
-    cdef char digits[24]
-    if node.effects.consumers == 0:
-        return
-    effects_head(node, database, 2 if count == 1 else 3)
-    effects_argument(node, name, strlen(name))
-    effects_argument(node, key.data, key.length)
-    if count != 1:
-        effects_argument(node, digits, write_number(digits, <long long> count) - 2)
 
 
 cdef void effects_follow(Call* call) noexcept nogil:

@@ -138,6 +138,9 @@ cdef bint evict_for(Node* node, size_t wanted) noexcept nogil:
 
     Works until there is room, so one huge value pays for what it displaces, and nobody else does.
     """
+    if node.primary != NULL:
+        # A replica holds what its primary holds, which is who decides what goes.
+        return True
     if wanted > node.maxmemory:
         wanted = 0
     while node.doomed != NULL and node.memory + wanted > node.maxmemory:

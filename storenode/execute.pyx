@@ -10,23 +10,27 @@ from libc.stdio cimport snprintf
 from libc.stdlib cimport free
 from libc.string cimport memset, strncmp
 
-from proxy.wire.output cimport output_append, output_clear
+from proxy.wire.output cimport Output, output_append, output_clear
 from proxy.wire.resp cimport (
     BROKEN, FRAMED, Frame, FrameLimits, frame_request, frame_reset, protocol_error,
 )
 from proxy.wire.rewrite cimport rewrite_request
 from proxy.wire.system cimport realtime_us
+from storenode.acl cimport acl_check
 from storenode.answer cimport answer_error
 from storenode.arguments cimport copy_text
 from storenode.call cimport ARGV_KEPT, call_read, call_run
 from storenode.commands cimport command_find, command_find_under
 from storenode.delivery cimport end_reply
 from storenode.evict cimport evict_for
+from storenode.guard cimport guard_refuses
 from storenode.keyspace cimport key_hash
+from storenode.pause cimport end_quiet, pause_holds
+from storenode.pubsub cimport command_publish, command_spublish
 from storenode.serve cimport serve_ready
 from storenode.table cimport table_prefetch, table_prefetch_entry
 from storenode.transaction cimport transaction_grows, transaction_queue, transaction_refused
-from storenode.types cimport AT_ONCE, CONTAINER, DENYOOM, NO_AUTH, TRACK_CACHING, Call, Client, Node, Row, Slice
+from storenode.types cimport AT_ONCE, CONTAINER, DENYOOM, NO_AUTH, TRACK_CACHING, WHILE_SUBSCRIBED, Call, Client, Node, Row, Slice
 
 cdef enum:
     KEY_COST = 128             # bytes a key may take beyond those of its request: header, malloc, bucket
@@ -91,9 +95,18 @@ cdef void refuse_arity(Call* call, Row* row) noexcept nogil:
     refuse(call, row, text)
 
 
+cdef void refuse_subscribed(Call* call, Row* row) noexcept nogil:
+    cdef char text[192]
+    snprintf(text, sizeof(text), b"ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET "
+             b"are allowed in this context", row.name)
+    refuse(call, row, text)
+
+
 cdef void execute(Node* node, Client* client, const Frame* frame, Row* row) noexcept nogil:
     """Run one framed, canonical request; `row` is what command_find() says of its name."""
     cdef Call* call = &node.call
+    cdef const char* problem
+    cdef char room[160]
     call_read(node, frame)
     call.row = NULL
     if row != NULL and row.flags & CONTAINER and call.argc > 1:
@@ -108,8 +121,21 @@ cdef void execute(Node* node, Client* client, const Frame* frame, Row* row) noex
     if (row.arity > 0 and call.argc != row.arity) or call.argc < -row.arity:
         refuse_arity(call, row)
         return
-    if not client.authenticated and not row.flags & NO_AUTH:
-        refuse(call, row, b"NOAUTH Authentication required.")
+    if not client.trusted and not row.flags & NO_AUTH:
+        problem = acl_check(call, row, room, sizeof(room))
+        if problem != NULL:
+            refuse(call, row, problem)
+            return
+    problem = guard_refuses(call, row) if node.guard or node.refusal != NULL else NULL
+    if problem != NULL:
+        refuse(call, row, problem)
+        return
+    if client.subscriptions and client.resp == 2 and not row.flags & WHILE_SUBSCRIBED:
+        refuse_subscribed(call, row)
+        return
+    if client.monitoring and (row.flags & (WRITE | READONLY) or row.handler == command_publish
+                              or row.handler == command_spublish):
+        refuse(call, row, b"ERR Replica can't interact with the keyspace")
         return
     if (node.maxmemory and node.memory + frame.length + KEY_COST > node.maxmemory
             and (row.flags & DENYOOM or transaction_grows(client, row))
@@ -139,6 +165,19 @@ cdef bint execute_rewritten(Node* node, Client* client, Frame* frame) noexcept n
         execute(node, client, &canonical, command_find(node, &name))
         output_clear(&node.rewritten, &node.chunks)
     return True
+
+
+cdef void execute_framed(Node* node, Client* client, Frame* frame, Output* output) noexcept nogil:
+    """Run one framed request that no client has sent: one of the primary's. Its reply goes to `output`."""
+    cdef Slice name
+    node.call.client = client
+    node.call.database = client.database
+    node.call.output = output
+    if frame.canonical and frame.argc:
+        name = argument(frame, 0)
+        execute(node, client, frame, command_find(node, &name))
+    else:
+        execute_rewritten(node, client, frame)
 
 
 cdef void look_ahead(Node* node, Client* client, Ahead* batch, int count) noexcept nogil:
@@ -183,6 +222,9 @@ cdef bint execute_batch(Node* node, Client* client, Ahead* batch, int count, siz
         if client.output.length > OUTPUT_SOFT:
             client.parked = True
             break
+        if node.paused_until_us and pause_holds(node, client, batch[index].row):
+            client.held = True
+            break
         frame = &batch[index].frame
         used[0] += frame.length
         if frame.canonical and frame.argc:
@@ -193,6 +235,8 @@ cdef bint execute_batch(Node* node, Client* client, Ahead* batch, int count, siz
         if client.tracking & TRACK_CACHING:
             end_caching(node, client)
         end_reply(node)
+        if client.quiet:
+            end_quiet(node, client)
     return True
 
 
@@ -212,11 +256,12 @@ cdef size_t execute_requests(Node* node, Client* client, const char* data, size_
     node.served = client
     node.call.client = client
     node.call.database = client.database
-    node.call.output = &client.output
+    node.call.output = &node.discarded if client.quiet else &client.output
     node.now_ms = <long long> (realtime_us() // 1000)
     client.parked = client.output.length > OUTPUT_SOFT
     need[0] = 0
-    while used < length and status == FRAMED and not client.closing and not client.parked and client.wait == NULL:
+    while used < length and status == FRAMED and not client.closing and not client.parked and client.wait == NULL \
+            and not client.held:
         framed = used
         count = 0
         batch[0].frame = client.frame
@@ -234,7 +279,7 @@ cdef size_t execute_requests(Node* node, Client* client, const char* data, size_
         if not execute_batch(node, client, batch, count, &used):
             status = BROKEN
         limits.trusted = client.authenticated
-        if client.parked or client.wait != NULL:
+        if client.parked or client.wait != NULL or client.held:
             frame_reset(&client.frame)
         elif status == BROKEN and not client.closing:
             output_append(&client.output, &node.chunks, text, protocol_error(&client.frame, text))

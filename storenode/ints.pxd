@@ -9,9 +9,6 @@ from libc.stdint cimport int64_t, uint32_t
 
 from storenode.types cimport Entry, Node, Place
 
-cdef enum:
-    INTS_MOST = 512            # Redis's set-max-intset-entries
-
 cdef bint ints_find(const Entry* entry, int64_t number, uint32_t* index) noexcept nogil
 cdef bint ints_add(Node* node, Place* place, int64_t number) noexcept nogil
 cdef bint ints_remove(Node* node, Place* place, int64_t number) noexcept nogil

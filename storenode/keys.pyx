@@ -10,7 +10,7 @@ from storenode.answer cimport answer_error, answer_number, answer_ok, answer_syn
 from storenode.arguments cimport copy_text, is_word, same_bytes, take_integer
 from storenode.changes cimport (
     EVENT_COPY_TO, EVENT_DEL, EVENT_EXPIRE, EVENT_MOVE_FROM, EVENT_MOVE_TO, EVENT_PERSIST, EVENT_RENAME_FROM,
-    EVENT_RENAME_TO, QUIET, databases_swapped, everything_changed, key_changed,
+    EVENT_RENAME_TO, QUIET, databases_swapped, everything_changed, key_born, key_changed, key_missed,
 )
 from storenode.clone cimport entry_clone
 from storenode.keyspace cimport (
@@ -56,7 +56,7 @@ cdef void command_exists(Call* call) noexcept nogil:
             count += 1
             call.node.stats.hits += 1
         else:
-            call.node.stats.misses += 1
+            key_missed(call.database, &call.argv[index])
     answer_number(call, count)
 
 
@@ -150,7 +150,7 @@ cdef void answer_expiry(Call* call, int64_t base_ms, bint seconds) noexcept nogi
     cdef Place place
     cdef int64_t left
     if not key_peek(call.database, &call.argv[1], &place):
-        call.node.stats.misses += 1
+        key_missed(call.database, &call.argv[1])
         answer_number(call, -2)
         return
     call.node.stats.hits += 1
@@ -244,6 +244,7 @@ cdef void command_copy(Call* call) noexcept nogil:
     cdef Place source, target
     cdef int64_t expire_ms
     cdef bint replace = False
+    cdef bint there
     cdef int index = 3
     while index < call.argc:
         if is_word(&call.argv[index], b"replace"):
@@ -263,7 +264,8 @@ cdef void command_copy(Call* call) noexcept nogil:
     if not key_read(call, &call.argv[1], &source):
         answer_number(call, 0)
         return
-    if key_peek(target_home, &call.argv[2], &target) and not replace:
+    there = key_peek(target_home, &call.argv[2], &target)
+    if there and not replace:
         answer_number(call, 0)
         return
     # Expiring the target may have moved buckets of the same table.
@@ -271,6 +273,8 @@ cdef void command_copy(Call* call) noexcept nogil:
     expire_ms = source.entry.expire_ms
     entry_clone(call.node, source.entry, &call.argv[2], &target)
     key_adopt(target_home, &target)
+    if there:
+        key_born(target_home, &call.argv[2])  # it is removed first, says Redis
     key_expire(target_home, &target, expire_ms)
     key_changed(target_home, &call.argv[2], EVENT_COPY_TO)
     answer_number(call, 1)

@@ -6,12 +6,12 @@ from libc.string cimport memcpy, memmove
 
 from proxy.wire.resp cimport read_number
 from storenode.answer cimport answer_error
-from storenode.changes cimport EVENT_EXPIRED, QUIET, database_changed, key_changed
+from storenode.changes cimport EVENT_EXPIRED, QUIET, database_changed, key_born, key_changed, key_missed
 from storenode.entry cimport entry_expired, entry_key, entry_name, entry_value
 from storenode.heap cimport heap_free, heap_new, heap_resize
 from storenode.reaper cimport keyspace_release, value_release
 from storenode.table cimport table_find, table_insert, table_mark, table_remove
-from storenode.types cimport EMBSTR, INTEGER, RAW, STRING, Call, Database, Entry, Node, Place, Slice
+from storenode.types cimport EMBSTR, INTEGER, RAW, STRING, WRITE, Call, Database, Entry, Node, Place, Slice
 from storenode.usage cimport usage_new, usage_touch
 
 cdef extern from "<malloc.h>" nogil:
@@ -30,14 +30,26 @@ cdef inline void settle(Place* place, Entry* entry) noexcept nogil:
         place.bucket.slots[place.slot] = entry
 
 
+cdef bint expire_found(Database* database, Place* place) noexcept nogil:
+    """A command came upon a key past its expiry: is it gone for this command?
+
+    It is removed, but on a replica, which leaves that to its primary: there it is only missing (and for the primary's
+    own commands it is not even that: link.pyx stops the clock for them). A write to a replica that allows it finds the
+    place free.
+    """
+    cdef Node* node = database.node
+    if node.primary == NULL or (node.call.row != NULL and node.call.row.flags & WRITE):
+        key_remove(database, place, EVENT_EXPIRED)
+        node.stats.expired += 1
+    return True
+
+
 cdef bint key_write(Call* call, const Slice* key, Place* place) noexcept nogil:
     """Find a key that is about to be changed. A key past its expiry is removed and not found."""
     cdef Database* database = call.database
     if not table_find(&database.keys, key.data, key.length, key_hash(database, key), place):
         return False
-    if entry_expired(place.entry, call.node.now_ms):
-        key_remove(database, place, EVENT_EXPIRED)
-        call.node.stats.expired += 1
+    if entry_expired(place.entry, call.node.now_ms) and expire_found(database, place):
         return False
     if not call.client.no_touch:
         usage_touch(call.node, place.entry)
@@ -49,7 +61,7 @@ cdef bint key_read(Call* call, const Slice* key, Place* place) noexcept nogil:
     if key_write(call, key, place):
         call.node.stats.hits += 1
         return True
-    call.node.stats.misses += 1
+    key_missed(call.database, key)
     return False
 
 
@@ -57,11 +69,7 @@ cdef bint key_peek(Database* database, const Slice* key, Place* place) noexcept 
     """Find a key without using it: no LRU clock, no statistics."""
     if not table_find(&database.keys, key.data, key.length, key_hash(database, key), place):
         return False
-    if entry_expired(place.entry, database.node.now_ms):
-        key_remove(database, place, EVENT_EXPIRED)
-        database.node.stats.expired += 1
-        return False
-    return True
+    return not (entry_expired(place.entry, database.node.now_ms) and expire_found(database, place))
 
 
 cdef bint type_is(Call* call, const Entry* entry, int type) noexcept nogil:
@@ -152,6 +160,7 @@ cdef void key_create(Database* database, const Slice* key, Place* place, int typ
     entry.type = type
     entry.encoding = encoding
     table_insert(&database.keys, entry, place)
+    key_born(database, key)
 
 
 cdef void key_adopt(Database* database, Place* built) noexcept nogil:
@@ -160,7 +169,10 @@ cdef void key_adopt(Database* database, Place* built) noexcept nogil:
     cdef Entry* entry = built.entry
     if table_find(&database.keys, name.data, name.length, key_hash(database, &name), built):
         remove(database, built, QUIET, False)
-    table_insert(&database.keys, entry, built)
+        table_insert(&database.keys, entry, built)
+    else:
+        table_insert(&database.keys, entry, built)
+        key_born(database, &name)
 
 
 cdef void value_set(Database* database, const Slice* key, Place* place, const Slice* value,
@@ -186,6 +198,7 @@ cdef void value_set(Database* database, const Slice* key, Place* place, const Sl
     else:
         entry = new_entry(node, key, value.length)
         table_insert(&database.keys, entry, place)
+        key_born(database, key)
     entry.type = STRING
     entry.encoding = encoding
     entry.count = 0
@@ -253,6 +266,7 @@ cdef void key_rename(Database* database, Place* place, Database* target, const S
     heap_free(database.node, old)
     table_find(&target.keys, key.data, key.length, key_hash(target, key), &there)
     table_insert(&target.keys, entry, &there)
+    key_born(target, key)
 
 
 cdef void database_clear(Database* database, bint lazily) noexcept nogil:

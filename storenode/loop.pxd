@@ -5,5 +5,4 @@ from storenode.types cimport Node
 
 cdef class Loop:
     cdef Node* node            # owned
-    cdef object bind           # bytes that node.bind and node.password point into
-    cdef object password
+    cdef object bind           # bytes that node.bind points into

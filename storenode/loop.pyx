@@ -7,7 +7,7 @@ written in one call before the next client's turn. Nothing here waits but epoll.
 
 from libc.stdint cimport SIZE_MAX, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset, strdup
 
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.input cimport READ_END, READ_NOTHING, READ_SOME, SCRATCH, input_keep, input_length, input_read
@@ -17,22 +17,45 @@ from proxy.wire.system cimport (
     ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, MSG_DONTWAIT,
     MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK, accept4, close, errno, monotonic_us, realtime_us, send,
 )
+from storenode.acks cimport acks_turn
 from storenode.blocked cimport wait_expire
 from storenode.broadcast cimport broadcast_send
-from storenode.commands cimport commands_open
-from storenode.config cimport config_open
+from storenode.acl cimport acl_close
+from storenode.aclfile cimport FILE_PROBLEM_ROOM, aclfile_load
+from storenode.channels cimport channels_open
+from storenode.clock cimport clock_learn, cycles
+from storenode.commands cimport command_deny, commands_open
+from storenode.config cimport PROBLEM_ROOM, config_apply, config_open, config_password
 from storenode.connection cimport client_close, client_open, clients_bury
+from storenode.delivery cimport client_touch
 from storenode.effects cimport effects_flush
 from storenode.evict cimport evict_policy
 from storenode.execute cimport OUTPUT_SOFT, QUERY_BUFFER, execute_requests
 from storenode.expire cimport expire_sweep
 from storenode.interest cimport interests_open
 from storenode.invalidation cimport invalidation_close, invalidation_open, tracked_sweep
+from storenode.keeping cimport keeping_open
 from storenode.keyspace cimport database_clear
+from storenode.latency cimport LATENCY_EXPIRE, latency_event, latency_reset
+from storenode.limits cimport clients_check, limits_open, output_check
+from storenode.pause cimport pause_end
+from storenode.log cimport log_turn
 from storenode.reaper cimport reap
+from storenode.restart cimport restart
 from storenode.rewrites cimport rewrites_open
+from storenode.saving cimport saving_end, saving_tick
+from storenode.slowlog cimport slow_limit, slow_update
 from storenode.table cimport table_fit, table_move, table_moving
-from storenode.types cimport ALLKEYS_LRU, CLIENT, DATABASES, LISTENER, WAKER, Client, Database, Entry, Node
+from storenode.link cimport link_offered, link_tick, serve_link
+from storenode.replicas cimport replication_turn
+from storenode.replication cimport (
+    ID_LENGTH, Offer, Replica, Replication, Wish, pthread_mutex_lock, pthread_mutex_unlock, replication_close, replication_of,
+    replication_open,
+)
+from storenode.types cimport (
+    ALLKEYS_LRU, CLIENT, DATABASES, LINK, LINK_WAKER, LISTENER, WAKER, Client, Database, Entry, Node, Slice,
+)
+from storenode.users cimport users_open
 
 cdef extern from "<malloc.h>" nogil:
     int M_MXFAST
@@ -47,6 +70,7 @@ cdef enum:
     SWEEP_US = 1000            # and on expiry
     REAP_US = 1000             # and on freeing large values
     REAPED_A_CHECK = 256       # elements freed between two looks at the clock
+    LEARN_US = 300             # of the start, until the rate of the processor's counter is known
     MOVED_A_CHECK = 64         # buckets moved between two looks at the clock
 
 
@@ -75,6 +99,9 @@ cdef void accept_clients(Node* node) noexcept nogil:
 cdef bint flush(Node* node, Client* client) noexcept nogil:
     """Write what the kernel takes. False: the peer is gone and the client closed."""
     cdef size_t before = client.output.length
+    if client.overrun:
+        client_close(node, client)
+        return False
     if before == 0:
         return True
     node.stats.writes += 1
@@ -90,8 +117,15 @@ cdef void proceed(Node* node, Client* client, const char* data, size_t length) n
     cdef size_t used = 0
     cdef size_t need = 0
     cdef int rounds = ROUNDS_MOST
+    cdef bint whole = client.output.length == 0
     while True:
         used += execute_requests(node, client, data + used, length - used, &need)
+        if node.log.open:
+            # What it was told is true once the log has it: it is written at the end of the turn.
+            if not client.touched:
+                client.held_whole = whole
+                client_touch(node, client)
+            break
         if not flush(node, client):
             return
         rounds -= 1
@@ -107,6 +141,7 @@ cdef void settle(Node* node, Client* client) noexcept nogil:
     """Close a client that is finished, else tell epoll what it waits for."""
     cdef uint32_t interest = 0
     if client.output.length or client.parked:
+        output_check(node, client)
         interest |= EPOLLOUT
     elif client.closing or client.ended:
         client_close(node, client)
@@ -124,9 +159,11 @@ cdef void serve_client(Node* node, Client* client, uint32_t events) noexcept nog
     if events & EPOLLERR or (events & EPOLLHUP and not events & EPOLLIN):
         client_close(node, client)
         return
-    if events & EPOLLOUT:
+    if events & EPOLLOUT and not (client.touched and node.log.open):
         if not flush(node, client):
             return
+        if client.replica != NULL:
+            (<Replica*> client.replica).blocked = False
         if client.parked and client.output.length <= OUTPUT_SOFT:
             proceed(node, client, client.input.chunk.data + client.input.chunk.head, input_length(&client.input))
             if client.handle.kind != CLIENT:
@@ -150,18 +187,24 @@ cdef void serve_client(Node* node, Client* client, uint32_t events) noexcept nog
         elif status != READ_NOTHING:
             client_close(node, client)
             return
-    settle(node, client)
+    if not client.touched:
+        settle(node, client)
 
 
 cdef void deliver(Node* node) noexcept nogil:
-    """Write to the clients that others have added output to; what that lets go on may touch further clients."""
+    """Write to the clients whose output waited for the end of the turn; what that lets go on may touch further ones.
+
+    Where a log is kept nothing goes on here: that would be answered before it is in the log.
+    """
     cdef Client* client
     while node.touched != NULL:
         client = node.touched
         node.touched = client.next_touched
         client.touched = False
+        client.held_whole = False
         if client.handle.kind == CLIENT and flush(node, client):
-            if client.parked and client.input.chunk != NULL and client.output.length <= OUTPUT_SOFT:
+            if (client.parked and not node.log.open and client.input.chunk != NULL
+                    and client.output.length <= OUTPUT_SOFT):
                 proceed(node, client, client.input.chunk.data + client.input.chunk.head, input_length(&client.input))
             if client.handle.kind == CLIENT:
                 settle(node, client)
@@ -175,7 +218,10 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
     cdef bint busy = False
     cdef int number
     node.now_ms = <long long> (realtime_us() // 1000)
+    clock_learn(node, monotonic_us())
+    slow_update(node)
     if elapsed >= 1000000:
+        clients_check(node)
         node.rate = (node.stats.commands - node.rate_commands) * 1000000 // elapsed
         if node.stats.commands == node.rate_commands:
             pool_trim(&node.chunks)
@@ -192,13 +238,17 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
         while table_moving(&database.keys) and not busy:
             table_move(&database.keys, MOVED_A_CHECK)
             busy = monotonic_us() > deadline
-    if not node.expiry_off and expire_sweep(node, SWEEP_US):
+    if (not node.expiry_off and not node.paused_until_us and not node.loading.on and node.primary == NULL
+            and expire_sweep(node, SWEEP_US)):
         busy = True
     deadline = monotonic_us() + REAP_US
     while node.doomed != NULL and monotonic_us() < deadline:
         busy = reap(node, REAPED_A_CHECK) or busy
+    link_tick(node)
     if tracked_sweep(node, monotonic_us() + SWEEP_US):
         busy = True
+    if not node.loading.on:
+        saving_tick(node)
     return TICK_BUSY_US if busy else TICK_US
 
 
@@ -210,6 +260,8 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
     cdef int index
     if node.deadline_count and node.deadlines[0].deadline_us < until:
         until = node.deadlines[0].deadline_us
+    if node.paused_until_us and node.paused_until_us < until:
+        until = node.paused_until_us
     timeout = <int> ((until - now + 999) // 1000) if until > now else 0
     poll_wait(&node.poll, timeout)
     node.now_us = monotonic_us()
@@ -222,11 +274,23 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
             accept_clients(node)
         elif handle.kind == WAKER:
             wake_clear(handle.fd)
-            node.stopping = True
+            node.stop_asked = True
+        elif handle.kind == LINK:
+            serve_link(node, handle, node.poll.ready[index].events)
+        elif handle.kind == LINK_WAKER:
+            wake_clear(handle.fd)
+            link_offered(node)
     if node.deadline_count:
         wait_expire(node)
-    if node.now_us >= tick_at[0]:
+    if node.paused_until_us and node.now_us >= node.paused_until_us:
+        pause_end(node)
+    if node.now_us >= tick_at[0] or node.tick_soon:
+        node.tick_soon = False
         tick_at[0] = node.now_us + housekeep(node)
+    if replication_of(node).acked:
+        acks_turn(node)
+    if node.log.open:
+        log_turn(node)
     while node.broadcasts or node.touched != NULL:
         broadcast_send(node)
         deliver(node)
@@ -234,6 +298,17 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
         clients_bury(node)
     if node.effects.length:
         effects_flush(node)
+    replication_turn(node)
+    if node.stop_asked and not node.loading.on:
+        node.stop_asked = False
+        node.stopping = saving_end(node, node.snapshots.point_count > 0, False)
+
+
+cdef bint breathe(Node* node) noexcept nogil:
+    """Serve for a turn while the keyspace is being loaded: most requests are told to wait. False: give up."""
+    cdef uint64_t tick_at = 0
+    turn(node, &tick_at)
+    return not node.stop_asked and not node.stopping
 
 
 cdef class Loop:
@@ -244,8 +319,10 @@ cdef class Loop:
     """
 
     def __cinit__(self, int listener, *, bytes bind, int port, size_t maxmemory, bytes password, bytes run_id,
-                  uint64_t seed, int maxclients):
+                  uint64_t seed, int maxclients, bytes aclfile=None, list deny=None):
         cdef Node* node = <Node*> calloc(1, sizeof(Node))
+        cdef Slice secret
+        cdef char problem[FILE_PROBLEM_ROOM]
         cdef int number
         if node == NULL:
             raise MemoryError
@@ -256,9 +333,7 @@ cdef class Loop:
         node.poll.epoll = -1
         node.waker.fd = -1
         self.bind = bind
-        self.password = password
         node.bind = self.bind
-        node.password = NULL if password is None else <char*> self.password
         if len(run_id) != 40:
             raise ValueError("run_id: 40 hexadecimal digits are needed")
         memcpy(node.run_id, <char*> run_id, 40)
@@ -266,7 +341,13 @@ cdef class Loop:
         node.maxmemory = maxmemory
         node.maxclients = maxclients
         evict_policy(node, ALLKEYS_LRU)
+        node.clock_cycles = cycles()
+        node.clock_us = monotonic_us()
+        while monotonic_us() < node.clock_us + LEARN_US:
+            pass
+        clock_learn(node, monotonic_us())
         config_open(node)
+        keeping_open(node)
         node.seed = seed
         node.random = seed | 1
         node.call.node = node
@@ -280,7 +361,23 @@ cdef class Loop:
             interests_open(node, &node.databases[number].watched)
             interests_open(node, &node.databases[number].awaited)
         invalidation_open(node)
+        channels_open(node)
+        limits_open(node)
         commands_open(node)
+        users_open(node)
+        if password is not None:
+            secret.data = <char*> password
+            secret.length = len(password)
+            config_password(node, &secret)
+        for name in deny or []:
+            secret.data = <char*> name
+            secret.length = len(name)
+            if not command_deny(node, &secret):
+                raise ValueError(f"cannot deny {name.decode(errors='replace')!r}: there is no such command")
+        if aclfile is not None:
+            node.aclfile = strdup(<char*> aclfile)
+            if not aclfile_load(node, problem):
+                raise ValueError((<bytes> problem).decode(errors="replace").strip())
         rewrites_open(node)
         node.now_us = monotonic_us()
         node.start_us = node.now_us
@@ -291,7 +388,7 @@ cdef class Loop:
         node.waker.fd = wake_open()
         if node.scratch == NULL or node.waker.fd < 0 or poll_open(&node.poll) < 0 \
                 or poll_add(&node.poll, &node.listener, EPOLLIN) < 0 \
-                or poll_add(&node.poll, &node.waker, EPOLLIN) < 0:
+                or poll_add(&node.poll, &node.waker, EPOLLIN) < 0 or not replication_open(node):
             raise OSError(errno, "cannot set up the node's event loop")
 
     def __dealloc__(self):
@@ -299,9 +396,11 @@ cdef class Loop:
         cdef int number
         if node == NULL:
             return
+        saving_end(node, False, True)
         while node.clients != NULL:
             client_close(node, node.clients)
         clients_bury(node)
+        replication_close(node)
         invalidation_close(node)
         for number in range(DATABASES):
             database_clear(&node.databases[number], False)
@@ -315,15 +414,109 @@ cdef class Loop:
         free(node.argv)
         free(node.deadlines)
         free(node.ids)
+        acl_close(node)
+        slow_limit(node, 0)
+        for number in range(node.row_count):
+            latency_reset(&node.rows[number])
+        free(node.password)
+        free(node.aclfile)
         free(node)
+
+    def configure(self, bytes name, bytes value) -> None:
+        """Set a parameter as CONFIG SET does, before load() and run(). Raises ValueError."""
+        cdef char[PROBLEM_ROOM] room
+        cdef Slice key, text
+        cdef const char* problem
+        key.data = name
+        key.length = len(name)
+        text.data = value
+        text.length = len(value)
+        problem = config_apply(self.node, &key, &text, room)
+        if problem != NULL:
+            raise ValueError((<bytes> problem).decode("ascii", "replace"))
+
+    def load(self) -> bool:
+        """Load what an earlier run kept, and begin to keep a log if one is wanted; in the thread of run(), before it.
+
+        Clients are served meanwhile, most of them with -LOADING. False: stop() was called. Raises OSError, with a
+        sentence about what cannot be loaded and what to do.
+        """
+        cdef bint good
+        with nogil:
+            good = restart(self.node, breathe)
+        if self.node.stop_asked or self.node.stopping:
+            return False
+        if not good:
+            raise OSError(self.node.problem.decode("utf-8", "replace"))
+        return True
 
     def run(self) -> None:
         """Serve until stop() is called. Call it in a thread of its own: it holds no GIL."""
         cdef uint64_t tick_at = 0
+        self.node.started = True
         with nogil:
             while not self.node.stopping:
                 turn(self.node, &tick_at)
 
     def stop(self) -> None:
-        """Make run() return at the end of its turn; may be called from any thread, any number of times."""
+        """Make run() return at the end of its turn; may be called from any thread, any number of times.
+
+        If what should be saved cannot be, run() goes on and says so on the standard error.
+        """
         wake(self.node.waker.fd)
+
+    # -- replication: what the control plane is asked for and what it gives -------------------------------------------
+
+    def link_orders(self) -> int:
+        """A descriptor that becomes readable, as an eventfd does, whenever link_wish() has changed."""
+        return replication_of(self.node).ordered
+
+    def link_wish(self) -> dict | None:
+        """The link to a primary that is wanted now; None: none. The number makes one wish differ from the next."""
+        cdef Replication* replication = replication_of(self.node)
+        cdef Wish wish
+        with nogil:
+            pthread_mutex_lock(&replication.lock)
+            wish = replication.wish
+            pthread_mutex_unlock(&replication.lock)
+        if not wish.wanted:
+            return None
+        return {
+            "number": wish.number, "host": wish.host.decode(), "port": wish.port, "stream": wish.id.decode(),
+            "offset": wish.offset, "user": <bytes> wish.user, "password": <bytes> wish.password,
+            "announce_host": wish.announce_host.decode(), "announce_port": wish.announce_port,
+            "timeout": wish.timeout,
+        }
+
+    def link_offer(self, *, uint64_t number, int fd, bint whole, bytes stream, uint64_t offset, bytes rest) -> None:
+        """Hand over a link: a connected, non-blocking socket whose descriptor now belongs to the loop.
+
+        number: of the wish. whole: a snapshot follows, of the keyspace at `offset` of the stream; else the stream goes
+        on, under the name `stream` if that is not empty. rest: what was received behind the primary's answer.
+        """
+        cdef Replication* replication = replication_of(self.node)
+        cdef Offer offer
+        cdef Offer old
+        offer.number = number
+        offer.fd = fd
+        offer.whole = whole
+        offer.offset = offset
+        memset(offer.id, 0, sizeof(offer.id))
+        if stream:
+            if len(stream) != ID_LENGTH:
+                raise ValueError("stream: 40 hexadecimal digits are needed")
+            memcpy(offer.id, <char*> stream, ID_LENGTH)
+        offer.rest_length = len(rest)
+        offer.rest = <char*> malloc(len(rest) + 1)
+        if offer.rest == NULL:
+            raise MemoryError
+        memcpy(offer.rest, <char*> rest, len(rest))
+        with nogil:
+            pthread_mutex_lock(&replication.lock)
+            old = replication.offer
+            replication.offer = offer
+            pthread_mutex_unlock(&replication.lock)
+        if old.fd >= 0:
+            close(old.fd)
+            free(old.rest)
+        wake(replication.waker.fd)

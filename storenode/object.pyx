@@ -10,6 +10,7 @@ from storenode.answer cimport (
     answer_error, answer_nil, answer_number, answer_ok, answer_raw, answer_syntax, answer_text,
 )
 from storenode.arguments cimport take_float, take_integer, is_word
+from storenode.changes cimport key_missed
 from storenode.collection cimport dict_bytes
 from storenode.deque cimport deque_bytes, deque_of
 from storenode.entry cimport entry_slice, entry_structure
@@ -61,6 +62,9 @@ cdef void command_type(Call* call) noexcept nogil:
     cdef const char* name = b"none"
     if key_peek(call.database, &call.argv[1], &place):
         name = type_name(place.entry.type)
+        call.node.stats.hits += 1
+    else:
+        key_missed(call.database, &call.argv[1])
     answer_raw(call, b"+", 1)
     answer_raw(call, name, strlen(name))
     answer_raw(call, b"\r\n", 2)

@@ -9,15 +9,35 @@ steps into a hash table. There is no length of the whole (the entry has it), no 
 numbers.
 """
 
+from libc.stdint cimport int64_t
 from libc.string cimport memcmp, memcpy
 
-from storenode.types cimport Slice
+from storenode.types cimport (
+    HASH, HASH_PACK_ENTRIES, HASH_PACK_VALUE, SET, SET_PACK_ENTRIES, SET_PACK_VALUE, ZSET, ZSET_PACK_ENTRIES,
+    ZSET_PACK_VALUE, Entry, Node, Slice,
+)
 
 cdef enum:
-    PACK_ELEMENTS = 128        # of a set or sorted set: Redis's zset-max-listpack-entries
-    PACK_FIELDS = 512          # of a hash: hash-max-listpack-entries
-    PACK_BYTES = 64            # …-max-listpack-value: a longer name or payload makes a table
+    PACK_BYTES = 255           # no name and no payload is longer, whatever …-max-listpack-value says
+    PACK_COUNT = 65535         # and no pack has more elements,
+    ZSET_PACK_MOST = 512       # no sorted set's more than these
     PACK_HEADER = 2
+
+
+cdef inline bint pack_takes(const Node* node, int type, const Slice* name, const Slice* payload) noexcept nogil:
+    """Are the name and the payload of an element short enough for a pack? Otherwise it becomes a table."""
+    cdef int64_t most = node.settings[HASH_PACK_VALUE if type == HASH else
+                                      SET_PACK_VALUE if type == SET else ZSET_PACK_VALUE]
+    if most > PACK_BYTES:
+        most = PACK_BYTES
+    return <int64_t> name.length <= most and <int64_t> payload.length <= most
+
+
+cdef inline bint pack_has_room(const Node* node, const Entry* entry) noexcept nogil:
+    """May the pack of a hash, set or sorted set have one more element?"""
+    cdef int64_t most = node.settings[HASH_PACK_ENTRIES if entry.type == HASH else
+                                      SET_PACK_ENTRIES if entry.type == SET else ZSET_PACK_ENTRIES]
+    return entry.count < most and entry.count < (ZSET_PACK_MOST if entry.type == ZSET else PACK_COUNT)
 
 
 cdef inline size_t pack_load(const char* pack, size_t at, Slice* name, Slice* payload) noexcept nogil:

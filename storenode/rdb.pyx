@@ -2,13 +2,13 @@
 """Rdb. See rdb.pxd. Whatever is read comes from a client: a length is checked before a byte behind it is touched."""
 
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint64_t
-from libc.stdlib cimport free, malloc, strtod
+from libc.stdlib cimport malloc, strtod
 from libc.string cimport memcpy
 
 from proxy.wire.resp cimport read_number, write_number
 from storenode.collection cimport Elements, collection_count, collection_put, elements_begin, elements_next, set_add
 from storenode.deque cimport Item, deque_end, deque_new, deque_of, deque_push, deque_step
-from storenode.entry cimport entry_slice
+from storenode.entry cimport entry_name, entry_slice
 from storenode.keyspace cimport entry_build, entry_discard, value_encoding, value_point, value_splice
 from storenode.sortedset cimport score_of, zset_put
 from storenode.text cimport Text, text_room
@@ -32,16 +32,6 @@ cdef enum:
     STRING_MOST = 512 << 20
     PLAIN_NODE = 1             # of a quicklist: one large item
     PACKED_NODE = 2            # a listpack
-
-cdef struct Reader:
-    const uint8_t* at
-    const uint8_t* end
-
-cdef struct Loose:             # a string that was read; it may be borrowed, or lie in one of the two others
-    Slice text
-    char digits[24]
-    char* block                # malloc
-
 
 # -- writing -----------------------------------------------------------------------------------------------------------
 
@@ -84,7 +74,12 @@ cdef void put_string(Text* text, const Slice* value) noexcept nogil:
     put_bytes(text, value.data, value.length)
 
 
-cdef void put_elements(Text* text, const Entry* entry) noexcept nogil:
+cdef inline void drain_full(Text* text, Drain drain, void* context) noexcept nogil:
+    if drain != NULL and text.length >= DRAIN_FROM:
+        drain(context, text)
+
+
+cdef void put_elements(Text* text, const Entry* entry, Drain drain, void* context) noexcept nogil:
     cdef Elements elements
     cdef double score
     put_length(text, collection_count(entry))
@@ -96,30 +91,62 @@ cdef void put_elements(Text* text, const Entry* entry) noexcept nogil:
         elif entry.type == ZSET:
             score = score_of(&elements.payload)
             put_bytes(text, &score, sizeof(score))
+        drain_full(text, drain, context)
 
 
-cdef void put_list(Text* text, const Entry* entry) noexcept nogil:
+cdef void put_list(Text* text, const Entry* entry, Drain drain, void* context) noexcept nogil:
     cdef Item item
     cdef bint more = deque_end(deque_of(entry), True, &item)
     put_length(text, collection_count(entry))
     while more:
         put_string(text, &item.value)
+        drain_full(text, drain, context)
         more = deque_step(&item, False)
+
+
+cdef void put_type(Text* text, const Entry* entry) noexcept nogil:
+    if entry.type == STRING:
+        put_byte(text, RDB_STRING)
+    elif entry.type == LIST:
+        put_byte(text, RDB_LIST)
+    else:
+        put_byte(text, RDB_SET if entry.type == SET else RDB_HASH if entry.type == HASH else RDB_ZSET_2)
+
+
+cdef void put_value(Text* text, const Entry* entry, Drain drain, void* context) noexcept nogil:
+    cdef Slice value
+    if entry.type == STRING:
+        value = entry_slice(entry)
+        put_string(text, &value)
+    elif entry.type == LIST:
+        put_list(text, entry, drain, context)
+    else:
+        put_elements(text, entry, drain, context)
 
 
 cdef void rdb_write(Text* text, const Entry* entry) noexcept nogil:
     """Append an entry's type and value."""
+    put_type(text, entry)
+    put_value(text, entry, NULL, NULL)
+
+
+cdef void rdb_write_key(Text* text, const Entry* entry, Drain drain, void* context) noexcept nogil:
+    """Append an entry as a snapshot has it: type, key, value. A large value is drained on the way."""
+    cdef Slice name = entry_name(entry)
+    put_type(text, entry)
+    put_string(text, &name)
+    put_value(text, entry, drain, context)
+
+
+cdef void rdb_write_length(Text* text, uint64_t length) noexcept nogil:
+    put_length(text, length)
+
+
+cdef void rdb_write_string(Text* text, const char* data, size_t length) noexcept nogil:
     cdef Slice value
-    if entry.type == STRING:
-        put_byte(text, RDB_STRING)
-        value = entry_slice(entry)
-        put_string(text, &value)
-    elif entry.type == LIST:
-        put_byte(text, RDB_LIST)
-        put_list(text, entry)
-    else:
-        put_byte(text, RDB_SET if entry.type == SET else RDB_HASH if entry.type == HASH else RDB_ZSET_2)
-        put_elements(text, entry)
+    value.data = data
+    value.length = length
+    put_string(text, &value)
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -127,6 +154,16 @@ cdef void rdb_write(Text* text, const Entry* entry) noexcept nogil:
 
 cdef inline size_t left_of(const Reader* reader) noexcept nogil:
     return reader.end - reader.at
+
+
+cdef bint there(Reader* reader, uint64_t bytes) noexcept nogil:
+    """Are so many bytes there? If not, how many are missing is noted: more of them may be on their way."""
+    cdef size_t left = left_of(reader)
+    if bytes <= left:
+        return True
+    if bytes <= STRING_MOST:
+        reader.lack = bytes - left
+    return False
 
 
 cdef inline uint64_t little(const uint8_t* at, int bytes) noexcept nogil:
@@ -138,7 +175,7 @@ cdef inline uint64_t little(const uint8_t* at, int bytes) noexcept nogil:
 cdef bint take_length(Reader* reader, uint64_t* length, bint* special) noexcept nogil:
     """Read a length; `special`: it is the number of an encoding instead."""
     cdef int kind, bytes
-    if reader.at == reader.end:
+    if not there(reader, 1):
         return False
     kind = reader.at[0] >> 6
     special[0] = kind == 3
@@ -152,20 +189,14 @@ cdef bint take_length(Reader* reader, uint64_t* length, bint* special) noexcept 
         length[0] = 0
     else:
         return False
-    reader.at += 1
-    if left_of(reader) < <size_t> bytes:
+    if not there(reader, 1 + bytes):
         return False
+    reader.at += 1
     while bytes:
         length[0] = length[0] << 8 | reader.at[0]
         reader.at += 1
         bytes -= 1
     return True
-
-
-cdef bint take_count(Reader* reader, uint64_t* count) noexcept nogil:
-    """A count of things of a byte at least: no more than there are bytes, and not none."""
-    cdef bint special
-    return take_length(reader, count, &special) and not special and 0 < count[0] <= left_of(reader)
 
 
 cdef bint expand(const uint8_t* at, size_t length, uint8_t* target, size_t size) noexcept nogil:
@@ -210,16 +241,11 @@ cdef inline void show_number(Loose* loose, int64_t number) noexcept nogil:
     loose.text.length = write_number(loose.digits, number) - 2
 
 
-cdef inline void drop(Loose* loose) noexcept nogil:
-    free(loose.block)
-    loose.block = NULL
-
-
 cdef bint take_packed(Reader* reader, Loose* loose) noexcept nogil:
     cdef uint64_t length, size
     cdef bint special
     if (not take_length(reader, &length, &special) or special or not take_length(reader, &size, &special) or special
-            or length > left_of(reader) or size > STRING_MOST or size > length * 300 + 16):
+            or size > STRING_MOST or size > length * 300 + 16 or not there(reader, length)):
         return False
     loose.block = <char*> malloc(size + 1)
     if loose.block == NULL or not expand(reader.at, length, <uint8_t*> loose.block, size):
@@ -241,7 +267,7 @@ cdef bint take_string(Reader* reader, Loose* loose) noexcept nogil:
     if special and length == 3:
         return take_packed(reader, loose)
     if special:
-        if length > 2 or left_of(reader) < <size_t> 1 << length:
+        if length > 2 or not there(reader, 1 << length):
             return False
         if length == 0:
             show_number(loose, <int8_t> reader.at[0])
@@ -251,7 +277,7 @@ cdef bint take_string(Reader* reader, Loose* loose) noexcept nogil:
             show_number(loose, <int32_t> little(reader.at, 4))
         reader.at += 1 << length
         return True
-    if length > left_of(reader):
+    if not there(reader, length):
         return False
     loose.text.data = <const char*> reader.at
     loose.text.length = length
@@ -264,20 +290,20 @@ cdef bint take_score(Reader* reader, bint binary, double* score) noexcept nogil:
     cdef char* end
     cdef size_t length
     if binary:
-        if left_of(reader) < sizeof(double):
+        if not there(reader, sizeof(double)):
             return False
         memcpy(score, reader.at, sizeof(double))
         reader.at += sizeof(double)
         return score[0] == score[0]
-    if reader.at == reader.end:
+    if not there(reader, 1):
         return False
     length = reader.at[0]
+    if not there(reader, 1 + (length if length < 253 else 0)):
+        return False
     reader.at += 1
     if length >= 253:
         score[0] = 1e308 * 10 if length == 254 else -1e308 * 10
         return length != 253
-    if length > left_of(reader):
-        return False
     memcpy(text, reader.at, length)
     text[length] = 0
     reader.at += length
@@ -409,49 +435,41 @@ cdef bint read_intset(Node* node, Place* built, const Slice* text) noexcept nogi
     return True
 
 
-cdef bint read_quicklist(Node* node, Place* built, Reader* reader) noexcept nogil:
+cdef bint read_node(Node* node, Place* built, Reader* reader) noexcept nogil:
+    """One node of a quicklist: an item, or a listpack of them."""
     cdef Loose loose
-    cdef uint64_t count, kind
+    cdef uint64_t kind
     cdef bint special
     cdef bint good = True
-    if not take_count(reader, &count):
+    if not take_length(reader, &kind, &special) or special or not take_string(reader, &loose):
         return False
-    while count and good:
-        if not take_length(reader, &kind, &special) or special or not take_string(reader, &loose):
-            return False
-        if kind == PLAIN_NODE:
-            deque_push(deque_of(built.entry), &loose.text, False)
-        else:
-            good = kind == PACKED_NODE and read_listpack(node, built, &loose.text)
-        drop(&loose)
-        count -= 1
+    if kind == PLAIN_NODE:
+        deque_push(deque_of(built.entry), &loose.text, False)
+    else:
+        good = kind == PACKED_NODE and read_listpack(node, built, &loose.text)
+    drop(&loose)
     return good
 
 
-cdef bint read_elements(Node* node, Place* built, Reader* reader, int kind) noexcept nogil:
-    """A count, and so many strings with what belongs to each."""
+cdef bint read_element(Node* node, Place* built, Reader* reader, int kind) noexcept nogil:
+    """One string with what belongs to it."""
     cdef Loose one, other
-    cdef uint64_t count
     cdef double score
     cdef bint good = True
-    if not take_count(reader, &count):
+    if not take_string(reader, &one):
         return False
-    while count and good:
-        if not take_string(reader, &one):
-            return False
-        if kind == RDB_LIST:
-            deque_push(deque_of(built.entry), &one.text, False)
-        elif kind == RDB_SET:
-            good = set_add(node, built, &one.text)
-        elif kind == RDB_HASH:
-            good = take_string(reader, &other)
-            if good:
-                good = collection_put(node, built, &one.text, &other.text)
-                drop(&other)
-        else:
-            good = take_score(reader, kind == RDB_ZSET_2, &score) and zset_put(node, built, &one.text, score)
-        drop(&one)
-        count -= 1
+    if kind == RDB_LIST:
+        deque_push(deque_of(built.entry), &one.text, False)
+    elif kind == RDB_SET:
+        good = set_add(node, built, &one.text)
+    elif kind == RDB_HASH:
+        good = take_string(reader, &other)
+        if good:
+            good = collection_put(node, built, &one.text, &other.text)
+            drop(&other)
+    else:
+        good = take_score(reader, kind == RDB_ZSET_2, &score) and zset_put(node, built, &one.text, score)
+    drop(&one)
     return good
 
 
@@ -472,36 +490,71 @@ cdef bint read_whole(Node* node, Place* built, Reader* reader, int kind) noexcep
     return good
 
 
+cdef bint rdb_begin(Node* node, RdbValue* value, int kind, const Slice* key) noexcept nogil:
+    """Start an entry of the type `kind`; False: not one that is read here. Then rdb_go_on(), or entry_discard()."""
+    value.kind = kind
+    value.counted = False
+    value.left = 1
+    if kind == RDB_STRING:
+        entry_build(node, key, &value.built, STRING, RAW)
+    elif kind == RDB_LIST or kind == RDB_QUICKLIST_2:
+        entry_build(node, key, &value.built, LIST, RAW)
+        value_point(node, &value.built, DEQUE, deque_new(node))
+    elif kind == RDB_SET or kind == RDB_INTSET or kind == RDB_SET_LISTPACK:
+        entry_build(node, key, &value.built, SET, INTS)
+    elif kind == RDB_HASH or kind == RDB_HASH_LISTPACK:
+        entry_build(node, key, &value.built, HASH, PACK)
+    elif kind == RDB_ZSET or kind == RDB_ZSET_2 or kind == RDB_ZSET_LISTPACK:
+        entry_build(node, key, &value.built, ZSET, PACK)
+    else:
+        return False
+    return True
+
+
+cdef int rdb_go_on(Node* node, RdbValue* value, Reader* reader) noexcept nogil:
+    """Add to an entry what the reader has of it, up to the end of the value or of the last element that is whole.
+
+    Nothing is taken of an element that is cut off, and memory goes to what is there, never to what a count promises.
+    """
+    cdef const uint8_t* at
+    cdef bint special
+    cdef bint good = True
+    reader.lack = 0
+    if not value.counted and (value.kind == RDB_QUICKLIST_2 or RDB_LIST <= value.kind <= RDB_ZSET_2):
+        at = reader.at
+        if not take_length(reader, &value.left, &special):
+            reader.at = at
+            return VALUE_CUT if reader.lack else VALUE_BROKEN
+        if special or value.left == 0:
+            return VALUE_BROKEN
+    value.counted = True
+    while value.left:
+        at = reader.at
+        if value.kind == RDB_QUICKLIST_2:
+            good = read_node(node, &value.built, reader)
+        elif RDB_LIST <= value.kind <= RDB_ZSET_2:
+            good = read_element(node, &value.built, reader, value.kind)
+        else:
+            good = read_whole(node, &value.built, reader, value.kind)
+        if not good:
+            reader.at = at
+            return VALUE_CUT if reader.lack else VALUE_BROKEN
+        value.left -= 1
+    return VALUE_WHOLE if value.kind == RDB_STRING or collection_count(value.built.entry) else VALUE_BROKEN
+
+
 cdef bint rdb_read(Node* node, const Slice* dump, const Slice* key, Place* built) noexcept nogil:
     """Build an entry from a type and a value, which must be all there is; False: broken, or of a type not known."""
+    cdef RdbValue value
     cdef Reader reader
-    cdef int kind
-    cdef bint good
     if dump.length == 0:
         return False
     reader.at = <const uint8_t*> dump.data + 1
     reader.end = <const uint8_t*> dump.data + dump.length
-    kind = <uint8_t> dump.data[0]
-    if kind == RDB_STRING:
-        entry_build(node, key, built, STRING, RAW)
-    elif kind == RDB_LIST or kind == RDB_QUICKLIST_2:
-        entry_build(node, key, built, LIST, RAW)
-        value_point(node, built, DEQUE, deque_new(node))
-    elif kind == RDB_SET or kind == RDB_INTSET or kind == RDB_SET_LISTPACK:
-        entry_build(node, key, built, SET, INTS)
-    elif kind == RDB_HASH or kind == RDB_HASH_LISTPACK:
-        entry_build(node, key, built, HASH, PACK)
-    elif kind == RDB_ZSET or kind == RDB_ZSET_2 or kind == RDB_ZSET_LISTPACK:
-        entry_build(node, key, built, ZSET, PACK)
-    else:
+    if not rdb_begin(node, &value, <uint8_t> dump.data[0], key):
         return False
-    if kind == RDB_QUICKLIST_2:
-        good = read_quicklist(node, built, &reader)
-    elif RDB_LIST <= kind <= RDB_ZSET_2:
-        good = read_elements(node, built, &reader, kind)
-    else:
-        good = read_whole(node, built, &reader, kind)
-    if good and reader.at == reader.end and (kind == RDB_STRING or collection_count(built.entry)):
+    if rdb_go_on(node, &value, &reader) == VALUE_WHOLE and reader.at == reader.end:
+        built[0] = value.built
         return True
-    entry_discard(node, built)
+    entry_discard(node, &value.built)
     return False

@@ -16,7 +16,7 @@ from storenode.table cimport table_find
 from storenode.types cimport Call, Handler, Node, Place, Row, Slice
 
 cdef enum:
-    REWRITES = 14
+    REWRITES = 15
     ITEMS_A_PUSH = 64          # items of a stored list in one RPUSH
 
 cdef struct Rewrite:
@@ -38,6 +38,7 @@ table[10] = Rewrite(b"hincrbyfloat", follow_field)
 table[11] = Rewrite(b"spop", follow_spop)
 table[12] = Rewrite(b"sort", follow_sort)
 table[13] = Rewrite(b"restore", follow_restore)
+table[14] = Rewrite(b"delex", follow_expiry)
 
 
 cdef void rewrites_open(Node* node) noexcept nogil:

@@ -248,6 +248,7 @@ cdef void command_randomkey(Call* call) noexcept nogil:
             answer_bulk(call, entry_key(place.entry), place.entry.key_length)
             return
         tries -= 1
-        key_remove(call.database, &place, EVENT_EXPIRED)
-        call.node.stats.expired += 1
+        if call.node.primary == NULL:
+            key_remove(call.database, &place, EVENT_EXPIRED)
+            call.node.stats.expired += 1
     answer_nil(call)

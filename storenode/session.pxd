@@ -1,8 +1,10 @@
 # cython: language_level=3
 """Session commands: those that are about the connection. HELLO, AUTH, SELECT, CLIENT …, PING."""
 
-from storenode.types cimport Call
+from storenode.text cimport Text
+from storenode.types cimport Call, Client, Node
 
+cdef void client_describe(Node* node, Client* client, Text* text) noexcept nogil
 cdef void command_ping(Call* call) noexcept nogil
 cdef void command_echo(Call* call) noexcept nogil
 cdef void command_quit(Call* call) noexcept nogil

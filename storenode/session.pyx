@@ -9,21 +9,31 @@ from libc.string cimport memcpy, strlen
 from proxy.wire.input cimport input_length
 from proxy.wire.resp cimport read_number
 from proxy.wire.system cimport EPOLLIN, EPOLLOUT, realtime_us
+from storenode.acl cimport acl_login
 from storenode.answer cimport (
     answer_array, answer_bulk, answer_error, answer_map, answer_nil, answer_number, answer_ok,
     answer_raw, answer_syntax, answer_text, answer_verbatim,
 )
 from storenode.arguments cimport copy_text, is_plain, is_word, take_integer
-from storenode.connection cimport client_close, client_reset
+from storenode.connection cimport client_close, client_find, client_reset
+from storenode.replication cimport is_replica
 from storenode.text cimport Text, text_free, text_room
-from storenode.types cimport DATABASES, TRACK_BCAST, TRACK_BROKEN, Call, Client, Node, Slice
-
+from storenode.types cimport (
+    CHANNEL, DATABASES, OUTPUT_CLASSES, OUTPUT_NORMAL, OUTPUT_PUBSUB, OUTPUT_REPLICA, PATTERN, SHARD, TRACK_BCAST,
+    TRACK_BROKEN, Call, Client, Node, Slice, User,
+)
+from storenode.users cimport user_find
+from storenode.words cimport word_text
 
 cdef void command_ping(Call* call) noexcept nogil:
     if call.argc > 2:
         answer_error(call, b"ERR wrong number of arguments for 'ping' command")
     elif call.argc == 2:
+        if call.client.subscriptions and call.client.resp == 2:
+            answer_raw(call, b"*2\r\n$4\r\npong\r\n", 14)
         answer_bulk(call, call.argv[1].data, call.argv[1].length)
+    elif call.client.subscriptions and call.client.resp == 2:
+        answer_raw(call, b"*2\r\n$4\r\npong\r\n$0\r\n\r\n", 20)
     else:
         answer_raw(call, b"+PONG\r\n", 7)
 
@@ -40,6 +50,7 @@ cdef void command_quit(Call* call) noexcept nogil:
 cdef void command_reset(Call* call) noexcept nogil:
     client_reset(call.node, call.client)
     call.database = call.client.database
+    call.output = &call.client.output
     answer_raw(call, b"+RESET\r\n", 8)
 
 
@@ -65,34 +76,16 @@ cdef void command_time(Call* call) noexcept nogil:
     answer_bulk(call, text, snprintf(text, sizeof(text), b"%llu", <unsigned long long> (now % 1000000)))
 
 
-cdef bint right_password(Node* node, const Slice* user, const Slice* given) noexcept nogil:
-    """Compares every byte whatever the first difference, so that the time taken tells nothing."""
-    cdef size_t index
-    cdef size_t length
-    cdef int difference = 0
-    if user != NULL and not (user.length == 7 and is_word(user, b"default")):
-        return False
-    if node.password == NULL:
-        return True
-    length = strlen(node.password)
-    for index in range(given.length):
-        difference |= given.data[index] ^ node.password[index % (length + 1)]
-    return difference == 0 and given.length == length
-
-
 cdef bint authenticate(Call* call, const Slice* user, const Slice* given) noexcept nogil:
-    if right_password(call.node, user, given):
-        call.client.authenticated = True
-        return True
-    answer_error(call, b"WRONGPASS invalid username-password pair or user is disabled.")
-    return False
+    cdef Slice name = Slice(data=b"default", length=7)
+    return acl_login(call, user if user != NULL else &name, given)
 
 
 cdef void command_auth(Call* call) noexcept nogil:
     if call.argc > 3:
         answer_syntax(call)
         return
-    if call.argc == 2 and call.node.password == NULL:
+    if call.argc == 2 and call.node.user_default.nopass:
         answer_error(call, b"ERR AUTH <password> called without any password configured for the default user. "
                            b"Are you sure your configuration is correct?")
         return
@@ -166,7 +159,7 @@ cdef void command_hello(Call* call) noexcept nogil:
     answer_text(call, b"mode")
     answer_text(call, b"standalone")
     answer_text(call, b"role")
-    answer_text(call, b"master")
+    answer_text(call, b"master" if call.node.primary == NULL else b"replica")
     answer_text(call, b"modules")
     answer_array(call, 0)
 
@@ -210,68 +203,55 @@ cdef inline const char* or_empty(const char* text) noexcept nogil:
     return text
 
 
-cdef void describe(Node* node, Client* client, Text* text) noexcept nogil:
+cdef inline void flag(char* letters, int* count, char letter, bint shown) noexcept nogil:
+    if shown:
+        letters[count[0]] = letter
+        count[0] += 1
+
+
+cdef void client_describe(Node* node, Client* client, Text* text) noexcept nogil:
     """A client as one line, without its end."""
     cdef size_t room = 640
-    cdef char flags[16]
+    cdef char flags[20]
     cdef char events[4]
     cdef const char* command = b"NULL"
     cdef int count = 0
     if client.row != NULL:
         command = client.row.name
-    if client.transaction.begun:
-        flags[count] = c'x'
-        count += 1
-    if client.wait != NULL:
-        flags[count] = c'b'
-        count += 1
-    if client.dirty:
-        flags[count] = c'd'
-        count += 1
-    if client.closing:
-        flags[count] = c'c'
-        count += 1
-    if client.no_evict:
-        flags[count] = c'e'
-        count += 1
-    if client.no_touch:
-        flags[count] = c'T'
-        count += 1
-    if client.tracking:
-        flags[count] = c't'
-        count += 1
-    if client.tracking & TRACK_BROKEN:
-        flags[count] = c'R'
-        count += 1
-    if client.tracking & TRACK_BCAST:
-        flags[count] = c'B'
-        count += 1
-    if count == 0:
-        flags[count] = c'N'
-        count += 1
+    flag(flags, &count, c'O', client.monitoring)
+    flag(flags, &count, c'S', is_replica(client))
+    flag(flags, &count, c'P', client.subscriptions != 0)
+    flag(flags, &count, c'x', client.transaction.begun)
+    flag(flags, &count, c'b', client.wait != NULL or client.held)
+    flag(flags, &count, c't', client.tracking != 0)
+    flag(flags, &count, c'R', client.tracking & TRACK_BROKEN != 0)
+    flag(flags, &count, c'B', client.tracking & TRACK_BCAST != 0)
+    flag(flags, &count, c'd', client.dirty)
+    flag(flags, &count, c'c', client.closing)
+    flag(flags, &count, c'e', client.no_evict)
+    flag(flags, &count, c'T', client.no_touch)
+    flag(flags, &count, c'N', count == 0)
     flags[count] = 0
     count = 0
-    if client.handle.interest & EPOLLIN:
-        events[count] = c'r'
-        count += 1
-    if client.handle.interest & EPOLLOUT:
-        events[count] = c'w'
-        count += 1
+    flag(events, &count, c'r', client.handle.interest & EPOLLIN != 0)
+    flag(events, &count, c'w', client.handle.interest & EPOLLOUT != 0)
     events[count] = 0
     room += strlen(or_empty(client.name)) + strlen(or_empty(client.library_name))
-    room += strlen(or_empty(client.library_version))
+    room += strlen(or_empty(client.library_version)) + client.user.name.length
     text.length += snprintf(
         text_room(text, room), room,
-        b"id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%d sub=0 psub=0 ssub=0 multi=%lld "
+        b"id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=%d sub=%u psub=%u ssub=%u multi=%lld "
         b"qbuf=%zu qbuf-free=0 argv-mem=0 multi-mem=%zu rbs=0 rbp=0 obl=0 oll=%d omem=%zu tot-mem=%zu events=%s cmd=%s "
-        b"user=default redir=%lld resp=%d lib-name=%s lib-ver=%s",
+        b"user=%s redir=%lld resp=%d lib-name=%s lib-ver=%s",
         <unsigned long long> client.id, client.peer, client.local, client.handle.fd, or_empty(client.name),
         <unsigned long long> ((node.now_us - client.created_us) // 1000000),
         <unsigned long long> ((node.now_us - client.used_us) // 1000000), flags, client.database.number,
+        client.subscribed_count[CHANNEL], client.subscribed_count[PATTERN], client.subscribed_count[SHARD],
         <long long> client.transaction.count if client.transaction.begun else -1,
         input_length(&client.input), client.transaction.queue.length, <int> (client.output.length != 0), client.output.length,
         sizeof(Client) + input_length(&client.input) + client.transaction.queue.length + client.output.length, events,
-        command, <long long> client.redirect if client.tracking else -1LL, client.resp, or_empty(client.library_name),
+        command, word_text(client.user.name), <long long> client.redirect if client.tracking else -1LL, client.resp,
+        or_empty(client.library_name),
         or_empty(client.library_version))
     text_room(text, 2)[0] = c'\n'
     text.length += 1
@@ -279,7 +259,7 @@ cdef void describe(Node* node, Client* client, Text* text) noexcept nogil:
 
 cdef void command_client_info(Call* call) noexcept nogil:
     cdef Text text = Text(data=NULL, length=0, room=0)
-    describe(call.node, call.client, &text)
+    client_describe(call.node, call.client, &text)
     answer_verbatim(call, text.data, text.length)
     text_free(&text)
 
@@ -291,17 +271,32 @@ cdef bint read_id(Call* call, const Slice* argument, long long* number, const ch
     return False
 
 
-cdef bint known_type(Call* call, const Slice* argument, bint* normal) noexcept nogil:
+cdef bint take_type(Call* call, const Slice* argument, int* type) noexcept nogil:
+    """A type of client as its class of output, OUTPUT_CLASSES for those that this node has none of."""
     cdef char name[96]
     cdef char text[160]
-    normal[0] = is_word(argument, b"normal")
-    if (normal[0] or is_word(argument, b"master") or is_word(argument, b"replica") or is_word(argument, b"slave")
-            or is_word(argument, b"pubsub")):
+    type[0] = OUTPUT_CLASSES
+    if is_word(argument, b"normal"):
+        type[0] = OUTPUT_NORMAL
+    elif is_word(argument, b"pubsub"):
+        type[0] = OUTPUT_PUBSUB
+    elif is_word(argument, b"replica") or is_word(argument, b"slave"):
+        type[0] = OUTPUT_REPLICA
+    elif not is_word(argument, b"master"):
+        copy_text(name, sizeof(name), argument)
+        snprintf(text, sizeof(text), b"ERR Unknown client type '%s'", name)
+        answer_error(call, text)
+        return False
+    return True
+
+
+cdef inline bint has_type(const Client* client, int type) noexcept nogil:
+    """type -1: any."""
+    if type < 0:
         return True
-    copy_text(name, sizeof(name), argument)
-    snprintf(text, sizeof(text), b"ERR Unknown client type '%s'", name)
-    answer_error(call, text)
-    return False
+    if is_replica(client):
+        return type == OUTPUT_REPLICA
+    return type == (OUTPUT_PUBSUB if client.subscriptions else OUTPUT_NORMAL)
 
 
 cdef void command_client_list(Call* call) noexcept nogil:
@@ -309,36 +304,33 @@ cdef void command_client_list(Call* call) noexcept nogil:
     cdef Text text = Text(data=NULL, length=0, room=0)
     cdef Client* client
     cdef long long number
-    cdef bint normal = True
+    cdef int type = -1
     cdef int index
-    cdef Client* oldest
     if call.argc == 4 and is_word(&call.argv[2], b"type"):
-        if not known_type(call, &call.argv[3], &normal):
+        if not take_type(call, &call.argv[3], &type):
             return
     elif call.argc > 3 and is_word(&call.argv[2], b"id"):
         for index in range(3, call.argc):
             if not read_id(call, &call.argv[index], &number, b"ERR Invalid client ID"):
                 text_free(&text)
                 return
-            client = call.node.clients
-            while client != NULL and client.id != <uint64_t> number:
-                client = client.next
+            client = client_find(call.node, <uint64_t> number)
             if client != NULL:
-                describe(call.node, client, &text)
+                client_describe(call.node, client, &text)
         answer_verbatim(call, text.data, text.length)
         text_free(&text)
         return
     elif call.argc != 2:
         answer_syntax(call)
         return
-    if normal:
-        # The list has the newest first; people expect the oldest first.
-        oldest = call.node.clients
-        while oldest.next != NULL:
-            oldest = oldest.next
-        while oldest != NULL:
-            describe(call.node, oldest, &text)
-            oldest = oldest.previous
+    # The list has the newest first; people expect the oldest first.
+    client = call.node.clients
+    while client.next != NULL:
+        client = client.next
+    while client != NULL:
+        if has_type(client, type):
+            client_describe(call.node, client, &text)
+        client = client.previous
     answer_verbatim(call, text.data, text.length)
     text_free(&text)
 
@@ -359,8 +351,9 @@ cdef void command_client_kill(Call* call) noexcept nogil:
     cdef const Slice* address = NULL
     cdef const Slice* local = NULL
     cdef long long number = 0
-    cdef bint normal = True
+    cdef int type = -1
     cdef bint skip_self = True
+    cdef User* user = NULL
     cdef char name[96]
     cdef char text[160]
     cdef Client* client
@@ -384,10 +377,11 @@ cdef void command_client_kill(Call* call) noexcept nogil:
         elif is_word(&call.argv[index], b"laddr"):
             local = &call.argv[index + 1]
         elif is_word(&call.argv[index], b"type"):
-            if not known_type(call, &call.argv[index + 1], &normal):
+            if not take_type(call, &call.argv[index + 1], &type):
                 return
         elif is_word(&call.argv[index], b"user"):
-            if not is_word(&call.argv[index + 1], b"default"):
+            user = user_find(call.node, &call.argv[index + 1])
+            if user == NULL:
                 copy_text(name, sizeof(name), &call.argv[index + 1])
                 snprintf(text, sizeof(text), b"ERR No such user '%s'", name)
                 answer_error(call, text)
@@ -408,7 +402,8 @@ cdef void command_client_kill(Call* call) noexcept nogil:
     while client != NULL:
         following = client.next
         if ((address == NULL or is_text(address, client.peer)) and (local == NULL or is_text(local, client.local))
-                and (number == 0 or client.id == <uint64_t> number) and normal
+                and (number == 0 or client.id == <uint64_t> number) and has_type(client, type)
+                and (user == NULL or client.user == user)
                 and not (skip_self and client == call.client)):
             killed += 1
             if client == call.client:

@@ -5,9 +5,9 @@ Every range, whether by rank, score or name, is two cuts between members (Bound 
 turns into ranks, and a walk between them.
 """
 
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
-from storenode.pack cimport PACK_ELEMENTS
+from storenode.pack cimport ZSET_PACK_MOST
 from storenode.ranking cimport Bound, Leaf
 from storenode.types cimport Entry, Node, Place, Slice
 
@@ -22,7 +22,7 @@ cdef struct Ladder:            # a walk by rank over a sorted set that does not 
     Leaf* leaf                 # of a RANKING: where the next member is
     uint32_t index             # in the leaf, or among `offsets`
     uint32_t count             # of a PACK
-    uint16_t offsets[PACK_ELEMENTS]
+    uint32_t offsets[ZSET_PACK_MOST]
 
 cdef double score_of(const Slice* payload) noexcept nogil
 cdef Slice score_payload(double score, char* room) noexcept nogil

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Sorted set: both layouts behind one set of functions. See sortedset.pxd."""
 
-from libc.stdint cimport int8_t, int16_t, int32_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int16_t, int32_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from storenode.collection cimport (
@@ -9,12 +9,12 @@ from storenode.collection cimport (
 )
 from storenode.entry cimport entry_value
 from storenode.keyspace cimport value_point, value_splice
-from storenode.pack cimport PACK_BYTES, PACK_HEADER, pack_find, pack_load, pack_write
+from storenode.pack cimport PACK_HEADER, pack_find, pack_has_room, pack_load, pack_takes, pack_write
 from storenode.ranking cimport (
     BY_PLACE, lies_before, member_name, ranking_at, ranking_below, ranking_insert, ranking_new, ranking_of,
     ranking_remove,
 )
-from storenode.types cimport PACK, RANKING, Entry, Member, Node, Place, Ranked, Ranking, Slice
+from storenode.types cimport PACK, RANKING, ZSET, Entry, Member, Node, Place, Ranked, Ranking, Slice
 
 
 cdef double score_of(const Slice* payload) noexcept nogil:
@@ -124,14 +124,14 @@ cdef bint zset_put(Node* node, Place* place, const Slice* name, double score) no
     cdef Ranking* ranking
     cdef Member* member
     cdef Place found
-    cdef Slice payload
+    cdef Slice payload = Slice(data=NULL, length=0)
     cdef size_t at = 0
     if entry.encoding == PACK:
         if pack_find(entry_value(entry), entry.value_length, name, &at):
             pack_drop(node, place, at)
             pack_add(node, place, name, score)
             return False
-        if entry.count < PACK_ELEMENTS and name.length <= PACK_BYTES:
+        if pack_has_room(node, entry) and pack_takes(node, ZSET, name, &payload):
             pack_add(node, place, name, score)
             return True
         grow_to_ranking(node, place)
@@ -221,7 +221,7 @@ cdef void ladder_begin(const Entry* entry, uint64_t rank, bint backwards, Ladder
     ladder.index = <uint32_t> rank
     ladder.count = 0
     while at < entry.value_length:
-        ladder.offsets[ladder.count] = <uint16_t> at
+        ladder.offsets[ladder.count] = <uint32_t> at
         ladder.count += 1
         at = pack_load(entry_value(entry), at, &name, &payload)
 

@@ -17,7 +17,7 @@ from storenode.answer cimport (
 from storenode.arguments cimport is_word, take_expiry, take_float, take_integer
 from storenode.changes cimport (
     EVENT_APPEND, EVENT_DEL, EVENT_EXPIRE, EVENT_INCRBY, EVENT_INCRBYFLOAT, EVENT_PERSIST, EVENT_SET, EVENT_SETRANGE,
-    key_changed,
+    key_changed, key_missed,
 )
 from storenode.entry cimport entry_slice, entry_value
 from storenode.guards cimport Guard, guard_holds, guard_kind, guard_valid
@@ -128,7 +128,7 @@ cdef void set_string(Call* call, int flags, const Slice* expiry, const Slice* va
         return
     if flags & REPLY_OLD:
         if not found:
-            call.node.stats.misses += 1
+            key_missed(call.database, key)
             answer_nil(call)
         else:
             call.node.stats.hits += 1

@@ -9,6 +9,7 @@ cdef struct Text:
     size_t room
 
 cdef char* text_room(Text* text, size_t length) noexcept nogil
+cdef void text_bytes(Text* text, const char* data, size_t length) noexcept nogil
 cdef void text_add(Text* text, const char* words) noexcept nogil
 cdef void text_line(Text* text, const char* name, const char* value) noexcept nogil
 cdef void text_number(Text* text, const char* name, long long value) noexcept nogil

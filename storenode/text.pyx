@@ -17,6 +17,11 @@ cdef char* text_room(Text* text, size_t length) noexcept nogil:
     return text.data + text.length
 
 
+cdef void text_bytes(Text* text, const char* data, size_t length) noexcept nogil:
+    memcpy(text_room(text, length), data, length)
+    text.length += length
+
+
 cdef void text_add(Text* text, const char* words) noexcept nogil:
     cdef size_t length = strlen(words)
     memcpy(text_room(text, length), words, length)

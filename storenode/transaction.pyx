@@ -8,10 +8,11 @@ from libc.string cimport memcpy, memset
 from proxy.wire.chunk cimport Chunk
 from proxy.wire.output cimport Output, output_clear, output_commit, output_room
 from proxy.wire.resp cimport Frame, FrameLimits, frame_request, frame_reset
+from storenode.acl cimport acl_check
 from storenode.answer cimport answer_array, answer_error, answer_nil_array, answer_ok, answer_raw
 from storenode.call cimport call_read, call_run
 from storenode.effects cimport effects_begin, effects_end
-from storenode.types cimport AT_ONCE, DENYOOM, Call, Client, Node, Row, Transaction
+from storenode.types cimport AT_ONCE, DENYOOM, NO_AUTH, Call, Client, Node, Row, Transaction
 from storenode.watch cimport watch_broken, watch_end
 
 cdef enum:
@@ -80,6 +81,19 @@ cdef bint transaction_grows(const Client* client, const Row* row) noexcept nogil
     return not row.flags & AT_ONCE
 
 
+cdef void call_run_allowed(Call* call, Row* row) noexcept nogil:
+    """A user may have lost the right since the request was queued."""
+    cdef char room[160]
+    cdef const char* problem = NULL
+    if not call.client.trusted and not row.flags & NO_AUTH:
+        problem = acl_check(call, row, room, sizeof(room))
+    if problem == NULL:
+        call_run(call, row)
+    else:
+        row.rejected += 1
+        answer_error(call, problem)
+
+
 cdef void run_block(Call* call, Output* queue) noexcept nogil:
     cdef FrameLimits limits = FrameLimits(max_bulk=QUEUE_MOST, trusted=True)
     cdef Chunk* chunk = queue.first
@@ -94,7 +108,7 @@ cdef void run_block(Call* call, Output* queue) noexcept nogil:
             frame_reset(&frame)
             frame_request(&frame, chunk.data + at, chunk.tail - at, &limits)
             call_read(call.node, &frame)
-            call_run(call, row)
+            call_run_allowed(call, row)
             at += frame.length
         chunk = chunk.next
 

@@ -18,6 +18,11 @@ from proxy.wire.input cimport Input
 from proxy.wire.output cimport Output
 from proxy.wire.poll cimport Handle, Poll
 from proxy.wire.resp cimport Frame
+from storenode.disk cimport FILE_ROOM, PATH_ROOM, Loading, Log, Snapshots
+from storenode.records cimport (
+    CODE_MOST, CODES, EVENTS_SEEN, KEY_READ, KEY_VARIES, KEY_WRITE, NAME_MOST, ROW_WORDS, SPIKES, ErrorCount, Event,
+    Fact, KeySpec, Refusal, Selector, Slow, Spike, User, Word,
+)
 from storenode.text cimport Text
 
 cdef enum:
@@ -27,7 +32,6 @@ cdef enum:
     ROWS_MOST = 320            # rows of the command table, subcommands included
     ROW_INDEX = 1024           # places of the index over the names; a power of two, well above ROWS_MOST
     POOL_SIZE = 16             # candidates kept between evictions
-    NAME_MOST = 64             # bytes of an address as text, with its port and the final NUL
     CONSUMERS = 4              # of the stream of effects at a time
 
 cdef enum ValueType:
@@ -71,13 +75,29 @@ cdef enum:                     # index of Node.settings: the numbers that CONFIG
     ZSET_PACK_ENTRIES = 8
     ZSET_PACK_VALUE = 9
     LIST_PIECE_SIZE = 10       # list-max-listpack-size: items, or negative: 4 KiB, 8 KiB …
-    HLL_SPARSE_BYTES = 11      # hll-sparse-max-bytes
+    LIST_COMPRESS_DEPTH = 11   # known, and of no effect: nothing is compressed
     SLOWLOG_SLOWER = 12        # slowlog-log-slower-than: us; negative: off
     SLOWLOG_MOST = 13          # slowlog-max-len
     LATENCY_THRESHOLD = 14     # latency-monitor-threshold: ms; 0: off
     LATENCY_TRACKING = 15      # a histogram for each command
     ACLLOG_MOST = 16           # acllog-max-len
+    IDLE_TIMEOUT = 18          # timeout: s; 0: none
+    KEEPALIVE = 19             # tcp-keepalive: s; 0: off
+    LOG_REWRITE_PERCENT = 40   # auto-aof-rewrite-percentage; 0: never
+    LOG_REWRITE_LEAST = 41     # auto-aof-rewrite-min-size, bytes
+    LOG_CUT_TAIL = 42          # aof-load-truncated
+    STOP_WRITES = 43           # stop-writes-on-bgsave-error
     TRACKED_MOST = 17          # tracking-table-max-keys: keys in Node.tracked; 0: no limit
+    REPLICA_READ_ONLY = 48
+    REPLICA_SERVE_STALE = 49   # replica-serve-stale-data
+    REPLICA_PRIORITY = 50      # 0: never to be promoted
+    REPLICA_ANNOUNCE_PORT = 51 # 0: the one that is listened on
+    REPL_TIMEOUT = 52          # s
+    REPL_PING_PERIOD = 53      # repl-ping-replica-period: s
+    REPL_BACKLOG_SIZE = 54     # bytes
+    REPL_BACKLOG_TTL = 55      # s; 0: kept for ever
+    MIN_REPLICAS = 56          # min-replicas-to-write
+    MIN_REPLICAS_LAG = 57      # min-replicas-max-lag: s
     SETTINGS = 64              # room for those to come
 
 cdef enum HandleKind:
@@ -85,6 +105,8 @@ cdef enum HandleKind:
     LISTENER = 1
     WAKER = 2
     CLIENT = 3
+    LINK = 10                  # to this node's primary: link.pyx
+    LINK_WAKER = 11            # the control plane has connected to it
 
 cdef enum RowFlag:
     WRITE = 1
@@ -94,9 +116,30 @@ cdef enum RowFlag:
     NO_AUTH = 16               # allowed before AUTH
     ADMIN = 32
     CONTAINER = 64             # its first argument names a row of its own, "client|id"
+    DATASET = 16384            # needs the whole keyspace, though it is neither READONLY nor WRITE
     AT_ONCE = 128              # executed, not queued, between MULTI and EXEC
     BLOCKING = 256             # may make its client wait
+    WHILE_SUBSCRIBED = 2048    # allowed to a client in RESP2 that has subscriptions
     NUMKEYS = 4096             # its first argument says how many keys follow
+
+
+cdef enum:                     # kinds of Channel: index of Node.channels
+    CHANNEL = 0
+    PATTERN = 1
+    SHARD = 2
+    CHANNEL_KINDS = 3
+
+cdef enum:                     # classes of client-output-buffer-limit: index of Node.output_limits
+    OUTPUT_NORMAL = 0
+    OUTPUT_REPLICA = 1
+    OUTPUT_PUBSUB = 2
+    OUTPUT_CLASSES = 3
+
+
+cdef struct OutputLimit:       # limits.pyx; 0: none
+    uint64_t hard              # bytes
+    uint64_t soft              # bytes
+    int64_t seconds            # above the soft limit
 
 
 cdef enum Tracking:            # tracking.pyx: bits of Client.tracking
@@ -107,6 +150,13 @@ cdef enum Tracking:            # tracking.pyx: bits of Client.tracking
     TRACK_NOLOOP = 16
     TRACK_CACHING = 32         # CLIENT CACHING was given for the next command
     TRACK_BROKEN = 64          # the client redirected to is gone
+
+
+cdef enum Guard:               # guard.pyx: reasons to refuse what a client asks
+    GUARD_WRITES = 1           # a read-only replica
+    GUARD_LOADING = 2          # the keyspace is not complete
+    GUARD_STALE = 4            # a replica without its primary, told to serve nothing then
+    GUARD_FEW = 8              # a primary with too few replicas
 
 
 cdef struct Slice:             # bytes borrowed from the request or an entry
@@ -190,12 +240,18 @@ cdef struct Pop:               # blocking.pyx: what a blocking command does once
     Slice target               # of ACROSS
 
 
+ctypedef void (*Handler)(Call* call) noexcept nogil
+
+
 cdef struct Wait:              # blocked.pyx: a blocked client; the bytes of pop.count and pop.target follow
     Client* client
     Interest* interests
     Pop pop
     uint64_t deadline_us       # monotonic; 0: none
     size_t place               # in node.deadlines
+    Handler in_vain            # answers when the time is up; NULL: nil does. The next two are of WAIT: acks.pyx
+    long long replicas         # that have to be as far as
+    uint64_t position          # of the stream
 
 
 cdef struct Transaction:       # transaction.pyx: a client between MULTI and EXEC
@@ -207,8 +263,8 @@ cdef struct Transaction:       # transaction.pyx: a client between MULTI and EXE
 
 
 cdef struct Piece:             # deque.pyx: a run of a list's items; its bytes follow
-    Piece* next
-    Piece* previous
+    Piece* next                # NULL: the last one
+    Piece* previous            # of the first one: the last one, so that the Deque is a word shorter
     uint32_t count             # items
     uint32_t room              # bytes
     uint32_t head              # first byte of the first item
@@ -217,7 +273,6 @@ cdef struct Piece:             # deque.pyx: a run of a list's items; its bytes f
 
 cdef struct Deque:             # deque.pyx: a list
     Piece* first
-    Piece* last
     uint64_t count             # items
     Node* node
 
@@ -254,9 +309,6 @@ cdef struct Candidate:         # evict.pyx
     int database
 
 
-ctypedef void (*Handler)(Call* call) noexcept nogil
-
-
 cdef struct Row:               # commands.pyx: one command
     const char* name           # lower case; "client|id" for a subcommand
     int name_length
@@ -268,8 +320,14 @@ cdef struct Row:               # commands.pyx: one command
     Handler handler
     Handler effect             # rewrites.pyx: writes down what it changed; NULL: its own words do
     int parent                 # row of the container, or -1
+    const Fact* fact           # NULL: nothing is said of it
+    uint32_t categories        # of ACL, a bit each: catalog.pyx
+    KeySpec specs[3]
+    int spec_count
+    bint denied                # switched off by the configuration
+    uint64_t* latencies        # LATENCIES counters: latency.pyx; NULL: none yet
     uint64_t calls
-    uint64_t usec              # time in the handler; for FAST rows projected from every 64th call
+    uint64_t cycles            # of the clock, spent in the handler: clock.pxd
     uint64_t rejected          # refused before the handler
     uint64_t failed            # answered with an error by the handler
 
@@ -289,6 +347,23 @@ cdef struct Follower:          # broadcast.pyx: a client that wants to hear of t
     Follower* previous
 
 
+cdef struct Channel:           # channels.pyx; begins as a Member, its name follows
+    uint32_t key_length        # bytes
+    uint32_t value_length      # 0
+    Subscription* first
+    uint64_t count             # of subscribers
+    int kind                   # CHANNEL, PATTERN or SHARD
+
+
+cdef struct Subscription:      # channels.pyx
+    Channel* channel
+    Client* client
+    Subscription* next         # of the channel
+    Subscription* previous
+    Subscription* sibling      # of the client
+    Subscription* elder
+
+
 cdef struct Client:            # connection.pyx
     Handle handle              # first: what epoll hands back
     Input input
@@ -302,13 +377,24 @@ cdef struct Client:            # connection.pyx
     Database* database
     int resp                   # 2 or 3
     bint authenticated
+    bint trusted               # authenticated as a user who may do everything: nothing to check
+    User* user                 # users.pyx; never NULL
     bint closing               # executes nothing more; closed when its output is sent
     bint ended                 # the peer sends nothing more; closed when all is executed and sent
     bint parked                # requests wait: too much output is unread, or the client was blocked until now
     int tracking               # Tracking
     uint64_t redirect          # id of the client that gets its invalidations; 0: itself
     Follower* prefixes         # that it tracks, in order
-    uint32_t subscriptions     # channels, patterns and shard channels
+    Subscription* subscribed[CHANNEL_KINDS]
+    uint32_t subscribed_count[CHANNEL_KINDS]
+    uint32_t subscriptions     # of all kinds
+    bint monitoring            # monitor.pyx
+    Client* next_monitor
+    int quiet                  # pause.pxd: its replies are thrown away; 0: they are not
+    bint held                  # by CLIENT PAUSE: its requests are read and kept
+    bint overrun               # beyond its limits: closed without waiting for its output to be sent
+    uint64_t soft_since_us     # monotonic: above the soft limit of its output since then; 0: it is not
+    bint held_whole            # log.pyx: its output begins with the replies of this turn
     bint touched               # others added to its output: written at the end of the turn
     bint no_evict
     bint no_touch              # its commands leave the LRU clocks alone
@@ -319,6 +405,8 @@ cdef struct Client:            # connection.pyx
     uint64_t created_us        # monotonic
     uint64_t used_us
     Row* row                   # last command
+    void* replica              # a Replica of replication.pxd, if this is the connection of one
+    uint64_t written           # where the stream of effects stood after its last write
     char* name                 # of CLIENT SETNAME; malloc, NULL: none; so are the next two
     char* library_name
     char* library_version
@@ -373,6 +461,26 @@ cdef struct Effects:           # effects.pyx: the stream of what was changed
     uint64_t popped_count
 
 
+cdef enum ChildKind:
+    NO_CHILD = 0
+    SAVING = 1                 # a snapshot
+    REWRITING = 2              # the base of the log
+    SENDING = 3                # a snapshot for a replica
+
+ctypedef int (*ChildJob)(Node* node) noexcept nogil                     # in the child: 0 or an errno
+ctypedef void (*ChildDone)(Node* node, int error, uint64_t cow) noexcept nogil
+
+
+cdef struct Child:             # child.pyx: the one forked process at a time
+    int pid                    # 0: none
+    int kind                   # ChildKind
+    int pipe                   # it reports here before it ends
+    ChildDone done
+    uint64_t begun_us          # monotonic
+    uint64_t fork_us           # that the latest fork took
+    uint64_t forks
+
+
 cdef struct Node:              # node.pyx
     Poll poll
     Handle listener
@@ -396,6 +504,13 @@ cdef struct Node:              # node.pyx
     Prefix* prefixes           # broadcast.pyx
     uint64_t prefix_count
     bint broadcasts            # some prefix has something to tell
+    Dict channels[CHANNEL_KINDS]   # channels.pyx
+    OutputLimit output_limits[OUTPUT_CLASSES]
+    Client* monitors
+    uint64_t paused_until_us   # pause.pyx: monotonic; 0: no pause
+    bint paused_all            # not only what writes
+    Output discarded           # replies that nobody gets
+    int notify                 # notify.pyx: a bit for each letter of notify-keyspace-events
     uint64_t client_count
     uint64_t client_next       # id of the next client
     Call call                  # the one command being executed
@@ -416,10 +531,15 @@ cdef struct Node:              # node.pyx
     int policy
     bint lfu                   # the policy counts uses: what Entry.clock means
     int64_t settings[SETTINGS]
+    uint32_t piece_most        # bytes of items in a list's piece, and items: what LIST_PIECE_SIZE says
+    uint32_t piece_items
     int maxclients
     int port
     int sweep_database         # expire.pyx
     bint stopping
+    bint started               # it serves: what is immutable stays as it is
+    bint stop_asked            # by a signal: it stops at the end of the turn, if it can
+    bint tick_soon             # housekeeping at the end of this turn
     bint expiry_off            # DEBUG SET-ACTIVE-EXPIRE 0: no sweep
     bint accept_paused         # out of descriptors: tried again at the next tick
     uint64_t now_us            # monotonic, of this turn
@@ -429,7 +549,22 @@ cdef struct Node:              # node.pyx
     uint32_t ticks             # monotonic time in units of 2^16 us (65.5 ms): the LRU clock
     uint64_t random
     uint64_t seed              # of the hash
-    char* password             # malloc; NULL: none
+    char* password             # malloc; NULL: none. The default user's, as CONFIG GET requirepass shows it
+    User* users
+    User* user_default         # one of them
+    char* aclfile              # malloc; NULL: none
+    Refusal* refusals          # newest first
+    uint64_t refusal_next      # id
+    int refusal_count
+    Slow* slow
+    uint64_t slow_next         # id
+    int64_t slow_count
+    uint64_t slow_cycles       # from which on a command is slow; UINT64_MAX: none is
+    Event events[EVENTS_SEEN]
+    ErrorCount errors[CODES]
+    uint64_t clock_cycles      # clock.pxd: the cycles and
+    uint64_t clock_us          # the time of the start,
+    double cycles_us           # and how many cycles a microsecond has
     char* bind
     char run_id[41]
     Doomed* doomed             # reaper.pyx
@@ -444,6 +579,18 @@ cdef struct Node:              # node.pyx
     uint64_t blocked_count     # clients
     bint in_exec               # EXEC is running its block: transaction.pxd
     Effects effects
+    void* replication          # replication.pxd; whom this node repeats and who repeats it
+    Client* primary            # on a replica: for whom its primary's commands are executed; NULL: this is a primary
+    int guard                  # Guard: why some commands are refused just now; 0: none is
+    char folder[PATH_ROOM]     # dir
+    char log_folder[FILE_ROOM] # appenddirname
+    char problem[PATH_ROOM * 4]    # what went wrong at the start, in a sentence
+    const char* refusal        # writes are answered with it; NULL: they are served
+    char refusal_room[512]
+    Child child
+    Snapshots snapshots
+    Log log
+    Loading loading
     Stats stats
     uint64_t rate_commands     # stats.commands at rate_us
     uint64_t rate_us

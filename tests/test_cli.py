@@ -263,8 +263,8 @@ def test_node_and_demo(calls: Calls) -> None:
     assert quench("demo").exit_code == 0
     assert quench("demo", QUENCH_LISTEN="127.0.0.1:7000").exit_code == 0
     assert list(calls) == [
-        ("storenode.server.run", ("::1", 0, 64 << 20), {"on_ready": _node_ready}),
-        ("storenode.server.run", ("127.0.0.1", 6379, 256 << 20), {"on_ready": _node_ready}),
+        ("storenode.server.run", ("::1", 0, 64 << 20), {"on_ready": _node_ready, "parameters": {}}),
+        ("storenode.server.run", ("127.0.0.1", 6379, 256 << 20), {"on_ready": _node_ready, "parameters": {}}),
         ("proxy.demo.demo", ("127.0.0.1", 6380), {}),
         ("proxy.demo.demo", ("127.0.0.1", 7000), {}),
     ]

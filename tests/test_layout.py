@@ -69,12 +69,13 @@ SPINE = (
     "monitor", "transaction", "blocking", "elements", "replies", "cool", "fanout", "tombstones", "places", "choice",
     "tracking", "shield", "ear", "private", "route", "answers", "rights", "refusals", "audience", "scripts", "connection",
     "greeting", "describe", "hot", "fans", "fetch", "holds", "copies", "sketch", "marks", "keys", "lookup", "mail", "texts",
-    "slots", "merge", "parts", "heat", "types", "counters", "rows", "ring", "colocate", "sha256", "hashes",
+    "slots", "merge", "parts", "heat", "types", "counters", "rows", "ring", "colocate", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.
 WIRE = (
-    "inspect", "framer", "rewrite", "input", "output", "reply", "resp", "chunk", "poll", "mailbox", "glob", "system",
+    "inspect", "framer", "rewrite", "input", "output", "reply", "resp", "chunk", "poll", "mailbox", "glob",
+    "sha256", "system",
 )
 
 

@@ -19,6 +19,7 @@ from proxy.wire.output cimport output_append, output_move
 
 cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil
 cdef void conn_close(Core* core, Conn* conn) noexcept nogil
+cdef void conn_untrack(Conn* conn) noexcept nogil
 cdef void conn_flush(Core* core, Conn* conn) noexcept nogil
 cdef void conn_haunt(Core* core, Node* node, int64_t ghost, const char* run, const Conn* lost) noexcept nogil
 cdef void conn_tick(Core* core, Conn* conn) noexcept nogil

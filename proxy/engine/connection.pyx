@@ -18,7 +18,8 @@ from libc.string cimport memcmp, memcpy, memset, strncpy
 from proxy.engine.fetch cimport fetch_settle, fetch_tell
 from proxy.engine.greeting cimport greeting_start
 from proxy.engine.heat cimport (
-    ROLE_COPY, ROLE_LEASE, ROLE_MARK, ROLE_NONE, ROLE_PING, ROLE_TOMBSTONE, ROLE_VALUE, Fetch, Hold, Miss,
+    ROLE_COPY, ROLE_LEASE, ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_PING, ROLE_TOMBSTONE, ROLE_TRACKING, ROLE_VALUE, Fetch,
+    Hold, Miss,
 )
 from proxy.engine.holds cimport hold_settle
 from proxy.engine.mail cimport event_node
@@ -205,10 +206,13 @@ cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, cons
     cdef Output text
     cdef char elapsed[32]
     cdef int length
+    cdef Fetch* fetch = NULL
     if pending.role == ROLE_COPY:
         # Who waits is not told: his key has a home.
         (<Fetch*> pending.cool).lost = 1
-    if pending.client == NULL and pending.role != ROLE_VALUE:
+    if pending.role == ROLE_VALUE or pending.role == ROLE_LIFE:
+        fetch = <Fetch*> pending.cool
+    if pending.client == NULL and (fetch == NULL or pending.role == ROLE_LIFE and fetch.waiters.count == 0):
         return
     memset(&args, 0, sizeof(args))
     memset(&text, 0, sizeof(text))
@@ -222,8 +226,8 @@ cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, cons
         error_words(&args, FIELD_REASON, reason)
     error_write(core, kind, &args, &text)
     core.row_stats[pending.row].failed += 1
-    if pending.role == ROLE_VALUE:
-        fetch_tell(core, <Fetch*> pending.cool, text.first.data, text.length)
+    if fetch != NULL:
+        fetch_tell(core, fetch, text.first.data, text.length)
     else:
         pending_answer(core, pending, text.first.data, text.length)
     output_clear(&text, &core.chunks)
@@ -244,9 +248,17 @@ cdef void pending_settle(Core* core, Pending* pending) noexcept nogil:
     pending.role = ROLE_NONE
 
 
+cdef void conn_untrack(Conn* conn) noexcept nogil:
+    """What was read here is tracked no more, and neither will be what is queued: copies of it are void."""
+    if conn.tracked:
+        conn.tracked = 0
+        conn.node.forgets += 1
+
+
 cdef void conn_close(Core* core, Conn* conn) noexcept nogil:
     """Reset the socket: what the kernel still holds of old requests must not reach the node."""
     cdef linger_t now
+    conn_untrack(conn)
     if conn.handle.fd >= 0:
         now.l_onoff = 1
         now.l_linger = 0
@@ -313,10 +325,6 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
     if was_open and on_its_way and conn.id and not conn.blocking:
         conn_haunt(core, conn.node, conn.id, conn.run, conn)
     conn.id = 0
-    if conn.tracked:
-        # What is still queued was meant for the connection that had its reads tracked.
-        conn.tracked = 0
-        conn.node.forgets += 1
     # Requests that the kernel never got stay queued while LOST: nothing was promised and nothing happened.
     offset = conn.head_offset
     while conn.head != conn.tail:
@@ -363,6 +371,8 @@ cdef void conn_free(Core* core, Conn* conn) noexcept nogil:
     while conn.head != conn.tail:
         if conn.pending[conn.head & conn.mask].client != NULL:
             client_release(core, conn.pending[conn.head & conn.mask].client)
+        elif conn.pending[conn.head & conn.mask].role == ROLE_VALUE:
+            fetch_tell(core, <Fetch*> conn.pending[conn.head & conn.mask].cool, b"", 0)
         pending_settle(core, &conn.pending[conn.head & conn.mask])
         conn.head += 1
     free(conn.pending)
@@ -409,6 +419,8 @@ cdef void expire(Core* core, Conn* conn, uint32_t limit) noexcept nogil:
                     kind = ERROR_TIMEOUT_WRITE
             pending_error(core, conn, pending, kind, NULL)
             if kind == ERROR_TIMEOUT_NOT_SENT:
+                if pending.role == ROLE_TRACKING:
+                    conn_untrack(conn)
                 pending_settle(core, pending)
         offset += pending.size
         number += 1

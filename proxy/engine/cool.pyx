@@ -11,18 +11,20 @@ from libc.stdlib cimport malloc
 from libc.string cimport memcmp, memcpy, memset, strlen
 
 from proxy.engine.choice cimport usable
-from proxy.engine.connection cimport conn_expect, conn_flush, conn_place, conn_touch
+from proxy.engine.connection cimport conn_expect, conn_flush, conn_place, conn_touch, conn_untrack
 from proxy.engine.copies cimport copy_find, copy_holds, copy_reply
-from proxy.engine.ear cimport ear_hears, ear_pong
+from proxy.engine.ear cimport WANTED_US, ear_hears, ear_pong
 from proxy.engine.fanout cimport fan_asks_home, fan_fill, fan_read, fan_reply, fan_wants, fans_due
-from proxy.engine.fetch cimport fetch_drop, fetch_holds, fetch_join, fetch_life, fetch_new, fetch_settle, fetch_shield, fetch_value
+from proxy.engine.fetch cimport (
+    fetch_drop, fetch_holds, fetch_join, fetch_life, fetch_new, fetch_settle, fetch_shield, fetch_value,
+)
 from proxy.engine.heat cimport (
-    ROLE_CACHING, ROLE_COPY, ROLE_LEASE, ROLE_LIFE, ROLE_PING, ROLE_TRACKING, ROLE_VALUE, SEEN, Copy, Fetch, Heat, HotKey,
-    heat_of,
+    CHECK_EVERY, ROLE_CACHING, ROLE_COPY, ROLE_LEASE, ROLE_LIFE, ROLE_PING, ROLE_TRACKING, ROLE_VALUE, SEEN, Copy, Fetch,
+    Heat, HotKey, heat_of,
 )
 from proxy.engine.hot cimport hot_ask, hot_rule
 from proxy.engine.lookup cimport same_word
-from proxy.engine.marks cimport marks_quiet, marks_sum, quench_key_hash
+from proxy.engine.marks cimport marks_quiet, marks_sum, quench_key_hash, quench_load_word
 from proxy.engine.refusals cimport DONE, GO_ON, WAIT
 from proxy.engine.route cimport home
 from proxy.engine.shield cimport shield_early, shield_join, shield_reply, shield_take
@@ -38,7 +40,6 @@ from proxy.wire.resp cimport Frame, write_number
 
 cdef enum:
     JOIN_PART = 4              # a fetch is joined while younger than this part of the deadline, which is its starter's
-    CHECK_EVERY = 10000        # answers from copies of which one is compared with the node's
     READS_A_WRITE = 2          # a key that is read less often than that between two writes is not copied
 
 cdef const char* TRACK = b"*6\r\n$6\r\nCLIENT\r\n$8\r\nTRACKING\r\n$2\r\nON\r\n$5\r\nOPTIN\r\n$8\r\nREDIRECT\r\n"
@@ -109,6 +110,7 @@ cdef void serve(Core* core, Client* client, Row* row, HotKey* key, Copy* copy) n
     core.counters.copy_hits += 1
     key.hits += 1
     key.bytes += copy.length
+    copy.node.ear_wanted_us = core.now_us + WANTED_US
     slot_local(core, client, copy_reply(copy), copy.length)
     if heat_of(core).unchecked == 0:
         check(core, client, row, copy)
@@ -129,13 +131,16 @@ cdef Fetch* joinable(Core* core, Client* client, Frame* frame, HotKey* key, uint
     """A fetch on its way that answers this request, too; `exact`: it was not given to the kernel yet."""
     cdef Fetch* fetch = key.fetches
     cdef uint32_t limit = client.pool.limits.timeout_us
+    cdef uint64_t forgets = quench_load_word(&core.peers.forgets)
     while fetch != NULL:
+        # What this client has sent before may be queued behind the fetch: then one of these has moved.
         if (not fetch.over and fetch.asked == frame.length and fetch.protocol == client.protocol
-                and fetch.database == client.database and fetch.marks == marks
+                and fetch.database == client.database and fetch.marks == marks and fetch.forgets == forgets
                 and not (limit and core.now_us - fetch.sent_us > limit // JOIN_PART)
                 and memcmp(fetch + 1, frame.data, frame.length) == 0):
             exact[0] = fetch.flushes == fetch.conn.flushes
-            if exact[0] or fetch.storing and fetch_holds(core, fetch):
+            if exact[0] or (fetch.storing and core.now_us - fetch.sent_us < key.rule.life_us
+                            and fetch_holds(core, fetch)):
                 return fetch
         fetch = fetch.next
     return NULL
@@ -154,6 +159,7 @@ cdef Copy* cool_copy(Core* core, Client* client, HotKey* key, const char* name, 
                 and memcmp(request, b"*2\r\n$3\r\n", 8) == 0 and same_word(request + 8, 3, b"get")):
             if not copy_holds(core, copy, marks) or core.now_us >= copy.refresh_us:
                 return NULL
+            copy.node.ear_wanted_us = core.now_us + WANTED_US
             core.counters.copy_hits += 1
             key.hits += 1
             key.bytes += copy.length
@@ -175,8 +181,8 @@ cdef int start(Core* core, Client* client, Row* row, Frame* frame, HotKey* key, 
         return GO_ON
     node = &client.pool.nodes[index]
     conn = node.conns[conn_place(client.protocol, client.database, 0)]
-    if (copy != NULL and copy.marks == marks and core.now_us < copy.stale_us
-            and (node.ejected or conn != NULL and conn.refusing)):
+    if (copy != NULL and copy.marks == marks and copy.forgets == quench_load_word(&core.peers.forgets)
+            and core.now_us < copy.stale_us and (node.ejected or conn != NULL and conn.refusing)):
         core.counters.copies_stale += 1
         serve(core, client, row, key, copy)
         return DONE
@@ -322,7 +328,7 @@ cdef void check(Core* core, Client* client, Row* row, Copy* copy) noexcept nogil
 cdef void cool_reply(Core* core, Conn* conn, Pending* pending, const char* data, size_t size) noexcept nogil:
     """The reply to one request of a fetch, or to an ear's PING. The fetch may be gone afterwards."""
     cdef Fetch* fetch = <Fetch*> pending.cool
-    cdef Fetch* again
+    cdef Fetch* again = NULL
     cdef int role = pending.role
     if role == ROLE_PING:
         ear_pong(core, conn, data)
@@ -338,18 +344,17 @@ cdef void cool_reply(Core* core, Conn* conn, Pending* pending, const char* data,
     elif role == ROLE_VALUE and fetch.shield != NULL and not fetch.over and is_nil(data):
         shield_take(core, fetch)
     elif role == ROLE_VALUE and not fetch.over:
-        # The place in the ring may be taken by what this sends.
         again = fetch_value(core, fetch, data, size)
-        if again != NULL:
-            core.counters.fetches_stale += 1
-            send(core, again, <const char*> (again + 1), again.asked)
     elif role == ROLE_LIFE:
         fan_fill(core, fetch, data)
-        fetch_life(core, fetch, data)
+        again = fetch_life(core, fetch, data)
     elif data[0] == c'-':
         # The node does not track, or the ear that it should tell is gone.
         fetch.storing = 0
-        conn.tracked = 0
+        conn_untrack(conn)
+    # The place of `pending` in the ring may be taken by what this sends.
+    if again != NULL:
+        send(core, again, <const char*> (again + 1), again.asked)
     fetch_settle(core, fetch)
 
 

@@ -11,6 +11,7 @@ from proxy.engine.types cimport Conn, Core, Node, Pending
 
 cdef enum:
     LIVE_US = 500000
+    WANTED_US = 5000000        # an ear that nobody needed for so long is left in peace, and closes when it is idle
 
 cdef bint ear_hears(Core* core, Node* node) noexcept nogil
 cdef void ear_heard(Core* core, Conn* conn, const char* data, size_t size) noexcept nogil

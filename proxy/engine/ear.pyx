@@ -13,7 +13,6 @@ from proxy.wire.resp cimport read_number
 
 cdef enum:
     PING_US = 100000
-    WANTED_US = 5000000        # an ear that nobody asked for of late is left in peace, and closes when it is idle
     RETRY_US = 1000000         # between two attempts to open one
 
 

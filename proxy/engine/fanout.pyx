@@ -200,8 +200,7 @@ cdef Fetch* asked_home(Core* core, Fan* fan, Fetch* fetch) noexcept nogil:
         fan.places[fetch.place - 1].until_us = 0
         key = hot_find(heat_of(core), fan.pool, fan.hash)
     end_read(core, fan, fetch)
-    again = fetch_move(core, fetch, 0, key, conn)
-    fetch.waiters.count = 0
+    again = fetch_move(core, fetch, key, conn)
     fetch_settle(core, fetch)
     if not node.ejected and not conn.refusing:
         return again

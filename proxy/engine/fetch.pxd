@@ -3,7 +3,7 @@
 
 Identical reads share it. Who joins before it was given to the kernel gets an exact answer in any case: the node executes
 it after all of them asked. Who joins later gets what a copy of no age would have given him, under the rules of copies:
-if the key's marks moved meanwhile he is asked for again. Stands below the connection, which brings replies and errors;
+if the key's marks moved meanwhile, or its time was up, he is asked for again. Stands below the connection, which brings replies and errors;
 cool.pyx starts fetches and joins them.
 """
 
@@ -22,9 +22,9 @@ cdef void fetch_shield(Fetch* fetch, const HotRule* rule, const Row* row, const 
                        uint64_t hash) noexcept nogil
 cdef void fetch_join(Core* core, Fetch* fetch, Client* client, bint exact) noexcept nogil
 cdef void fetch_tell(Core* core, Fetch* fetch, const char* data, size_t length) noexcept nogil
-cdef Fetch* fetch_move(Core* core, Fetch* fetch, uint32_t first, HotKey* key, Conn* conn) noexcept nogil
+cdef Fetch* fetch_move(Core* core, Fetch* fetch, HotKey* key, Conn* conn) noexcept nogil
 cdef Fetch* fetch_value(Core* core, Fetch* fetch, const char* data, size_t length) noexcept nogil
-cdef void fetch_life(Core* core, Fetch* fetch, const char* data) noexcept nogil
+cdef Fetch* fetch_life(Core* core, Fetch* fetch, const char* data) noexcept nogil
 cdef void fetch_drop(Fetch* fetch) noexcept nogil
 cdef void fetch_settle(Core* core, Fetch* fetch) noexcept nogil
 cdef bint fetch_holds(Core* core, Fetch* fetch) noexcept nogil

@@ -3,7 +3,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport abort, calloc, free, malloc, realloc
-from libc.string cimport memchr, memcpy
+from libc.string cimport memchr, memcpy, memmove, memset
 
 from proxy.engine.copies cimport copy_store
 from proxy.engine.heat cimport Fetch, HotKey, Waiter, Waiters, heat_of
@@ -125,60 +125,55 @@ cdef void fetch_tell(Core* core, Fetch* fetch, const char* data, size_t length) 
     fetch.over = 1
 
 
-cdef Fetch* fetch_move(Core* core, Fetch* fetch, uint32_t first, HotKey* key, Conn* conn) noexcept nogil:
-    """Another fetch of the same, to be sent, for all who wait from the `first` on."""
+cdef Fetch* fetch_move(Core* core, Fetch* fetch, HotKey* key, Conn* conn) noexcept nogil:
+    """A fetch of the same for all who wait, to be sent."""
     cdef Fetch* again = fetch_new(core, key, conn, fetch.row, fetch.protocol, fetch.database,
                                   <const char*> (fetch + 1), fetch.asked)
-    again.exact = again.waiters.count = again.waiters.room = fetch.waiters.count - first
-    again.waiters.list = <Waiter*> malloc(again.exact * sizeof(Waiter))
-    if again.waiters.list == NULL:
-        abort()
-    memcpy(again.waiters.list, fetch.waiters.list + first, again.exact * sizeof(Waiter))
+    again.waiters = fetch.waiters
+    again.exact = fetch.waiters.count
     again.shield = fetch.shield
     again.hash = fetch.hash
     again.key_at = fetch.key_at
     again.key_length = fetch.key_length
+    memset(&fetch.waiters, 0, sizeof(Waiters))
     return again
+
+
+cdef inline Fetch* again_for(Core* core, Fetch* fetch) noexcept nogil:
+    """That, of the same connection; NULL if nobody waits."""
+    return fetch_move(core, fetch, NULL, fetch.conn) if fetch.waiters.count else NULL
 
 
 cdef Fetch* fetch_value(Core* core, Fetch* fetch, const char* data, size_t length) noexcept nogil:
-    """The reply to the read. Returns a fetch to be sent for those whom it does not serve, or NULL."""
-    cdef Fetch* again = NULL
+    """The reply to the read. Returns a fetch to be sent for those whom it does not serve, or NULL.
+
+    Who joined on the way waits a little longer, for the reply to PTTL: the key's time may have been up when he asked.
+    """
     cdef bint holds = fetch_holds(core, fetch)
-    cdef HotKey* key = fetch.key
-    cdef uint32_t count = fetch.waiters.count
-    if fetch.exact == count or (holds and fetch.storing):
-        waiters_tell(core, &fetch.waiters, 0, count, data, length)
-    else:
-        waiters_tell(core, &fetch.waiters, 0, fetch.exact, data, length)
-        again = fetch_move(core, fetch, fetch.exact, NULL, fetch.conn)
-    if key != NULL and count:
-        key.joined += count - 1
-    fetch.waiters.count = 0
+    if fetch.key != NULL and fetch.waiters.count:
+        fetch.key.joined += fetch.waiters.count - 1
+    if data[0] == c'-' and holds:
+        fetch_tell(core, fetch, data, length)
+        return NULL
+    waiters_tell(core, &fetch.waiters, 0, fetch.exact, data, length)
+    fetch.waiters.count -= fetch.exact
+    if fetch.waiters.count:
+        memmove(fetch.waiters.list, fetch.waiters.list + fetch.exact, fetch.waiters.count * sizeof(Waiter))
     fetch.exact = 0
     fetch.over = 1
-    if length > heat_of(core).largest:
-        fetch.storing = 0
     if length >= fetch.conn.node.pool.limits.bulk:
         fetch.filling = 0
-    if not fetch.storing and not fetch.filling:
-        return again
-    if not holds:
-        core.counters.fetches_stale += 1
-        fetch.storing = 0
-        fetch.filling = 0
-    elif data[0] == c'-':
-        fetch.storing = 0
-        fetch.filling = 0
-    else:
+    if holds and (fetch.filling or fetch.storing and (fetch.waiters.count or length <= heat_of(core).largest)):
         fetch.value = <char*> malloc(length)
         fetch.length = <uint32_t> length
-        if fetch.value == NULL:
-            fetch.storing = 0
-            fetch.filling = 0
-        else:
+        if fetch.value != NULL:
             memcpy(fetch.value, data, length)
-    return again
+            return NULL
+    if (fetch.storing or fetch.filling) and not holds:
+        core.counters.fetches_stale += 1
+    fetch.storing = 0
+    fetch.filling = 0
+    return again_for(core, fetch)
 
 
 cdef bint empty(const char* data) noexcept nogil:
@@ -186,27 +181,30 @@ cdef bint empty(const char* data) noexcept nogil:
     return data[0] == c'_' or (data[1] == c'-' and data[2] == c'1') or (data[1] == c'0' and data[2] == c'\r')
 
 
-cdef void fetch_life(Core* core, Fetch* fetch, const char* data) noexcept nogil:
-    """The reply to PTTL: keep the value no longer than the node does. A missing key is only known to be missing as long
-    as the node would tell that it was created."""
+cdef Fetch* fetch_life(Core* core, Fetch* fetch, const char* data) noexcept nogil:
+    """The reply to PTTL: answer who joined on the way, and keep the value no longer than the node does. A missing key is
+    only known to be missing as long as the node would tell that it was created. Returns as fetch_value() does."""
     cdef const char* end = <const char*> memchr(data, c'\r', 24)
     cdef long long left = 0
     cdef uint64_t life
-    if not fetch.storing or fetch.key == NULL or fetch.value == NULL:
-        return
+    if not fetch.storing or fetch.value == NULL:
+        return again_for(core, fetch)
     if not fetch_holds(core, fetch):
         core.counters.fetches_stale += 1
-        return
+        return again_for(core, fetch)
     if data[0] != c':' or end == NULL or not read_number(data + 1, end - data - 1, &left):
-        return
+        return again_for(core, fetch)
     life = fetch.key.rule.life_us
-    if left == -2:
-        if not fetch.tracked or not empty(fetch.value):
-            return
-    elif left >= 0 and <uint64_t> left * 1000 < life:
+    if left == -2 and not empty(fetch.value):
+        return again_for(core, fetch)
+    if left >= 0 and <uint64_t> left * 1000 < life:
         life = <uint64_t> left * 1000
-    if fetch.sent_us + life > core.now_us:
+    if fetch.sent_us + life <= core.now_us:
+        return again_for(core, fetch)
+    fetch_tell(core, fetch, fetch.value, fetch.length)
+    if fetch.length <= heat_of(core).largest and (left != -2 or fetch.tracked):
         copy_store(core, fetch, life, <uint64_t> left * 1000 if left >= 0 else 0)
+    return NULL
 
 
 cdef void fetch_settle(Core* core, Fetch* fetch) noexcept nogil:

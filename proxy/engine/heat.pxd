@@ -20,6 +20,7 @@ cdef enum:
     FILTER = 8192              # entries of Heat.filter; a power of two
     HOT_BUCKETS = 1024         # a power of two
     SEEN = 4096                # a power of two
+    CHECK_EVERY = 20000        # answers from copies of which one is compared with the node's
     PLACES = 12                # nodes of a key's walk, its home among them, of which some have copies of it
     FAN_BUCKETS = 256          # a power of two
     MISSES = 256               # buckets; a power of two
@@ -84,6 +85,7 @@ cdef struct Miss:              # shield.pyx: a key that somebody loads; followed
     uint64_t leased_us         # when the lease became ours; 0: it is not
     uint64_t asked_us
     uint64_t until_us          # when waiting ends
+    uint64_t began             # marks of the key, and forgets of the process, when it was found to be missing
     uint64_t marks             # of the key, when its loader was told to
     uint32_t pendings          # that name it
     uint32_t length            # bytes of the key

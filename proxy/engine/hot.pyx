@@ -8,7 +8,7 @@ from libc.string cimport memcmp, memcpy
 from proxy.engine.copies cimport copies_drop
 from proxy.engine.fans cimport fan_copies, fan_new, fan_retire, fans_close
 from proxy.engine.fetch cimport fetches_detach
-from proxy.engine.heat cimport FILTER, HOT_BUCKETS, Heat, HotKey, heat_of
+from proxy.engine.heat cimport CHECK_EVERY, FILTER, HOT_BUCKETS, Heat, HotKey, heat_of
 from proxy.engine.mail cimport event_post
 from proxy.engine.sketch cimport sketch_count
 from proxy.engine.types cimport EVENT_HOT, ROW_WRITE, Core, HotRule, Pool, Row
@@ -35,7 +35,7 @@ cdef bint hot_open(Core* core, size_t byte_limit, size_t largest, uint32_t most)
     heat.byte_limit = byte_limit
     heat.largest = largest
     heat.sampling = core.random_state | 1
-    heat.unchecked = 10000
+    heat.unchecked = CHECK_EVERY
     core.heat = heat
     return True
 

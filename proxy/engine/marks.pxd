@@ -22,6 +22,11 @@ cdef enum:
     STRIPES = 16384            # a power of two; their numbers fit 16 bits
     OPENED = 1 << 24           # above the bits that count open writes
     EVERY = 0xFFFF             # noted in place of a stripe: every key may be written
+    ONE = 1                    # what marks_open() returns for a single stripe: stripe << 1 | ONE; else a Stripes*
+
+cdef struct Stripes:           # those of one request; the numbers follow
+    uint32_t count
+    uint32_t waits             # opens nothing: only its end counts
 
 cdef extern from *:
     """
@@ -73,6 +78,10 @@ cdef void marks_note(Core* core, const char* key, size_t length) noexcept nogil
 cdef void marks_note_request(Core* core, const Row* row, const Frame* frame) noexcept nogil
 cdef void marks_note_keys(Core* core, int count) noexcept nogil
 cdef void marks_note_stripes(Core* core, const uint16_t* stripes, uint32_t count) noexcept nogil
+
+
+cdef inline uint16_t* numbers(Stripes* stripes) noexcept nogil:
+    return <uint16_t*> (stripes + 1)
 
 
 cdef inline uint64_t key_hash(Core* core, const char* key, size_t length) noexcept nogil:

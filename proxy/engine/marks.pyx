@@ -15,13 +15,6 @@ from proxy.engine.keys cimport keys_find
 from proxy.engine.types cimport Core, Row
 from proxy.wire.resp cimport Frame
 
-cdef enum:
-    ONE = 1                    # what marks_open() returns for a single stripe: stripe << 1 | ONE; else a Stripes*
-
-cdef struct Stripes:           # those of one request; the numbers follow
-    uint32_t count
-    uint32_t waits
-
 
 cdef uint64_t* marks_new() noexcept nogil:
     """The words of one engine."""
@@ -35,10 +28,6 @@ cdef inline void add(Core* core, uint16_t stripe, uint64_t amount) noexcept nogi
         quench_forget(&core.peers.forgets)
         return
     quench_store_word(word, word[0] + amount)
-
-
-cdef inline uint16_t* numbers(Stripes* stripes) noexcept nogil:
-    return <uint16_t*> (stripes + 1)
 
 
 cdef uint64_t marks_open(Core* core, bint waits) noexcept nogil:

@@ -242,13 +242,15 @@ cdef void set_ejected(Core* core, Pool* pool, int index, bint ejected) noexcept 
     """An ejected node keeps its points; its keys go to the next node (auto_eject) or are refused at once.
 
     A connection that owes late replies is given up now: were it kept, a node that serves again would be reached
-    through the one connection that may hang.
+    through the one connection that may hang. Keys change their home, and the old one no longer tells of changes.
     """
     cdef Node* node = &pool.nodes[index]
     cdef Conn* conn
     cdef int place
     node.ejected = ejected
     pool.live[index] = not ejected
+    for place in range(pool.node_count):
+        pool.nodes[place].forgets += 1
     for place in range(CONNS):
         conn = node.conns[place]
         if ejected and conn != NULL and conn.state == CONN_OPEN and conn.expired:

@@ -6,28 +6,35 @@ included: what is fed goes through one socket pair that all of them share, so th
 Time stands still until advance(). A node connection of a probe is marked stuck, so the engine never sends: its bytes
 stay in its output until sent() takes them, which is what "given to the kernel" means here.
 
-Clients are named by their id, connections by (node, protocol, database, bulk) of the first pool.
+Clients are named by their id, connections by (node, protocol, database, bulk) of the first pool, private ones by (node,
+number), the latest first, and the ear of a node is (node, -1). They can only be had of a node that reach() was told of.
 """
 
 import os
 import socket
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from proxy.engine.client cimport client_close, client_open, client_take, starve
 from proxy.engine.connection cimport conn_fail, conn_for
 from proxy.engine.engine cimport Engine
+from proxy.engine.heat cimport (
+    ROLE_LIFE, ROLE_MARK, ROLE_TRACKING, Copy, Fetch, Heat, HotKey, Sketch, Waiters, heat_of,
+)
 from proxy.engine.keys cimport keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
+from proxy.engine.marks cimport EVERY, ONE, OPENED, STRIPES, Stripes, numbers
 from proxy.engine.orders cimport orders_take
+from proxy.engine.private cimport private_settle
 from proxy.engine.replies cimport conn_take
 from proxy.engine.ring cimport ring_node
+from proxy.engine.sketch cimport sketch_count
 from proxy.engine.slots cimport client_ready, client_unread
 from proxy.engine.turn cimport turn_end
 from proxy.engine.types cimport (
     CLIENT_BARRIER, CLIENT_CLOSING, CLIENT_ENDED, CLIENT_PARKED, CLIENT_READY, CLIENT_RESTRICTED, CLIENT_STARVED,
-    CONN_OPEN, CONNS,
+    CONN_CONNECTING, CONN_OPEN, CONNS,
     DATABASES, SLOT_CHUNK, SLOT_HELD, SLOT_MERGING, Client, Conn, Core, Merge, Node, Pending, Row, Slot,
 )
 from proxy.wire.chunk cimport CHUNK_SIZE, Chunk
@@ -44,16 +51,21 @@ cdef class Probe(Engine):
     """An Engine, built and given its pools as any, that is fed by hand instead of being run."""
     cdef int reader            # the ends of the socket pair
     cdef int writer
+    cdef int listener          # what private connections connect to, where nobody ever answers; -1: none yet
+    cdef bytes address         # its
 
     def __cinit__(self, *args):
         reader, writer = socket.socketpair()
         reader.setblocking(False)
         self.reader = reader.detach()
         self.writer = writer.detach()
+        self.listener = -1
 
     def __dealloc__(self):
         close(self.reader)
         close(self.writer)
+        if self.listener >= 0:
+            close(self.listener)
 
     cdef Client* client(self, uint64_t number) except NULL:
         cdef Client* client = self.core.clients
@@ -64,9 +76,18 @@ cdef class Probe(Engine):
         raise KeyError(f"client {number} is gone")
 
     cdef Conn* conn(self, tuple name) except NULL:
-        node, protocol, database, bulk = name
-        cdef Conn* conn = self.core.pools[0].nodes[<int> node].conns[
-            ((<int> protocol - 2) * DATABASES + <int> database) * 2 + <int> bulk]
+        cdef Conn* conn
+        cdef int left
+        if len(name) == 2:
+            left = name[1]
+            conn = self.core.pools[0].nodes[<int> name[0]].privates
+            while conn != NULL and (left > 0 or left < 0 and not conn.ear):
+                conn = conn.next_private
+                left -= left > 0
+        else:
+            node, protocol, database, bulk = name
+            conn = self.core.pools[0].nodes[<int> node].conns[
+                ((<int> protocol - 2) * DATABASES + <int> database) * 2 + <int> bulk]
         if conn == NULL:
             raise KeyError(f"connection {name} was never used")
         return conn
@@ -161,20 +182,48 @@ cdef class Probe(Engine):
 
     def connect(self, int node, int protocol=2, int database=0, int bulk=0, bytes run=b""):
         """Make a connection OPEN, as if it had been greeted by the process `run`; its name."""
-        cdef Core* core = self.core
-        cdef Conn* conn = conn_for(core, &core.pools[0].nodes[node], protocol, database, bulk)
+        cdef Conn* conn = conn_for(self.core, &self.core.pools[0].nodes[node], protocol, database, bulk)
         if conn.state != CONN_OPEN:
             conn.handle.fd = wake_open()
-            conn.state = CONN_OPEN
-            conn.refusing = 0
-            conn.failures = 0
-            conn.why[0] = 0
-            memset(conn.run, 0, sizeof(conn.run))
-            memcpy(conn.run, <const char*> run, min(len(run), sizeof(conn.run) - 1))
-            conn.since_us = core.now_us
-            conn.used_us = core.now_us
-            conn.stuck = 1
+            self.opened(conn, run)
         return (node, protocol, database, bulk)
+
+    cdef opened(self, Conn* conn, bytes run):
+        conn.state = CONN_OPEN
+        conn.refusing = 0
+        conn.failures = 0
+        conn.why[0] = 0
+        memset(conn.run, 0, sizeof(conn.run))
+        memcpy(conn.run, <const char*> run, min(len(run), sizeof(conn.run) - 1))
+        conn.since_us = self.core.now_us
+        conn.used_us = self.core.now_us
+        conn.stuck = 1
+
+    def reach(self, int node):
+        """From here on private connections to this node can begin to open; open_privates() ends it."""
+        cdef Node* place = &self.core.pools[0].nodes[node]
+        if self.listener < 0:
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind("")
+            listener.listen(1000)
+            self.address = listener.getsockname()
+            self.listener = listener.detach()
+        memset(place.socket_address, 0, sizeof(place.socket_address))
+        (<unsigned short*> place.socket_address)[0] = <unsigned short> int(socket.AF_UNIX)
+        memcpy(place.socket_address + 2, <const char*> self.address, len(self.address))
+        place.socket_length = 2 + <uint32_t> len(self.address)
+
+    def open_privates(self, int node, int64_t id=0, bytes run=b""):
+        """Make its private connections OPEN that began to, with ids from `id` on; how many."""
+        cdef Conn* conn = self.core.pools[0].nodes[node].privates
+        cdef int count = 0
+        while conn != NULL:
+            if conn.state == CONN_CONNECTING:
+                self.opened(conn, run)
+                conn.id = id + count
+                count += 1
+            conn = conn.next_private
+        return count
 
     def sent(self, tuple name, size_t most=1 << 60):
         """Give up to `most` queued bytes to "the kernel"; the bytes."""
@@ -203,6 +252,8 @@ cdef class Probe(Engine):
             conn.node.bytes_in += length - before
             conn.progress_us = core.now_us
             conn_take(core, conn, at, length)
+        if conn.private:
+            private_settle(core, conn)
 
     def fail(self, tuple name, bytes reason=b"the node closed the connection"):
         """The connection breaks."""
@@ -214,7 +265,8 @@ cdef class Probe(Engine):
         return {
             "state": STATES[conn.state], "refusing": bool(conn.refusing), "pending": conn.tail - conn.head,
             "expired": conn.expired, "output": conn.output.length, "failures": conn.failures,
-            "touched": bool(conn.touched), "stuck": bool(conn.stuck),
+            "touched": bool(conn.touched), "stuck": bool(conn.stuck), "id": conn.id, "protocol": conn.protocol,
+            "database": conn.database, "ear": bool(conn.ear),
         }
 
     # -- the parts ----------------------------------------------------------------------------------------------------
@@ -256,6 +308,8 @@ cdef class Probe(Engine):
         cdef size_t size
         wrong = []
         pointed = {}
+        fetches = {}
+        open_marks = {}
         for index in range(core.pool_count):
             for place in range(core.pools[index].node_count):
                 node = &core.pools[index].nodes[place]
@@ -268,16 +322,26 @@ cdef class Probe(Engine):
                     while number != conn.tail:
                         pending = &conn.pending[number & conn.mask]
                         bytes_ += pending.size
-                        if (pending.client == NULL) != (number - conn.head < conn.expired):
+                        if pending.client != NULL and number - conn.head < conn.expired:
                             wrong.append(f"node {place}: tombstones are not the first {conn.expired}")
-                        if pending.client != NULL:
-                            pointed[<size_t> pending.client] = pointed.get(<size_t> pending.client, 0) + 1
+                        if (pending.client == NULL and number - conn.head >= conn.expired
+                                and pending.role <= ROLE_MARK and pending.row):
+                            wrong.append(f"node {place}: a tombstone is not among the first {conn.expired}")
+                        tally(pending, pointed, fetches, open_marks)
                         number += 1
                     if bytes_ != conn.queued:
                         wrong.append(f"node {place}: requests of {bytes_ - conn.head_offset} bytes are pending, "
                                      f"{conn.queued - conn.head_offset} expected")
                     if conn.output.length != length_of(&conn.output):
                         wrong.append(f"node {place}: the output's length is wrong")
+                conn = node.privates
+                while conn != NULL:
+                    number = conn.head
+                    while number != conn.tail:
+                        tally(&conn.pending[number & conn.mask], pointed, fetches, open_marks)
+                        number += 1
+                    conn = conn.next_private
+        wrong += self.audit_heat(pointed, fetches, open_marks)
         client = core.clients
         while client != NULL:
             held = 0
@@ -307,6 +371,54 @@ cdef class Probe(Engine):
                 wrong.append(f"client {client.id}: {client.references} references, but "
                              f"{pointed[<size_t> client]} pending requests")
             client = client.after
+        return wrong
+
+    cdef list audit_heat(self, dict pointed, dict fetches, dict open_marks):
+        """Marks are open for as many writes as are on their way; copies take the room that is noted; fetches are named."""
+        cdef Core* core = self.core
+        cdef Heat* heat = heat_of(core)
+        cdef HotKey* key
+        cdef Copy* copy
+        cdef Fetch* fetch
+        cdef uint32_t index
+        cdef size_t size = 0
+        cdef uint32_t keys = 0
+        cdef uint64_t held
+        wrong = []
+        marked = {}
+        for index in range(STRIPES):
+            held = core.peers.marks[core.index][index] & (OPENED - 1)
+            if held:
+                marked[index] = held
+        open_marks.pop(EVERY, None)    # those are not counted, only that there was one
+        if marked != open_marks:
+            wrong.append(f"marks are open by stripe: {marked}; writes on their way: {open_marks}")
+        for at, named in fetches.items():
+            fetch = <Fetch*> <size_t> at
+            if fetch.pendings != named:
+                wrong.append(f"a fetch is named by {named} pending requests, not {fetch.pendings}")
+            count_waiters(&fetch.waiters, pointed)
+        if heat == NULL:
+            return wrong
+        key = heat.first
+        while key != NULL:
+            keys += 1
+            index = 0
+            copy = key.copies
+            while copy != NULL:
+                size += sizeof(Copy) + copy.asked + copy.length
+                index += 1
+                copy = copy.next
+            if index != key.copy_count:
+                wrong.append(f"a hot key has {index} copies, not {key.copy_count}")
+            fetch = key.fetches
+            while fetch != NULL:
+                if <size_t> fetch not in fetches or fetch.key != key:
+                    wrong.append("a fetch of a hot key is on no connection, or is another key's")
+                fetch = fetch.next
+            key = key.after
+        if keys != heat.count or size != heat.bytes or size > heat.byte_limit:
+            wrong.append(f"{keys} hot keys with copies of {size} bytes, not {heat.count} with {heat.bytes}")
         return wrong
 
     # -- measuring ----------------------------------------------------------------------------------------------------
@@ -402,6 +514,41 @@ cdef class Probe(Engine):
         if client.head != client.tail:
             raise ValueError("the replies do not fit the requests")
         return taken, answered, ended, emptied
+
+
+cdef class Counts:
+    """A sketch by itself."""
+    cdef Sketch sketch
+
+    def count(self, uint64_t hash, bint write, uint32_t weight, uint64_t now_us):
+        """sketch_count()."""
+        return sketch_count(&self.sketch, hash, write, weight, now_us)
+
+
+cdef tally(Pending* pending, dict pointed, dict fetches, dict open_marks):
+    """Note what a pending request names: its client, its fetch, the marks that it holds open."""
+    cdef Stripes* stripes = <Stripes*> pending.cool
+    cdef uint32_t index
+    found = []
+    if pending.client != NULL:
+        pointed[<size_t> pending.client] = pointed.get(<size_t> pending.client, 0) + 1
+    if pending.role == ROLE_MARK:
+        if pending.cool & ONE:
+            found.append(pending.cool >> 1)
+        elif not stripes.waits:
+            for index in range(stripes.count):
+                found.append(numbers(stripes)[index])
+        for stripe in found:
+            open_marks[stripe] = open_marks.get(stripe, 0) + 1
+    elif ROLE_TRACKING <= pending.role <= ROLE_LIFE:
+        fetches[pending.cool] = fetches.get(pending.cool, 0) + 1
+
+
+cdef count_waiters(Waiters* waiters, dict pointed):
+    cdef uint32_t index
+    for index in range(waiters.count):
+        at = <size_t> waiters.list[index].client
+        pointed[at] = pointed.get(at, 0) + 1
 
 
 cdef inline uint64_t now_ns() noexcept nogil:

@@ -17,7 +17,7 @@ from proxy.engine.keys cimport keys_find, option_after
 from proxy.engine.lookup cimport same_word
 from proxy.engine.mail cimport event_post
 from proxy.engine.refusals cimport refuse
-from proxy.engine.sha256 cimport sha256
+from proxy.wire.sha256 cimport sha256
 from proxy.engine.types cimport (
     CHANNELS_NONE, CHANNELS_ONE, CHANNELS_PATTERNS, CLIENT_RESTRICTED, CLIENT_TRUSTED, ERROR_NOPERM_CHANNEL,
     ERROR_NOPERM_COMMAND, ERROR_NOPERM_KEY, ERROR_NOPERM_SCRIPT, ERROR_NOPERM_SORT_BY, ERROR_NOPERM_SORT_GET,

@@ -16,7 +16,7 @@ from proxy.engine.fetch cimport waiters_add, waiters_tell
 from proxy.engine.heat cimport (
     MISSES, ROLE_LEASE, ROLE_POLL, ROLE_RELEASE, Copy, Fetch, Heat, HotKey, Miss, heat_of,
 )
-from proxy.engine.marks cimport marks_quiet, marks_sum
+from proxy.engine.marks cimport marks_quiet, marks_sum, quench_load_word
 from proxy.engine.route cimport home
 from proxy.engine.slots cimport slot_push
 from proxy.engine.types cimport CONN_OPEN, Client, Conn, Core, HotRule, Pending, Pool, Row
@@ -33,9 +33,10 @@ cdef inline Miss** bucket_of(Heat* heat, uint64_t hash) noexcept nogil:
     return &heat.misses[hash >> 30 & (MISSES - 1)]
 
 
-cdef Miss* find(Core* core, Pool* pool, int database, uint64_t hash) noexcept nogil:
+cdef Miss* find(Core* core, Pool* pool, int protocol, int database, uint64_t hash) noexcept nogil:
     cdef Miss* miss = bucket_of(heat_of(core), hash)[0]
-    while miss != NULL and (miss.hash != hash or miss.pool != pool or miss.database != database or miss.over):
+    while miss != NULL and (miss.hash != hash or miss.pool != pool or miss.protocol != protocol
+                            or miss.database != database or miss.over):
         miss = miss.next
     return miss
 
@@ -59,6 +60,7 @@ cdef Miss* begin(Core* core, Client* client, const HotRule* rule, const char* ke
     memcpy(miss + 1, key, length)
     memcpy(<char*> (miss + 1) + length, b"\0#0", 3)
     miss.until_us = core.now_us + rule.shield_us
+    miss.began = marks_sum(core, hash) + quench_load_word(&core.peers.forgets)
     if not say(core, miss, ROLE_LEASE):
         free(miss)
         return NULL
@@ -132,9 +134,12 @@ cdef void settle(Core* core, Miss* miss) noexcept nogil:
 # -- who waits ----------------------------------------------------------------------------------------------------------
 
 cdef bint shield_join(Core* core, Client* client, Row* row, uint64_t hash) noexcept nogil:
-    """Let a GET wait with those who miss its key already. False: nobody does, or this client is to load it."""
-    cdef Miss* miss = find(core, client.pool, client.database, hash)
+    """Let a GET wait with those who miss its key already. False: it has to ask by itself."""
+    cdef Miss* miss = find(core, client.pool, client.protocol, client.database, hash)
     if miss == NULL or client.id == miss.loader:
+        return False
+    if miss.began != marks_sum(core, hash) + quench_load_word(&core.peers.forgets):
+        # Written since, by way of this process: neither nil nor what is on its way is the answer to this one.
         return False
     core.row_stats[row.index].calls += 1
     waiters_add(&miss.waiters, client, slot_push(core, client, row.index))
@@ -150,7 +155,7 @@ cdef void shield_take(Core* core, Fetch* fetch) noexcept nogil:
     if fetch.waiters.count == 0:
         return
     client = fetch.waiters.list[0].client
-    miss = find(core, client.pool, fetch.database, fetch.hash)
+    miss = find(core, client.pool, fetch.protocol, fetch.database, fetch.hash)
     if miss == NULL:
         miss = begin(core, client, fetch.shield, key, fetch.key_length, fetch.hash)
     else:
@@ -184,7 +189,7 @@ cdef bint shield_early(Core* core, Client* client, Row* row, HotKey* key, Copy* 
     if <double> core.now_us - <double> load_us * log(chance) < <double> copy.ends_us:
         return False
     key.early_us = core.now_us + load_us
-    if find(core, client.pool, client.database, key.hash) != NULL:
+    if find(core, client.pool, client.protocol, client.database, key.hash) != NULL:
         return False
     miss = begin(core, client, key.rule, <const char*> (key + 1), key.length, key.hash)
     if miss == NULL:

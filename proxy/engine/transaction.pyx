@@ -104,6 +104,7 @@ cdef int queue_for(Core* core, Client* client, Row* row, Frame* frame, Node* nod
     cdef Conn* conn = client.watch
     cdef int place
     cdef uint32_t serial
+    cdef Frame* asked = frame  # with the script's body in it a frame is only good for being sent
     if row.flags & ROW_EVALSHA:
         if conn == NULL:
             conn = node.conns[conn_place(client.protocol, client.database, 0)]
@@ -119,7 +120,7 @@ cdef int queue_for(Core* core, Client* client, Row* row, Frame* frame, Node* nod
     # A copy, for large values too: they are rare in transactions, and their chunk may hold the commands behind them.
     output_append(&block.bytes, &core.chunks, frame.data, frame.length)
     block.commands += 1
-    note(core, client, row, frame)
+    note(core, client, row, asked)
     if row.flags & ROW_WRITE:
         client.wrote |= 1ULL << (node.index & 63)
     queued(core, client, row, place, frame.length)

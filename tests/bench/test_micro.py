@@ -22,7 +22,16 @@ def test_the_table(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["micro", "--rounds", "2"])
     micro.main()
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split() == list(micro.PARTS) and [line.split()[0] for line in lines[2:]] == ["GET", "SET"]
+    assert lines[1].split() == list(micro.PARTS)
+    assert [line[:12].strip() for line in lines[2:]] == ["GET", "SET", "GET, cools", "SET, cools", "GET, hot"]
+
+
+def test_hot_requests_are_answered_from_copies():
+    track = micro.hot_track()
+    track.run(10)
+    hits = track.engine.counters()["copy_hits"]
+    track.run(10)
+    assert track.engine.counters()["copy_hits"] - hits == 10 * micro.DEPTH
 
 
 def test_replies_that_do_not_fit_are_noticed():

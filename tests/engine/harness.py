@@ -33,12 +33,16 @@ def ring(nodes: int) -> Placement:
 def build(
     nodes: int = 2, *, password: bytes | None = None, users: Sequence[User] = (), nil_on_error: bool = False,
     split: bool = False, auto_eject: bool = False, hot: dict[str, Any] | None = None,
-    input_limit: int = 1 << 30, output_limit: int = 1 << 40, connect: bool = True, **limits: int,
+    group: EngineGroup | None = None, index: int = 0, input_limit: int = 1 << 30, output_limit: int = 1 << 40,
+    connect: bool = True, **limits: int,
 ) -> Probe:
-    """A probe of one pool `p` with nodes n0, n1, …; `connect`: their connections of RESP2 and RESP3 are open."""
+    """A probe of one pool `p` with nodes n0, n1, …; `connect`: their connections of RESP2 and RESP3 are open.
+
+    `hot`: as `heated()` makes it. `group`, `index`: of several engines, which one.
+    """
     if not users:
         users = (default_user(None if password is None else Secret(password.decode())),)
-    engine = Probe(EngineGroup(1), 0, b"quench:0:0", input_limit, output_limit)
+    engine = Probe(group or EngineGroup(1), index, b"quench:0:%d" % index, input_limit, output_limit)
     engine.add_pools([{
         "name": b"p", "listener": -1, "unix_socket": False, "placement": ring(nodes), "auto_eject": auto_eject,
         "nil_on_error": nil_on_error, "split_transactions": split, "database": 0, "users": users, "node_auth": [],
@@ -53,6 +57,15 @@ def build(
                 engine.connect(node, protocol, bulk=1)
         engine.events()
     return engine
+
+
+def heated(
+    copies: str = "tracked", life_us: int = 10_000_000, stale_us: int = 0, *, threshold: int = 1,
+    memory: int = 1 << 20, max_value: int = 10_000, max_keys: int = 100, shield_us: int = 0,
+) -> dict[str, Any]:
+    """`hot` of `build`, with one rule for all keys. The default threshold lets no hot key become cold."""
+    return {"threshold": threshold, "memory": memory, "max_value": max_value, "max_keys": max_keys,
+            "rules": [(b"", copies, life_us, stale_us, shield_us, False, 0, 0)]}
 
 
 def conn(node: int, protocol: int = 2, database: int = 0, bulk: int = 0) -> tuple[int, int, int, int]:

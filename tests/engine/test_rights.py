@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from proxy.wire.sha256 import sha256_digest
 
 from proxy.acl import apply_rules, default_user, new_user, split_rules
 from proxy.commands import find
 from proxy.control.answers.rights import external_keys, permitted
 from proxy.control.denials import Denial
 from proxy.control.engines import EventKind
-from proxy.engine.sha256 import sha256_digest
 from proxy.errors import error_reply
 from tests.control.test_rights import MALFORMED
 from tests.engine.harness import build, conn, key_on, settle

@@ -47,12 +47,15 @@ class Server:
                 self.process.stdout.close()
 
 
-def start_node(*options: str, files: int | None = None) -> Server:
-    """Start a storage node on a free port; returns once it has said that it is ready. `files`: its RLIMIT_NOFILE."""
+def start_node(*options: str, files: int | None = None, before: Callable[[], None] | None = None) -> Server:
+    """Start a storage node on a free port; returns once it has said that it is ready. `files`: its RLIMIT_NOFILE;
+    `before`: what else to do in the new process first."""
 
     def limit() -> None:
         if files is not None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+        if before is not None:
+            before()
 
     process = subprocess.Popen(
         [sys.executable, "-m", "storenode", "--listen", "127.0.0.1:0", *options],

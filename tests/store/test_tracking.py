@@ -281,7 +281,7 @@ def test_expired_and_evicted_keys_are_invalidated(new_node: Callable[..., Server
         assert cache.reply() == b">2\r\n$10\r\ninvalidate\r\n*1\r\n$5\r\nshort\r\n"  # by the sweep
         other("set", "victim", "1")
         assert cache("get", "victim") == b"$1\r\n1\r\n"
-        pipeline(other, [("set", f"key:{number}", "x" * 1000) for number in range(2000)])
+        pipeline(other, [("set", f"key:{number}", "x" * 1000) for number in range(20000)])
         assert cache.reply() == b">2\r\n$10\r\ninvalidate\r\n*1\r\n$6\r\nvictim\r\n"
 
 

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""SHA-256 as FIPS 180-4 has it, because the engine asks no library that wants the GIL. See sha256.pxd.
+"""SHA-256 as FIPS 180-4 has it, because an engine asks no library that wants the GIL. See sha256.pxd.
 
 About 4 ns a byte, 0.3 us a password. The time depends on the length of the message alone.
 """

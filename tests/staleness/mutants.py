@@ -1,0 +1,146 @@
+"""Mutants: engines with one fence taken down, which the tests have to notice. `python -m tests.staleness.mutants`.
+
+For each row the tree is copied, one line of the engine is changed and compiled, and the random walk of tests/engine is
+run against it, then the scenes (a failure of theirs is a success here). Takes some seconds a row, and leaves nothing in
+the engine itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+SEEDS = (0, 60)  # of the walk
+SCENES = ("tests/engine/test_cool.py", "tests/engine/test_joining.py")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """In `module` of proxy/engine, `old` (found once) becomes `new`."""
+
+    module: str
+    old: str
+    new: str
+
+
+MUTANTS = {
+    "writes open no marks": Mutant(
+        "marks", "    quench_store_word(word, word[0] + amount)", "    quench_store_word(word, word[0] + 0 * amount)"),
+    "the end of a write is not marked": Mutant(
+        "marks", "        add(core, <uint16_t> (opened >> 1), OPENED - 1)",
+        "        add(core, <uint16_t> (opened >> 1), <uint64_t> 0 - 1)"),
+    "a write of every key is not marked": Mutant(
+        "marks", "        quench_forget(&core.peers.forgets)\n        return", "        return"),
+    "the end of a wait is not marked": Mutant(
+        "marks", "OPENED if stripes.waits else", "0 if stripes.waits else"),
+    "invalidations are ignored": Mutant(
+        "ear", "        marks_bump(core, key_hash(core, text, length))\n", ""),
+    "a null invalidation is ignored": Mutant(
+        "ear", "        conn.node.forgets += 1\n        core.counters", "        core.counters"),
+    "an ear is taken to hear for ever": Mutant(
+        "ear", "        node.live_until_us = node.ping_us + LIVE_US",
+        "        node.live_until_us = <unsigned long long> -1"),
+    "copies are served whatever was marked": Mutant(
+        "copies", "    if copy.marks != marks or copy.forgets", "    if copy.forgets"),
+    "copies are served whatever was forgotten": Mutant(
+        "copies", "    if copy.marks != marks or copy.forgets != quench_load_word(&core.peers.forgets) or (\n"
+        "            copy.node_forgets != copy.node.forgets):", "    if copy.marks != marks:"),
+    "copies outlive their keys": Mutant(
+        "copies", "    copy.expires_us = fetch.sent_us + life_us\n    copy.refresh_us = fetch.sent_us + life_us // 2",
+        "    copy.expires_us = fetch.sent_us + life_us + 5000000\n    copy.refresh_us = copy.expires_us"),
+    "copies are served while nothing is heard": Mutant(
+        "copies", "    if copy.tracked and core.now_us >= copy.node.live_until_us:", "    if False:"),
+    "a fetch is kept whatever was marked": Mutant(
+        "fetch", "    if fetch.key == NULL or fetch.marks != marks_sum(core, fetch.key.hash):",
+        "    if fetch.key == NULL:"),
+    "PTTL is not looked at": Mutant(
+        "fetch", "    if left >= 0 and <uint64_t> left * 1000 < life:", "    if False:"),
+    "who joined on the way is answered with the rest": Mutant(
+        "fetch", "    tell(core, fetch, fetch.exact, data, length)\n    fetch.count -= fetch.exact",
+        "    tell(core, fetch, fetch.count, data, length)\n    fetch.count = 0"),
+    "who joined on the way is not protected from expiry": Mutant(
+        "fetch", "    if fetch.sent_us + life <= core.now_us:\n        return again_for(core, fetch)", "    pass"),
+    "reads are joined for longer than a copy lives": Mutant(
+        "cool", "core.now_us - fetch.sent_us < key.rule.life_us", "True"),
+    "reads are joined whatever was marked": Mutant(
+        "cool", "fetch.marks == marks and fetch.forgets", "fetch.forgets"),
+    "reads are joined whatever was forgotten": Mutant(
+        "cool", "and fetch.forgets == forgets\n", "\n"),
+    "a lost connection goes on being tracked": Mutant(
+        "connection", "    if conn.tracked:\n        conn.tracked = 0\n        conn.node.forgets += 1",
+        "    if conn.tracked:\n        conn.tracked = 0"),
+    "a lost ear is not missed": Mutant(
+        "connection",
+        "        conn.node.ear = NULL\n        conn.node.live_until_us = 0\n        conn.node.forgets += 1",
+        "        conn.node.ear = NULL\n        conn.node.live_until_us = 0"),
+    "an ejected node's copies are kept": Mutant(
+        "orders", "        pool.nodes[place].forgets += 1\n", "        pass\n"),
+    "a withdrawn CLIENT TRACKING is taken for sent": Mutant(
+        "connection", "                    conn_untrack(conn)\n", "                    pass\n"),
+    "a lost write stays open": Mutant(
+        "connection", "    if pending.role == ROLE_MARK:\n        marks_close(core, pending.cool)",
+        "    if pending.role == ROLE_MARK:\n        pass"),
+}  # fmt: skip
+
+
+def plant(mutant: Mutant, directory: Path) -> None:
+    """Copy the tree to `directory` and compile the one module that differs there.
+
+    Raises:
+        ValueError: the line is not there once: the table is to be brought up to date.
+    """
+    skipped = shutil.ignore_patterns(".git", ".venv", "build", "*.c", "__pycache__", ".hypothesis", "*_cache")
+    shutil.copytree(ROOT, directory, dirs_exist_ok=True, ignore=skipped)
+    source = directory / "proxy" / "engine" / f"{mutant.module}.pyx"
+    text = source.read_text()
+    if text.count(mutant.old) != 1:
+        raise ValueError(f"{mutant.module}.pyx has {text.count(mutant.old)} times, not once: {mutant.old!r}")
+    source.write_text(text.replace(mutant.old, mutant.new))
+    build = (
+        "from Cython.Build import cythonize; from setuptools import setup, Extension;"
+        f"setup(packages=[], script_args=['build_ext', '--inplace'], ext_modules=cythonize("
+        f"[Extension('proxy.engine.{mutant.module}', ['proxy/engine/{mutant.module}.pyx'],"
+        " extra_compile_args=['-O1', '-w'])]))"
+    )
+    (directory / "pyproject.toml").unlink()
+    subprocess.run([sys.executable, "-W", "ignore", "-c", build], cwd=directory, check=True, capture_output=True)
+
+
+def noticed(directory: Path, first: int, last: int) -> str:
+    """What the walk says of the engine in `directory`; nothing if it is content."""
+    for command in (["tests.engine.test_coherence", str(first), str(last)], ["pytest", "-qx", *SCENES]):
+        done = subprocess.run(
+            [sys.executable, "-m", *command], cwd=directory, text=True, capture_output=True,
+            env=os.environ | {"PYTHONPATH": str(directory)},
+        )  # fmt: skip
+        if done.returncode:
+            return (done.stderr.strip() or done.stdout.strip() or f"exit {done.returncode}").splitlines()[-1]
+    return ""
+
+
+def main() -> int:
+    """Exit status 1 if a mutant went unnoticed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.staleness.mutants", description=__doc__)
+    parser.add_argument("names", nargs="*", help="of mutants; all, if none is given")
+    unnoticed = 0
+    for name in parser.parse_args().names or MUTANTS:
+        with tempfile.TemporaryDirectory() as directory:
+            began = time.monotonic()
+            plant(MUTANTS[name], Path(directory))
+            said = noticed(Path(directory), *SEEDS)
+        seconds = time.monotonic() - began
+        print(f"{'noticed' if said else 'UNNOTICED'}: {name} ({seconds:.0f} s) {said[:110]}", flush=True)
+        unnoticed += not said
+    return 1 if unnoticed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
