@@ -3,6 +3,7 @@
 
 from libc.limits cimport LLONG_MAX
 from libc.stdint cimport uint64_t
+from libc.string cimport memset
 
 from proxy.wire.output cimport output_number
 from proxy.wire.resp cimport read_number
@@ -56,8 +57,10 @@ cdef void command_wait(Call* call) noexcept nogil:
     if count >= wanted or node.in_exec:
         answer_number(call, count)
         return
-    pop.count.length = 0
-    pop.target.length = 0
+    # It waits for no key.
+    memset(&pop, 0, sizeof(Pop))
+    pop.count.data = b""
+    pop.target.data = b""
     wait_begin(call, &pop, NULL, 0, node.now_us + <uint64_t> timeout * 1000 if timeout else 0)
     call.client.wait.in_vain = answer_acked
     call.client.wait.replicas = wanted

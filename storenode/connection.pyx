@@ -13,8 +13,8 @@ from libc.string cimport memset
 from proxy.wire.input cimport input_clear
 from proxy.wire.output cimport output_clear
 from proxy.wire.system cimport (
-    AF_INET, AF_INET6, EPOLLIN, IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY, close, getpeername, getsockname,
-    setsockopt, sockaddr, sockaddr_storage, socklen_t,
+    AF_INET, AF_INET6, EPOLLIN, EPOLL_CTL_DEL, IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY, close, epoll_ctl,
+    getpeername, getsockname, setsockopt, sockaddr, sockaddr_storage, socklen_t,
 )
 from proxy.wire.poll cimport poll_add
 from storenode.channels cimport subscriptions_end
@@ -160,6 +160,9 @@ cdef void client_close(Node* node, Client* client) noexcept nogil:
     client.handle.kind = DEAD
     if client.replica != NULL:
         replica_forget(node, client)
+    if node.child.pid:
+        # A child that has the socket, too, keeps it alive, and epoll would go on reporting it.
+        epoll_ctl(node.poll.epoll, EPOLL_CTL_DEL, client.handle.fd, NULL)
     close(client.handle.fd)
     client.handle.fd = -1
     client.closing = True

@@ -30,7 +30,10 @@ from storenode.pubsub cimport command_publish, command_spublish
 from storenode.serve cimport serve_ready
 from storenode.table cimport table_prefetch, table_prefetch_entry
 from storenode.transaction cimport transaction_grows, transaction_queue, transaction_refused
-from storenode.types cimport AT_ONCE, CONTAINER, DENYOOM, NO_AUTH, TRACK_CACHING, WHILE_SUBSCRIBED, Call, Client, Node, Row, Slice
+from storenode.types cimport (
+    AT_ONCE, CONTAINER, DENYOOM, NO_AUTH, READONLY, TRACK_CACHING, WHILE_SUBSCRIBED, WRITE, Call, Client, Node, Row,
+    Slice,
+)
 
 cdef enum:
     KEY_COST = 128             # bytes a key may take beyond those of its request: header, malloc, bucket

@@ -8,7 +8,7 @@ from libc.string cimport memcpy, memset, strcpy
 from proxy.wire.input cimport input_clear
 from proxy.wire.output cimport output_clear
 from proxy.wire.poll cimport poll_add, wake, wake_open
-from proxy.wire.system cimport EPOLLIN, close
+from proxy.wire.system cimport EPOLLIN, EPOLL_CTL_DEL, close, epoll_ctl
 from storenode.blocked cimport wait_cancel
 from storenode.effects cimport effects_attach, effects_detach, effects_flush
 from storenode.history cimport history_append, history_begin, history_clear
@@ -261,6 +261,8 @@ cdef void link_drop(Node* node, bint again) noexcept nogil:
     cdef Replication* replication = replication_of(node)
     cdef Link* link = &replication.link
     if link.client.handle.fd >= 0:
+        # Not left to close(): a child may have the socket, too.
+        epoll_ctl(node.poll.epoll, EPOLL_CTL_DEL, link.client.handle.fd, NULL)
         close(link.client.handle.fd)
         link.client.handle.fd = -1
         link.client.handle.kind = DEAD

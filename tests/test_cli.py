@@ -258,13 +258,14 @@ def test_exit_statuses(calls: Calls) -> None:
 
 
 def test_node_and_demo(calls: Calls) -> None:
+    plain = {"on_ready": _node_ready, "aclfile": None, "deny": (), "parameters": {}}
     assert quench("node", "--listen", "[::1]:0", "--maxmemory", "64mb").exit_code == 0
     assert quench("node").exit_code == 0
     assert quench("demo").exit_code == 0
     assert quench("demo", QUENCH_LISTEN="127.0.0.1:7000").exit_code == 0
     assert list(calls) == [
-        ("storenode.server.run", ("::1", 0, 64 << 20), {"on_ready": _node_ready, "parameters": {}}),
-        ("storenode.server.run", ("127.0.0.1", 6379, 256 << 20), {"on_ready": _node_ready, "parameters": {}}),
+        ("storenode.server.run", ("::1", 0, 64 << 20), plain),
+        ("storenode.server.run", ("127.0.0.1", 6379, 256 << 20), plain),
         ("proxy.demo.demo", ("127.0.0.1", 6380), {}),
         ("proxy.demo.demo", ("127.0.0.1", 7000), {}),
     ]

@@ -330,6 +330,24 @@ def test_a_replica_that_does_not_read_is_cut_and_comes_back(start: Start) -> Non
         same_contents(one, two)
 
 
+def test_a_replica_that_is_closed_during_its_snapshot(start: Start) -> None:
+    """The child still has its socket then; neither it nor what epoll says of it may do any harm."""
+    first, second = start("node"), start("node")
+    with first.connect() as one, second.connect() as two:
+        pipeline(one, [("set", f"k{n}", b"x" * 1_000_000) for n in range(40)])
+        for _ in range(5):
+            with first.connect() as deaf:
+                assert pipeline(deaf, [("replconf", "capa", "eof")]) == [b"+OK\r\n"]
+                deaf.send(b"PSYNC ? -1\r\n")
+                until(lambda: "state=send_bulk" in fields(one).get("slave0", ""), "the snapshot does not begin")
+                assert one("client", "kill", "type", "replica") == b":1\r\n"
+                assert pipeline(one, [("ping",)] * 100) == [b"+PONG\r\n"] * 100
+        assert fields(one)["connected_slaves"] == "0"
+        follow(two, first.port)
+        caught_up(one, two)
+        same_contents(one, two)
+
+
 def test_info_has_the_names_that_redis_has(start: Start) -> None:
     names = []
     for kind in ("node", "redis"):
