@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -91,26 +92,23 @@ def test_hidden_counted_and_deleted(nodes: list[Node], proxies: list[Proxy]) -> 
 def test_who_writes_reads_what_he_wrote(nodes: list[Node], proxies: list[Proxy], protocol: int) -> None:
     proxy = proxies[0]
     pick = random.Random(protocol)
-    links = [proxy.link(protocol) for _ in range(6)]
-    links[0]("SET", "hot", "0")
-    heat_up(proxy, nodes, links[0])
-    before = counter(proxy, "fan_out_hits")
-    value = 0
-    deadline = time.monotonic() + 3
-    while time.monotonic() < deadline:
-        # Long enough for copies to come back after a write.
-        for _ in range(pick.choice((1, 5, 600))):
-            assert pick.choice(links)("GET", "hot") == b"%d" % value
-        value += 1
-        writer = pick.choice(links)
-        if pick.random() < 0.5:
-            assert writer("SET", "hot", value) == b"OK"
-        else:
-            writer.send(("GET", "hot"), ("SET", "hot", value), ("GET", "hot"))
-            assert writer.replies(3) == [b"%d" % (value - 1), b"OK", b"%d" % value]
-    assert counter(proxy, "fan_out_hits") > before
-    for link in links:
-        link.close()
+    with ExitStack() as stack:
+        links = [stack.enter_context(proxy.link(protocol)) for _ in range(6)]
+        value = 0
+        links[0]("SET", "hot", value)
+        for _ in range(3):
+            # There are copies again, and then writes and reads in quick succession.
+            heat_up(proxy, nodes, links[0])
+            for _ in range(200):
+                for _ in range(pick.randrange(6)):
+                    assert pick.choice(links)("GET", "hot") == b"%d" % value
+                value += 1
+                writer = pick.choice(links)
+                if pick.random() < 0.5:
+                    assert writer("SET", "hot", value) == b"OK"
+                else:
+                    writer.send(("GET", "hot"), ("SET", "hot", value), ("GET", "hot"))
+                    assert writer.replies(3) == [b"%d" % (value - 1), b"OK", b"%d" % value]
 
 
 def test_writes_by_way_of_a_proxy_that_knows_of_the_copies_are_seen_at_once(
@@ -139,11 +137,11 @@ def test_what_a_proxy_does_not_know_of_is_stale_for_as_long_as_a_copy_lives(
         assert other("SET", "hot", "new") == b"OK"
         written = time.monotonic()
         last = began
-        while time.monotonic() < written + TTL + 0.7:
+        while time.monotonic() < written + TTL + 1:
             asked = time.monotonic()
             if link("GET", "hot") == b"old":
                 last = asked
-        assert last - written < TTL + 0.05
+        assert last - written < TTL + 0.5
         assert link("GET", "hot") == b"new"
 
 
