@@ -69,7 +69,8 @@ SPINE = (
     "monitor", "transaction", "blocking", "elements", "replies", "cool", "fanout", "tombstones", "places", "choice",
     "tracking", "shield", "ear", "private", "route", "answers", "rights", "refusals", "audience", "scripts",
     "connection", "greeting", "describe", "hot", "fans", "fetch", "holds", "copies", "sketch", "marks", "keys",
-    "lookup", "mail", "texts", "slots", "merge", "parts", "heat", "types", "counters", "rows", "ring", "colocate", "hashes",
+    "lookup", "mail", "texts", "slots", "merge", "parts", "heat", "types", "counters", "rows", "ring", "colocate",
+    "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.
