@@ -31,10 +31,10 @@ HUGE = 1 << 31
 
 #: Requests are counted as by default, one in 15 of them, and no key can become hot: there is no place for one.
 COOLS = {"threshold": 1000, "memory": HUGE, "max_value": 65536, "max_keys": 0,
-         "rules": [(b"", "tracked", 10_000_000, 0, 0, False)]}
+         "rules": [(b"", "tracked", 10_000_000, 0, 0, False, 0, 0)]}
 
 #: Hot keys are found and copied as by default, but that no node has to track them.
-HOT = COOLS | {"max_keys": 1024, "rules": [(b"", "ttl", 10_000_000, 0, 0, False)]}
+HOT = COOLS | {"max_keys": 1024, "rules": [(b"", "ttl", 10_000_000, 0, 0, False, 0, 0)]}
 
 
 def words(*arguments: bytes) -> bytes:

@@ -122,7 +122,9 @@ _ROWS = (
              "CROSSSLOT Keys in request don't hash to the same slot: '{command}' needs them on one node of pool {pool}",
              "cross_slot"),
     ErrorRow("no_key", "ERR '{command}' names no key, so pool {pool} cannot choose a node for it", "no_key"),
-    ErrorRow("reserved_key", "ERR '{command}' names a key reserved for hot-key copies", "refused"),
+    ErrorRow("reserved_key",
+             "ERR '{command}' names a key that ends with a zero byte, '#' and a number: in pool {pool} such keys are "
+             "copies of hot ones", "refused"),
     # rights and the handshake
     ErrorRow("noauth", "NOAUTH Authentication required.", "noauth"),
     ErrorRow("noauth_hello",
@@ -270,6 +272,7 @@ ENGINE_ERRORS: tuple[ErrorRow, ...] = tuple(
         "no_permission_script",
         "no_permission_sort_by",
         "no_permission_sort_get",
+        "reserved_key",
     )
 )
 

@@ -178,6 +178,12 @@ OPTIONS: tuple[Option, ...] = (
         "hot_keys.threshold", "rate", "requests for one key, reads and writes together, that make it hot", least=1,
     ),
     Option(
+        "hot_keys.strategy", "choice",
+        "where replies to reads of hot keys are copied to: into the proxy, to other nodes of the key's walk round the "
+        "ring, or both",
+        choices=("local", "fan_out", "both"),
+    ),
+    Option(
         "hot_keys.copies", "choice",
         "replies to reads of hot keys are kept and served by the proxy: while the node tells what is changed (Redis 6 "
         "and later), for a time whatever is changed elsewhere, or never",
@@ -201,6 +207,13 @@ OPTIONS: tuple[Option, ...] = (
         "hot_keys.early", "flag",
         "with a shield: one reader of a hot key is told nil shortly before it expires, and loads it anew meanwhile",
     ),
+    Option("hot_keys.fan_out", "count", "nodes besides its own that have a copy of a hot key", least=1, most=8),
+    Option(
+        "hot_keys.fan_out_ttl", "duration",
+        "a copy on another node lives no longer than this, which is how long a write by way of a proxy that does not "
+        "know of it may go unseen",
+        least=0.01, most=60,
+    ),
     Option("hot_keys.memory", "size", "copies of all engines together", least=1024),
     Option("hot_keys.max_value", "size", "a longer reply is not copied", least=1),
     Option("hot_keys.max_keys", "count", "keys that one engine may hold to be hot", least=1, most=65536),
@@ -209,8 +222,8 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "hot_keys.prefixes", "hot_prefixes",
-        "keys that begin so have their own copies, ttl, stale_if_error, shield or early, as in {\"page:\": {copies: "
-        "ttl, ttl: 1s}}; the longest prefix counts",
+        "keys that begin so have their own strategy, copies, ttl, stale_if_error, shield, early and so on, as in "
+        "{\"page:\": {copies: ttl, ttl: 1s}}; the longest prefix counts",
     ),
     Option("limits.window", "count", "requests that one client may have at the nodes; further ones wait", least=1),
     Option(

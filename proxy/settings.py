@@ -72,11 +72,14 @@ class HotPrefix(Struct, frozen=True, kw_only=True):
     """What differs for hot keys that begin with `prefix`; None: nothing."""
 
     prefix: str
+    strategy: str | None = None
     copies: str | None = None
     ttl: float | None = None
     stale_if_error: float | None = None
     shield: float | None = None
     early: bool | None = None
+    fan_out: int | None = None
+    fan_out_ttl: float | None = None
 
 
 class HotKeys(Struct, frozen=True, kw_only=True):
@@ -84,16 +87,26 @@ class HotKeys(Struct, frozen=True, kw_only=True):
 
     enabled: bool = True
     threshold: int = 1000
+    strategy: str = "local"
     copies: str = "tracked"
     ttl: float = 10.0
     stale_if_error: float | None = None
     shield: float | None = None
     early: bool = False
+    fan_out: int = 2
+    fan_out_ttl: float = 1.0
     memory: int = 64 << 20
     max_value: int = 64 << 10
     max_keys: int = 1024
     share: bool = False
     prefixes: tuple[HotPrefix, ...] = ()
+
+    @property
+    def fans_out(self) -> bool:
+        """Some hot keys have copies on other nodes."""
+        return self.enabled and any(
+            (rule.strategy or self.strategy) != "local" for rule in (HotPrefix(prefix=""), *self.prefixes)
+        )
 
 
 class Group(Struct, frozen=True):

@@ -203,7 +203,7 @@ _EXPECTED: dict[Kind, str] = {
     "choice": "a word",
     "tag": "two characters",
     "rate": "requests a second like 1000/s",
-    "hot_prefixes": "PREFIX: {copies, ttl, stale_if_error, shield, early} for each prefix",
+    "hot_prefixes": "PREFIX: {strategy, copies, ttl, …} for each prefix",
     "text": "text",
     "secret": "a password, or ${VARIABLE}",
     "file": "a path",

@@ -144,6 +144,10 @@ def heat_values(pool: Pool) -> dict[str, Any] | None:
     if not hot.enabled or pool.distribution == "random":  # where a key has no node of its own
         return None
     rules = [HotPrefix(prefix=""), *hot.prefixes]
+
+    def strategy(rule: HotPrefix) -> str:
+        return rule.strategy or hot.strategy
+
     return {
         "threshold": hot.threshold,
         "memory": hot.memory,
@@ -152,11 +156,13 @@ def heat_values(pool: Pool) -> dict[str, Any] | None:
         "rules": [
             (
                 rule.prefix.encode(),
-                rule.copies or hot.copies,
+                "off" if strategy(rule) == "fan_out" else rule.copies or hot.copies,
                 int((rule.ttl or hot.ttl) * 1e6),
                 int((rule.stale_if_error or hot.stale_if_error or 0) * 1e6),
                 int((rule.shield or hot.shield or 0) * 1e6),
                 hot.early if rule.early is None else rule.early,
+                0 if strategy(rule) == "local" or len(pool.servers) == 1 else rule.fan_out or hot.fan_out,
+                int((rule.fan_out_ttl or hot.fan_out_ttl) * 1e6),
             )
             for rule in rules
         ],

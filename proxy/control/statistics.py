@@ -131,6 +131,7 @@ HEAT_COUNTERS = (
     "hot_promoted", "hot_demoted", "copy_hits", "copies_stored", "copy_refreshes", "copies_changed", "copies_expired",
     "copies_unsure", "copies_evicted", "copies_stale", "reads_joined", "fetches_stale", "invalidations",
     "copies_checked", "copies_wrong", "copies_wrong_us", "shield_misses", "shield_loads", "shield_early", "shield_nils",
+    "fan_out_reads", "fan_out_hits", "fan_out_fills", "fan_out_tombstones",
 )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ cdef void conn_established(Core* core, Conn* conn) noexcept nogil
 cdef void conn_grow(Conn* conn) noexcept nogil
 cdef void conn_retire(Core* core, Conn* conn) noexcept nogil
 cdef void conn_free(Core* core, Conn* conn) noexcept nogil
+cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, const char* reason) noexcept nogil
 cdef void pending_settle(Core* core, Pending* pending) noexcept nogil
 cdef void pending_answer(Core* core, Pending* pending, const char* data, size_t length) noexcept nogil
 

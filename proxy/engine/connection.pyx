@@ -18,8 +18,10 @@ from libc.string cimport memcmp, memcpy, memset, strncpy
 from proxy.engine.fetch cimport fetch_settle, fetch_tell
 from proxy.engine.greeting cimport greeting_start
 from proxy.engine.heat cimport (
-    ROLE_LEASE, ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_PING, ROLE_TRACKING, ROLE_VALUE, Fetch, Miss,
+    ROLE_COPY, ROLE_LEASE, ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_PING, ROLE_TOMBSTONE, ROLE_TRACKING, ROLE_VALUE, Fetch,
+    Hold, Miss,
 )
+from proxy.engine.holds cimport hold_settle
 from proxy.engine.mail cimport event_node
 from proxy.engine.marks cimport marks_close
 from proxy.engine.merge cimport merge_free, merge_part, merge_result
@@ -205,6 +207,9 @@ cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, cons
     cdef char elapsed[32]
     cdef int length
     cdef Fetch* fetch = NULL
+    if pending.role == ROLE_COPY:
+        # Who waits is not told: his key has a home.
+        (<Fetch*> pending.cool).lost = 1
     if pending.role == ROLE_VALUE or pending.role == ROLE_LIFE:
         fetch = <Fetch*> pending.cool
     if pending.client == NULL and (fetch == NULL or pending.role == ROLE_LIFE and fetch.waiters.count == 0):
@@ -233,7 +238,9 @@ cdef void pending_settle(Core* core, Pending* pending) noexcept nogil:
     """It leaves the ring: what else hung on its reply hangs on nothing more."""
     if pending.role == ROLE_MARK:
         marks_close(core, pending.cool)
-    elif pending.role >= ROLE_LEASE:
+    elif pending.role == ROLE_TOMBSTONE:
+        hold_settle(<Hold*> pending.cool)
+    elif ROLE_LEASE <= pending.role < ROLE_COPY:
         # The next tick sees that it waits for nothing.
         (<Miss*> pending.cool).pendings -= 1
     elif pending.role != ROLE_NONE and pending.role != ROLE_PING:

@@ -15,6 +15,7 @@ from proxy.engine.types cimport ROW_GET, ROW_PAUSES, Client, Conn, Core, Pending
 from proxy.wire.resp cimport Frame
 
 cdef int cool_hot(Core* core, Client* client, Row* row, Frame* frame, uint64_t hash) noexcept nogil
+cdef void cool_tick(Core* core) noexcept nogil
 cdef int cool_shield(Core* core, Client* client, Row* row, Frame* frame, uint64_t hash) noexcept nogil
 cdef bint cool_may(const Client* client) noexcept nogil
 cdef Copy* cool_copy(Core* core, Client* client, HotKey* key, const char* name, size_t length) noexcept nogil

@@ -14,18 +14,22 @@ from proxy.engine.choice cimport usable
 from proxy.engine.connection cimport conn_expect, conn_flush, conn_place, conn_touch, conn_untrack
 from proxy.engine.copies cimport copy_find, copy_holds, copy_reply
 from proxy.engine.ear cimport WANTED_US, ear_hears, ear_pong
-from proxy.engine.fetch cimport fetch_drop, fetch_holds, fetch_join, fetch_life, fetch_new, fetch_settle, fetch_value
+from proxy.engine.fanout cimport fan_asks_home, fan_fill, fan_read, fan_reply, fan_wants, fans_due
+from proxy.engine.fetch cimport (
+    fetch_drop, fetch_holds, fetch_join, fetch_life, fetch_new, fetch_settle, fetch_shield, fetch_value,
+)
 from proxy.engine.heat cimport (
-    CHECK_EVERY, ROLE_CACHING, ROLE_LEASE, ROLE_LIFE, ROLE_PING, ROLE_TRACKING, ROLE_VALUE, SEEN, Copy, Fetch, Heat,
-    HotKey, heat_of,
+    CHECK_EVERY, ROLE_CACHING, ROLE_COPY, ROLE_LEASE, ROLE_LIFE, ROLE_PING, ROLE_TRACKING, ROLE_VALUE, SEEN, Copy, Fetch,
+    Heat, HotKey, heat_of,
 )
 from proxy.engine.hot cimport hot_ask, hot_rule
 from proxy.engine.lookup cimport same_word
 from proxy.engine.marks cimport marks_quiet, marks_sum, quench_key_hash, quench_load_word
-from proxy.engine.refusals cimport DONE, GO_ON
+from proxy.engine.refusals cimport DONE, GO_ON, WAIT
 from proxy.engine.route cimport home
 from proxy.engine.shield cimport shield_early, shield_join, shield_reply, shield_take
 from proxy.engine.slots cimport slot_local
+from proxy.engine.tombstones cimport tombstones_before
 from proxy.engine.types cimport (
     CLIENT_TRACKING, CLIENT_WATCHING, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, FLUSH_AT, ROW_CACHEABLE, ROW_GET, Client, Conn,
     Core, HotRule, Node, Pending, Row,
@@ -50,7 +54,14 @@ cdef int cool_hot(Core* core, Client* client, Row* row, Frame* frame, uint64_t h
     if key == NULL:
         return GO_ON
     key.bytes += frame.length
+    if key.fan != NULL:
+        if client.fan_reads and client.fan_hash == hash and not row.flags & ROW_CACHEABLE:
+            # It may have to be asked at home after all, and then behind nothing that came later.
+            return WAIT
+        if core.noted:
+            tombstones_before(core, client.pool, client.protocol, client.database)
     if not row.flags & ROW_CACHEABLE or frame.length >= MOVE_AT or not cool_may(client):
+        fan_asks_home(client)
         return GO_ON
     return read(core, client, row, frame, key)
 
@@ -66,6 +77,9 @@ cdef int read(Core* core, Client* client, Row* row, Frame* frame, HotKey* key) n
     cdef Copy* copy = copy_find(key, client.protocol, client.database, frame.data, frame.length)
     cdef Fetch* fetch
     cdef bint exact
+    cdef int verdict
+    if client.fan_reads and client.fan_hash == key.hash:
+        return fan_read(core, client, row, frame, key, marks)
     if copy != NULL and copy_holds(core, copy, marks):
         if key.rule.early and row.flags & ROW_GET and shield_early(core, client, row, key, copy):
             return DONE
@@ -76,7 +90,13 @@ cdef int read(Core* core, Client* client, Row* row, Frame* frame, HotKey* key) n
         copy.refresh_us += (copy.expires_us - copy.refresh_us) // 2 + 1
         core.counters.copy_refreshes += 1
     elif copy == NULL and not asked_before(heat, client, frame):
+        fan_asks_home(client)
         return GO_ON
+    elif key.fan != NULL:
+        verdict = fan_read(core, client, row, frame, key, marks)
+        if verdict != GO_ON:
+            return verdict
+    fan_asks_home(client)
     fetch = joinable(core, client, frame, key, marks, &exact)
     if fetch != NULL:
         if not bearable(client, key):
@@ -181,11 +201,11 @@ cdef int start(Core* core, Client* client, Row* row, Frame* frame, HotKey* key, 
     if conn == NULL:
         return DONE
     fetch = fetch_new(core, key, conn, row.index, client.protocol, client.database, frame.data, frame.length)
-    if key.rule.shield_us and row.flags & ROW_GET:
-        shielded(fetch, key.rule, row, frame, key.hash)
+    fetch_shield(fetch, key.rule, row, frame, key.hash)
     fetch_join(core, fetch, client, True)
     core.row_stats[row.index].calls += 1
     may_store(core, key, fetch)
+    fan_wants(core, key, fetch)
     send(core, fetch, frame.data, frame.length)
     return DONE
 
@@ -220,14 +240,6 @@ cdef void cool_fetch(Core* core, Client* client, Row* get, HotKey* key) noexcept
     output_clear(&request, &core.chunks)
 
 
-cdef void shielded(Fetch* fetch, const HotRule* rule, Row* row, Frame* frame, uint64_t hash) noexcept nogil:
-    """If the key is missing, one of those who fetch it loads it."""
-    fetch.shield = rule
-    fetch.hash = hash
-    fetch.key_at = frame.args[row.key].offset
-    fetch.key_length = frame.args[row.key].length
-
-
 cdef int cool_shield(Core* core, Client* client, Row* row, Frame* frame, uint64_t hash) noexcept nogil:
     """GET of a key that is not hot, in a pool with shields. While a write of it is open it takes the ordinary way: the
     client may have written it itself."""
@@ -247,7 +259,7 @@ cdef int cool_shield(Core* core, Client* client, Row* row, Frame* frame, uint64_
     if conn == NULL:
         return DONE
     fetch = fetch_new(core, NULL, conn, row.index, client.protocol, client.database, frame.data, frame.length)
-    shielded(fetch, rule, row, frame, hash)
+    fetch_shield(fetch, rule, row, frame, hash)
     fetch_join(core, fetch, client, True)
     core.row_stats[row.index].calls += 1
     send(core, fetch, frame.data, frame.length)
@@ -295,7 +307,7 @@ cdef void send(Core* core, Fetch* fetch, const char* request, size_t length) noe
     output_append(&conn.output, &core.chunks, request, length)
     expect(core, fetch, ROLE_VALUE, length)
     conn.node.requests += 1
-    if fetch.storing:
+    if fetch.storing or fetch.filling:
         before = conn.output.length
         output_append(&conn.output, &core.chunks, b"*2\r\n$4\r\nPTTL\r\n", 14)
         output_bulk(&conn.output, &core.chunks, <const char*> (fetch.key + 1), fetch.key.length)
@@ -332,6 +344,9 @@ cdef void cool_reply(Core* core, Conn* conn, Pending* pending, const char* data,
     if role == ROLE_PING:
         ear_pong(core, conn, data)
         return
+    if role >= ROLE_COPY:
+        go_home(core, fan_reply(core, conn, pending, data, size))
+        return
     if role >= ROLE_LEASE:
         shield_reply(core, pending, data, size)
         return
@@ -342,6 +357,7 @@ cdef void cool_reply(Core* core, Conn* conn, Pending* pending, const char* data,
     elif role == ROLE_VALUE and not fetch.over:
         again = fetch_value(core, fetch, data, size)
     elif role == ROLE_LIFE:
+        fan_fill(core, fetch, data)
         again = fetch_life(core, fetch, data)
     elif data[0] == c'-':
         # The node does not track, or the ear that it should tell is gone.
@@ -351,6 +367,24 @@ cdef void cool_reply(Core* core, Conn* conn, Pending* pending, const char* data,
     if again != NULL:
         send(core, again, <const char*> (again + 1), again.asked)
     fetch_settle(core, fetch)
+
+
+cdef void go_home(Core* core, Fetch* fetch) noexcept nogil:
+    """What a copy on another node did not answer, if it is not NULL."""
+    if fetch == NULL:
+        return
+    if fetch.key != NULL:
+        may_store(core, fetch.key, fetch)
+        fan_wants(core, fetch.key, fetch)
+    send(core, fetch, <const char*> (fetch + 1), fetch.asked)
+
+
+cdef void cool_tick(Core* core) noexcept nogil:
+    """What waited too long for other nodes."""
+    cdef Fetch* fetch = fans_due(core)
+    while fetch != NULL:
+        go_home(core, fetch)
+        fetch = fans_due(core)
 
 
 cdef inline bint is_nil(const char* data) noexcept nogil:

@@ -16,6 +16,8 @@ from proxy.engine.choice cimport usable
 from proxy.engine.connection cimport conn_expect, conn_place, conn_send, conn_send_chunk, conn_touch
 from proxy.engine.cool cimport cool
 from proxy.engine.elements cimport elements_take
+from proxy.engine.fanout cimport fan_asks_home
+from proxy.engine.fans cimport names_copy
 from proxy.engine.keys cimport blocks, keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
 from proxy.engine.mail cimport event_post
@@ -29,6 +31,7 @@ from proxy.engine.rights cimport permitted
 from proxy.engine.route cimport home
 from proxy.engine.scripts cimport script_frame, script_taught
 from proxy.engine.slots cimport slot_local, slot_push
+from proxy.engine.tombstones cimport tombstones_before
 from proxy.engine.tracking cimport track, track_end
 from proxy.engine.transaction cimport (
     transaction_begin, transaction_discard, transaction_drop, transaction_misspelt, transaction_queue, transaction_run,
@@ -36,7 +39,7 @@ from proxy.engine.transaction cimport (
 from proxy.engine.types cimport (
     ANSWER_RESET, AUDIENCE_CHANNEL, AUDIENCE_SHARD, CACHING_FRESH, CLIENT_BARRIER, CLIENT_KNOWN, CLIENT_MONITORED,
     CLIENT_MULTI, CLIENT_PAUSED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRACKING, CLIENT_TRUSTED,
-    ERROR_ARITY, ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, ERROR_SUBSCRIBED, EVENT_REQUEST,
+    ERROR_ARITY, ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, ERROR_RESERVED_KEY, ERROR_SUBSCRIBED, EVENT_REQUEST,
     LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MGET, LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS,
     ROW_CONTAINER, ROW_DISCARD, ROW_EVAL, ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT,
     ROW_RESET, ROW_SHARD, ROW_SPECIAL, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE,
@@ -66,6 +69,8 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
         return refuse(core, client, row, ERROR_NOAUTH, NULL, NULL)
     client.last_row = row.index
     core.noted = 0
+    if client.pool.fans and names_copy(core, row, frame):
+        return refuse(core, client, row, ERROR_RESERVED_KEY, NULL, NULL)
     if client.flags & CLIENT_SPECIAL or row.flags & ROW_SPECIAL:
         verdict = special(core, client, row, frame)
         if verdict != GO_ON:
@@ -235,12 +240,16 @@ cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept 
     cdef bint together
     if row.flags & ROW_PUBLISH:
         return publish(core, client, row, frame)
+    if client.fan_reads:
+        return WAIT
+    fan_asks_home(client)
     if row.blocks_with[0] and blocks(core, row, frame):
         return block(core, client, row, frame)
     count = keys_find(core, row, frame)
     if count > 0 and client.pool.cools:
         if row.flags & ROW_PAUSES:
             marks_note_keys(core, count)
+            tombstones_before(core, pool, client.protocol, client.database)
         elif row.lane == LANE_MGET:
             return mget(core, client, row, frame, count)
     if count <= 0:

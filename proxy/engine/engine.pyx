@@ -61,6 +61,7 @@ COUNTERS = (
     "copy_hits", "copies_stored", "copy_refreshes", "copies_changed", "copies_expired", "copies_unsure",
     "copies_evicted", "copies_stale", "reads_joined", "fetches_stale", "invalidations", "copies_checked",
     "copies_wrong", "copies_wrong_us", "shield_misses", "shield_loads", "shield_early", "shield_nils",
+    "fan_out_reads", "fan_out_hits", "fan_out_fills", "fan_out_tombstones",
 )
 COPY_MODES = {"off": COPIES_OFF, "tracked": COPIES_TRACKED, "ttl": COPIES_TTL}
 LATENCY_CLASSES = ("read", "write", "split", "local")
@@ -74,7 +75,7 @@ cdef build_heat(Pool* pool, list kept, dict heat, int engines):
     kept.append(room)
     pool.hot_rules = <HotRule*> PyBytes_AS_STRING(room)
     pool.hot_rule_count = len(heat["rules"])
-    for index, (prefix, mode, life_us, stale_us, shield_us, early) in enumerate(heat["rules"]):
+    for index, (prefix, mode, life_us, stale_us, shield_us, early, fan_out, fan_life_us) in enumerate(heat["rules"]):
         kept.append(prefix)
         rule = &pool.hot_rules[index]
         rule.prefix = PyBytes_AS_STRING(prefix)
@@ -85,6 +86,9 @@ cdef build_heat(Pool* pool, list kept, dict heat, int engines):
         rule.shield_us = shield_us
         rule.early = early
         pool.shields |= shield_us > 0
+        rule.fan_out = fan_out
+        rule.fan_life_us = fan_life_us
+        pool.fans = pool.fans or fan_out > 0
     pool.hot_threshold = max(1, heat["threshold"] // engines)
     # At a steady rate the sketch counts between 0.13 and 0.26 seconds' worth.
     pool.hot_count = max(2, heat["threshold"] * 18 // 100 // engines)
@@ -123,6 +127,8 @@ cdef class EngineGroup:
         free(self.peers.inbox)
         free(self.peers.clients)
         free(self.peers.held)
+        free(self.peers.copied)
+        free(self.peers.fans)
 
     def forget_copies(self):
         """Every copy of every engine is void: before and after a command for all keys that the engines do not see."""
@@ -251,7 +257,9 @@ cdef class Engine(Controls):
         if self.group.peers.held == NULL:
             self.group.peers.held = <uint32_t*> calloc(
                 2 * sum(len(values["nodes"]) for values in pools) + 1, sizeof(uint32_t))
-            if self.group.peers.held == NULL:
+            self.group.peers.copied = <uint64_t*> calloc(
+                sum(len(values["nodes"]) for values in pools) + 1, sizeof(uint64_t))
+            if self.group.peers.held == NULL or self.group.peers.copied == NULL:
                 raise MemoryError
         held = 0
         for index, values in enumerate(pools):
@@ -295,6 +303,10 @@ cdef class Engine(Controls):
             pool.limits.tombstone_us = limits["tombstone_us"]
             if values["hot"] is not None:
                 build_heat(pool, self.kept, values["hot"], self.group.peers.count)
+            if pool.fans and self.group.peers.fans == NULL:
+                self.group.peers.fans = marks_new()
+                if self.group.peers.fans == NULL:
+                    raise MemoryError
             pool.node_count = len(values["nodes"])
             pool.nodes = <Node*> calloc(pool.node_count, sizeof(Node))
             pool.live = <unsigned char*> malloc(pool.node_count)
@@ -308,6 +320,7 @@ cdef class Engine(Controls):
                 node.address = self.keep(address)
                 node.blocked = &self.group.peers.held[2 * <int> held]
                 node.watching = node.blocked + 1
+                node.copied = &self.group.peers.copied[<int> held]
                 held += 1
                 pool.live[place] = 1
             self.core.pool_count = index + 1

@@ -10,15 +10,19 @@ cool.pyx starts fetches and joins them.
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.engine.heat cimport Fetch, HotKey, Waiters
-from proxy.engine.types cimport Client, Conn, Core
+from proxy.engine.types cimport Client, Conn, Core, HotRule, Row
+from proxy.wire.resp cimport Frame
 
 cdef void waiters_add(Waiters* waiters, Client* client, uint32_t slot) noexcept nogil
 cdef void waiters_tell(Core* core, Waiters* waiters, uint32_t start, uint32_t end, const char* data,
                        size_t length) noexcept nogil
 cdef Fetch* fetch_new(Core* core, HotKey* key, Conn* conn, uint32_t row, int protocol, int database,
                       const char* request, size_t length) noexcept nogil
+cdef void fetch_shield(Fetch* fetch, const HotRule* rule, const Row* row, const Frame* frame,
+                       uint64_t hash) noexcept nogil
 cdef void fetch_join(Core* core, Fetch* fetch, Client* client, bint exact) noexcept nogil
 cdef void fetch_tell(Core* core, Fetch* fetch, const char* data, size_t length) noexcept nogil
+cdef Fetch* fetch_move(Core* core, Fetch* fetch, HotKey* key, Conn* conn) noexcept nogil
 cdef Fetch* fetch_value(Core* core, Fetch* fetch, const char* data, size_t length) noexcept nogil
 cdef Fetch* fetch_life(Core* core, Fetch* fetch, const char* data) noexcept nogil
 cdef void fetch_drop(Fetch* fetch) noexcept nogil

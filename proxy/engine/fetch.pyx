@@ -9,8 +9,8 @@ from proxy.engine.copies cimport copy_store
 from proxy.engine.heat cimport Fetch, HotKey, Waiter, Waiters, heat_of
 from proxy.engine.marks cimport marks_sum, quench_load_word
 from proxy.engine.slots cimport client_release, slot_fill, slot_push
-from proxy.engine.types cimport DEAD, Client, Conn, Core
-from proxy.wire.resp cimport read_number
+from proxy.engine.types cimport DEAD, ROW_GET, Client, Conn, Core, HotRule, Row
+from proxy.wire.resp cimport Frame, read_number
 
 cdef enum:
     FIRST_WAITERS = 8
@@ -38,6 +38,15 @@ cdef Fetch* fetch_new(Core* core, HotKey* key, Conn* conn, uint32_t row, int pro
         fetch.next = key.fetches
         key.fetches = fetch
     return fetch
+
+
+cdef void fetch_shield(Fetch* fetch, const HotRule* rule, const Row* row, const Frame* frame, uint64_t hash) noexcept nogil:
+    """If the rule says so and the key is missing, one of those who fetch it loads it."""
+    fetch.hash = hash
+    if rule.shield_us and row.flags & ROW_GET:
+        fetch.shield = rule
+        fetch.key_at = frame.args[row.key].offset
+        fetch.key_length = frame.args[row.key].length
 
 
 cdef void waiters_add(Waiters* waiters, Client* client, uint32_t slot) noexcept nogil:
@@ -92,6 +101,7 @@ cdef void fetches_detach(HotKey* key) noexcept nogil:
     while fetch != NULL:
         fetch.key = NULL
         fetch.storing = 0
+        fetch.filling = 0
         fetch = fetch.next
     key.fetches = NULL
 
@@ -111,16 +121,14 @@ cdef void fetch_tell(Core* core, Fetch* fetch, const char* data, size_t length) 
     fetch.waiters.count = 0
     fetch.exact = 0
     fetch.storing = 0
+    fetch.filling = 0
     fetch.over = 1
 
 
-cdef Fetch* again_for(Core* core, Fetch* fetch) noexcept nogil:
-    """A fetch of the same for all who wait, to be sent; NULL if nobody does."""
-    cdef Fetch* again
-    if fetch.waiters.count == 0:
-        return NULL
-    again = fetch_new(core, NULL, fetch.conn, fetch.row, fetch.protocol, fetch.database, <const char*> (fetch + 1),
-                      fetch.asked)
+cdef Fetch* fetch_move(Core* core, Fetch* fetch, HotKey* key, Conn* conn) noexcept nogil:
+    """A fetch of the same for all who wait, to be sent."""
+    cdef Fetch* again = fetch_new(core, key, conn, fetch.row, fetch.protocol, fetch.database,
+                                  <const char*> (fetch + 1), fetch.asked)
     again.waiters = fetch.waiters
     again.exact = fetch.waiters.count
     again.shield = fetch.shield
@@ -129,6 +137,11 @@ cdef Fetch* again_for(Core* core, Fetch* fetch) noexcept nogil:
     again.key_length = fetch.key_length
     memset(&fetch.waiters, 0, sizeof(Waiters))
     return again
+
+
+cdef inline Fetch* again_for(Core* core, Fetch* fetch) noexcept nogil:
+    """That, of the same connection; NULL if nobody waits."""
+    return fetch_move(core, fetch, NULL, fetch.conn) if fetch.waiters.count else NULL
 
 
 cdef Fetch* fetch_value(Core* core, Fetch* fetch, const char* data, size_t length) noexcept nogil:
@@ -150,15 +163,18 @@ cdef Fetch* fetch_value(Core* core, Fetch* fetch, const char* data, size_t lengt
         memmove(fetch.waiters.list, fetch.waiters.list + fetch.exact, fetch.waiters.count * sizeof(Waiter))
     fetch.exact = 0
     fetch.over = 1
-    if fetch.storing and holds and (fetch.waiters.count or length <= heat_of(core).largest):
+    if length >= fetch.conn.node.pool.limits.bulk:
+        fetch.filling = 0
+    if holds and (fetch.filling or fetch.storing and (fetch.waiters.count or length <= heat_of(core).largest)):
         fetch.value = <char*> malloc(length)
         fetch.length = <uint32_t> length
         if fetch.value != NULL:
             memcpy(fetch.value, data, length)
             return NULL
-    if fetch.storing and not holds:
+    if (fetch.storing or fetch.filling) and not holds:
         core.counters.fetches_stale += 1
     fetch.storing = 0
+    fetch.filling = 0
     return again_for(core, fetch)
 
 
@@ -196,8 +212,13 @@ cdef Fetch* fetch_life(Core* core, Fetch* fetch, const char* data) noexcept nogi
 cdef void fetch_settle(Core* core, Fetch* fetch) noexcept nogil:
     """One Pending less names it; with the last one it goes."""
     fetch.pendings -= 1
-    if fetch.pendings == 0:
-        fetch_drop(fetch)
+    if fetch.pendings:
+        return
+    while fetch.waiters.count:
+        # Only at the end of the engine: else whoever waits was answered.
+        fetch.waiters.count -= 1
+        client_release(core, fetch.waiters.list[fetch.waiters.count].client)
+    fetch_drop(fetch)
 
 
 cdef void fetch_drop(Fetch* fetch) noexcept nogil:

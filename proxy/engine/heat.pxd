@@ -2,8 +2,10 @@
 """The structs of hot keys: what one engine knows of the keys that are asked for most. Read beside types.pxd.
 
     Heat ── Sketch: counts of whoever might be hot, bounded
-      └──── HotKey: a key above the threshold ── Copy: the reply to one command, kept for a while
-                                              └─ Fetch: a read on its way that others may join, and that may fill a Copy
+      ├──── HotKey: a key above the threshold ── Copy: the reply to one command, kept for a while
+      │                                       ├─ Fetch: a read on its way that others may join, and that may fill a Copy
+      │                                       └─ Fan ── Place: where a copy of it on another node is
+      └──── Hold: the reply to a write, until no copy on another node is older
 
 All of it belongs to one engine, but for the marks (marks.pxd), which every engine of the process reads.
 """
@@ -19,6 +21,8 @@ cdef enum:
     HOT_BUCKETS = 1024         # a power of two
     SEEN = 4096                # a power of two
     CHECK_EVERY = 20000        # answers from copies of which one is compared with the node's
+    PLACES = 12                # nodes of a key's walk, its home among them, of which some have copies of it
+    FAN_BUCKETS = 256          # a power of two
     MISSES = 256               # buckets; a power of two
 
 cdef enum Role:                # of a Pending: what its reply does besides answering, and what Pending.cool is
@@ -32,6 +36,9 @@ cdef enum Role:                # of a Pending: what its reply does besides answe
     ROLE_LEASE = 7             # from here on a Miss*: whether the lease is ours,
     ROLE_POLL = 8              # whether the value is there,
     ROLE_RELEASE = 9           # the lease is given back
+    ROLE_COPY = 10             # a Fetch*: the reply to the read of a copy on another node,
+    ROLE_FILL = 11             # and to the SET that made one
+    ROLE_TOMBSTONE = 12        # a Hold*: to the SET that ends one
 
 cdef struct Cell:              # sketch.pyx
     uint64_t hash              # 0: free
@@ -113,6 +120,49 @@ cdef struct Fetch:             # fetch.pyx; followed by the request's bytes
     uint64_t sent_us           # when it was queued; of one that checks, when the copy was
     char* value                # malloc: the reply, until the key's life is known
     uint32_t length
+    uint8_t filling            # its reply may become a copy on other nodes
+    uint8_t place              # it reads the copy at this Place of the walk, from 1; `next` is in heat.copy_reads
+    uint8_t lost               # ... which will not answer
+    Node* home                 # ... and where the key lives
+
+cdef struct Place:             # one node of a key's walk
+    Node* node
+    Fetch* read                # of the copy there, for others to join
+    uint64_t until_us          # the copy there is thought to live so long; 0: there is none
+    uint64_t filled_us         # and this long, if the SET on its way works
+    uint64_t retry_us          # nothing is to be set there before
+    uint64_t missed_us         # when a read found no copy
+    uint64_t buried_us         # when a tombstone was sent there
+
+cdef struct Fan:               # fans.pyx: a key with copies on other nodes; followed by the key
+    Fan* next                  # in its bucket, or in heat.retired
+    Pool* pool
+    uint64_t hash
+    uint64_t asked             # hash of the request that is copied: the one asked for most
+    uint64_t marks             # when the key was looked at last,
+    uint64_t forgets
+    uint64_t since_us          # and since when they are so
+    uint64_t life_us           # of a copy, at most
+    uint32_t votes             # for `asked`
+    uint32_t length            # bytes of the key
+    uint8_t wanted             # copies
+    uint8_t protocol           # of the copies, as is
+    uint8_t database
+    uint8_t count              # of places
+    Place places[PLACES]
+
+cdef struct Hold:              # holds.pyx; followed by the reply to a write
+    Hold* next                 # in heat.holds
+    Client* client
+    uint32_t slot
+    uint32_t part
+    uint32_t waiting           # tombstones that are not acknowledged
+    uint32_t pendings          # that name it, and one for being in the list
+    uint8_t over               # the client has its reply
+    uint64_t missing           # nodes that did not acknowledge one, by the low six bits of their index
+    uint64_t until_us          # a node that cannot be reached may have copies as long as this
+    uint64_t deadline_us       # and no copy lives longer than this
+    size_t length
 
 cdef struct HotKey:            # hot.pyx; followed by the key
     HotKey* next               # in its bucket
@@ -123,6 +173,7 @@ cdef struct HotKey:            # hot.pyx; followed by the key
     uint64_t hash
     Copy* copies
     Fetch* fetches
+    Fan* fan                   # NULL: it has no copies on other nodes
     uint32_t copy_count
     uint32_t length            # bytes of the key
     size_t size                # bytes of the last reply to a fetch; large until there was one
@@ -156,6 +207,10 @@ cdef struct Heat:
     Miss* misses[MISSES]
     uint32_t miss_count
     uint64_t load_us           # how long loading lasts, smoothed
+    Fan* fans[FAN_BUCKETS]     # by the low bits of their stripe
+    Fan* retired               # whose copies are to be deleted
+    Fetch* copy_reads          # on their way
+    Hold* holds
     Sketch sketch
 
 

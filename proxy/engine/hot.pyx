@@ -6,6 +6,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
 from proxy.engine.copies cimport copies_drop
+from proxy.engine.fans cimport fan_copies, fan_new, fan_retire, fans_close
 from proxy.engine.fetch cimport fetches_detach
 from proxy.engine.heat cimport CHECK_EVERY, FILTER, HOT_BUCKETS, Heat, HotKey, heat_of
 from proxy.engine.mail cimport event_post
@@ -42,6 +43,8 @@ cdef bint hot_open(Core* core, size_t byte_limit, size_t largest, uint32_t most)
 
 cdef void hot_close(Core* core) noexcept nogil:
     hot_forget_all(core)
+    if core.heat != NULL:
+        fans_close(core)
     free(core.heat)
     core.heat = NULL
 
@@ -101,6 +104,8 @@ cdef bint hot_promote(Core* core, Pool* pool, const char* key, size_t length, ui
     if heat.filter[hash & (FILTER - 1)] < 255:
         heat.filter[hash & (FILTER - 1)] += 1
     core.counters.hot_promoted += 1
+    if hot.rule.fan_out:
+        hot.fan = fan_new(core, hot)
     if not told:
         event_post(core, EVENT_HOT, pool.index, 0, 0, NULL, 0, 0, key, <uint32_t> length)
     return True
@@ -124,6 +129,8 @@ cdef void demote(Core* core, HotKey* key) noexcept nogil:
     core.counters.hot_demoted += 1
     copies_drop(heat, key)
     fetches_detach(key)
+    if key.fan != NULL:
+        fan_retire(heat, key.fan)
     free(key)
 
 
@@ -165,9 +172,9 @@ cdef HotKey* hot_ask(Core* core, Pool* pool, Row* row, const char* key, size_t l
 
 
 cdef void hot_describe(Core* core, Output* text) noexcept nogil:
-    """Every hot key: ten numbers of 64 bits, the last of them the length of the key, then the key."""
+    """Every hot key: eleven numbers of 64 bits, the last of them the length of the key, then the key."""
     cdef HotKey* key = NULL if core.heat == NULL else heat_of(core).first
-    cdef uint64_t[10] numbers
+    cdef uint64_t[11] numbers
     while key != NULL:
         numbers[0] = key.pool.index
         numbers[1] = key.read_rate
@@ -178,7 +185,8 @@ cdef void hot_describe(Core* core, Output* text) noexcept nogil:
         numbers[6] = key.joined
         numbers[7] = key.bytes
         numbers[8] = core.now_us - key.since_us
-        numbers[9] = key.length
+        numbers[9] = fan_copies(core, key.fan)
+        numbers[10] = key.length
         output_append(text, &core.chunks, <const char*> numbers, sizeof(numbers))
         output_append(text, &core.chunks, <const char*> (key + 1), key.length)
         key = key.after

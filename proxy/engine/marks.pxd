@@ -71,6 +71,8 @@ cdef extern from *:
 cdef uint64_t* marks_new() noexcept nogil
 cdef uint64_t marks_open(Core* core, bint waits) noexcept nogil
 cdef void marks_close(Core* core, uint64_t opened) noexcept nogil
+cdef uint32_t marks_count(uint64_t opened) noexcept nogil
+cdef uint16_t marks_stripe(uint64_t opened, uint32_t index) noexcept nogil
 cdef void marks_note_every(Core* core) noexcept nogil
 cdef void marks_note(Core* core, const char* key, size_t length) noexcept nogil
 cdef void marks_note_request(Core* core, const Row* row, const Frame* frame) noexcept nogil

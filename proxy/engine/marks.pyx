@@ -61,6 +61,16 @@ cdef void marks_close(Core* core, uint64_t opened) noexcept nogil:
     free(stripes)
 
 
+cdef uint32_t marks_count(uint64_t opened) noexcept nogil:
+    """How many stripes are open."""
+    return 1 if opened & ONE else (<Stripes*> opened).count
+
+
+cdef uint16_t marks_stripe(uint64_t opened, uint32_t index) noexcept nogil:
+    """One of them."""
+    return <uint16_t> (opened >> 1) if opened & ONE else numbers(<Stripes*> opened)[index]
+
+
 cdef void room_for(Core* core, uint32_t count) noexcept nogil:
     if core.noted + count <= core.note_room:
         return

@@ -16,6 +16,7 @@ from proxy.engine.mail cimport event_node
 from proxy.engine.marks cimport marks_close
 from proxy.engine.scripts cimport script_answered
 from proxy.engine.slots cimport slot_fill_chunk, slot_local
+from proxy.engine.tombstones cimport tombstones_after
 from proxy.engine.types cimport (
     BUCKETS, CONN_OPEN, DEAD, EVENT_OPEN, EVENT_SICK, ROW_EVALSHA, SLOT_MERGING, Client, Conn, Core, Pending, Row,
 )
@@ -106,36 +107,10 @@ cdef void conn_take(Core* core, Conn* conn, const char* data, size_t length) noe
     input_keep(&conn.input, &core.chunks, data, length, used, need, NULL)
 
 
-cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size) noexcept nogil:
-    """The request that this reply answers, taken off the ring; NULL if there is none to answer.
-
-    Counts it, and deals with what answers nobody, or several: tombstones, fetches, replies too many.
-    """
-    cdef Pending* pending
-    cdef Row* row
-    cdef uint32_t latency
-    cdef bint late = conn.expired != 0
-    if conn.head == conn.tail or conn.head_offset >= conn.queued - conn.output.length:
-        conn_fail(core, conn, b"it sent a reply that nobody asked for")
-        return NULL
-    pending = &conn.pending[conn.head & conn.mask]
-    if pending.skip:
-        pending.skip -= 1
-        return NULL
-    conn.head += 1
-    conn.head_offset += pending.size
-    if late:
-        conn.expired -= 1
-        core.counters.late_replies += 1
-    if pending.role == ROLE_MARK:
-        marks_close(core, pending.cool)
-    elif pending.role and (late or pending.role != ROLE_VALUE):
-        cool_reply(core, conn, pending, data, size)
-        return NULL
-    if late or pending.client == NULL and pending.role != ROLE_VALUE:
-        return NULL
-    latency = <uint32_t> core.now_us - pending.start
-    row = &core.rows[pending.row]
+cdef inline void count(Core* core, Conn* conn, const Pending* pending, const char* data) noexcept nogil:
+    """What a node's answer to a client says of the node and of the command."""
+    cdef Row* row = &core.rows[pending.row]
+    cdef uint32_t latency = <uint32_t> core.now_us - pending.start
     core.row_stats[pending.row].usec += latency
     core.counters.replies += 1
     conn.node.latency_us += latency
@@ -151,6 +126,40 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size
             event_node(core, EVENT_SICK, conn, b"it answers, but with an error that it cannot serve")
     else:
         conn.failures = 0
+
+
+cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size) noexcept nogil:
+    """The request that this reply answers, taken off the ring; NULL if there is none to answer.
+
+    Counts it, and deals with what answers nobody, or several, or not yet: tombstones, fetches, replies too many.
+    """
+    cdef Pending* pending
+    cdef bint late = conn.expired != 0
+    cdef bint held
+    if conn.head == conn.tail or conn.head_offset >= conn.queued - conn.output.length:
+        conn_fail(core, conn, b"it sent a reply that nobody asked for")
+        return NULL
+    pending = &conn.pending[conn.head & conn.mask]
+    if pending.skip:
+        pending.skip -= 1
+        return NULL
+    conn.head += 1
+    conn.head_offset += pending.size
+    if late:
+        conn.expired -= 1
+        core.counters.late_replies += 1
+    if pending.role == ROLE_MARK:
+        held = tombstones_after(core, conn, pending, data, size)
+        marks_close(core, pending.cool)
+        if held:
+            count(core, conn, pending, data)
+            return NULL
+    elif pending.role and (late or pending.role != ROLE_VALUE):
+        cool_reply(core, conn, pending, data, size)
+        return NULL
+    if late or pending.client == NULL and pending.role != ROLE_VALUE:
+        return NULL
+    count(core, conn, pending, data)
     if pending.role == ROLE_VALUE:
         cool_reply(core, conn, pending, data, size)
         return NULL

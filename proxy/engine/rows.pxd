@@ -163,6 +163,8 @@ cdef struct HotRule:           # what is done for hot keys of a prefix
     uint64_t stale_us          # and how much longer while the node is down
     uint64_t shield_us         # that others wait while one client loads what is missing; 0: nobody waits
     uint8_t early              # one loads it before it expires
+    uint8_t fan_out            # copies on other nodes
+    uint64_t fan_life_us       # of one of them, at most
 
 
 # -- users --------------------------------------------------------------------------------------------------------
@@ -233,7 +235,8 @@ cdef enum ErrorKind:           # rows of errors.ENGINE_ERRORS, in this order
     ERROR_NOPERM_SCRIPT = 26
     ERROR_NOPERM_SORT_BY = 27  # with keys that the user may not read
     ERROR_NOPERM_SORT_GET = 28
-    ERROR_KINDS = 29
+    ERROR_RESERVED_KEY = 29    # the name of a copy on another node
+    ERROR_KINDS = 30
 
 cdef enum ErrorField:
     FIELD_NONE = 0

@@ -14,6 +14,7 @@ from libc.string cimport memcpy, memset
 from proxy.engine.answers cimport answer
 from proxy.engine.choice cimport usable
 from proxy.engine.connection cimport conn_expect, conn_flush, conn_place, conn_touch
+from proxy.engine.fanout cimport fan_asks_home
 from proxy.engine.keys cimport keys_find
 from proxy.engine.marks cimport marks_note_request, marks_note_stripes
 from proxy.engine.merge cimport merge_new, merges_free
@@ -23,6 +24,7 @@ from proxy.engine.refusals cimport DONE, WAIT, refuse, refuse_text
 from proxy.engine.route cimport NODE_ANY, NODE_NONE, NODE_SEVERAL, home, node_of
 from proxy.engine.scripts cimport script_frame
 from proxy.engine.slots cimport slot_local, slot_push, slot_say
+from proxy.engine.tombstones cimport tombstones_before
 from proxy.engine.types cimport (
     ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK, ANSWER_CLIENT_SETINFO,
     ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_NOT_CLUSTER, ANSWER_PING, ANSWER_TIME, CLIENT_BARRIER, CLIENT_MULTI,
@@ -285,6 +287,9 @@ cdef int transaction_run(Core* core, Client* client, Row* row) noexcept nogil:
     if client.flags & CLIENT_WATCHING and client.head != client.tail:
         # Behind a WATCH two connections are involved: what was asked before comes before.
         return WAIT
+    if client.fan_reads:
+        return WAIT
+    fan_asks_home(client)
     core.row_stats[row.index].calls += 1
     core.counters.transactions += 1
     if transaction.broken:
@@ -379,6 +384,7 @@ cdef void send_all(Core* core, Client* client, Row* row, Block* blocks, uint32_t
         return
     if transaction.noted:
         marks_note_stripes(core, transaction.notes, transaction.noted)
+        tombstones_before(core, client.pool, client.protocol, client.database)
     slot = slot_push(core, client, row.index)
     # Whoever has sent EXEC reads none of the QUEUEDs before its reply: one send for all of them.
     client.together = slot + 1

@@ -11,6 +11,7 @@ from proxy.engine.accept cimport accept_clients, inbox_take
 from proxy.engine.client cimport client_close, client_flush, client_gone, client_readable, client_resume, clients_admit
 from proxy.engine.clients cimport clients_close_idle, clients_unpause_due
 from proxy.engine.connection cimport conn_established, conn_flush, conn_tick
+from proxy.engine.cool cimport cool_tick
 from proxy.engine.ear cimport ears_tick
 from proxy.engine.hot cimport hot_tick
 from proxy.engine.monitor cimport monitor_send
@@ -247,6 +248,8 @@ cdef void tick(Core* core) noexcept nogil:
         hot_tick(core)
         ears_tick(core)
         shields_tick(core)
+        if core.peers.fans != NULL:
+            cool_tick(core)
     if core.draining:
         drain_step(core)
         core.busy = 1

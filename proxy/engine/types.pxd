@@ -148,6 +148,10 @@ cdef struct Client:
     uint8_t deferred           # turns that its replies have waited for more of them
     User* user                 # of pool.users
     uint32_t together          # what comes before this slot leaves with the reply of the slot before it
+    uint64_t fan_hash          # of the key whose copies on other nodes it waits for,
+    uint32_t fan_reads         # how many replies it is owed from there,
+    uint8_t fan_place          # and from which Place
+    uint32_t fan_home          # the slot behind its last request that asked for such keys at home
     uint64_t slow_us           # a subscriber: since when its unread output is above pubsub_soft; 0: it is not
 
 cdef enum MergeKind:           # of a Merge, beside Lane
@@ -311,6 +315,8 @@ cdef struct Node:
     uint64_t pinged_us         # when the last one was
     uint64_t live_until_us     # until when it is as good as certain that the ear hears
     uint64_t forgets           # times that all copies of this node's keys became void
+    uint64_t* copied           # until when it may have copies of other nodes' keys, of all engines; atomic
+    uint64_t out_until_us      # it gets none before: it did not take a tombstone
     uint64_t requests
     uint64_t errors            # error replies
     uint64_t timeouts
@@ -392,6 +398,7 @@ cdef struct Pool:
     Audiences audiences
     uint8_t cools              # its hot keys are looked for
     uint8_t shields            # some of its rules has a shield
+    uint8_t fans               # some of them have copies on other nodes
     uint32_t hot_threshold     # requests a second, for this engine alone, that make a key hot
     uint32_t hot_count         # what the sketch counts then
     HotRule* hot_rules         # the first one is for every key; owned by the Python object that the facade keeps
@@ -409,6 +416,8 @@ cdef struct Peers:             # shared by the engines of one process
     uint64_t** marks           # by engine: see marks.pxd
     uint64_t forgets           # times that all copies became void; atomic
     uint64_t seed              # of the hashes of keys
+    uint64_t* fans             # by stripe: until when copies of such keys may be on other nodes; atomic. NULL: never
+    uint64_t* copied           # by node, pool after pool: see Node.copied
 
 cdef struct Core:
     Poll poll

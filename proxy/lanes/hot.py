@@ -29,8 +29,8 @@ SHOWN = 16
 #: Commands that may write any key and that no engine sees.
 _VOID = ("flushall", "flushdb", "swapdb")
 
-#: hot_describe() of hot.pyx: ten numbers, the last of them the length of the key that follows.
-_HEAT = Struct("=10Q")
+#: hot_describe() of hot.pyx: eleven numbers, the last of them the length of the key that follows.
+_HEAT = Struct("=11Q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class HotKey:
     joined: int  #: reads answered together with another one
     bytes: int  #: of its requests, and of the replies from copies
     seconds: float
+    copies: int = 0  #: on other nodes
 
     @property
     def rate(self) -> int:
@@ -58,7 +59,7 @@ class HotKey:
         return HotKey(
             self.pool, self.key, self.read_rate + other.read_rate, self.write_rate + other.write_rate,
             self.reads + other.reads, self.writes + other.writes, self.hits + other.hits, self.joined + other.joined,
-            self.bytes + other.bytes, max(self.seconds, other.seconds),
+            self.bytes + other.bytes, max(self.seconds, other.seconds), max(self.copies, other.copies),
         )  # fmt: skip
 
 
@@ -66,10 +67,11 @@ def read_heat(data: bytes) -> Iterator[HotKey]:
     """The hot keys of one engine, from what it said to `list_hot_keys`."""
     at = 0
     while at < len(data):
-        pool, read_rate, write_rate, reads, writes, hits, joined, size, age, length = _HEAT.unpack_from(data, at)
+        numbers = _HEAT.unpack_from(data, at)
+        pool, read_rate, write_rate, reads, writes, hits, joined, size, age, copies, length = numbers
         at += _HEAT.size
         key = data[at : at + length]
-        yield HotKey(pool, key, read_rate, write_rate, reads, writes, hits, joined, size, age / 1e6)
+        yield HotKey(pool, key, read_rate, write_rate, reads, writes, hits, joined, size, age / 1e6, copies)
         at += length
 
 
@@ -121,7 +123,8 @@ class Hot:
     def known(self) -> tuple[HotKeyStatistics, ...]:
         """What was found when somebody asked last, for INFO."""
         return tuple(
-            HotKeyStatistics(key.key, self._names[key.pool], key.rate, hits=key.hits) for key in self._known[:SHOWN]
+            HotKeyStatistics(key.key, self._names[key.pool], key.rate, key.copies, key.hits)
+            for key in self._known[:SHOWN]
         )
 
     async def before_info(self, request: Request) -> None:
@@ -150,7 +153,8 @@ class Hot:
     def _entry(key: HotKey) -> dict[bytes, object]:
         return {
             b"key": key.key, b"db": 0, b"qps": key.rate, b"reads": key.reads, b"writes": key.writes,
-            b"bytes": key.bytes, b"hits": key.hits, b"joined": key.joined, b"seconds": int(key.seconds),
+            b"bytes": key.bytes, b"hits": key.hits, b"joined": key.joined, b"copies": key.copies,
+            b"seconds": int(key.seconds),
         }  # fmt: skip
 
     async def reset(self, request: Request) -> bytes:

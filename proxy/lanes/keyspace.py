@@ -8,9 +8,13 @@ from collections.abc import Callable, Sequence
 from proxy.control.request import Request
 from proxy.errors import ReplyError
 from proxy.lanes.links import Links, good
-from proxy.lanes.raw import NodeError, integer, join
+from proxy.lanes.raw import NodeError, integer, is_copy, join, without_copies
 
 __all__ = ["dbsize", "flush", "keys", "pick", "randomkey", "swapdb"]
+
+#: That may bring nothing but names of copies, until RANDOMKEY says that there is no key.
+DRAWS = 200
+
 
 async def keys(links: Links, request: Request) -> bytes:
     """KEYS pattern: the nodes' replies one behind the other, in the order of the nodes.
@@ -18,7 +22,8 @@ async def keys(links: Links, request: Request) -> bytes:
     One at a time in a pool, because each may take `limits.output_hard` bytes.
     """
     async with links.turns[request.pool]:
-        return join(await links.agreed(request, database=request.database))
+        replies = await links.agreed(request, database=request.database)
+        return join([without_copies(reply) for reply in replies] if links.copies(request.pool) else replies)
 
 
 async def dbsize(links: Links, request: Request) -> bytes:
@@ -29,19 +34,28 @@ async def dbsize(links: Links, request: Request) -> bytes:
 async def randomkey(links: Links, request: Request) -> bytes:
     """RANDOMKEY of one node, chosen by how many keys it has, so that every key is as likely as any other.
 
-    A node whose keys have all expired has counted them and has none to give: then another one is asked.
+    A node whose keys have all expired has counted them and has none to give: then another one is asked. The name of a
+    hot key's copy is not given to a client: that draw is made again, DRAWS times at most.
     """
     sizes = [integer(reply) for reply in await links.agreed(request, [b"DBSIZE"], database=request.database)]
-    reply = b"_\r\n" if request.protocol == 3 else b"$-1\r\n"
+    nothing = b"_\r\n" if request.protocol == 3 else b"$-1\r\n"
+    reply = nothing
+    draws = DRAWS
     while (node := pick(sizes, random.randrange)) is not None:
         reply = await links.ask(
             request.pool, node, request.args, protocol=request.protocol, database=request.database
         )
         if not good(reply):
             raise NodeError(reply)
-        if not reply.startswith((b"_", b"$-1")):
+        if reply.startswith((b"_", b"$-1")):
+            sizes[node] = 0
+        elif links.copies(request.pool) and is_copy(reply[:-2]):
+            reply = nothing
+            draws -= 1
+            if draws == 0:
+                break
+        else:
             break
-        sizes[node] = 0
     return reply
 
 

@@ -55,6 +55,11 @@ class Links:
         """The nodes of a pool."""
         return range(len(self._settings.pools[pool].servers))
 
+    def copies(self, pool: int) -> bool:
+        """Are there copies of hot keys at the nodes, which clients are not shown?"""
+        settings = self._settings.pools[pool]
+        return settings.hot_keys.fans_out and len(settings.servers) > 1
+
     def room(self, pool: int) -> Room:
         """What all replies to one command may take together."""
         return Room(self._settings.pools[pool].limits.output_hard)

@@ -1,4 +1,4 @@
-"""Raw replies: looking into one, and joining several, without parsing what is only passed on. Pure.
+"""Raw replies: looking into one, leaving elements out, joining several, without parsing what is passed on. Pure.
 
 A parser for RESP3 makes a dict of a map and a float of a double, and what was a set, verbatim text or a big number
 cannot be told afterwards; so replies stay bytes, and only the parts that a merge decides by are parsed.
@@ -6,6 +6,7 @@ cannot be told afterwards; so replies stay bytes, and only the parts that a merg
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,10 @@ import hiredis
 from proxy.errors import QuenchError, ReplyError
 from proxy.wire.framer import ReplyFramer
 
-__all__ = ["NodeError", "elements", "integer", "join", "parse"]
+__all__ = ["NodeError", "elements", "integer", "is_copy", "join", "parse", "without_copies"]
+
+#: What the name of a hot key's copy on another node ends with: see fans.pxd of the engine.
+_COPY = re.compile(rb"\0#[0-9]{1,5}\Z")
 
 
 class NodeError(ReplyError):
@@ -51,6 +55,19 @@ def elements(raw: bytes) -> list[bytes]:
     framer.feed(raw[start:])
     found = [framer.take() for _ in range(count)]
     return [element for element in found if element is not None]
+
+
+def is_copy(key: bytes) -> bool:
+    """Is it the name of a hot key's copy on another node?"""
+    return _COPY.search(key) is not None
+
+
+def without_copies(raw: bytes) -> bytes:
+    """An array of keys without those that are names of copies; nearly always it has none, and is returned as it is."""
+    if b"\0#" not in raw:
+        return raw
+    kept = [element for element in elements(raw) if not is_copy(element[:-2])]
+    return b"".join([b"*%d\r\n" % len(kept), *kept])
 
 
 def join(arrays: Sequence[bytes]) -> bytes:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from proxy.control.request import Request
 from proxy.errors import ReplyError
 from proxy.lanes.links import Links, good
-from proxy.lanes.raw import NodeError, elements
+from proxy.lanes.raw import NodeError, elements, without_copies
 
 __all__ = ["compose", "scan", "take_apart"]
 
@@ -62,4 +62,6 @@ async def scan(links: Links, request: Request) -> bytes:
         following = b"%d" % compose(node, int(head.split(b"\r\n")[1]), nodes)
     except ValueError:
         raise ReplyError("cursor_range", node=links.name(request.pool, node)) from None
+    if links.copies(request.pool):
+        keys = without_copies(keys)
     return b"*2\r\n$%d\r\n%b\r\n%b" % (len(following), following, keys)

@@ -65,7 +65,7 @@ def heated(
 ) -> dict[str, Any]:
     """`hot` of `build`, with one rule for all keys. The default threshold lets no hot key become cold."""
     return {"threshold": threshold, "memory": memory, "max_value": max_value, "max_keys": max_keys,
-            "rules": [(b"", copies, life_us, stale_us, shield_us, False)]}
+            "rules": [(b"", copies, life_us, stale_us, shield_us, False, 0, 0)]}
 
 
 def conn(node: int, protocol: int = 2, database: int = 0, bulk: int = 0) -> tuple[int, int, int, int]:
