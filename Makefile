@@ -56,6 +56,7 @@ fuzz: $(VENV)/.tested   ## fuzz the framing, FUZZ_SECONDS for each target
 SOAK_SECONDS ?= 600
 soak: $(VENV)/.tested   ## a storage node killed KILLS times, the checker of hot keys for SOAK_SECONDS, engines without a fence
 	QUENCH_KILLS=$(KILLS) $(PY) -m pytest -q tests/store/test_crash.py
+	QUENCH_RANDOM=1 $(PY) -m pytest -q tests/store tests/engine tests/wire
 	$(PY) -m tests.staleness --seconds $(SOAK_SECONDS)
 	$(PY) -m tests.staleness.mutants
 

@@ -142,7 +142,8 @@ NUMBERS = st.one_of(st.integers(-10, 30), st.sampled_from([BIG, -BIG - 1, BIG - 
 SECONDS = st.sampled_from([0, -1, 1000, 2000, 3000, BIG, "x"])
 MILLISECONDS = st.sampled_from([0, -1, 1000000, BIG])
 OFFSETS = st.one_of(st.integers(-1, 50), st.sampled_from(["x", BIG]))
-CONDITIONS = st.lists(st.sampled_from(["nx", "xx", "gt", "lt", "NX", "bogus"]), max_size=2)
+# Not GT and LT: two servers that got a relative expiry a millisecond apart may differ. script.txt has them.
+CONDITIONS = st.lists(st.sampled_from(["nx", "xx", "NX", "bogus"]), max_size=2)
 EXPIRIES = [
     st.tuples(st.sampled_from(["ex", "EX"]), SECONDS),
     st.tuples(st.just("px"), MILLISECONDS),
