@@ -109,7 +109,19 @@ def reference(redis_version: str) -> Iterator[Server]:
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "redis.sock")
         process = subprocess.Popen(
-            ["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", directory],
+            [
+                "redis-server",
+                "--port",
+                "0",
+                "--unixsocket",
+                path,
+                "--save",
+                "",
+                "--dir",
+                directory,
+                "--enable-debug-command",
+                "yes",
+            ],
             stdout=subprocess.DEVNULL,
             text=True,
         )
