@@ -339,6 +339,14 @@ cdef const char* key_rule(Selector* selector, const Slice* rule) noexcept nogil:
     cdef size_t at = 1
     cdef Slice pattern
     cdef Word* word
+    if rule.length == 2 and rule.data[0] == c'~' and rule.data[1] == c'*':
+        words_free(selector.keys)
+        selector.keys = NULL
+        selector.every_key = True
+        return NULL
+    if selector.every_key:
+        return (b"Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not have any "
+                b"effect. Try 'resetkeys' to start with an empty list of patterns")
     if rule.data[0] == c'%':
         access = 0
         while at < rule.length and rule.data[at] != c'~':
@@ -356,14 +364,6 @@ cdef const char* key_rule(Selector* selector, const Slice* rule) noexcept nogil:
     pattern.length = rule.length - at
     if not is_clean(&pattern):
         return SYNTAX
-    if selector.every_key:
-        return (b"Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not have any "
-                b"effect. Try 'resetkeys' to start with an empty list of patterns")
-    if pattern.length == 1 and pattern.data[0] == c'*' and access == KEY_READ | KEY_WRITE:
-        words_free(selector.keys)
-        selector.keys = NULL
-        selector.every_key = True
-        return NULL
     word = selector.keys
     while word != NULL and not word_is(word, &pattern):
         word = word.next
@@ -388,16 +388,16 @@ cdef bint is_clean(const Slice* text) noexcept nogil:
 cdef const char* channel_rule(Selector* selector, const Slice* rule) noexcept nogil:
     cdef Slice pattern = Slice(data=rule.data + 1, length=rule.length - 1)
     cdef Word* word
-    if not is_clean(&pattern):
-        return SYNTAX
-    if selector.every_channel:
-        return (b"Adding a pattern after the * pattern (or the 'allchannels' flag) is not valid and does not have any "
-                b"effect. Try 'resetchannels' to start with an empty list of channels")
     if pattern.length == 1 and pattern.data[0] == c'*':
         words_free(selector.channels)
         selector.channels = NULL
         selector.every_channel = True
         return NULL
+    if selector.every_channel:
+        return (b"Adding a pattern after the * pattern (or the 'allchannels' flag) is not valid and does not have any "
+                b"effect. Try 'resetchannels' to start with an empty list of channels")
+    if not is_clean(&pattern):
+        return SYNTAX
     word = selector.channels
     while word != NULL and not word_is(word, &pattern):
         word = word.next
