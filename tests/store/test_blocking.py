@@ -179,6 +179,7 @@ def test_ten_thousand_deaths_leave_nothing(node: Server, control: Connection) ->
     control("rpush", "other", 1)
     pipeline(control, [("blpop", "x", "0.001"), ("watch", "x"), ("unwatch",)])
     before = info(control, "memory", "used_memory")
+    known = info(control, "stats", "total_connections_received")
     for batch in range(100):
         clients = []
         for number in range(batch * 100, batch * 100 + 100):
@@ -198,6 +199,9 @@ def test_ten_thousand_deaths_leave_nothing(node: Server, control: Connection) ->
             wait_until(lambda: blocked(control) == 75)
         for client in clients:
             client.close()
+        # A client may be gone before the node has taken its connection: first all of them have to have come.
+        known += 100
+        wait_until(lambda known=known: info(control, "stats", "total_connections_received") == known)
         wait_until(lambda: info(control, "clients", "connected_clients") == 1)
         assert blocked(control) == 0
         assert info(control, "memory", "used_memory") == before
