@@ -303,19 +303,34 @@ cdef void command_acl_getuser(Call* call) noexcept nogil:
         selector = selector.next
 
 
-cdef bint join_rules(const Slice* argv, int argc, int* at, Text* text, Slice* rule) noexcept nogil:
-    """The next rule, a selector in parentheses being one even if it came as several arguments; False: unmatched."""
+cdef inline bint closes(const Slice* argument) noexcept nogil:
+    return argument.length and argument.data[argument.length - 1] == c')'
+
+
+cdef inline bint opens(const Slice* argument) noexcept nogil:
+    """Does a selector begin here whose end is another argument's?"""
+    return argument.length and argument.data[0] == c'(' and not closes(argument)
+
+
+cdef bint join_rules(const Slice* argv, int argc, int* at, int* start, Text* text, Slice* rule) noexcept nogil:
+    """The next rule, a selector in parentheses being one even if it came as several arguments; `start`: the first of
+    them. A second opening parenthesis begins it anew, as in Redis. False: it has no end."""
+    start[0] = at[0]
     rule[0] = argv[at[0]]
     at[0] += 1
-    if rule.length == 0 or rule.data[0] != c'(' or rule.data[rule.length - 1] == c')':
+    if not opens(rule):
         return True
     text.length = 0
     text_bytes(text, rule.data, rule.length)
     while at[0] < argc:
-        text_add(text, b" ")
+        if opens(&argv[at[0]]):
+            start[0] = at[0]
+            text.length = 0
+        else:
+            text_add(text, b" ")
         text_bytes(text, argv[at[0]].data, argv[at[0]].length)
         at[0] += 1
-        if argv[at[0] - 1].length and argv[at[0] - 1].data[argv[at[0] - 1].length - 1] == c')':
+        if closes(&argv[at[0] - 1]):
             rule.data = text.data
             rule.length = text.length
             return True
@@ -329,19 +344,18 @@ cdef bint acl_rules(Node* node, User* user, const Slice* argv, int argc, const c
     cdef Slice rule
     cdef char shown[160]
     cdef const char* wrong = NULL
-    cdef int first
+    cdef int start = 0
     cdef int at = 0
     # As Redis does: every selector is put together before the first rule is looked at.
     while at < argc:
-        first = at
-        if not join_rules(argv, argc, &at, &text, &rule):
-            copy_text(shown, sizeof(shown), &argv[first])
+        if not join_rules(argv, argc, &at, &start, &text, &rule):
+            copy_text(shown, sizeof(shown), &argv[start])
             snprintf(problem, ERROR_ROOM, b"Unmatched parenthesis in acl selector starting at '%s'.", shown)
             text_free(&text)
             return False
     at = 0
     while at < argc and wrong == NULL:
-        join_rules(argv, argc, &at, &text, &rule)
+        join_rules(argv, argc, &at, &start, &text, &rule)
         wrong = user_rule(node, user, &rule)
         if wrong != NULL:
             copy_text(shown, sizeof(shown), &rule)

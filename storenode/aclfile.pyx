@@ -2,14 +2,13 @@
 """ACL file: reading all of it or nothing, writing it beside and renaming. See aclfile.pxd."""
 
 from libc.stdio cimport FILE, fclose, fflush, fopen, fread, fwrite, remove, rename, snprintf
-from libc.stdlib cimport free, malloc
-from libc.string cimport memchr, memcpy, strlen
+from libc.string cimport memchr
 
 from storenode.acl cimport ERROR_ROOM, acl_describe, acl_rules
 from storenode.answer cimport answer_error, answer_ok
-from storenode.arguments cimport copy_text, same_bytes
-from storenode.text cimport Text, text_add, text_bytes, text_free, text_room
-from storenode.types cimport Call, Client, Node, Slice, User
+from storenode.arguments cimport same_bytes
+from storenode.text cimport Text, text_add, text_free, text_room
+from storenode.types cimport Call, Node, Slice, User
 from storenode.users cimport user_add, user_find, user_free, user_make, user_remove, user_take
 from storenode.words cimport word_is, word_text
 

@@ -8,7 +8,7 @@ from libc.string cimport memcpy
 
 from storenode.answer cimport answer_error, answer_nil_array
 from storenode.delivery cimport client_touch
-from storenode.interest cimport interest_add, interest_remove, topic_find, topic_release
+from storenode.interest cimport interest_add, interest_remove, topic_find
 from storenode.table cimport Walk, table_next, table_walk
 from storenode.types cimport Call, Client, Database, Interest, Node, Pop, Slice, Topic, Wait
 

@@ -3,7 +3,7 @@
 
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport atoi
-from libc.string cimport memcmp, strchr, strlen, strstr
+from libc.string cimport strchr, strlen
 
 from proxy.wire.resp cimport read_number
 from storenode.arguments cimport is_word

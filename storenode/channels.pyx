@@ -12,7 +12,7 @@ from storenode.heap cimport heap_free, heap_new
 from storenode.parcel cimport Parcel, parcel_close, parcel_open, parcel_seal, parcel_send
 from storenode.table cimport Walk, table_find, table_fit, table_insert, table_next, table_remove, table_walk
 from storenode.types cimport (
-    CHANNEL, CHANNEL_KINDS, PATTERN, SHARD, Channel, Client, Dict, Entry, Node, Place, Slice, Subscription,
+    CHANNEL, CHANNEL_KINDS, PATTERN, SHARD, Channel, Client, Entry, Node, Place, Slice, Subscription,
 )
 
 

@@ -109,7 +109,7 @@ from storenode.tracking cimport (
 from storenode.transaction cimport command_discard, command_exec, command_multi
 from storenode.types cimport (
     ADMIN, AT_ONCE, BLOCKING, CONTAINER, DATASET, DENYOOM, FAST, NO_AUTH, NUMKEYS, READONLY, ROW_INDEX, ROWS_MOST,
-    WHILE_SUBSCRIBED, WRITE, Call, Handler, Node, Row, Slice,
+    WHILE_SUBSCRIBED, WRITE, Handler, Node, Row, Slice,
 )
 from storenode.watch cimport command_unwatch, command_watch
 from storenode.zalgebra cimport (

@@ -20,7 +20,7 @@ from storenode.pick cimport table_random
 from storenode.table cimport table_drain, table_find, table_fit, table_insert, table_remove, table_scan
 from storenode.types cimport (
     NUMKEYS, TRACK_BCAST, TRACK_BROKEN, TRACK_CACHING, TRACK_NOLOOP, TRACK_OPTIN, TRACK_OPTOUT, TRACKED_MOST, Call,
-    Client, Dict, Entry, Member, Node, Place, Slice,
+    Client, Entry, Member, Node, Place, Slice,
 )
 
 cdef enum:

@@ -17,8 +17,8 @@ from storenode.delivery cimport client_touch
 from storenode.disk cimport SYNC_ALWAYS, SYNC_EVERYSEC, Log, Manifest
 from storenode.effects cimport effects_attach, effects_detach, effects_flush, effects_reselect
 from storenode.files cimport (
-    O_APPEND, O_CLOEXEC, O_CREAT, O_TRUNC, O_WRONLY, SEEK_END, WHOLE_PATH, fdatasync, file_sync_folder, file_write,
-    lseek, mkdir, open,
+    O_APPEND, O_CLOEXEC, O_CREAT, O_WRONLY, SEEK_END, WHOLE_PATH, fdatasync, file_sync_folder, file_write, lseek,
+    mkdir, open,
 )
 from storenode.manifest cimport (
     manifest_base, manifest_increment, manifest_open, manifest_read, manifest_rebase, manifest_write,

@@ -36,7 +36,7 @@ from storenode.interest cimport interests_open
 from storenode.invalidation cimport invalidation_close, invalidation_open, tracked_sweep
 from storenode.keeping cimport keeping_open
 from storenode.keyspace cimport database_clear
-from storenode.latency cimport LATENCY_EXPIRE, latency_event, latency_reset
+from storenode.latency cimport latency_reset
 from storenode.limits cimport clients_check, limits_open, output_check
 from storenode.pause cimport pause_end
 from storenode.log cimport log_turn
@@ -55,6 +55,7 @@ from storenode.replication cimport (
 from storenode.types cimport (
     ALLKEYS_LRU, CLIENT, DATABASES, LINK, LINK_WAKER, LISTENER, WAKER, Client, Database, Entry, Node, Slice,
 )
+from storenode.usage cimport usage_clock
 from storenode.users cimport users_open
 
 cdef extern from "<malloc.h>" nogil:
@@ -265,7 +266,7 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
     timeout = <int> ((until - now + 999) // 1000) if until > now else 0
     poll_wait(&node.poll, timeout)
     node.now_us = monotonic_us()
-    node.ticks = <uint32_t> (node.now_us >> 16)
+    usage_clock(node)
     for index in range(node.poll.count):
         handle = <Handle*> node.poll.ready[index].data.ptr
         if handle.kind == CLIENT:
@@ -380,6 +381,7 @@ cdef class Loop:
                 raise ValueError((<bytes> problem).decode(errors="replace").strip())
         rewrites_open(node)
         node.now_us = monotonic_us()
+        usage_clock(node)
         node.start_us = node.now_us
         node.rate_us = node.now_us
         node.listener.kind = LISTENER

@@ -27,6 +27,17 @@ cdef inline Bucket* random_bucket(Dict* dict) noexcept nogil:
     return &dict.tables[1].buckets[chosen - old]
 
 
+cdef inline uint64_t held_by(Bucket* bucket) noexcept nogil:
+    """Entries of a bucket and of its chain."""
+    cdef uint64_t held = 0
+    cdef int slot
+    while bucket != NULL:
+        for slot in range(SLOTS):
+            held += bucket.tags[slot] != 0
+        bucket = chained(bucket)
+    return held
+
+
 cdef bint table_random(Dict* dict, Place* place) noexcept nogil:
     """An entry at random: a random bucket, and one of FAIR_CHAIN places in its chain, again and again until there is an
     entry in that place. So an entry that is alone in its bucket is drawn no more often than one among seven. A table
@@ -42,12 +53,7 @@ cdef bint table_random(Dict* dict, Place* place) noexcept nogil:
     while True:
         tries -= tries > 0
         first = random_bucket(dict)
-        held = 0
-        bucket = first
-        while bucket != NULL:
-            for slot in range(SLOTS):
-                held += bucket.tags[slot] != 0
-            bucket = chained(bucket)
+        held = held_by(first)
         if held == 0:
             continue
         chosen = random_below(dict.node, FAIR_CHAIN if tries and held < FAIR_CHAIN else held)
@@ -83,12 +89,7 @@ cdef int table_sample(Dict* dict, Entry** entries, int most) noexcept nogil:
     while count < most and tries:
         tries -= 1
         start = random_bucket(dict)
-        held = 0
-        bucket = start
-        while bucket != NULL:
-            for slot in range(SLOTS):
-                held += bucket.tags[slot] != 0
-            bucket = chained(bucket)
+        held = <int> held_by(start)
         first = <int> random_below(dict.node, held) if held > most - count else 0
         at = 0
         bucket = start

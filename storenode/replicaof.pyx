@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Replicaof. See replicaof.pxd. Names and numbers are Redis's, which clients, exporters and Sentinels read."""
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t
 from libc.stdio cimport snprintf
-from libc.string cimport memcpy, strchr, strlen, strrchr
+from libc.string cimport memcpy, strlen, strrchr
 
 from proxy.wire.input cimport input_length
 from proxy.wire.resp cimport read_number

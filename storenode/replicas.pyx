@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Replicas. See replicas.pxd."""
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc
 from libc.string cimport memcmp, memcpy
@@ -21,8 +21,7 @@ from storenode.replication cimport (
     Replica, Replication, replication_feed, replication_guard, replication_of, replication_rest,
 )
 from storenode.types cimport (
-    MIN_REPLICAS_LAG, OUTPUT_REPLICA, REPL_BACKLOG_TTL, REPL_PING_PERIOD, REPL_TIMEOUT, Call, Client, Node, OutputLimit,
-    Slice,
+    MIN_REPLICAS_LAG, OUTPUT_REPLICA, REPL_BACKLOG_TTL, REPL_PING_PERIOD, REPL_TIMEOUT, Call, Node, OutputLimit, Slice,
 )
 
 cdef enum:

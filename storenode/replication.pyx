@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Replication: the state, the roles, and what a change of role does at once. See replication.pxd."""
 
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset, strcpy
 
@@ -10,7 +10,7 @@ from proxy.wire.output cimport output_clear
 from proxy.wire.poll cimport poll_add, wake, wake_open
 from proxy.wire.system cimport EPOLLIN, EPOLL_CTL_DEL, close, epoll_ctl
 from storenode.blocked cimport wait_cancel
-from storenode.effects cimport effects_attach, effects_detach, effects_flush
+from storenode.effects cimport effects_attach, effects_detach
 from storenode.history cimport history_append, history_begin, history_clear
 from storenode.keyspace cimport database_clear
 from storenode.rdbfile cimport load_end

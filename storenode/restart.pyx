@@ -13,7 +13,7 @@ from storenode.manifest cimport (
     MANIFEST_BROKEN, MANIFEST_READ, manifest_base, manifest_increment, manifest_open, manifest_read,
 )
 from storenode.rdbfile cimport LOAD_BROKEN, LOAD_DONE, LOAD_MORE, RdbLoad, load_begin, load_end, load_feed
-from storenode.replay cimport DAMAGED, REPLAYED, STOPPED, TORN, Pause, Replay, replay
+from storenode.replay cimport REPLAYED, STOPPED, TORN, Pause, Replay, replay
 from storenode.types cimport LOG_CUT_TAIL, Node
 
 cdef enum:

@@ -10,7 +10,7 @@ from storenode.interest cimport topic_name, topic_release
 from storenode.keyspace cimport key_peek, key_write
 from storenode.lists cimport command_lmove, command_lpop, command_rpop, pop_items
 from storenode.types cimport LIST, Call, Client, Database, Interest, Node, Place, Pop, Slice, Topic
-from storenode.zsets cimport ALTERNATING, PAIRS, PLAIN, command_zpopmax, command_zpopmin, pop_members
+from storenode.zsets cimport PAIRS, PLAIN, command_zpopmax, command_zpopmin, pop_members
 
 cdef enum:
     WORDS_MOST = 5             # arguments of an effect

@@ -10,7 +10,7 @@ from storenode.collection cimport (
 )
 from storenode.effects cimport effects_member
 from storenode.keyspace cimport ABSENT, MISTYPED, PRESENT, key_create, key_read_as, key_remove, key_write_as
-from storenode.sample cimport sample_any, sample_distinct, take_count
+from storenode.sample cimport answer_random, sample_any, sample_distinct, take_count
 from storenode.types cimport INTS, SET, Call, Place, Slice
 
 
@@ -168,34 +168,7 @@ cdef void command_spop(Call* call) noexcept nogil:
 
 cdef void command_srandmember(Call* call) noexcept nogil:
     """SRANDMEMBER key [count]."""
-    cdef Place place
-    cdef Elements element
-    cdef long long count = 0
-    cdef long long size
-    cdef int lookup
     if call.argc > 3:
         answer_syntax(call)
         return
-    if call.argc == 3 and not take_count(call, False, &count):
-        return
-    lookup = key_read_as(call, &call.argv[1], SET, &place)
-    if lookup == MISTYPED:
-        return
-    if call.argc == 2:
-        if lookup == ABSENT:
-            answer_nil(call)
-        else:
-            elements_random(call.node, place.entry, &element)
-            take_one(call, &element)
-        return
-    if lookup == ABSENT or count == 0:
-        answer_array(call, 0)
-        return
-    size = <long long> collection_count(place.entry)
-    if count > size:
-        count = size
-    answer_array(call, -count if count < 0 else count)
-    if count < 0:
-        sample_any(call, place.entry, <size_t> -count, take_one)
-    else:
-        sample_distinct(call, place.entry, <size_t> count, take_one)
+    answer_random(call, SET, NULL, take_one, NULL)

@@ -546,7 +546,7 @@ cdef struct Node:              # node.pyx
     uint64_t start_us
     uint64_t tick_us           # of the last housekeeping
     int64_t now_ms             # Unix time, of the client being served
-    uint32_t ticks             # monotonic time in units of 2^16 us (65.5 ms): the LRU clock
+    uint32_t ticks             # usage.pxd: the LRU clock, in units of 2^16 us (65.5 ms)
     uint64_t random
     uint64_t seed              # of the hash
     char* password             # malloc; NULL: none. The default user's, as CONFIG GET requirepass shows it

@@ -3,7 +3,7 @@
 
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memcmp, memcpy, memset, strchr, strlen
+from libc.string cimport memcmp, memset, strchr, strlen
 
 from proxy.wire.glob cimport glob_match
 from proxy.wire.sha256 cimport sha256
@@ -339,11 +339,6 @@ cdef const char* key_rule(Selector* selector, const Slice* rule) noexcept nogil:
     cdef size_t at = 1
     cdef Slice pattern
     cdef Word* word
-    if rule.length == 2 and rule.data[0] == c'~' and rule.data[1] == c'*':
-        words_free(selector.keys)
-        selector.keys = NULL
-        selector.every_key = True
-        return NULL
     if selector.every_key:
         return (b"Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not have any "
                 b"effect. Try 'resetkeys' to start with an empty list of patterns")
@@ -388,11 +383,6 @@ cdef bint is_clean(const Slice* text) noexcept nogil:
 cdef const char* channel_rule(Selector* selector, const Slice* rule) noexcept nogil:
     cdef Slice pattern = Slice(data=rule.data + 1, length=rule.length - 1)
     cdef Word* word
-    if pattern.length == 1 and pattern.data[0] == c'*':
-        words_free(selector.channels)
-        selector.channels = NULL
-        selector.every_channel = True
-        return NULL
     if selector.every_channel:
         return (b"Adding a pattern after the * pattern (or the 'allchannels' flag) is not valid and does not have any "
                 b"effect. Try 'resetchannels' to start with an empty list of channels")

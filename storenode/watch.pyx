@@ -104,28 +104,14 @@ cdef void touch_topic(Topic* topic, bint was_there, Database* now) noexcept nogi
         interest = interest.next
 
 
-cdef void watch_touch_all(Database* database) noexcept nogil:
-    """A database is about to be emptied. Watched keys that are not in it stay as they are: absent."""
+cdef void touch_every(Database* watched, Database* before, Database* now) noexcept nogil:
+    """Tell every topic of `watched` that its key was in `before`, if anywhere, and is in `now`, or is gone (NULL)."""
     cdef Walk walk
     cdef Topic* topic
     cdef Slice name
-    if database.watched.count == 0:
+    if watched.watched.count == 0:
         return
-    table_walk(&database.watched, &walk)
-    topic = <Topic*> table_next(&walk)
-    while topic != NULL:
-        name = topic_name(topic)
-        touch_topic(topic, entry_of(database, &name) != NULL, NULL)
-        topic = <Topic*> table_next(&walk)
-
-
-cdef void touch_swapped(Database* now, Database* before) noexcept nogil:
-    cdef Walk walk
-    cdef Topic* topic
-    cdef Slice name
-    if now.watched.count == 0:
-        return
-    table_walk(&now.watched, &walk)
+    table_walk(&watched.watched, &walk)
     topic = <Topic*> table_next(&walk)
     while topic != NULL:
         name = topic_name(topic)
@@ -133,7 +119,12 @@ cdef void touch_swapped(Database* now, Database* before) noexcept nogil:
         topic = <Topic*> table_next(&walk)
 
 
+cdef void watch_touch_all(Database* database) noexcept nogil:
+    """A database is about to be emptied. Watched keys that are not in it stay as they are: absent."""
+    touch_every(database, database, NULL)
+
+
 cdef void watch_swapped(Database* one, Database* other) noexcept nogil:
     """Two databases have exchanged their keys: what was in `one` is in `other` now."""
-    touch_swapped(one, other)
-    touch_swapped(other, one)
+    touch_every(one, other, one)
+    touch_every(other, one, other)

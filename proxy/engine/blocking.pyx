@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Blocking: BLPOP and its kind, and WAIT. See blocking.pxd."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 from libc.stdlib cimport abort, malloc, free
 
 from proxy.engine.connection cimport conn_expect, conn_send, conn_touch

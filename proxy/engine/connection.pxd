@@ -9,11 +9,11 @@ Replies come in the order of the requests, so the oldest Pending names the clien
 All requests of a pool have the same deadline, so deadlines expire from the head on and no timer is needed.
 """
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from proxy.engine.heat cimport ROLE_MARK, ROLE_NONE
 from proxy.engine.marks cimport marks_open
-from proxy.engine.types cimport DATABASES, FLUSH_AT, Client, Conn, Core, Node, Pending
+from proxy.engine.types cimport CONN_OPEN, DATABASES, FLUSH_AT, Client, Conn, Core, Node, Pending
 from proxy.wire.chunk cimport Chunk
 from proxy.wire.output cimport output_append, output_move
 
@@ -69,6 +69,25 @@ cdef inline void conn_expect(Core* core, Conn* conn, Client* client, uint32_t sl
             pending.cool = marks_open(core, conn.blocking)
     conn.queued += size
     conn.used_us = core.now_us
+
+
+cdef inline void conn_ask(Core* core, Conn* conn, uint32_t part, uint16_t row, size_t size, int role,
+                          void* what) noexcept nogil:
+    """A request of our own is in the output: what its reply does is its role's business."""
+    cdef Pending* pending
+    conn_expect(core, conn, NULL, 0, part, row, size)
+    pending = &conn.pending[(conn.tail - 1) & conn.mask]
+    pending.role = <uint8_t> role
+    pending.cool = <uint64_t> what
+    conn_touch(core, conn)
+
+
+cdef inline Conn* conn_willing(Node* node, int protocol, int database) noexcept nogil:
+    """The shared connection, if it takes a request of our own, which nobody would miss; else NULL."""
+    cdef Conn* conn = node.conns[conn_place(protocol, database, 0)]
+    if conn == NULL or conn.state != CONN_OPEN or conn.output.length > node.pool.limits.backlog:
+        return NULL
+    return conn
 
 
 cdef inline void conn_send(Core* core, Conn* conn, Client* client, uint32_t slot, uint32_t part, uint16_t row,

@@ -11,7 +11,7 @@ from libc.stdlib cimport malloc
 from libc.string cimport memcmp, memcpy, memset, strlen
 
 from proxy.engine.choice cimport usable
-from proxy.engine.connection cimport conn_expect, conn_flush, conn_place, conn_touch, conn_untrack
+from proxy.engine.connection cimport conn_ask, conn_flush, conn_place, conn_untrack, conn_willing
 from proxy.engine.copies cimport copy_find, copy_holds, copy_reply
 from proxy.engine.ear cimport WANTED_US, ear_hears, ear_pong
 from proxy.engine.fanout cimport fan_asks_home, fan_fill, fan_read, fan_reply, fan_wants, fans_due
@@ -27,7 +27,7 @@ from proxy.engine.lookup cimport same_word
 from proxy.engine.marks cimport marks_quiet, marks_sum, quench_key_hash, quench_load_word
 from proxy.engine.refusals cimport DONE, GO_ON, WAIT
 from proxy.engine.route cimport home
-from proxy.engine.shield cimport shield_early, shield_join, shield_reply, shield_take
+from proxy.engine.shield cimport is_nil, shield_early, shield_join, shield_reply, shield_take
 from proxy.engine.slots cimport slot_local
 from proxy.engine.tombstones cimport tombstones_before
 from proxy.engine.types cimport (
@@ -116,15 +116,20 @@ cdef bint bearable(Client* client, const HotKey* key) noexcept nogil:
     return in_flight < JOIN_FREELY or in_flight * key.size <= client.pool.limits.output_soft
 
 
-cdef void serve(Core* core, Client* client, Row* row, HotKey* key, Copy* copy) noexcept nogil:
-    core.row_stats[row.index].calls += 1
+cdef inline void count_hit(Core* core, HotKey* key, const Copy* copy) noexcept nogil:
+    """The copy is served: that is what its node's ear is kept awake for."""
     core.counters.copy_hits += 1
     key.hits += 1
     key.bytes += copy.length
     copy.node.ear_wanted_us = core.now_us + WANTED_US
+
+
+cdef void serve(Core* core, Client* client, Row* row, HotKey* key, Copy* copy) noexcept nogil:
+    core.row_stats[row.index].calls += 1
+    count_hit(core, key, copy)
     slot_local(core, client, copy_reply(copy), copy.length)
     if heat_of(core).unchecked == 0:
-        check(core, client, row, copy)
+        check(core, row, copy)
     heat_of(core).unchecked -= 1
 
 
@@ -170,10 +175,7 @@ cdef Copy* cool_copy(Core* core, Client* client, HotKey* key, const char* name, 
                 and memcmp(request, b"*2\r\n$3\r\n", 8) == 0 and same_word(request + 8, 3, b"get")):
             if not copy_holds(core, copy, marks) or core.now_us >= copy.refresh_us:
                 return NULL
-            copy.node.ear_wanted_us = core.now_us + WANTED_US
-            core.counters.copy_hits += 1
-            key.hits += 1
-            key.bytes += copy.length
+            count_hit(core, key, copy)
             return copy
         copy = copy.next
     return NULL
@@ -223,8 +225,8 @@ cdef void cool_fetch(Core* core, Client* client, Row* get, HotKey* key) noexcept
         if not fetch.over:
             return
         fetch = fetch.next
-    conn = client.pool.nodes[index].conns[conn_place(client.protocol, client.database, 0)]
-    if conn == NULL or conn.state != CONN_OPEN or conn.output.length > client.pool.limits.backlog:
+    conn = conn_willing(&client.pool.nodes[index], client.protocol, client.database)
+    if conn == NULL:
         return
     memset(&request, 0, sizeof(request))
     output_append(&request, &core.chunks, b"*2\r\n$3\r\nGET\r\n", 13)
@@ -282,12 +284,7 @@ cdef void may_store(Core* core, HotKey* key, Fetch* fetch) noexcept nogil:
 
 
 cdef void expect(Core* core, Fetch* fetch, int role, size_t size) noexcept nogil:
-    cdef Conn* conn = fetch.conn
-    cdef Pending* pending
-    conn_expect(core, conn, NULL, 0, 0, fetch.row, size)
-    pending = &conn.pending[(conn.tail - 1) & conn.mask]
-    pending.role = <unsigned char> role
-    pending.cool = <uint64_t> fetch
+    conn_ask(core, fetch.conn, 0, fetch.row, size, role, fetch)
     fetch.pendings += 1
 
 
@@ -312,17 +309,16 @@ cdef void send(Core* core, Fetch* fetch, const char* request, size_t length) noe
         output_append(&conn.output, &core.chunks, b"*2\r\n$4\r\nPTTL\r\n", 14)
         output_bulk(&conn.output, &core.chunks, <const char*> (fetch.key + 1), fetch.key.length)
         expect(core, fetch, ROLE_LIFE, conn.output.length - before)
-    conn_touch(core, conn)
     if conn.output.length >= FLUSH_AT and not conn.stuck:
         conn_flush(core, conn)
 
 
-cdef void check(Core* core, Client* client, Row* row, Copy* copy) noexcept nogil:
+cdef void check(Core* core, Row* row, Copy* copy) noexcept nogil:
     """Ask the node, too, and compare: what was promised of copies is watched while it is kept."""
-    cdef Conn* conn = copy.node.conns[conn_place(copy.protocol, copy.database, 0)]
+    cdef Conn* conn = conn_willing(copy.node, copy.protocol, copy.database)
     cdef Fetch* fetch
     heat_of(core).unchecked = CHECK_EVERY
-    if conn == NULL or conn.state != CONN_OPEN or conn.output.length > client.pool.limits.backlog:
+    if conn == NULL:
         return
     fetch = fetch_new(core, NULL, conn, row.index, copy.protocol, copy.database, b"", 0)
     fetch.value = <char*> malloc(copy.length)
@@ -385,10 +381,6 @@ cdef void cool_tick(Core* core) noexcept nogil:
     while fetch != NULL:
         go_home(core, fetch)
         fetch = fans_due(core)
-
-
-cdef inline bint is_nil(const char* data) noexcept nogil:
-    return data[0] == c'_' or data[0] == c'$' and data[1] == c'-'
 
 
 cdef void compare(Core* core, Fetch* fetch, const char* data, size_t size) noexcept nogil:

@@ -3,7 +3,7 @@
 
 from libc.string cimport memchr
 
-from proxy.engine.connection cimport conn_expect, conn_touch
+from proxy.engine.connection cimport conn_ask
 from proxy.engine.heat cimport ROLE_PING
 from proxy.engine.marks cimport key_hash, marks_bump
 from proxy.engine.private cimport private_open
@@ -94,7 +94,5 @@ cdef void ears_tick(Core* core) noexcept nogil:
                 continue
             node.ping_us = core.now_us
             node.pinged_us = core.now_us
-            conn_expect(core, conn, NULL, 0, 0, 0, 14)
-            conn.pending[(conn.tail - 1) & conn.mask].role = ROLE_PING
             output_append(&conn.output, &core.chunks, b"*1\r\n$4\r\nPING\r\n", 14)
-            conn_touch(core, conn)
+            conn_ask(core, conn, 0, 0, 14, ROLE_PING, NULL)

@@ -11,7 +11,6 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy
 
 from proxy.engine.audience cimport audiences_free
 from proxy.engine.connection cimport conn_free
@@ -21,14 +20,14 @@ from proxy.engine.hot cimport hot_close, hot_open
 from proxy.engine.marks cimport marks_new, quench_forget
 from proxy.engine.monitor cimport monitor_clear, monitor_taken
 from proxy.engine.ring cimport Placement
-from proxy.engine.scripts cimport Scripts, scripts_free
+from proxy.engine.scripts cimport scripts_free
 from proxy.engine.shield cimport shields_close
 from proxy.engine.tables cimport build_errors, build_rows
 from proxy.engine.turn cimport engine_loop, turn, turn_end
 from proxy.engine.users cimport build_users
 from proxy.engine.types cimport (
-    BUCKETS, CONNS, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, COPIES_TTL, DEAD, INBOX, LIMIT_BULK, LIMIT_CLIENTS,
-    LIMIT_IDLE, LIMIT_QUERY_BUFFER, WAKE, Conn, Core, Event, HotRule, Node, Order, Pool, RowStats,
+    BUCKETS, CONNS, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, COPIES_TTL, DEAD, INBOX, WAKE, Conn, Core, Event, HotRule,
+    Node, Order, Pool, RowStats,
 )
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.input cimport SCRATCH

@@ -10,7 +10,7 @@ from proxy.engine.fetch cimport (
     fetch_holds, fetch_join, fetch_move, fetch_new, fetch_settle, fetch_shield, fetch_tell,
 )
 from proxy.engine.heat cimport (
-    ROLE_COPY, ROLE_FILL, ROLE_TOMBSTONE, ROLE_VALUE, Fan, Fetch, Heat, Hold, HotKey, Place, heat_of,
+    ROLE_COPY, ROLE_FILL, ROLE_TOMBSTONE, ROLE_VALUE, Fan, Fetch, Heat, Hold, HotKey, Place, heat_of, random_next,
 )
 from proxy.engine.hot cimport hot_find
 from proxy.engine.marks cimport marks_quiet, quench_key_hash, quench_load_word
@@ -81,11 +81,7 @@ cdef inline bint worth(HotKey* key) noexcept nogil:
 
 
 cdef inline uint32_t random_below(Core* core, uint32_t count) noexcept nogil:
-    cdef Heat* heat = heat_of(core)
-    heat.sampling ^= heat.sampling << 13
-    heat.sampling ^= heat.sampling >> 7
-    heat.sampling ^= heat.sampling << 17
-    return <uint32_t> ((heat.sampling >> 33) % count)
+    return <uint32_t> ((random_next(heat_of(core)) >> 33) % count)
 
 
 cdef inline bint asks_home(const Client* client) noexcept nogil:

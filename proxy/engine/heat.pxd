@@ -214,5 +214,13 @@ cdef struct Heat:
     Sketch sketch
 
 
+cdef inline uint64_t random_next(Heat* heat) noexcept nogil:
+    """64 bits by xorshift (Marsaglia, 2003), never all 0; the upper ones are the better ones."""
+    heat.sampling ^= heat.sampling << 13
+    heat.sampling ^= heat.sampling >> 7
+    heat.sampling ^= heat.sampling << 17
+    return heat.sampling
+
+
 cdef inline Heat* heat_of(Core* core) noexcept nogil:
     return <Heat*> core.heat

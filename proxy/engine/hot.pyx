@@ -8,7 +8,7 @@ from libc.string cimport memcmp, memcpy
 from proxy.engine.copies cimport copies_drop
 from proxy.engine.fans cimport fan_copies, fan_new, fan_retire, fans_close
 from proxy.engine.fetch cimport fetches_detach
-from proxy.engine.heat cimport CHECK_EVERY, FILTER, HOT_BUCKETS, Heat, HotKey, heat_of
+from proxy.engine.heat cimport CHECK_EVERY, FILTER, HOT_BUCKETS, Heat, HotKey, heat_of, random_next
 from proxy.engine.mail cimport event_post
 from proxy.engine.sketch cimport sketch_count
 from proxy.engine.types cimport EVENT_HOT, ROW_WRITE, Core, HotRule, Pool, Row
@@ -142,10 +142,7 @@ cdef void hot_forget_all(Core* core) noexcept nogil:
 
 cdef inline uint32_t next_gap(Heat* heat, uint32_t mean) noexcept nogil:
     """Requests until the next one that is counted: random, or a pipeline's rhythm would hide a key from the count."""
-    heat.sampling ^= heat.sampling << 13
-    heat.sampling ^= heat.sampling >> 7
-    heat.sampling ^= heat.sampling << 17
-    return 1 + <uint32_t> (heat.sampling >> 33) % (2 * mean - 1)
+    return 1 + <uint32_t> (random_next(heat) >> 33) % (2 * mean - 1)
 
 
 cdef HotKey* hot_ask(Core* core, Pool* pool, Row* row, const char* key, size_t length, uint64_t hash) noexcept nogil:

@@ -11,7 +11,7 @@ BACKLOG_MOST bytes still to pass on. How many that were is told in a line of its
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdio cimport snprintf
-from libc.string cimport memcpy, strlen, strncpy
+from libc.string cimport strncpy
 
 from proxy.engine.lookup cimport same_word
 from proxy.engine.mail cimport event_post

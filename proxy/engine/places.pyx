@@ -4,7 +4,7 @@
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 
-from proxy.engine.connection cimport conn_expect, conn_flush, conn_for, conn_place, conn_touch
+from proxy.engine.connection cimport conn_ask, conn_flush, conn_for, conn_place
 from proxy.engine.fans cimport TOMBSTONE_US, fan_name
 from proxy.engine.heat cimport FAN_BUCKETS, Fan, Heat, Place, heat_of
 from proxy.engine.marks cimport quench_load_word, quench_store_word, stripe_of
@@ -58,13 +58,8 @@ cdef void place_used(Core* core, Fan* fan, Place* place) noexcept nogil:
 cdef void place_asked(Core* core, Conn* conn, uint32_t row, size_t before, int role, void* what,
                       uint32_t part) noexcept nogil:
     """What was appended since the output had `before` bytes is a request of our own."""
-    cdef Pending* pending
-    conn_expect(core, conn, NULL, 0, part, <uint16_t> row, conn.output.length - before)
-    pending = &conn.pending[(conn.tail - 1) & conn.mask]
-    pending.role = <unsigned char> role
-    pending.cool = <uint64_t> what
+    conn_ask(core, conn, part, <uint16_t> row, conn.output.length - before, role, what)
     conn.node.requests += 1
-    conn_touch(core, conn)
     if conn.output.length >= FLUSH_AT and not conn.stuck:
         conn_flush(core, conn)
 

@@ -13,7 +13,7 @@ number), the latest first, and the ear of a node is (node, -1). They can only be
 import os
 import socket
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from proxy.engine.client cimport client_close, client_open, client_take, starve

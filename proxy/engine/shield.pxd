@@ -21,3 +21,8 @@ cdef bint shield_early(Core* core, Client* client, Row* row, HotKey* key, Copy* 
 cdef void shield_reply(Core* core, Pending* pending, const char* data, size_t size) noexcept nogil
 cdef void shields_tick(Core* core) noexcept nogil
 cdef void shields_close(Core* core) noexcept nogil
+
+
+cdef inline bint is_nil(const char* data) noexcept nogil:
+    """Is this GET's reply for a missing key, in either protocol?"""
+    return data[0] == c'_' or data[0] == c'$' and data[1] == c'-'

@@ -9,18 +9,18 @@ wait for itself.
 from libc.math cimport log
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcpy
 
-from proxy.engine.connection cimport conn_expect, conn_place, conn_touch
+from proxy.engine.connection cimport conn_ask, conn_willing
 from proxy.engine.fetch cimport waiters_add, waiters_tell
 from proxy.engine.heat cimport (
-    MISSES, ROLE_LEASE, ROLE_POLL, ROLE_RELEASE, Copy, Fetch, Heat, HotKey, Miss, heat_of,
+    MISSES, ROLE_LEASE, ROLE_POLL, ROLE_RELEASE, Copy, Fetch, Heat, HotKey, Miss, heat_of, random_next,
 )
 from proxy.engine.marks cimport marks_quiet, marks_sum, quench_load_word
 from proxy.engine.route cimport home
 from proxy.engine.slots cimport slot_push
-from proxy.engine.types cimport CONN_OPEN, Client, Conn, Core, HotRule, Pending, Pool, Row
-from proxy.wire.output cimport Output, output_append, output_bulk, output_number
+from proxy.engine.types cimport Client, Conn, Core, HotRule, Pending, Pool, Row
+from proxy.wire.output cimport Output, output_append, output_bulk
 from proxy.wire.resp cimport write_number
 
 cdef enum:
@@ -39,6 +39,11 @@ cdef Miss* find(Core* core, Pool* pool, int protocol, int database, uint64_t has
                             or miss.database != database or miss.over):
         miss = miss.next
     return miss
+
+
+cdef inline uint64_t written(Core* core, uint64_t hash) noexcept nogil:
+    """Grows with every write of the key, or of all keys, by way of this process."""
+    return marks_sum(core, hash) + quench_load_word(&core.peers.forgets)
 
 
 cdef Miss* begin(Core* core, Client* client, const HotRule* rule, const char* key, size_t length,
@@ -60,7 +65,7 @@ cdef Miss* begin(Core* core, Client* client, const HotRule* rule, const char* ke
     memcpy(miss + 1, key, length)
     memcpy(<char*> (miss + 1) + length, b"\0#0", 3)
     miss.until_us = core.now_us + rule.shield_us
-    miss.began = marks_sum(core, hash) + quench_load_word(&core.peers.forgets)
+    miss.began = written(core, hash)
     if not say(core, miss, ROLE_LEASE):
         free(miss)
         return NULL
@@ -77,13 +82,12 @@ cdef bint say(Core* core, Miss* miss, int role) noexcept nogil:
     cdef int index = home(core, miss.pool, key, miss.length)
     cdef Conn* conn
     cdef Output* output
-    cdef Pending* pending
     cdef char number[32]
     cdef size_t before
     if index < 0:
         return False
-    conn = miss.pool.nodes[index].conns[conn_place(miss.protocol, miss.database, 0)]
-    if conn == NULL or conn.state != CONN_OPEN or conn.output.length > miss.pool.limits.backlog:
+    conn = conn_willing(&miss.pool.nodes[index], miss.protocol, miss.database)
+    if conn == NULL:
         return False
     output = &conn.output
     before = output.length
@@ -98,13 +102,9 @@ cdef bint say(Core* core, Miss* miss, int role) noexcept nogil:
         output_bulk(output, &core.chunks, key, miss.length + 3)
         output_append(output, &core.chunks, b"$1\r\n1\r\n$2\r\nNX\r\n$2\r\nPX\r\n", 23)
         output_bulk(output, &core.chunks, number, write_number(number, miss.rule.shield_us // 1000) - 2)
-    conn_expect(core, conn, NULL, 0, 0, 0, output.length - before)
-    pending = &conn.pending[(conn.tail - 1) & conn.mask]
-    pending.role = <unsigned char> role
-    pending.cool = <uint64_t> miss
+    conn_ask(core, conn, 0, 0, output.length - before, role, miss)
     miss.pendings += 1
     miss.asked_us = core.now_us
-    conn_touch(core, conn)
     return True
 
 
@@ -138,7 +138,7 @@ cdef bint shield_join(Core* core, Client* client, Row* row, uint64_t hash) noexc
     cdef Miss* miss = find(core, client.pool, client.protocol, client.database, hash)
     if miss == NULL or client.id == miss.loader:
         return False
-    if miss.began != marks_sum(core, hash) + quench_load_word(&core.peers.forgets):
+    if miss.began != written(core, hash):
         # Written since, by way of this process: neither nil nor what is on its way is the answer to this one.
         return False
     core.row_stats[row.index].calls += 1
@@ -182,10 +182,7 @@ cdef bint shield_early(Core* core, Client* client, Row* row, HotKey* key, Copy* 
     cdef Miss* miss
     if copy.ends_us == 0 or core.now_us < key.early_us:
         return False
-    core.random_state ^= core.random_state << 13
-    core.random_state ^= core.random_state >> 7
-    core.random_state ^= core.random_state << 17
-    chance = <double> ((core.random_state >> 11) + 1) / 9007199254740993.0
+    chance = <double> ((random_next(heat_of(core)) >> 11) + 1) / 9007199254740993.0
     if <double> core.now_us - <double> load_us * log(chance) < <double> copy.ends_us:
         return False
     key.early_us = core.now_us + load_us
@@ -202,10 +199,6 @@ cdef bint shield_early(Core* core, Client* client, Row* row, HotKey* key, Copy* 
 
 
 # -- what comes of it ---------------------------------------------------------------------------------------------------
-
-cdef bint missing(const char* data) noexcept nogil:
-    return data[0] == c'_' or data[0] == c'$' and data[1] == c'-'
-
 
 cdef void leased(Core* core, Miss* miss, bint ours) noexcept nogil:
     """The lease is ours, and the first client loads; or it is somebody else's."""
@@ -226,16 +219,12 @@ cdef void leased(Core* core, Miss* miss, bint ours) noexcept nogil:
 
 
 cdef void shield_reply(Core* core, Pending* pending, const char* data, size_t size) noexcept nogil:
-    """The node's reply; `data` NULL: there will be none."""
+    """The node's reply."""
     cdef Miss* miss = <Miss*> pending.cool
     miss.pendings -= 1
-    if miss.over:
-        pass
-    elif data == NULL:
-        tell(core, miss, NULL, 0)
-    elif pending.role == ROLE_LEASE:
+    if pending.role == ROLE_LEASE and not miss.over:
         leased(core, miss, data[0] == c'+')
-    elif pending.role == ROLE_POLL and not missing(data):
+    elif pending.role == ROLE_POLL and not miss.over and not is_nil(data):
         loaded(core, miss)
         tell(core, miss, data, size)
     settle(core, miss)

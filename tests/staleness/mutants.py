@@ -83,8 +83,7 @@ MUTANTS = {
         "        conn.node.ear = NULL\n        conn.node.live_until_us = 0\n        conn.node.forgets += 1",
         "        conn.node.ear = NULL\n        conn.node.live_until_us = 0"),
     "who wrote a shielded key waits for it": Mutant(
-        "shield",
-        "    if miss.began != marks_sum(core, hash) + quench_load_word(&core.peers.forgets):", "    if False:"),
+        "shield", "    if miss.began != written(core, hash):", "    if False:"),
     "an ejected node's copies are kept": Mutant(
         "orders", "        pool.nodes[place].forgets += 1\n", "        pass\n"),
     "a withdrawn CLIENT TRACKING is taken for sent": Mutant(

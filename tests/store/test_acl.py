@@ -26,14 +26,10 @@ RULES = st.one_of(
     st.sampled_from(["allchannels", "resetchannels", "clearselectors", ">secret", "<secret", f"#{HASH}", f"!{HASH}"]),
     st.sampled_from(["+", "-"]).flatmap(lambda sign: st.sampled_from(NAMES).map(lambda name: sign + name)),
     st.sampled_from(["+@", "-@"]).flatmap(lambda sign: st.sampled_from(CATEGORIES).map(lambda name: sign + name)),
-    # %RW~* is ~* here, and a pattern of its own in Redis, which means the same.
-    st.sampled_from(["~", "%R~", "%W~", "%RW~", "%w~", "&"])
-    .flatmap(lambda s: PATTERNS.map(lambda text: s + text)).filter(lambda rule: rule != "%RW~*"),
+    st.sampled_from(["~", "%R~", "%W~", "%RW~", "%w~", "&"]).flatmap(lambda s: PATTERNS.map(lambda text: s + text)),
     st.sampled_from(["(+get ~a*)", "(+@read %R~b*)", "(+@all ~*)", "(allkeys)", "(+set &x %W~a)"]),
     st.sampled_from(WRONG),
 )
-
-SEVERAL = st.lists(RULES, max_size=6).filter(lambda rules: rules.count("(+get") < 2)
 
 REQUESTS: list[tuple[Argument, ...]] = [
     ("get", "a"), ("get", "b1"), ("set", "a", 1), ("set", "a", 1, "get"), ("set", "b1", 1), ("del", "a", "b1"),
@@ -72,7 +68,7 @@ def without_commands(reply: object) -> object:
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(changes=st.lists(SEVERAL, min_size=1, max_size=3))
+@given(changes=st.lists(st.lists(RULES, max_size=6), min_size=1, max_size=3))
 def test_rules_mean_what_they_mean_in_redis(pair: tuple[Connection, Connection], changes: list[list[str]]) -> None:
     ours, theirs = pair
     for connection in pair:
@@ -86,7 +82,9 @@ def test_rules_mean_what_they_mean_in_redis(pair: tuple[Connection, Connection],
     for line in re.findall(rb"user alice ([^\r]*)\r\n", ours("acl", "list")):
         ours("acl", "deluser", "bob")
         assert ours("acl", "setuser", "bob", *line.split()) == b"+OK\r\n"
-        assert ours("acl", "getuser", "bob") == ours("acl", "getuser", "alice")
+        # Only the line of `%RW~*` is ambiguous: it reads `~*`, in Redis too, which forgets the patterns before it.
+        if not any("%RW~*" in rules for rules in changes):
+            assert ours("acl", "getuser", "bob") == ours("acl", "getuser", "alice")
     for request in REQUESTS:
         if exists(ours, request[0]) or request[0] == "nope":
             assert ours("acl", "dryrun", "alice", *request) == theirs("acl", "dryrun", "alice", *request), request
