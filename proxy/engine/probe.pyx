@@ -20,7 +20,7 @@ from proxy.engine.client cimport client_close, client_open, client_take, starve
 from proxy.engine.connection cimport conn_fail, conn_for
 from proxy.engine.engine cimport Engine
 from proxy.engine.heat cimport (
-    ROLE_LIFE, ROLE_MARK, ROLE_TRACKING, Copy, Fetch, Heat, HotKey, Sketch, Waiters, heat_of,
+    ROLE_LIFE, ROLE_MARK, ROLE_TRACKING, ROLE_WAVE, Copy, Fetch, Heat, HotKey, Sketch, Waiters, heat_of,
 )
 from proxy.engine.keys cimport keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
@@ -31,12 +31,14 @@ from proxy.engine.replies cimport conn_take
 from proxy.engine.ring cimport ring_node
 from proxy.engine.sketch cimport sketch_count
 from proxy.engine.slots cimport client_ready, client_unread
+from proxy.engine.tally cimport Wave
 from proxy.engine.turn cimport turn_end
 from proxy.engine.types cimport (
     CLIENT_BARRIER, CLIENT_CLOSING, CLIENT_ENDED, CLIENT_PARKED, CLIENT_READY, CLIENT_RESTRICTED, CLIENT_STARVED,
     CONN_CONNECTING, CONN_OPEN, CONNS,
     DATABASES, SLOT_CHUNK, SLOT_HELD, SLOT_MERGING, Client, Conn, Core, Merge, Node, Pending, Row, Slot,
 )
+from proxy.engine.waves cimport tallies_of
 from proxy.wire.chunk cimport CHUNK_SIZE, Chunk
 from proxy.wire.input cimport READ_SOME, SCRATCH, Input, input_length, input_read
 from proxy.wire.output cimport Output, output_consume
@@ -310,6 +312,7 @@ cdef class Probe(Engine):
         pointed = {}
         fetches = {}
         open_marks = {}
+        waves = set()
         for index in range(core.pool_count):
             for place in range(core.pools[index].node_count):
                 node = &core.pools[index].nodes[place]
@@ -328,6 +331,8 @@ cdef class Probe(Engine):
                                 and pending.role <= ROLE_MARK and pending.row):
                             wrong.append(f"node {place}: a tombstone is not among the first {conn.expired}")
                         tally(pending, pointed, fetches, open_marks)
+                        if pending.role == ROLE_WAVE:
+                            waves.add(<size_t> pending.cool)
                         number += 1
                     if bytes_ != conn.queued:
                         wrong.append(f"node {place}: requests of {bytes_ - conn.head_offset} bytes are pending, "
@@ -341,7 +346,7 @@ cdef class Probe(Engine):
                         tally(&conn.pending[number & conn.mask], pointed, fetches, open_marks)
                         number += 1
                     conn = conn.next_private
-        wrong += self.audit_heat(pointed, fetches, open_marks)
+        wrong += self.audit_heat(pointed, fetches, open_marks) + self.audit_tallies(pointed, waves)
         client = core.clients
         while client != NULL:
             held = 0
@@ -419,6 +424,30 @@ cdef class Probe(Engine):
             key = key.after
         if keys != heat.count or size != heat.bytes or size > heat.byte_limit:
             wrong.append(f"{keys} hot keys with copies of {size} bytes, not {heat.count} with {heat.bytes}")
+        return wrong
+
+    cdef list audit_tallies(self, dict pointed, set waves):
+        """Every wave gathers or is on its way, its members are clients, its sum is what is not gone."""
+        cdef Wave* wave = NULL if self.core.tallies == NULL else tallies_of(self.core).waves
+        cdef uint32_t index
+        wrong = []
+        flying = {}
+        while wave != NULL:
+            if wave.tally.gathered != wave:
+                flying[<size_t> wave.tally] = flying.get(<size_t> wave.tally, 0) + 1
+                if <size_t> wave not in waves:
+                    wrong.append("a wave neither gathers nor is on its way")
+            total = 0
+            for index in range(wave.gone, wave.count):
+                total += wave.members[index].delta
+                if index >= wave.told:
+                    at = <size_t> wave.members[index].client
+                    pointed[at] = pointed.get(at, 0) + 1
+            if total != wave.sum or not wave.gone <= wave.told <= wave.count:
+                wrong.append(f"a wave of {wave.count} has the sum {wave.sum}, not {total}")
+            if wave.tally.flying < flying.get(<size_t> wave.tally, 0):
+                wrong.append(f"a tally has {wave.tally.flying} waves on their way, not more")
+            wave = wave.after
         return wrong
 
     # -- measuring ----------------------------------------------------------------------------------------------------
@@ -532,12 +561,15 @@ cdef tally(Pending* pending, dict pointed, dict fetches, dict open_marks):
     found = []
     if pending.client != NULL:
         pointed[<size_t> pending.client] = pointed.get(<size_t> pending.client, 0) + 1
-    if pending.role == ROLE_MARK:
+    if pending.role == ROLE_WAVE and (<Wave*> pending.cool).marks:
+        found.append((<Wave*> pending.cool).marks >> 1)
+    elif pending.role == ROLE_MARK:
         if pending.cool & ONE:
             found.append(pending.cool >> 1)
         elif not stripes.waits:
             for index in range(stripes.count):
                 found.append(numbers(stripes)[index])
+    if pending.role == ROLE_MARK or pending.role == ROLE_WAVE:
         for stripe in found:
             open_marks[stripe] = open_marks.get(stripe, 0) + 1
     elif ROLE_TRACKING <= pending.role <= ROLE_LIFE:
