@@ -24,7 +24,7 @@ HASHES = (
     "jenkins", "hsieh",
 )  # fmt: skip
 
-GROUPS: dict[str, type[Struct]] = {"reconnect": Reconnect, "hot_keys": HotKeys, "counters": Counters, "limits": Limits}
+GROUPS: dict[str, type[Struct]] = {"reconnect": Reconnect, "hot_keys": HotKeys, "limits": Limits, "counters": Counters}
 
 
 class Option(Struct, frozen=True):
@@ -225,16 +225,6 @@ OPTIONS: tuple[Option, ...] = (
         "keys that begin so have their own strategy, copies, ttl, stale_if_error, shield, early and so on, as in "
         "{\"page:\": {copies: ttl, ttl: 1s}}; the longest prefix counts",
     ),
-    Option(
-        "counters.keys", "counted",
-        "INCR, INCRBY, DECR, DECRBY and HINCRBY of these keys leave together while one is on its way: of keys that are "
-        "hot, of all, of none (off), or of those with these prefixes; every client has the value that it would have alone",
-    ),
-    Option(
-        "counters.window", "duration",
-        "an increment waits so long for others, besides the time that the one before it is on its way", most=0.1,
-    ),
-    Option("counters.max_batch", "count", "increments that leave together", least=1, most=65536),
     Option("limits.window", "count", "requests that one client may have at the nodes; further ones wait", least=1),
     Option(
         "limits.output_soft", "size", "unread replies of a client, from where its requests are read but not sent",
@@ -279,5 +269,15 @@ OPTIONS: tuple[Option, ...] = (
         "limits.max_watching", "count",
         "clients that may hold a WATCH at one node, each on a connection of its own; 0 is none",
     ),
+    Option(
+        "counters.keys", "counted",
+        "INCR, INCRBY, DECR, DECRBY and HINCRBY of these keys leave together while one is on its way: of keys that are "
+        "hot, of all, of none (off), or of those with these prefixes; every client has the value that it would have alone",
+    ),
+    Option(
+        "counters.window", "duration",
+        "an increment waits so long for others, besides the time that the one before it is on its way", most=0.1,
+    ),
+    Option("counters.max_batch", "count", "increments that leave together", least=1, most=65536),
     Option("redis", "flag", "true: the pool speaks Redis; Quench speaks nothing else", "nutcracker", sets=()),
 )  # fmt: skip

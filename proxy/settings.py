@@ -202,8 +202,8 @@ class Pool(Struct, frozen=True, kw_only=True):
     partial_mget: str = "fail"
     cross_node_transactions: str = "fail"
     hot_keys: HotKeys = HotKeys()
-    counters: Counters = Counters()
     limits: Limits = Limits()
+    counters: Counters = Counters()
 
     @property
     def nodes(self) -> tuple[Server, ...]:

@@ -2,7 +2,6 @@
 """Combine: gathering, sending, handing out. See combine.pxd."""
 
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcmp
 
 from proxy.engine.choice cimport usable
 from proxy.engine.connection cimport conn_expect, conn_flush, conn_touch, pending_error
@@ -13,7 +12,7 @@ from proxy.engine.marks cimport key_hash, marks_close, marks_open, stripe_of
 from proxy.engine.refusals cimport DONE, GO_ON
 from proxy.engine.route cimport home
 from proxy.engine.slots cimport slot_push
-from proxy.engine.tally cimport Member, Tally, Wave
+from proxy.engine.tally cimport Member, Tally, Wave, quench_same
 from proxy.engine.tombstones cimport tombstones_after, tombstones_before
 from proxy.engine.types cimport (
     ADDS_FIELD, ADDS_LESS_ARGUMENT, ADDS_LESS_ONE, ADDS_ONE, BUCKETS, CLIENT_TRACKING, CONN_OPEN, ERROR_LOST_NOT_SENT,
@@ -40,6 +39,7 @@ cdef extern from *:
     int quench_wave_bucket(uint32_t count) nogil
 
 cdef enum:
+    DEFER_TURNS = 4            # that a wave waits for more while other work is at hand
     LIMIT_BITS = 62            # a counter and what is added to it together stay below 2^62
 
 
@@ -52,7 +52,7 @@ cdef const CounterRule* rule_for(const Pool* pool, const char* key, size_t lengt
     cdef int index
     for index in range(1, pool.counter_rule_count):
         rule = &pool.counter_rules[index]
-        if rule.length >= found.length and rule.length <= length and memcmp(rule.prefix, key, rule.length) == 0:
+        if rule.length >= found.length and rule.length <= length and quench_same(rule.prefix, key, rule.length):
             found = rule
     return found
 
@@ -144,7 +144,8 @@ cdef void ahead(Core* core, Client* client, Row* row, uint64_t hash, const char*
     cdef Tally* tally = tally_bucket(core, hash)
     while tally != NULL:
         if (tally.hash == hash and tally.conn.node.pool == client.pool and tally.length == length
-                and memcmp(tally_key(tally), key, length) == 0 and (of == NULL or tally.field != of.field)):
+                and tally != of and (of == NULL or tally.field != of.field)
+                and quench_same(tally_key(tally), key, length)):
             if (tally.gathered != NULL and tally.conn.protocol == client.protocol
                     and tally.conn.database == client.database):
                 send(core, tally)
@@ -269,9 +270,15 @@ cdef void combine_due(Core* core) noexcept nogil:
             give_up(core, tally)
         elif tally.flying == 0 and tally.conn.state == CONN_OPEN:
             due = tally.gathered.since_us + tally.rule.window_us
-            if core.now_us >= due:
-                send(core, tally)
-            elif core.gather_due_us == 0 or due < core.gather_due_us:
+            if due <= core.now_us:
+                if core.poll.count == 0 or tally.gathered.deferred >= DEFER_TURNS:
+                    send(core, tally)
+                    tally = following
+                    continue
+                # As what a connection has to send: while other work is at hand the next turn may bring more.
+                tally.gathered.deferred += 1
+                due = core.now_us
+            if core.gather_due_us == 0 or due < core.gather_due_us:
                 core.gather_due_us = due
         tally = following
 

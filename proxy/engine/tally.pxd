@@ -13,6 +13,32 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from proxy.engine.types cimport Client, Conn, CounterRule
 
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <string.h>
+    /* Names are short, and compared for every increment: a call of memcmp() costs more than the comparison. */
+    static inline int quench_same(const char *a, const char *b, size_t length) {
+        uint64_t one, other;
+        while (length >= 8) {
+            memcpy(&one, a, 8);
+            memcpy(&other, b, 8);
+            if (one != other)
+                return 0;
+            a += 8;
+            b += 8;
+            length -= 8;
+        }
+        while (length) {
+            length--;
+            if (a[length] != b[length])
+                return 0;
+        }
+        return 1;
+    }
+    """
+    bint quench_same(const char* a, const char* b, size_t length) nogil
+
 cdef enum:
     TALLY_BUCKETS = 1024       # a power of two
     TALLIES = 4096             # of one engine
@@ -34,6 +60,7 @@ cdef struct Wave:
     uint32_t gone              # of them, those that were taken out again: they are the first, and not in `sum`,
     uint32_t told              # and those that were answered: these, and then those that wait no longer
     uint32_t writes            # of the tally, when it was sent
+    uint8_t deferred           # turns that it has waited for more
     int64_t sum                # of one sign
     uint64_t since_us
     uint64_t marks             # that it holds open: see marks.pxd; 0: none

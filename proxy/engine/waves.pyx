@@ -3,11 +3,11 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport abort, calloc, free, realloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcpy, memset
 
 from proxy.engine.marks cimport marks_close
 from proxy.engine.slots cimport client_release, slot_fill
-from proxy.engine.tally cimport TALLIES, TALLY_BUCKETS, Member, Tallies, Tally, TallyList, Wave
+from proxy.engine.tally cimport TALLIES, TALLY_BUCKETS, Member, Tallies, Tally, TallyList, Wave, quench_same
 from proxy.engine.types cimport DEAD, Client, Conn, Core, CounterRule, Pending
 from proxy.wire.resp cimport read_number, write_number
 
@@ -65,8 +65,8 @@ cdef Tally* tally_find(Core* core, const Conn* conn, uint64_t hash, const char* 
     cdef Tally* tally = tally_bucket(core, hash)
     while tally != NULL and not (
             tally.hash == hash and tally.conn == conn and tally.length == length and tally.field == is_field
-            and tally.field_length == field_length and memcmp(tally_key(tally), key, length) == 0
-            and memcmp(tally_field(tally), field, field_length) == 0):
+            and tally.field_length == field_length and quench_same(tally_key(tally), key, length)
+            and quench_same(tally_field(tally), field, field_length)):
         tally = tally.next
     return tally
 
