@@ -2,6 +2,7 @@
 """Persistence commands. See persistence.pxd; replies are those of redis-server 7.0."""
 
 from libc.stdio cimport fprintf, snprintf, stderr
+from libc.string cimport memcpy
 
 from proxy.wire.system cimport monotonic_us
 from storenode.answer cimport answer_error, answer_number, answer_ok, answer_raw, answer_syntax
@@ -12,7 +13,7 @@ from storenode.log cimport log_turn
 from storenode.restart cimport restart_log, restart_snapshot
 from storenode.saving cimport saving_end, saving_now
 from storenode.text cimport Text, text_line, text_number
-from storenode.types cimport DATABASES, GUARD_LOADING, NO_CHILD, REWRITING, SAVING, Call, Node
+from storenode.types cimport DATABASES, GUARD_LOADING, NO_CHILD, REWRITING, SAVING, Call, Node, Slice
 
 
 cdef void command_save(Call* call) noexcept nogil:
@@ -143,15 +144,21 @@ cdef void command_debug_loadaof(Call* call) noexcept nogil:
     cdef Node* node = call.node
     cdef size_t maxmemory = node.maxmemory
     cdef Call kept = call[0]
+    cdef Slice words[2]
     cdef bint good
     if not node.log.open or node.log.fresh:
         answer_error(call, b"ERR there is no append only file")
         return
+    memcpy(words, call.argv, sizeof(words))
     log_turn(node)
     forget(node)
     node.maxmemory = 0
     good = restart_log(node, NULL)
+    # What was replayed took the room of the arguments, for which SLOWLOG may ask.
     call[0] = kept
+    call.argv = node.argv
+    call.argc = 2
+    memcpy(call.argv, words, sizeof(words))
     finish_reload(call, good, maxmemory)
 
 
