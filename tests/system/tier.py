@@ -5,6 +5,7 @@ On top of the fixtures of `conftest.py`, for tests that share a tier among many,
 
 from __future__ import annotations
 
+import itertools
 import re
 import signal
 import socket
@@ -42,7 +43,10 @@ def error(reply: Any, pattern: str) -> bool:
 class Link:
     """One blocking connection with a reader; error replies come back as `hiredis.ReplyError` values."""
 
+    _numbers = itertools.count()
+
     def __init__(self, address: int | str, protocol: int = 2, timeout: float = PATIENCE) -> None:
+        self.number = next(self._numbers)  #: no two are alike
         self.socket = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
         self.socket.settimeout(timeout)
         self.socket.connect(address if isinstance(address, str) else ("127.0.0.1", address))
@@ -118,7 +122,7 @@ class Node:
         self.port = 0
         self._stack = ExitStack()
         self._directory = directory
-        self._options = ("--maxclients", "4000", *options)
+        self.options = options
         self.start()
 
     @property
@@ -127,7 +131,7 @@ class Node:
         return f"127.0.0.1:{self.port}:1 {self.name}"
 
     def start(self) -> None:
-        started = start_redis(self._stack, self._directory, *self._options, port=self.port)
+        started = start_redis(self._stack, self._directory, "--maxclients", "4000", *self.options, port=self.port)
         self.process, self.port = started.process, started.port
 
     def stop(self) -> None:
