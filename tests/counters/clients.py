@@ -59,7 +59,7 @@ class Client(Actor):
         finally:  # whatever became of the connection
             lost = requests[settled:]
             self.scene.tally.count("unknown fates: client left" if leaving else "unknown fates: not told", len(lost))
-            entries += [Entry(request, began) for request in lost]
+            entries += [Entry(request, began) for request in lost if request.call[0] not in READS]
             self.scene.shelf.give_back(book, entries, f"{self.name}, {link.number}")
 
     def entries(self, request: Request, began: float, reply: Any) -> list[Entry]:

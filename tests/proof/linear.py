@@ -64,8 +64,8 @@ class Verdict:
         word = {True: "linearizable", False: "NOT LINEARIZABLE", None: "undecided"}[self.valid]
         if self.valid:
             return f"{word}, {self.steps} steps"
-        last = "\n".join(f"    {operation}" for operation in self.order[-8:])
-        next_ = "\n".join(f"    {operation}" for operation in self.stuck[:8])
+        last = "\n".join(f"    {operation}" for operation in self.order[-12:])
+        next_ = "\n".join(f"    {operation}" for operation in self.stuck[:16])
         return f"{word} after {self.steps} steps; in order:\n{last}\n  state then {self.state!r}, but next:\n{next_}"
 
 

@@ -18,11 +18,11 @@ class StoreNode(Node):
 
     def start(self) -> None:
         started = start(
-            self._stack, sys.executable, "-m", "proxy", "node", "--listen", f"127.0.0.1:{self.port}",
+            self._stack, *self.place.prefix, sys.executable, "-m", "proxy", "node", "--listen", self.address,
             "--dir", str(self._directory), *self.options, pipe="stdout",
         )  # fmt: skip
         self.process = started.process
-        self.port = int(started.log.wait_for(r"ready on 127\.0\.0\.1:(\d+)")[1])
+        self.port = int(started.log.wait_for(r"ready on \S+:(\d+)")[1])
 
 
 @contextmanager
