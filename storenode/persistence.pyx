@@ -50,10 +50,16 @@ cdef void command_lastsave(Call* call) noexcept nogil:
     answer_number(call, call.node.snapshots.saved_at)
 
 
+cdef bint is_rewriting(const Node* node) noexcept nogil:
+    """Also between the wish and the fork, which waits for pages.pyx, if it does not wait for another child."""
+    return (node.child.kind == REWRITING or node.log.preparing
+            or (node.log.scheduled and node.child.kind == NO_CHILD))
+
+
 cdef void command_bgrewriteaof(Call* call) noexcept nogil:
     """Where no log is kept there is none to rewrite; Redis would write one that nobody appends to."""
     cdef Node* node = call.node
-    if node.child.kind == REWRITING or node.log.preparing:
+    if is_rewriting(node):
         answer_error(call, b"ERR Background append only file rewriting already in progress")
     elif not node.log.on:
         answer_error(call, b"ERR there is no append only file: CONFIG SET appendonly yes begins one")
@@ -206,7 +212,7 @@ cdef void build_persistence(Node* node, Text* text) noexcept nogil:
     text_number(text, b"rdb_last_load_keys_expired", <long long> node.loading.expired)
     text_number(text, b"rdb_last_load_keys_loaded", <long long> node.loading.keys)
     text_number(text, b"aof_enabled", node.log.on)
-    text_number(text, b"aof_rewrite_in_progress", node.child.kind == REWRITING or node.log.preparing)
+    text_number(text, b"aof_rewrite_in_progress", is_rewriting(node))
     text_number(text, b"aof_rewrite_scheduled", node.log.scheduled)
     text_number(text, b"aof_last_rewrite_time_sec", node.log.took_s)
     text_number(text, b"aof_current_rewrite_time_sec", seconds_of_child(node, REWRITING))

@@ -18,6 +18,7 @@ import pytest
 from tests.store.raw import Connection
 
 DEADLINE = 15.0  # seconds for a server to become ready or to stop
+SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")  # under AddressSanitizer
 
 
 @dataclass
