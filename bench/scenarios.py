@@ -62,7 +62,7 @@ TYPES = {
 
 #: Hot keys: `quench` looks for them, `quench-cold` does not; `quench-1s` keeps copies for 1 s.
 HEAT = (
-    Scenario("heat-key", "one key, GET, depth 64", ("redis", "quench", "quench-cold"), "hot-key", depth=64, keys=1),
+    Scenario("heat-key", "one key, GET, depth 64", ("redis", "floor", "quench", "quench-cold"), "hot-key", depth=64, keys=1),
     Scenario(
         "heat-written", "one key, GET, depth 64, written once a second; copies live 1 s", ("redis", "quench-1s"),
         "hot-key", depth=64, keys=1, writes=1,
