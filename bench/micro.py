@@ -54,7 +54,9 @@ def operations() -> dict[str, tuple[list[list[bytes]], bytes]]:
     }
 
 
-def prepare(hot: dict[str, Any] | None = None, counters: list[tuple[bytes, str, int, int]] | None = None) -> tuple[Probe, Placement]:
+def prepare(
+    hot: dict[str, Any] | None = None, counters: list[tuple[bytes, str, int, int]] | None = None
+) -> tuple[Probe, Placement]:
     """An engine whose one pool has two open nodes."""
     placement = Placement([b"n%d" % node for node in range(NODES)], [1] * NODES)
     engine = Probe(EngineGroup(1), 0, b"quench:0:0", HUGE, HUGE)
@@ -78,7 +80,8 @@ def measure(rounds: int = ROUNDS, repetitions: int = REPETITIONS) -> dict[str, d
     """By operation and part: nanoseconds per request, the minimum of `repetitions` of `rounds` passes each.
 
     `GET, cools` is GET in a pool that looks for hot keys and finds none; `GET, hot` is GET of one key that is answered
-    from a copy; `INCR, counts` is INCR where increments of hot keys travel together, and none is hot. The repetitions of all operations take turns, so a busy moment of the machine falls on all of them.
+    from a copy; `INCR, counts` is INCR where increments of hot keys travel together, and none is hot. The repetitions
+    of all operations take turns, so a busy moment of the machine falls on all of them.
     """
     engines = [
         (suffix, *prepare(hot, counters))

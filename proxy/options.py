@@ -271,8 +271,9 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "counters.keys", "counted",
-        "INCR, INCRBY, DECR, DECRBY and HINCRBY of these keys leave together while one is on its way: of keys that are "
-        "hot, of all, of none (off), or of those with these prefixes; every client has the value that it would have alone",
+        "INCR, INCRBY, DECR, DECRBY and HINCRBY of these keys leave together while one is on its way: of keys that "
+        "are hot, of all, of none (off), or of those with these prefixes; each client has the value that it would have "
+        "had alone",
     ),
     Option(
         "counters.window", "duration",

@@ -483,6 +483,7 @@ cdef struct Core:
     void* tallies              # tally.Tallies; NULL: no pool merges increments
     uint32_t tallied           # counters in it
     uint64_t gather_due_us     # when the next wave has gathered long enough; 0: none waits for that
+    void* served               # heat.Copy that answered the request at hand, which may come again; else NULL
     uint16_t* notes            # stripes of the keys that the request at hand may write: see marks.pxd
     uint32_t noted
     uint32_t note_room

@@ -1,8 +1,8 @@
-"""A pool that merges increments, its node, and clients, for tests: what they get is compared with what each would get alone.
+"""A pool that merges increments, its node, and clients, for tests: what they get is what each would get alone.
 
 The node executes in a CounterStore what comes on one connection; a second store executes every request when it is
-sent. All clients share that connection, and increments keep their order, so every reply has to be the second store's, to
-the byte.
+sent. All clients share that connection, and increments keep their order, so every reply has to be the second store's,
+to the byte.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ SHARED = conn(0)
 
 
 class Counting:
-    def __init__(self, rules: list[tuple[bytes, str, int, int]] | None = None, clients: int = 3, **options: Any) -> None:
+    def __init__(
+        self, rules: list[tuple[bytes, str, int, int]] | None = None, clients: int = 3, **options: Any
+    ) -> None:
         self.engine = build(1, counters=ALL if rules is None else rules, **options)
         self.node, self.alone = CounterStore(), CounterStore()
         self.clients = [self.engine.open() for _ in range(clients)]

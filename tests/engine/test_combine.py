@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.engine.harness import conn, heated
-from tests.engine.tallying import ALL, SHARED, Counting
+from tests.engine.harness import heated
+from tests.engine.tallying import SHARED, Counting
 from tests.helpers import request
 
 

@@ -131,7 +131,7 @@ class CounterStore:
         return self.add(keys[0] if keys else b"a", 1)
 
     def do_pexpire(self, key: bytes, life: bytes, option: bytes = b"") -> bytes:
-        if key not in self.data or option.lower() == b"nx" and key in self.lives:
+        if key not in self.data or (option.lower() == b"nx" and key in self.lives):
             return b":0\r\n"
         if option.lower() == b"xx" and key not in self.lives:
             return b":0\r\n"
