@@ -92,7 +92,19 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("SET ns", "set_ns", ".1f"),
         ("looking for hot keys", "set_cools_ns", ".1f"),
         ("more", "set_more_ns", ".1f"),
+        ("INCR ns", "incr_cools_ns", ".1f"),
+        ("looking for hot counters", "incr_counts_ns", ".1f"),
+        ("more", "incr_more_ns", ".1f"),
     ),
+    "counter": (
+        ("increments/s", "rate", ",.0f"),
+        ("writes at the node in 1,000", "writes", ".2f"),
+        ("p50 µs", "p50", ",.0f"),
+        ("p99 µs", "p99", ",.0f"),
+        ("CPU µs/increment, proxy and node", "both_us", ".3f"),
+        ("of it the proxy's", "front_us", ".3f"),
+    ),
+    "pairs": (("pairs/s", "rate", ",.0f"), ("pairs at the node in 1,000", "writes", ".2f")),
     "pubsub": (
         ("deliveries/s", "rate", ",.0f"),
         ("CPU µs/delivery", "front_us", ".2f"),
@@ -119,7 +131,8 @@ UNITS = {"front_us": "CPU µs/request", "p50": "p50 µs", "idle_bytes": "bytes/c
          "reached": "nodes' commands in 10,000 requests", "busiest": "requests of the busiest node / mean",
          "busiest_cpu": "CPU of the busiest node / mean", "over_floor": "busiest node / floor",
          "get_more_ns": "ns more for GET", "set_more_ns": "ns more for SET", "p99_ms": "p99 ms",
-         "highest_ms": "highest ms", "loads": "loads"}  # fmt: skip
+         "highest_ms": "highest ms", "loads": "loads", "writes": "writes at the node in 1,000",
+         "both_us": "CPU of proxy and node / increment", "incr_more_ns": "ns more for INCR"}  # fmt: skip
 
 # The README's table: a row is (what it says, scenario, metric, format), a column (heading, target).
 README_ROWS = (
@@ -153,7 +166,8 @@ def one_line(sample: Row) -> str:
     shown = ("rate", "front_us", "nodes_us", "generator_us", "p50", "p99", "idle_bytes", "peak_mb", "rss_after_mb",
              "plain_us", "multi_ratio", "quiet_p99", "waiting_percent", "hit_percent", "held_percent", "seconds",
              "cpu_seconds", "reached", "busiest", "busiest_cpu", "floor", "over_floor", "found_ms", "p99_ms",
-             "highest_ms", "core_percent", "get_more_ns", "set_more_ns", "loads", "all_ms")
+             "highest_ms", "core_percent", "get_more_ns", "set_more_ns", "loads", "all_ms",
+             "writes", "both_us", "incr_more_ns")
     return "  ".join(f"{key} {sample[key]:,.2f}" for key in shown if key in sample)
 
 

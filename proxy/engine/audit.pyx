@@ -69,16 +69,16 @@ cdef list audit_waves(Core* core, dict pointed, set waves):
     wrong = []
     flying = {}
     while wave != NULL:
-        if wave.tally.gathered != wave:
+        if wave.tally.gathered == NULL or wave != wave.tally.gathered and wave != wave.tally.gathered.life:
             flying[<size_t> wave.tally] = flying.get(<size_t> wave.tally, 0) + 1
             if <size_t> wave not in waves:
                 wrong.append("a wave neither gathers nor is on its way")
         total = 0
         for index in range(wave.gone, wave.count):
-            total += wave.members[index].delta
+            total += wave.members[index].delta * wave.members[index].times
             if index >= wave.told:
                 at = <size_t> wave.members[index].client
-                pointed[at] = pointed.get(at, 0) + 1
+                pointed[at] = pointed.get(at, 0) + wave.members[index].times - wave.members[index].done
         if total != wave.sum or not wave.gone <= wave.told <= wave.count:
             wrong.append(f"a wave of {wave.count} has the sum {wave.sum}, not {total}")
         if wave.tally.flying < flying.get(<size_t> wave.tally, 0):

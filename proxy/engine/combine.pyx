@@ -5,27 +5,31 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
 from proxy.engine.choice cimport usable
 from proxy.engine.connection cimport conn_expect, conn_flush, conn_touch, pending_error
-from proxy.engine.heat cimport FILTER, ROLE_WAVE, heat_of
-from proxy.engine.hot cimport hot_find
+from proxy.engine.heat cimport FILTER, ROLE_WAVE, HotKey, heat_of
+from proxy.engine.hot cimport hot_ask, hot_find, hot_look
 from proxy.engine.keys cimport keys_find
+from proxy.engine.lookup cimport lookup, same_word
 from proxy.engine.marks cimport key_hash, marks_close, marks_open, stripe_of
 from proxy.engine.refusals cimport DONE, GO_ON
 from proxy.engine.route cimport home
-from proxy.engine.slots cimport slot_push
-from proxy.engine.tally cimport Member, Tally, Wave, quench_same
+from proxy.engine.slots cimport client_unread, slot_push
+from proxy.engine.tally cimport (
+    FORM_FIELD, FORM_UNIT, WAVE_ADD, WAVE_LIFE, WAVE_UNIT, Member, Tally, Wave, quench_same,
+)
 from proxy.engine.tombstones cimport tombstones_after, tombstones_before
 from proxy.engine.types cimport (
-    ADDS_FIELD, ADDS_LESS_ARGUMENT, ADDS_LESS_ONE, ADDS_ONE, BUCKETS, CLIENT_TRACKING, CONN_OPEN, ERROR_LOST_NOT_SENT,
-    ERROR_TIMEOUT_NOT_SENT, ERROR_TIMEOUT_WRITE, FLUSH_AT, MERGE_HOT, MERGE_OFF, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH,
-    VARIES_SORT, Client, Conn, Core, CounterRule, Pending, Pool, Row, RowStats,
+    ADDS_FIELD, ADDS_LESS_ARGUMENT, ADDS_LESS_ONE, ADDS_LIFE, ADDS_ONE, BUCKETS, CLIENT_BARRIER, CLIENT_CLOSING,
+    CLIENT_SILENT, CLIENT_SKIP, CLIENT_SPECIAL, CLIENT_TRACKING, CONN_OPEN, ERROR_LOST_NOT_SENT, ERROR_TIMEOUT_NOT_SENT,
+    ERROR_TIMEOUT_WRITE, FLUSH_AT, MERGE_HOT, MERGE_OFF, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, VARIES_SORT, Client,
+    Block, Conn, Core, CounterRule, Pending, Pool, Row, RowStats, Transaction,
 )
 from proxy.engine.waves cimport (
     tallies_of, tally_bucket, tally_field, tally_find, tally_gather, tally_key, tally_let_go, tally_new, wave_add,
-    wave_deliver, wave_free, wave_landed, wave_new, wave_next,
+    wave_deliver, wave_expires, wave_free, wave_landed, wave_new, wave_next, wave_value,
 )
 from proxy.wire.input cimport MOVE_AT
 from proxy.wire.output cimport Output, output_append, output_bulk
-from proxy.wire.resp cimport Frame, read_number, write_number
+from proxy.wire.resp cimport FRAMED, Frame, FrameLimits, frame_request, frame_reset, read_number, write_number
 
 cdef extern from *:
     """
@@ -40,7 +44,25 @@ cdef extern from *:
 
 cdef enum:
     DEFER_TURNS = 4            # that a wave waits for more while other work is at hand
+    MULTI_BYTES = 15
+    LONGEST_LIFE = 1 << 30     # of an EXPIRE, in its unit: far below what a node would find too long
+    # Clients each of whose requests is looked at.
+    ONE_BY_ONE = CLIENT_SPECIAL | CLIENT_BARRIER | CLIENT_CLOSING | CLIENT_SILENT | CLIENT_SKIP
     LIMIT_BITS = 62            # a counter and what is added to it together stay below 2^62
+
+
+cdef struct Increment:         # as one request says it; borrowed
+    const char* key
+    const char* field
+    const char* expiry         # of a transaction; NULL: it has none
+    const CounterRule* rule
+    size_t length
+    size_t field_length
+    size_t expiry_length
+    uint64_t hash
+    int64_t delta
+    int form                   # Form
+    bint once
 
 
 # -- gathering --------------------------------------------------------------------------------------------------------
@@ -57,49 +79,63 @@ cdef const CounterRule* rule_for(const Pool* pool, const char* key, size_t lengt
     return found
 
 
-cdef bint delta_of(const Row* row, const Frame* frame, int64_t* delta) noexcept nogil:
-    """What the request adds. False: it is none of ours; the node has the words for what is wrong with it."""
+cdef bint delta_of(const Row* row, const Frame* frame, Increment* one) noexcept nogil:
+    """What the request adds to what. False: it is none of ours; the node has the words for what is wrong with it."""
     cdef long long number = 1
-    cdef uint32_t place = 3 if row.adds == ADDS_FIELD else 2
+    cdef uint32_t place = 2
+    one.form = 0
+    one.field = NULL
+    one.field_length = 0
+    one.expiry = NULL
+    if row.adds == ADDS_FIELD:
+        one.form = FORM_FIELD
+        one.field = frame.data + frame.args[2].offset
+        one.field_length = frame.args[2].length
+        place = 3
     if row.adds != ADDS_ONE and row.adds != ADDS_LESS_ONE:
         if not read_number(frame.data + frame.args[place].offset, frame.args[place].length, &number):
             return False
         if quench_magnitude(number) >> LIMIT_BITS:
             return False
-    delta[0] = -number if row.adds == ADDS_LESS_ONE or row.adds == ADDS_LESS_ARGUMENT else number
+    one.delta = -number if row.adds == ADDS_LESS_ONE or row.adds == ADDS_LESS_ARGUMENT else number
     return True
 
 
 cdef int combine(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
-    """An increment. Returns a Verdict: GO_ON, or it is seen to."""
+    """An increment, or what may travel with one. Returns a Verdict: GO_ON, or it is seen to."""
     cdef Pool* pool = client.pool
-    cdef const char* key = frame.data + frame.args[row.key].offset
-    cdef size_t length = frame.args[row.key].length
-    cdef uint64_t hash = key_hash(core, key, length)
-    cdef const CounterRule* rule
-    cdef int64_t delta
-    if pool.merges == MERGE_HOT and (not pool.cools or heat_of(core).filter[hash & (FILTER - 1)] == 0):
-        if core.tallied:
-            ahead(core, client, row, hash, key, length, NULL)
+    cdef Increment one
+    cdef int verdict
+    if row.adds == ADDS_LIFE and core.tallied == 0:
         return GO_ON
-    rule = rule_for(pool, key, length)
-    if (rule.merges == MERGE_OFF or client.flags & CLIENT_TRACKING or frame.length >= MOVE_AT
-            or rule.merges == MERGE_HOT and (not pool.cools or hot_find(heat_of(core), pool, hash) == NULL)
-            or not delta_of(row, frame, &delta)):
-        ahead(core, client, row, hash, key, length, NULL)
-        return GO_ON
-    return gather(core, client, row, frame, rule, hash, delta)
+    one.key = frame.data + frame.args[row.key].offset
+    one.length = frame.args[row.key].length
+    one.hash = key_hash(core, one.key, one.length)
+    verdict = GO_ON
+    if row.adds == ADDS_LIFE:
+        verdict = live(core, client, row, frame, &one)
+    elif frame.length < MOVE_AT and merges(core, client, &one) and delta_of(row, frame, &one):
+        verdict = gather(core, client, row, &one)
+    if verdict == GO_ON and core.tallied:
+        ahead(core, client, row, one.hash, one.key, one.length, NULL)
+    return verdict
 
 
-cdef int gather(Core* core, Client* client, Row* row, Frame* frame, const CounterRule* rule, uint64_t hash,
-                int64_t delta) noexcept nogil:
+cdef inline bint merges(Core* core, Client* client, Increment* one) noexcept nogil:
+    """Are increments of this key to be merged, and which rule says so?"""
     cdef Pool* pool = client.pool
-    cdef const char* key = frame.data + frame.args[row.key].offset
-    cdef size_t length = frame.args[row.key].length
-    cdef bint is_field = row.adds == ADDS_FIELD
-    cdef const char* field = frame.data + frame.args[2].offset if is_field else NULL
-    cdef size_t field_length = frame.args[2].length if is_field else 0
-    cdef int index = home(core, pool, key, length)
+    cdef bint warm = pool.cools and heat_of(core).filter[one.hash & (FILTER - 1)] != 0
+    if pool.merges == MERGE_HOT and not warm or client.flags & CLIENT_TRACKING:
+        return False
+    one.rule = rule_for(pool, one.key, one.length)
+    return one.rule.merges != MERGE_OFF and (
+        one.rule.merges != MERGE_HOT or warm and hot_find(heat_of(core), pool, one.hash) != NULL)
+
+
+cdef int gather(Core* core, Client* client, Row* row, Increment* one) noexcept nogil:
+    """`row`: of the request that is answered with the value."""
+    cdef Pool* pool = client.pool
+    cdef int index = home(core, pool, one.key, one.length)
     cdef Conn* conn
     cdef Tally* tally
     cdef Wave* wave
@@ -108,48 +144,238 @@ cdef int gather(Core* core, Client* client, Row* row, Frame* frame, const Counte
     conn = usable(core, client, row, &pool.nodes[index], 0)
     if conn == NULL:
         return DONE
-    tally = tally_find(core, conn, hash, key, length, is_field, field, field_length)
+    tally = tally_find(core, conn, one.hash, one.key, one.length, one.form, one.field, one.field_length)
     if tally == NULL:
-        tally = tally_new(core, conn, rule, hash, key, length, is_field, field, field_length)
+        tally = tally_new(core, conn, one.rule, one.hash, one.key, one.length, one.form, one.field, one.field_length)
         if tally == NULL:
-            ahead(core, client, row, hash, key, length, NULL)
             return GO_ON
-    # To INCR and HINCRBY of one key together, one of them is the wrong type: they keep their order.
-    ahead(core, client, row, hash, key, length, tally)
+    ahead(core, client, row, one.hash, one.key, one.length, tally)
     wave = tally.gathered
     if wave != NULL and (
-            wave.sum < 0 and delta > 0 or wave.sum > 0 and delta < 0
-            or quench_magnitude(wave.sum) + quench_magnitude(delta) >> LIMIT_BITS):
+            wave.sum < 0 and one.delta > 0 or wave.sum > 0 and one.delta < 0
+            or quench_magnitude(wave.sum) + quench_magnitude(one.delta) >> LIMIT_BITS
+            or one.form & FORM_UNIT and not same_expiry(wave, one)):
         send(core, tally)
     if tally.gathered == NULL:
         tally_gather(core, tally)
+        if one.form & FORM_UNIT and one.expiry != NULL:
+            wave_expires(tally.gathered, one.expiry, one.expiry_length, one.once)
     wave = tally.gathered
-    client.references += 1
-    client.wrote |= 1ULL << (index & 63)
-    wave_add(wave, client, slot_push(core, client, row.index), row.index, <uint32_t> core.now_us, delta)
-    core.row_stats[row.index].calls += 1
+    join(core, client, wave, row, one.delta)
     core.counters.increments += 1
+    if not one.form & FORM_UNIT:
+        # EXEC is counted where it is seen to.
+        core.row_stats[row.index].calls += 1
+    # The first one goes alone, and brings what has to be known of the others.
+    if wave.requests >= one.rule.most or tally.flying == 0 and not tally.known:
+        send(core, tally)
+    else:
+        core.joined = wave
+    return DONE
+
+
+cdef void join(Core* core, Client* client, Wave* wave, Row* row, int64_t delta) noexcept nogil:
+    """The client has its place in the wave, and a slot for what it brings."""
+    cdef Conn* conn = wave.tally.conn
+    client.references += 1
+    client.wrote |= 1ULL << (conn.node.index & 63)
+    wave_add(wave, client, slot_push(core, client, row.index), row.index, <uint32_t> core.now_us, delta)
     conn.used_us = core.now_us
     core.busy = 1
-    # The first one goes alone, and brings what has to be known of the others.
-    if wave.count >= rule.most or tally.flying == 0 and not tally.known:
-        send(core, tally)
-    return DONE
+
+
+cdef uint32_t combine_again(Core* core, Client* client, const char* request, size_t size, size_t behind) noexcept nogil:
+    """The increment of these `size` bytes has joined core.joined; `behind` bytes follow it. Those that are the very same
+    join at once; returns how many. What a pipeline costs is framing, looking up and looking around for each request."""
+    cdef Wave* wave = <Wave*> core.joined
+    cdef Member* member = &wave.members[wave.count - 1]
+    cdef Row* row = &core.rows[member.row]
+    cdef HotKey* key
+    cdef size_t most = behind // size
+    cdef size_t room = client.pool.limits.window
+    cdef uint64_t magnitude = quench_magnitude(member.delta)
+    cdef uint32_t count = 0
+    core.joined = NULL
+    if client.flags & ONE_BY_ONE or wave.kind != WAVE_ADD or client.reply_mean == 0 or core.chunks.total > core.output_limit:
+        return 0
+    # Less than a client may have on its way in any case.
+    if client_unread(client) + room * client.reply_mean > client.pool.limits.output_soft:
+        room = client.pool.limits.output_soft // client.reply_mean // 2
+    room = room - (client.tail - client.head) if room > client.tail - client.head else 0
+    most = min(most, room, <size_t> (wave.tally.rule.most - wave.requests))
+    while count < most and quench_same(request + (count + 1) * size, request, size) and (
+            quench_magnitude(wave.sum) + (count + 1) * magnitude >> LIMIT_BITS) == 0:
+        slot_push(core, client, row.index)
+        count += 1
+    if count == 0:
+        return 0
+    member.times += count
+    wave.requests += count
+    wave.sum += member.delta * count
+    client.references += count
+    core.row_stats[row.index].calls += count
+    core.counters.increments += count
+    if client.pool.cools:
+        key = hot_find(heat_of(core), client.pool, wave.tally.hash)
+        if key != NULL:
+            key.writes += count
+    if wave.requests >= wave.tally.rule.most:
+        send(core, wave.tally)
+    return count
+
+
+# -- EXPIRE behind an increment ---------------------------------------------------------------------------------------
+
+cdef int expiry_of(const Frame* frame) noexcept nogil:
+    """Of EXPIRE or PEXPIRE: 0: many in a row are not as good as one, or it is malformed; 1: they are; 2: they are, but only
+    the first has an effect."""
+    cdef long long life = 0
+    if not 3 <= frame.argc <= 4 or not read_number(frame.data + frame.args[2].offset, frame.args[2].length, &life):
+        return 0
+    if not 0 < life < LONGEST_LIFE:
+        return 0
+    if frame.argc == 3 or same_word(frame.data + frame.args[3].offset, frame.args[3].length, b"xx"):
+        return 1
+    return 2 if same_word(frame.data + frame.args[3].offset, frame.args[3].length, b"nx") else 0
+
+
+cdef int live(Core* core, Client* client, Row* row, const Frame* frame, const Increment* one) noexcept nogil:
+    """EXPIRE or PEXPIRE: right behind an increment of the same key by the same client it goes with the wave.
+
+    All increments of the wave come before all of its EXPIREs. That is as good: an EXPIRE finds the key that the client's
+    own increment left, and an increment behind it changes nothing of what it did.
+    """
+    cdef Tally* tally = tally_bucket(core, one.hash)
+    cdef Wave* wave
+    cdef int kind = expiry_of(frame) if frame.length < MOVE_AT else 0
+    while kind and tally != NULL:
+        wave = tally.gathered
+        if (wave != NULL and tally.hash == one.hash and not tally.form & FORM_UNIT and wave.requests
+                and wave.members[wave.count - 1].client == client and tally.conn.protocol == client.protocol
+                and tally.conn.database == client.database and tally.length == one.length
+                and quench_same(tally_key(tally), one.key, one.length)):
+            if wave.life == NULL:
+                wave.life = wave_new(core, tally, WAVE_LIFE)
+                wave_expires(wave.life, frame.data, frame.length, kind == 2)
+            elif (wave.life.expiry_length != frame.length
+                    or not quench_same(wave.life.expiry, frame.data, frame.length)):
+                return GO_ON
+            join(core, client, wave.life, row, 0)
+            core.row_stats[row.index].calls += 1
+            return DONE
+        tally = tally.next
+    return GO_ON
+
+
+cdef bint same_expiry(const Wave* wave, const Increment* one) noexcept nogil:
+    if wave.expiry == NULL or one.expiry == NULL:
+        return wave.expiry == NULL and one.expiry == NULL
+    return wave.expiry_length == one.expiry_length and quench_same(wave.expiry, one.expiry, one.expiry_length)
+
+
+cdef int combine_unit(Core* core, Client* client, Row* row) noexcept nogil:
+    """EXEC. Returns a Verdict: GO_ON, or it is seen to, being one increment, perhaps with an EXPIRE of its key."""
+    cdef int verdict = unit(core, client, row)
+    if verdict == GO_ON and core.tallied:
+        ahead_of_transaction(core, client)
+    return verdict
+
+
+cdef void ahead_of_transaction(Core* core, Client* client) noexcept nogil:
+    """What gathers for the keys of its first two commands, which might have been a unit, leaves first. For those behind
+    them it left when they were queued."""
+    cdef Block* block
+    cdef Row* row
+    cdef Frame frame
+    cdef FrameLimits limits
+    cdef const char* data
+    cdef size_t length
+    cdef uint32_t place, number
+    limits.trusted = True
+    for place in range(client.transaction.block_count):
+        block = &client.transaction.blocks[place]
+        data = block.bytes.first.data + block.bytes.first.head + MULTI_BYTES
+        length = block.bytes.first.tail - block.bytes.first.head - MULTI_BYTES
+        for number in range(min(block.commands, 2)):
+            limits.max_bulk = length
+            frame_reset(&frame)
+            if length == 0 or frame_request(&frame, data, length, &limits) != FRAMED:
+                combine_send_all(core, client.pool)
+                return
+            row = lookup(core, frame.data + frame.args[0].offset, frame.args[0].length)
+            if row != NULL and row.adds:
+                combine_ahead(core, client, row, &frame)
+            data += frame.length
+            length -= frame.length
+
+
+cdef int unit(Core* core, Client* client, Row* row) noexcept nogil:
+    cdef Transaction* transaction = client.transaction
+    cdef Pool* pool = client.pool
+    cdef FrameLimits limits
+    cdef Frame frame, expiry
+    cdef Row* adds
+    cdef Row* expires
+    cdef Increment one
+    cdef const char* data
+    cdef size_t length
+    cdef int kind
+    if (not pool.merges or transaction.block_count != 1 or transaction.locals or transaction.splits != NULL
+            or not 1 <= transaction.queued <= 2 or transaction.blocks[0].bytes.first.next != NULL):
+        return GO_ON
+    data = transaction.blocks[0].bytes.first.data + transaction.blocks[0].bytes.first.head + MULTI_BYTES
+    length = transaction.blocks[0].bytes.length - MULTI_BYTES
+    limits.max_bulk = length
+    limits.trusted = True
+    frame_reset(&frame)
+    if frame_request(&frame, data, length, &limits) != FRAMED:
+        return GO_ON
+    adds = lookup(core, frame.data + frame.args[0].offset, frame.args[0].length)
+    if adds == NULL or not adds.adds or adds.adds == ADDS_LIFE:
+        return GO_ON
+    one.key = frame.data + frame.args[adds.key].offset
+    one.length = frame.args[adds.key].length
+    one.hash = key_hash(core, one.key, one.length)
+    if pool.cools and hot_look(heat_of(core), one.hash):
+        hot_ask(core, pool, adds, one.key, one.length, one.hash)
+    if not merges(core, client, &one) or not delta_of(adds, &frame, &one):
+        return GO_ON
+    if transaction.queued == 2:
+        frame_reset(&expiry)
+        if frame_request(&expiry, data + frame.length, length - frame.length, &limits) != FRAMED:
+            return GO_ON
+        expires = lookup(core, expiry.data + expiry.args[0].offset, expiry.args[0].length)
+        if expires == NULL or expires.adds != ADDS_LIFE or expiry.args[1].length != one.length or not quench_same(
+                expiry.data + expiry.args[1].offset, one.key, one.length):
+            return GO_ON
+        kind = expiry_of(&expiry)
+        if kind == 0:
+            return GO_ON
+        one.expiry = expiry.data
+        one.expiry_length = expiry.length
+        one.once = kind == 2
+    one.form |= FORM_UNIT
+    kind = gather(core, client, row, &one)
+    core.joined = NULL
+    # Whoever has sent EXEC reads none of the QUEUEDs before its reply.
+    client.together = client.tail
+    return kind
 
 
 cdef void ahead(Core* core, Client* client, Row* row, uint64_t hash, const char* key, size_t length,
                 const Tally* of) noexcept nogil:
     """The request at hand names this key: what gathers for it on the same connection leaves first. `of`: it is to be
-    gathered itself, by this tally; then other fields stay."""
+    gathered itself, by this tally; then other fields stay. To INCR and HINCRBY of one key one of them is the wrong type:
+    they keep their order."""
     cdef Tally* tally = tally_bucket(core, hash)
     while tally != NULL:
         if (tally.hash == hash and tally.conn.node.pool == client.pool and tally.length == length
-                and tally != of and (of == NULL or tally.field != of.field)
+                and tally != of and (of == NULL or tally.form != of.form)
                 and quench_same(tally_key(tally), key, length)):
             if (tally.gathered != NULL and tally.conn.protocol == client.protocol
                     and tally.conn.database == client.database):
                 send(core, tally)
-            if row.flags & ROW_PAUSES:
+            if row.flags & ROW_PAUSES and row.adds != ADDS_LIFE and of == NULL:
                 tally.known = 0
                 tally.writes += 1
         tally = tally.next
@@ -200,18 +426,35 @@ cdef inline bint fits(const Tally* tally, int64_t sum) noexcept nogil:
 cdef void send(Core* core, Tally* tally) noexcept nogil:
     """What has gathered leaves: as one, or one by one where that would not be exact."""
     cdef Wave* wave = tally_let_go(core, tally)
+    cdef Wave* life = wave.life
+    wave.life = NULL
+    if wave.requests == 1 or fits(tally, wave.sum):
+        if wave.requests:
+            launch(core, tally, wave)
+        else:
+            wave_free(core, wave)
+    else:
+        send_singly(core, tally, wave)
+    if life != NULL:
+        if life.requests:
+            launch(core, tally, life)
+        else:
+            wave_free(core, life)
+
+
+cdef void send_singly(Core* core, Tally* tally, Wave* wave) noexcept nogil:
     cdef Wave* single
-    cdef Member* member
-    if wave.count - wave.gone == 1 or fits(tally, wave.sum):
-        launch(core, tally, wave)
-        return
+    cdef Pending one
+    cdef int64_t delta
     while wave.told < wave.count:
-        member = &wave.members[wave.told]
-        wave.told += 1
-        single = wave_new(core, tally)
+        delta = wave.members[wave.told].delta
+        wave_next(wave, &one)
+        single = wave_new(core, tally, wave.kind)
         tally.flying += 1
+        if wave.expiry != NULL:
+            wave_expires(single, wave.expiry, wave.expiry_length, wave.once)
         # The reference to the client goes along.
-        wave_add(single, member.client, member.slot, member.row, member.start, member.delta)
+        wave_add(single, one.client, one.slot, one.row, one.start, delta)
         launch(core, tally, single)
     wave_free(core, wave)
 
@@ -220,8 +463,6 @@ cdef void launch(Core* core, Tally* tally, Wave* wave) noexcept nogil:
     """Queue a wave for the node. It may be gone afterwards, if the connection is."""
     cdef Conn* conn = tally.conn
     cdef Pending* pending
-    cdef Output* output = &conn.output
-    cdef char number[32]
     cdef size_t before
     cdef uint32_t noted = core.noted
     cdef uint16_t stripe
@@ -234,28 +475,45 @@ cdef void launch(Core* core, Tally* tally, Wave* wave) noexcept nogil:
         wave.marks = marks_open(core, False)
         core.notes[0] = stripe
         core.noted = noted
-    before = output.length
-    if tally.field:
-        output_append(output, &core.chunks, b"*4\r\n$7\r\nHINCRBY\r\n", 17)
-        output_bulk(output, &core.chunks, tally_key(tally), tally.length)
-        output_bulk(output, &core.chunks, tally_field(tally), tally.field_length)
-    else:
-        output_append(output, &core.chunks, b"*3\r\n$6\r\nINCRBY\r\n", 16)
-        output_bulk(output, &core.chunks, tally_key(tally), tally.length)
-    output_bulk(output, &core.chunks, number, write_number(number, wave.sum) - 2)
-    conn_expect(core, conn, NULL, 0, 0, wave.members[wave.gone].row, output.length - before)
+    before = conn.output.length
+    write(core, tally, wave, &conn.output)
+    conn_expect(core, conn, NULL, 0, 0, wave.members[wave.gone].row, conn.output.length - before)
     pending = &conn.pending[(conn.tail - 1) & conn.mask]
     pending.role = ROLE_WAVE
     pending.cool = <uint64_t> wave
-    wave.writes = tally.writes
-    tally.known = fits(tally, wave.sum)
-    if tally.known:
-        tally.value += wave.sum
     conn.node.requests += 1
-    core.counters.waves[quench_wave_bucket(wave.count - wave.gone)] += 1
+    if wave.kind == WAVE_UNIT:
+        pending.skip = 2 if wave.expiry == NULL else 3
+    if wave.kind != WAVE_LIFE:
+        tally.adding += 1
+        wave.writes = tally.writes
+        tally.known = fits(tally, wave.sum)
+        if tally.known:
+            tally.value += wave.sum
+        core.counters.waves[quench_wave_bucket(wave.requests)] += 1
     conn_touch(core, conn)
-    if output.length >= FLUSH_AT and not conn.stuck:
+    if conn.output.length >= FLUSH_AT and not conn.stuck:
         conn_flush(core, conn)
+
+
+cdef void write(Core* core, const Tally* tally, const Wave* wave, Output* output) noexcept nogil:
+    """What a wave is to the node."""
+    cdef char number[32]
+    if wave.kind == WAVE_UNIT:
+        output_append(output, &core.chunks, b"*1\r\n$5\r\nMULTI\r\n", MULTI_BYTES)
+    if wave.kind != WAVE_LIFE:
+        if tally.form & FORM_FIELD:
+            output_append(output, &core.chunks, b"*4\r\n$7\r\nHINCRBY\r\n", 17)
+        else:
+            output_append(output, &core.chunks, b"*3\r\n$6\r\nINCRBY\r\n", 16)
+        output_bulk(output, &core.chunks, tally_key(tally), tally.length)
+        if tally.form & FORM_FIELD:
+            output_bulk(output, &core.chunks, tally_field(tally), tally.field_length)
+        output_bulk(output, &core.chunks, number, write_number(number, wave.sum) - 2)
+    if wave.expiry != NULL:
+        output_append(output, &core.chunks, wave.expiry, wave.expiry_length)
+    if wave.kind == WAVE_UNIT:
+        output_append(output, &core.chunks, b"*1\r\n$4\r\nEXEC\r\n", 14)
 
 
 cdef void combine_due(Core* core) noexcept nogil:
@@ -289,6 +547,8 @@ cdef void give_up(Core* core, Tally* tally) noexcept nogil:
     cdef Pending one
     while wave_next(wave, &one):
         pending_error(core, tally.conn, &one, ERROR_LOST_NOT_SENT, tally.conn.why)
+    while wave.life != NULL and wave_next(wave.life, &one):
+        pending_error(core, tally.conn, &one, ERROR_LOST_NOT_SENT, tally.conn.why)
     wave_free(core, wave)
 
 
@@ -299,12 +559,17 @@ cdef void combine_reply(Core* core, Conn* conn, Pending* pending, const char* da
     cdef Wave* wave = <Wave*> pending.cool
     cdef Tally* tally = wave.tally
     cdef long long value = 0
+    cdef long long life = 0
     cdef bint held = False
     count(core, wave, data)
     wave_landed(core, wave)
-    if data[0] != c':' or not read_number(data + 1, size - 3, &value):
+    if wave.kind != WAVE_LIFE:
+        tally.adding -= 1
+    if wave.kind == WAVE_LIFE:
+        pass
+    elif not wave_value(wave, data, size, &value, &life):
         tally.known = 0
-    elif tally.flying == 0 and tally.writes == wave.writes:
+    elif tally.adding == 0 and tally.writes == wave.writes:
         tally.known = 1
         tally.value = value
     if wave.marks:
@@ -317,45 +582,57 @@ cdef void combine_reply(Core* core, Conn* conn, Pending* pending, const char* da
 
 
 cdef void count(Core* core, const Wave* wave, const char* data) noexcept nogil:
-    cdef uint32_t index, latency
+    cdef uint32_t index, latency, times
+    cdef uint32_t counted = 1
+    cdef Member* member
     cdef RowStats* stats
-    for index in range(wave.told + 1, wave.count):
-        stats = &core.row_stats[wave.members[index].row]
-        latency = <uint32_t> core.now_us - wave.members[index].start
-        stats.usec += latency
-        stats.latency[quench_bucket(latency) & (BUCKETS - 1)] += 1
-        core.counters.replies += 1
+    for index in range(wave.told, wave.count):
+        member = &wave.members[index]
+        times = member.times - member.done - counted
+        counted = 0
+        stats = &core.row_stats[member.row]
+        latency = <uint32_t> core.now_us - member.start
+        stats.usec += <uint64_t> latency * times
+        stats.latency[quench_bucket(latency) & (BUCKETS - 1)] += times
+        core.counters.replies += times
         if data[0] == c'-':
-            stats.failed += 1
-            core.counters.error_replies += 1
+            stats.failed += times
+            core.counters.error_replies += times
 
 
 # -- deadlines --------------------------------------------------------------------------------------------------------
 
 cdef void combine_tick(Core* core) noexcept nogil:
-    """Members whose deadline passed are told: one that gathers leaves the sum, one that is on its way may happen yet."""
+    """Requests whose deadline passed are told: what gathers leaves the sum, what is on its way may happen yet."""
     cdef Wave* wave = tallies_of(core).waves
-    cdef Wave* following
     cdef Tally* tally
-    cdef Pending one
-    cdef uint32_t limit
-    cdef bint gathers
     while wave != NULL:
-        following = wave.after
         core.busy = 1
-        tally = wave.tally
-        gathers = tally.gathered == wave
-        limit = tally.conn.node.pool.limits.timeout_us
-        while limit and wave.told < wave.count and <int32_t> (
-                <uint32_t> core.now_us - wave.members[wave.told].start - limit) >= 0:
-            tally.conn.node.timeouts += 1
-            core.counters.timeouts += 1
-            if gathers:
-                wave.sum -= wave.members[wave.told].delta
-                wave.gone += 1
-                core.counters.withdrawn += 1
-            wave_next(wave, &one)
-            pending_error(core, tally.conn, &one, ERROR_TIMEOUT_NOT_SENT if gathers else ERROR_TIMEOUT_WRITE, NULL)
-        if gathers and wave.gone == wave.count:
-            wave_free(core, tally_let_go(core, tally))
-        wave = following
+        expire(core, wave)
+        wave = wave.after
+    tally = tallies_of(core).gathering.first
+    while tally != NULL:
+        wave = tally.gathered
+        tally = tally.after
+        if wave.requests == 0 and (wave.life == NULL or wave.life.requests == 0):
+            wave_free(core, tally_let_go(core, wave.tally))
+
+
+cdef void expire(Core* core, Wave* wave) noexcept nogil:
+    cdef Tally* tally = wave.tally
+    cdef bint gathers = tally.gathered != NULL and (tally.gathered == wave or tally.gathered.life == wave)
+    cdef uint32_t limit = tally.conn.node.pool.limits.timeout_us
+    cdef Pending one
+    while limit and wave.told < wave.count and <int32_t> (
+            <uint32_t> core.now_us - wave.members[wave.told].start - limit) >= 0:
+        tally.conn.node.timeouts += 1
+        core.counters.timeouts += 1
+        if gathers:
+            wave.sum -= wave.members[wave.told].delta
+            wave.requests -= 1
+            core.counters.withdrawn += 1
+        wave_next(wave, &one)
+        pending_error(core, tally.conn, &one, ERROR_TIMEOUT_NOT_SENT if gathers else ERROR_TIMEOUT_WRITE, NULL)
+    if gathers:
+        # All of a run have the same deadline, so none of it stays.
+        wave.gone = wave.told

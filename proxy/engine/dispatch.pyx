@@ -136,7 +136,7 @@ cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept no
     if row.flags & ROW_WATCH:
         return watch(core, client, row, frame)
     if client.flags & CLIENT_MULTI:
-        if core.tallied:
+        if core.tallied and not (row.adds and client.pool.merges and client.transaction.queued < 2):
             combine_ahead(core, client, row, frame)
         return transaction_queue(core, client, row, frame)
     if row.flags & ROW_TRACKING:

@@ -94,6 +94,7 @@ cdef enum Adds:                # what a request adds to a counter
     ADDS_ARGUMENT = 3
     ADDS_LESS_ARGUMENT = 4     # as much as the argument, and the other way
     ADDS_FIELD = 5             # the argument, to a field of a hash
+    ADDS_LIFE = 6              # nothing, but it may travel behind increments: EXPIRE
 
 cdef struct Row:
     char name[NAME_ROOM]       # lower case, of a subcommand without its container

@@ -13,6 +13,7 @@ from libc.string cimport memcpy, memset
 
 from proxy.engine.answers cimport answer
 from proxy.engine.choice cimport usable
+from proxy.engine.combine cimport combine_unit
 from proxy.engine.connection cimport conn_expect, conn_flush, conn_place, conn_touch
 from proxy.engine.fanout cimport fan_asks_home
 from proxy.engine.keys cimport keys_find
@@ -20,7 +21,7 @@ from proxy.engine.marks cimport marks_note_request, marks_note_stripes
 from proxy.engine.merge cimport merge_new, merges_free
 from proxy.engine.parts cimport Part, parts_find, parts_write
 from proxy.engine.private cimport watch_conn, watch_end
-from proxy.engine.refusals cimport DONE, WAIT, refuse, refuse_text
+from proxy.engine.refusals cimport DONE, GO_ON, WAIT, refuse, refuse_text
 from proxy.engine.route cimport NODE_ANY, NODE_NONE, NODE_SEVERAL, home, node_of
 from proxy.engine.scripts cimport script_frame
 from proxy.engine.slots cimport slot_local, slot_push, slot_say
@@ -299,7 +300,9 @@ cdef int transaction_run(Core* core, Client* client, Row* row) noexcept nogil:
     elif client.flags & CLIENT_WATCHING:
         run_watched(core, client, row)
     else:
-        verdict = run_blocks(core, client, row)
+        verdict = combine_unit(core, client, row)
+        if verdict == GO_ON:
+            verdict = run_blocks(core, client, row)
         if verdict == WAIT:
             core.row_stats[row.index].calls -= 1
             core.counters.transactions -= 1

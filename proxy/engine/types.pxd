@@ -483,6 +483,7 @@ cdef struct Core:
     void* tallies              # tally.Tallies; NULL: no pool merges increments
     uint32_t tallied           # counters in it
     uint64_t gather_due_us     # when the next wave has gathered long enough; 0: none waits for that
+    void* joined               # tally.Wave that the request at hand joined, which may come again; else NULL
     void* served               # heat.Copy that answered the request at hand, which may come again; else NULL
     uint16_t* notes            # stripes of the keys that the request at hand may write: see marks.pxd
     uint32_t noted

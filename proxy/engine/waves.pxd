@@ -10,14 +10,17 @@ from proxy.engine.types cimport Client, Conn, Core, CounterRule, Pending
 
 cdef bint tallies_open(Core* core) noexcept nogil
 cdef void tallies_close(Core* core) noexcept nogil
-cdef Tally* tally_find(Core* core, const Conn* conn, uint64_t hash, const char* key, size_t length, bint is_field,
+cdef Tally* tally_find(Core* core, const Conn* conn, uint64_t hash, const char* key, size_t length, int form,
                        const char* field, size_t field_length) noexcept nogil
 cdef Tally* tally_new(Core* core, Conn* conn, const CounterRule* rule, uint64_t hash, const char* key, size_t length,
-                      bint is_field, const char* field, size_t field_length) noexcept nogil
+                      int form, const char* field, size_t field_length) noexcept nogil
 cdef void tally_gather(Core* core, Tally* tally) noexcept nogil
 cdef Wave* tally_let_go(Core* core, Tally* tally) noexcept nogil
-cdef Wave* wave_new(Core* core, Tally* tally) noexcept nogil
+cdef Wave* wave_new(Core* core, Tally* tally, int kind) noexcept nogil
+cdef void wave_expires(Wave* wave, const char* expiry, size_t length, bint once) noexcept nogil
 cdef void wave_add(Wave* wave, Client* client, uint32_t slot, uint32_t row, uint32_t start, int64_t delta) noexcept nogil
+cdef bint wave_value(const Wave* wave, const char* data, size_t length, long long* value,
+                     long long* life) noexcept nogil
 cdef bint wave_next(Wave* wave, Pending* one) noexcept nogil
 cdef void wave_deliver(Core* core, Wave* wave, const char* data, size_t length) noexcept nogil
 cdef void wave_landed(Core* core, Wave* wave) noexcept nogil

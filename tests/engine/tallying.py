@@ -37,6 +37,12 @@ class Counting:
         self.expected[client].append(self.alone.run(list(words)))
         self.engine.feed(client, request(*words))
 
+    def ask_all(self, place: int, requests: list[list[bytes]]) -> None:
+        """Send requests in one piece."""
+        client = self.clients[place]
+        self.expected[client] += [self.alone.run(words) for words in requests]
+        self.engine.feed(client, b"".join(request(*words) for words in requests))
+
     def ask_block(self, place: int, *requests: list[bytes]) -> None:
         """Send a transaction."""
         client = self.clients[place]

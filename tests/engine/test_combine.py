@@ -67,7 +67,7 @@ def test_the_first_one_goes_alone() -> None:
     [b"GET", b"a"], [b"SET", b"a", b"9"], [b"DEL", b"a"], [b"MGET", b"b", b"a"], [b"RENAME", b"a", b"b"],
     [b"FCALL", b"s", b"1", b"a"], [b"FCALL", b"s", b"0"], [b"DEL", b"b", b"a"],
     [b"INCRBY", b"a", b"x"], [b"INCRBY", b"a", b"4611686018427387904"], [b"HINCRBY", b"a", b"f", b"1"],
-    [b"PEXPIRE", b"a", b"5000"],
+    [b"PEXPIRE", b"a", b"5000", b"GT"],
 ], ids=lambda words: b" ".join(words).decode())  # fmt: skip
 def test_what_names_the_key_goes_behind(words: list[bytes]) -> None:
     world = known()

@@ -135,6 +135,8 @@ class CounterStore:
             return b":0\r\n"
         if option.lower() == b"xx" and key not in self.lives:
             return b":0\r\n"
+        if option.lower() == b"gt" and int(life) <= self.lives.get(key, 1 << 62):
+            return b":0\r\n"
         if int(life) <= 0:
             self.do_del(key)
         else:
