@@ -49,7 +49,8 @@ class Links:
         self._down = down
         self._on_ghost = on_ghost
         self.turns = [trio.Lock() for _ in settings.pools]  #: by pool: held by who gathers much
-        self._links: dict[tuple[int, int, int, int], Link] = {}
+        self.serves: Callable[[int, int], bool] = lambda pool, node: True  #: is (pool, node) read from?
+        self._links: dict[tuple[int, int, int, int, int], Link] = {}
 
     def nodes(self, pool: int) -> range:
         """The nodes of a pool."""
@@ -71,14 +72,14 @@ class Links:
 
     def run_id(self, pool: int, node: int, protocol: int, database: int = 0) -> bytes:
         """The process of a node, as the link that was asked last knows it; empty where that does not."""
-        link = self._links.get((pool, node, protocol, database))
+        link = self._links.get((pool, node, protocol, database, 0))
         return b"" if link is None else link.run_id
 
     async def ask(
         self, pool: int, node: int, words: Sequence[bytes], *, protocol: int = 2, database: int = 0,
-        room: Room | None = None,
+        room: Room | None = None, line: int = 0,
     ) -> bytes:  # fmt: skip
-        """One node's reply, raw; it may be an error reply.
+        """One node's reply, raw; it may be an error reply. `line`: another connection than everybody's.
 
         Raises:
             ReplyError: there is none; the text says what is known of the request.
@@ -91,7 +92,7 @@ class Links:
                 "node_down", command=command.name, node=server.name or server.address, address=server.address,
                 pool=settings.name, reason=reason,
             )  # fmt: skip
-        key = pool, node, protocol, database
+        key = pool, node, protocol, database, line
         link = self._links.get(key)
         if link is None or link.closed:
             agent = b"quench:%d:control" % os.getpid()
