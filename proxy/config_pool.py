@@ -298,7 +298,7 @@ class PoolReader:
             ),
             "distribution": pool.distribution == "random" and "random has no place for a key's copies; use ketama",
             "auto_eject": pool.auto_eject and (
-                "would give keys to nodes that have no copy of them; with replication: ring a key's other nodes take over"
+                "gives keys to nodes that have no copy of them; with replication: ring a key's other nodes take over"
             ),
             "timeout": pool.timeout is None and (
                 "none waits for ever for a node that hangs, and so do its keys with replication: ring; say how long"

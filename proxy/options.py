@@ -163,8 +163,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("reconnect.most", "duration", "every failure doubles the wait, up to this", least=0.001),
     Option(
         "replication", "choice",
-        "who keeps copies of a key: the nodes themselves, if anybody does, or the proxies, on the next nodes of the key's "
-        "walk round the ring, which know nothing of each other: for caches",
+        "who keeps copies of a key: the nodes themselves, if anybody does, or the proxies, on the next nodes of the "
+        "key's walk round the ring, which know nothing of each other: for caches",
         choices=("node", "ring"),
     ),
     Option("ring.copies", "count", "nodes that have a key, with replication: ring", least=2, most=8),

@@ -539,7 +539,13 @@ def pools(names: st.SearchStrategy[str]) -> st.SearchStrategy[Pool]:
         st.lists(WORDS, min_size=1, max_size=5), st.integers(1, 1000),
     )  # fmt: skip
     built = st.builds(Pool, name=names, listen=listen, servers=servers, reconnect=reconnect, limits=limits, **own)
-    return built.map(lambda pool: replace(pool, colocate=()) if pool.distribution == "random" else pool)
+
+    def allowed(pool: Pool) -> Pool:
+        if pool.timeout is None or pool.auto_eject or pool.distribution == "random" or len(pool.servers) < 3:
+            pool = replace(pool, replication="node")
+        return replace(pool, colocate=()) if pool.distribution == "random" else pool
+
+    return built.map(allowed)
 
 
 @effort(deadline=None, max_examples=60)

@@ -33,8 +33,8 @@ class State(IntEnum):
 class Look:
     """What a node said just now, and what the others said of it.
 
-    known: the run_ids that others have noted for it; one that is empty: it has missed what nobody noted. hints: keys that
-    it has missed, all databases and holders together.
+    known: the run_ids that others have noted for it; one that is empty: it has missed what nobody noted. hints: keys
+    that it has missed, all databases and holders together.
     """
 
     run_id: bytes
@@ -84,11 +84,8 @@ def _judge(member: Member, look: Look | None, window: float, most: int, now: flo
         if member.state is State.LOST or (look is not None and look.hints > most):
             return State.LOST
         return State.LOST if member.state is State.GONE and now - member.since > window else State.GONE
-    if member.state is State.LOST or b"" in look.known:
-        member.whole = True
-    elif look.known and look.run_id not in look.known:
-        member.whole = True
-    elif member.run_id and look.run_id != member.run_id:
+    strange = look.known and look.run_id not in look.known
+    if member.state is State.LOST or b"" in look.known or strange or member.run_id not in (b"", look.run_id):
         member.whole = True
     if member.whole or look.hints:
         member.why = "it gets everything" if member.whole else f"{look.hints} hints"

@@ -24,13 +24,19 @@ SAME, COPIED, CHANGED = "same", "copied", "changed"
 #: Keys of one batch that are looked at together.
 TOGETHER = 64
 
+
+
+def _pairs(flat: list[Any]) -> list[tuple[Any, Any]]:
+    return sorted(zip(flat[::2], flat[1::2], strict=True))
+
+
 #: By type: what has all that a key holds, and how to compare two replies to it.
 _WHOLE: dict[bytes, tuple[tuple[bytes, ...], tuple[bytes, ...], Callable[[Any], Any]]] = {
     b"string": ((b"GET",), (), lambda value: value),
     b"list": ((b"LRANGE",), (b"0", b"-1"), lambda value: value),
     b"set": ((b"SMEMBERS",), (), sorted),
-    b"hash": ((b"HGETALL",), (), lambda value: sorted(zip(value[::2], value[1::2], strict=True))),
-    b"zset": ((b"ZRANGE",), (b"0", b"-1", b"WITHSCORES"), lambda value: sorted(zip(value[::2], value[1::2], strict=True))),
+    b"hash": ((b"HGETALL",), (), _pairs),
+    b"zset": ((b"ZRANGE",), (b"0", b"-1", b"WITHSCORES"), _pairs),
 }
 
 

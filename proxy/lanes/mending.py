@@ -2,8 +2,8 @@
 
 Acts on what proxy/control/attendance.py decides: orders to the engines, hints read at the nodes and carried out by
 copying the keys they name, everything copied to a node that came back as another process, and all keys compared in the
-background (anti-entropy). The first node of a key's walk that serves is right; a node that misses writes is none, because
-it does not serve before it was mended.
+background (anti-entropy). The first node of a key's walk that serves is right; a node that misses writes is none,
+because it does not serve before it was mended.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class _Pool:
         self._doubts: set[tuple[int, int, int]] = set()  # (holder, database, about)
         self.repaired = 0
 
-    # -- who serves -----------------------------------------------------------------------------------------------------
+    # -- who serves ---------------------------------------------------------------------------------------------------
 
     def failed(self, engine: int, node: int, reason: str) -> None:
         member = self.members[node]
@@ -180,7 +180,9 @@ class _Pool:
         server = await self._keys.ask(self.index, node, 0, b"INFO", b"server")
         run_id = server.partition(b"run_id:")[2].split(b"\r\n")[0]
         keyspace = await self._keys.ask(self.index, node, 0, b"INFO", b"keyspace")
-        self._databases[node] = {int(line[2 : line.index(b":")]) for line in keyspace.split(b"\r\n") if line[:2] == b"db"}
+        self._databases[node] = {
+            int(line[2 : line.index(b":")]) for line in keyspace.split(b"\r\n") if line.startswith(b"db")
+        }
         noted = parse(await self._keys.ask(self.index, node, 0, b"HGETALL", KNOWN))
         hints: dict[int, int] = {}
         for database in self._databases[node]:
@@ -229,7 +231,7 @@ class _Pool:
             other for other, member in enumerate(self.members) if other != node and member.state <= State.MENDING
         ]
 
-    # -- mending --------------------------------------------------------------------------------------------------------
+    # -- mending ------------------------------------------------------------------------------------------------------
 
     def _first(self, key: bytes, *without: int) -> int | None:
         """The node that is right about a key: the first that serves, or else is mended. None: there is none now."""
@@ -338,7 +340,7 @@ class _Pool:
                 await self._repair(database, list(hints))
                 await self._drop(holder, database, name, hints)
 
-    # -- everything -----------------------------------------------------------------------------------------------------
+    # -- everything ---------------------------------------------------------------------------------------------------
 
     async def _scan(self, node: int, database: int) -> AsyncIterator[list[bytes]]:
         """The keys of a node, our own left out."""
