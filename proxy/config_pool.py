@@ -329,7 +329,7 @@ class PoolReader:
                 "gives keys to nodes that have no copy of them; with replication: ring a key's other nodes take over"
             ),
             "servers": any(server.replicas for server in pool.servers) and (
-                "replicas have no use with replication: ring, where keys have copies at the other servers; make them such"
+                "replicas have no use with replication: ring, where keys have copies at other servers; make them such"
             ),
             "timeout": pool.timeout is None and (
                 "none waits for ever for a node that hangs, and so do its keys with replication: ring; say how long"

@@ -543,7 +543,8 @@ def pools(names: st.SearchStrategy[str]) -> st.SearchStrategy[Pool]:
     built = st.builds(Pool, name=names, listen=listen, servers=servers, reconnect=reconnect, limits=limits, **own)
 
     def allowed(pool: Pool) -> Pool:
-        if pool.timeout is None or pool.auto_eject or pool.distribution == "random" or len(pool.servers) < 3:
+        replicas = any(server.replicas for server in pool.servers)
+        if pool.timeout is None or pool.auto_eject or replicas or pool.distribution == "random" or len(pool.servers) < 3:
             pool = replace(pool, replication="node")
         return replace(pool, colocate=()) if pool.distribution == "random" else pool
 

@@ -84,13 +84,16 @@ def step(rng: random.Random) -> list[Any]:
     member, other = rng.randrange(8), rng.randrange(8)
     return rng.choice([
         ["SET", f"s{n}", member], ["SET", f"s{n}", member, "EX", 100], ["SET", f"s{n}", member, "NX"],
-        ["SET", f"s{n}", member, "GET", "KEEPTTL"], ["GET", f"s{n}"], ["GETDEL", f"s{n}"], ["GETEX", f"s{n}", "PX", 90000],
+        ["SET", f"s{n}", member, "GET", "KEEPTTL"], ["GET", f"s{n}"], ["GETDEL", f"s{n}"],
+        ["GETEX", f"s{n}", "PX", 90000],
         ["SETEX", f"s{n}", 50, member], ["APPEND", f"s{n}", member], ["INCR", f"i{n}"], ["DECRBY", f"i{n}", member],
-        ["INCRBYFLOAT", f"i{n}", "0.5"], ["EXPIRE", f"i{n}", 1000, "NX"], ["PEXPIRE", f"s{n}", 99999], ["PERSIST", f"i{n}"],
+        ["INCRBYFLOAT", f"i{n}", "0.5"], ["EXPIRE", f"i{n}", 1000, "NX"], ["PEXPIRE", f"s{n}", 99999],
+        ["PERSIST", f"i{n}"],
         ["DEL", f"s{n}", f"s{(n + 1) % 6}"], ["MSET", f"s{n}", member, f"s{(n + 2) % 6}", other],
         ["MGET", *(f"s{each}" for each in range(6))], ["UNLINK", f"l{n}"], ["EXISTS", f"l{n}", f"h{n}"],
         ["RPUSH", f"l{n}", member, other], ["LPOP", f"l{n}"], ["RPOP", f"l{n}", 2], ["LREM", f"l{n}", 1, member],
-        ["LTRIM", f"l{n}", 0, 5], ["LRANGE", f"l{n}", 0, -1], ["HSET", f"h{n}", member, other], ["HDEL", f"h{n}", member],
+        ["LTRIM", f"l{n}", 0, 5], ["LRANGE", f"l{n}", 0, -1], ["HSET", f"h{n}", member, other],
+        ["HDEL", f"h{n}", member],
         ["HINCRBY", f"h{n}", "n", member], ["HGET", f"h{n}", member], ["SADD", f"u{n}", member, other],
         ["SREM", f"u{n}", member], ["SPOP", f"u{n}"], ["SPOP", f"u{n}", 2], ["SCARD", f"u{n}"],
         ["ZADD", f"z{n}", member, other], ["ZINCRBY", f"z{n}", "1.25", member], ["ZPOPMIN", f"z{n}"],
@@ -102,7 +105,8 @@ def test_it_is_as_one_redis_and_all_nodes_of_a_key_are_alike(tier: Any, tmp_path
     nodes, serve = tier
     proxy = serve('hash_tag: "{}"')
     rng = random.Random(5)
-    with running_nodes(tmp_path / "twin", 1) if (tmp_path / "twin").mkdir() is None else None as (twin,), proxy.link() as link:
+    (tmp_path / "twin").mkdir()
+    with running_nodes(tmp_path / "twin", 1) as (twin,), proxy.link() as link:
         alone = twin.link()
         for number in range(1500):
             words = step(rng)
