@@ -544,7 +544,8 @@ def pools(names: st.SearchStrategy[str]) -> st.SearchStrategy[Pool]:
 
     def allowed(pool: Pool) -> Pool:
         replicas = any(server.replicas for server in pool.servers)
-        if pool.timeout is None or pool.auto_eject or replicas or pool.distribution == "random" or len(pool.servers) < 3:
+        few = len(pool.servers) < 3
+        if pool.timeout is None or pool.auto_eject or replicas or few or pool.distribution == "random":
             pool = replace(pool, replication="node")
         return replace(pool, colocate=()) if pool.distribution == "random" else pool
 
