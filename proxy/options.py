@@ -11,11 +11,7 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import fields
 
-<<<<<<< HEAD
-from proxy.settings import HotKeys, Limits, Pool, Reconnect, RingCopies
-=======
-from proxy.settings import Counters, HotKeys, Limits, Pool, Reconnect
->>>>>>> origin/main
+from proxy.settings import Counters, HotKeys, Limits, Pool, Reconnect, RingCopies
 
 Kind = Literal[
     "engines", "listen", "servers", "groups", "users", "acl_file", "duration", "size", "count", "flag", "choice", "tag",
@@ -28,11 +24,9 @@ HASHES = (
     "jenkins", "hsieh",
 )  # fmt: skip
 
-<<<<<<< HEAD
-GROUPS: dict[str, type[Struct]] = {"reconnect": Reconnect, "ring": RingCopies, "hot_keys": HotKeys, "limits": Limits}
-=======
-GROUPS: dict[str, type[Struct]] = {"reconnect": Reconnect, "hot_keys": HotKeys, "limits": Limits, "counters": Counters}
->>>>>>> origin/main
+GROUPS: dict[str, type[Struct]] = {
+    "reconnect": Reconnect, "ring": RingCopies, "hot_keys": HotKeys, "limits": Limits, "counters": Counters,
+}  # fmt: skip
 
 
 class Option(Struct, frozen=True):

@@ -109,7 +109,6 @@ class HotKeys(Struct, frozen=True, kw_only=True):
         )
 
 
-<<<<<<< HEAD
 class RingCopies(Struct, frozen=True, kw_only=True):
     """With `replication: ring`: how many nodes have a key, and how many of them have to confirm."""
 
@@ -119,14 +118,14 @@ class RingCopies(Struct, frozen=True, kw_only=True):
     hint_window: float = 3 * 3600.0
     max_hints: int = 100_000
     anti_entropy: int = 200
-=======
+
+
 class Counters(Struct, frozen=True, kw_only=True):
     """Which increments of a pool travel together, and how long they wait for one another, in seconds."""
 
     keys: str | tuple[str, ...] = "hot"  # hot, all, off, or prefixes
     window: float = 0.0
     max_batch: int = 8192
->>>>>>> origin/main
 
 
 class Group(Struct, frozen=True):

@@ -216,11 +216,7 @@ def test_row_is_complete_and_its_columns_agree(row: Command) -> None:
         assert (row.routes[0].find, row.routes[0].last_key) == ("range", 0)
         assert not any(tip in ("nondeterministic_output",) for tip in row.tips)
     if row.mergeable:
-<<<<<<< HEAD
-        assert row.write and row.effect == "same" and row.arity in (2, 3)
-=======
-        assert row.write and row.effect == "rewritten" and row.arity in (2, 3, 4)
->>>>>>> origin/main
+        assert row.write and row.effect == "same" and row.arity in (2, 3, 4)
     if row.effect != "same":
         assert not row.readonly
     if row.one_node:

@@ -182,7 +182,7 @@ def heat_values(pool: Pool) -> dict[str, Any] | None:
 def counter_values(pool: Pool) -> list[tuple[bytes, str, int, int]] | None:
     """By prefix which increments travel together, how many at most, and for how many us they wait; None: none do."""
     counters = pool.counters
-    if pool.distribution == "random" or counters.keys == "off" or counters.keys == ():
+    if pool.distribution == "random" or pool.copied or counters.keys == "off" or counters.keys == ():
         return None
     listed = isinstance(counters.keys, tuple)
     first = ("", "off" if listed else str(counters.keys))

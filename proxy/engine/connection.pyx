@@ -34,11 +34,8 @@ from proxy.engine.types cimport (
     FIELD_ADDRESS, FIELD_COMMAND, FIELD_ELAPSED, FIELD_NODE, FIELD_POOL, FIELD_REASON, GHOSTS, ROW_WRITE, SLOT_ADDING,
     SLOT_WAITING, Client, Conn, Core, ErrorArgs, Merge, Node, Pending, Slot,
 )
-<<<<<<< HEAD
 from proxy.engine.voices cimport AWAY_GONE, ROLE_QUORUM, quorum_failed, quorum_settle
-=======
 from proxy.engine.waves cimport wave_next, wave_settle
->>>>>>> origin/main
 from proxy.wire.input cimport input_clear
 from proxy.wire.output cimport (
     WRITE_FAILED, WROTE_SOME, Output, output_append, output_bulk, output_clear, output_cut, output_flatten,
@@ -213,15 +210,13 @@ cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, cons
     cdef char elapsed[32]
     cdef int length
     cdef Fetch* fetch = NULL
-<<<<<<< HEAD
+    cdef Pending one
     if pending.role >= ROLE_QUORUM:
         quorum_failed(core, pending, kind == ERROR_TIMEOUT_WRITE or kind == ERROR_LOST_WRITE)
-=======
-    cdef Pending one
+        return
     if pending.role == ROLE_WAVE:
         while wave_next(<Wave*> pending.cool, &one):
             pending_error(core, conn, &one, kind, reason)
->>>>>>> origin/main
         return
     if pending.role == ROLE_COPY:
         # Who waits is not told: his key has a home.

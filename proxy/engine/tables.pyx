@@ -144,16 +144,13 @@ cdef fill_row(list kept, Row* row, command):
         row.flags |= ROW_PUBLISH | ROW_WRITE | (ROW_SHARD if command.name == "spublish" else 0)
     if command.name in BARRIERS or command.lane == Lane.CONTROL:
         row.flags |= ROW_BARRIER
-<<<<<<< HEAD
     if command.may_write and not command.publishes:
         if command.effect == "rewritten":
             row.effect = EFFECTS[command.name]
         else:
             row.effect = EFFECT_REFUSED if command.effect == "refused" else EFFECT_SAME
-=======
     if command.mergeable:
         row.adds = ADDS[command.name]
->>>>>>> origin/main
     fill_rights(row, command)
     row.kind = CLASS_WRITE if row.flags & ROW_WRITE else CLASS_READ
     if command.lane in (Lane.MGET, Lane.MSET, Lane.SUM):

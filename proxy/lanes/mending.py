@@ -19,7 +19,7 @@ import trio
 from proxy.control.attendance import Look, Member, State, attend
 from proxy.errors import ReplyError
 from proxy.lanes.keycopy import COPIED, SAME, KeyCopies
-from proxy.lanes.links import Links
+from proxy.lanes.links import OWN, Links
 from proxy.lanes.raw import elements, integer, parse
 from proxy.placement import placement
 
@@ -42,7 +42,6 @@ TRIES = 3
 #: Keys that are mended, or compared, in one go.
 BATCH = 256
 
-OWN = b"\0quench:"
 KNOWN = OWN + b"known"  #: a hash: by node, the run_id of its process that was brought up to date last
 
 
@@ -61,10 +60,15 @@ class Mending:
             index: _Pool(self, index, pool) for index, pool in enumerate(settings.pools) if pool.copied
         }
         links.serves = self.serves
+        links.first = self.first
 
     def serves(self, pool: int, node: int) -> bool:
         """Is the node read from?"""
         return pool not in self._pools or self._pools[pool].members[node].state is State.SERVES
+
+    def first(self, pool: int, key: bytes) -> int | None:
+        """The node that is right about a key."""
+        return self._pools[pool]._first(key) if pool in self._pools else None
 
     def failed(self, engine: int, pool: int, node: int, lost: bool, reason: str) -> None:
         """A connection of an engine failed."""
