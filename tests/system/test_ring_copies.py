@@ -252,3 +252,28 @@ def ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Link]:
         with proxy.link() as link:
             yield link
         proxy.stop()
+
+
+def test_scan_keys_and_randomkey_show_each_key_once(tier: Any) -> None:
+    nodes, serve = tier
+    proxy = serve()
+    wanted = {b"k%d" % number for number in range(200)}
+    with proxy.link() as link:
+        for key in wanted:
+            link("SET", key, "v")
+
+        def scanned() -> list[bytes]:
+            cursor, found = b"0", []
+            while True:
+                cursor, keys = link("SCAN", cursor, "COUNT", 50)
+                found += keys
+                if cursor == b"0":
+                    return found
+
+        assert sorted(scanned()) == sorted(link("KEYS", "*")) == sorted(wanted)
+        nodes[1].kill()
+        until(lambda: "node.gone pool=test node=n1" in proxy.log.text, "n1 is gone")
+        link("SET", "k0", "w")
+        assert sorted(scanned()) == sorted(link("KEYS", "*")) == sorted(wanted)
+        assert link("RANDOMKEY") in wanted
+        assert error(link("DBSIZE"), "is refused in pool test")
