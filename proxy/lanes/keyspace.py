@@ -52,8 +52,8 @@ async def randomkey(links: Links, request: Request) -> bytes:
     """
     if links.copied(request.pool):
         sizes = [0] * len(links.nodes(request.pool))
-        for node in links.serving(request.pool):
-            sizes[node] = integer(await links.ask(request.pool, node, [b"DBSIZE"], database=request.database))
+        for place in links.serving(request.pool):
+            sizes[place] = integer(await links.ask(request.pool, place, [b"DBSIZE"], database=request.database))
     else:
         sizes = [integer(reply) for reply in await links.agreed(request, [b"DBSIZE"], database=request.database)]
     nothing = b"_\r\n" if request.protocol == 3 else b"$-1\r\n"
