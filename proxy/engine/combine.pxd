@@ -19,14 +19,10 @@ others, as it may where it lives on another node. Increments of two fields of on
 
 from libc.stdint cimport uint32_t
 
-from proxy.engine.types cimport Client, Conn, Core, Pending, Pool, Row
+from proxy.engine.types cimport Client, Core, Row
 from proxy.wire.resp cimport Frame
 
 cdef int combine(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil
 cdef int combine_unit(Core* core, Client* client, Row* row) noexcept nogil
 cdef uint32_t combine_again(Core* core, Client* client, const char* request, size_t size, size_t behind) noexcept nogil
 cdef void combine_ahead(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil
-cdef void combine_send_all(Core* core, const Pool* pool) noexcept nogil
-cdef void combine_reply(Core* core, Conn* conn, Pending* pending, const char* data, size_t size) noexcept nogil
-cdef void combine_due(Core* core) noexcept nogil
-cdef void combine_tick(Core* core) noexcept nogil

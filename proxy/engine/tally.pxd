@@ -17,6 +17,7 @@ cdef extern from *:
     """
     #include <stdint.h>
     #include <string.h>
+    #define quench_magnitude(v) ((v) < 0 ? -(uint64_t) (v) : (uint64_t) (v))
     /* Names are short, and compared for every increment: a call of memcmp() costs more than the comparison. */
     static inline int quench_same(const char *a, const char *b, size_t length) {
         uint64_t one, other;
@@ -37,6 +38,7 @@ cdef extern from *:
         return 1;
     }
     """
+    uint64_t quench_magnitude(int64_t value) nogil
     bint quench_same(const char* a, const char* b, size_t length) nogil
 
 cdef enum:

@@ -10,14 +10,15 @@ from libc.stdint cimport int32_t
 from proxy.engine.accept cimport accept_clients, inbox_take
 from proxy.engine.client cimport client_close, client_flush, client_gone, client_readable, client_resume, clients_admit
 from proxy.engine.clients cimport clients_close_idle, clients_unpause_due
-from proxy.engine.combine cimport combine_due, combine_tick
 from proxy.engine.connection cimport conn_established, conn_flush, conn_tick
 from proxy.engine.cool cimport cool_tick
 from proxy.engine.ear cimport ears_tick
 from proxy.engine.hot cimport hot_tick
+from proxy.engine.launch cimport launch_due, launch_tick
 from proxy.engine.monitor cimport monitor_send
 from proxy.engine.orders cimport drain_step, orders_take
 from proxy.engine.private cimport private_settle, privates_bury, privates_tick
+from proxy.engine.quorum cimport quorums_decide
 from proxy.engine.replies cimport conn_readable
 from proxy.engine.shield cimport shields_tick
 from proxy.engine.slots cimport client_ready, client_release
@@ -161,7 +162,7 @@ cdef void turn_end(Core* core) noexcept nogil:
     cdef Client* waiting = NULL
     cdef int rounds = 0
     if core.tallied:
-        combine_due(core)
+        launch_due(core)
     flush_conns(core)
     if core.starved_first != NULL:
         clients_admit(core)
@@ -191,6 +192,8 @@ cdef void turn_end(Core* core) noexcept nogil:
         core.ready = client
     if core.now_us - core.tick_us >= TICK_US:
         tick(core)
+    if core.undecided != NULL:
+        quorums_decide(core)
     bury(core)
     if core.lost_privates != NULL:
         privates_bury(core)
@@ -250,7 +253,7 @@ cdef void tick(Core* core) noexcept nogil:
             core.peak = core.chunks.total
     clients_unpause_due(core)
     if core.tallied:
-        combine_tick(core)
+        launch_tick(core)
     if core.heat != NULL:
         hot_tick(core)
         ears_tick(core)
