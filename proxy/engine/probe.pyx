@@ -20,7 +20,7 @@ from proxy.engine.client cimport client_close, client_open, client_take, starve
 from proxy.engine.connection cimport conn_fail, conn_for
 from proxy.engine.engine cimport Engine
 from proxy.engine.heat cimport (
-    ROLE_LIFE, ROLE_MARK, ROLE_TRACKING, Copy, Fetch, Heat, HotKey, Sketch, Waiters, heat_of,
+    ROLE_LIFE, ROLE_MARK, ROLE_SET, ROLE_TRACKING, Copy, Fetch, Heat, HotKey, Sketch, Waiters, heat_of,
 )
 from proxy.engine.keys cimport keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
@@ -528,19 +528,23 @@ cdef class Counts:
 cdef tally(Pending* pending, dict pointed, dict fetches, dict open_marks):
     """Note what a pending request names: its client, its fetch, the marks that it holds open."""
     cdef Stripes* stripes = <Stripes*> pending.cool
+    cdef uint64_t opened = pending.cool
     cdef uint32_t index
     found = []
     if pending.client != NULL:
         pointed[<size_t> pending.client] = pointed.get(<size_t> pending.client, 0) + 1
-    if pending.role == ROLE_MARK:
-        if pending.cool & ONE:
-            found.append(pending.cool >> 1)
+    if pending.role == ROLE_SET:
+        opened = (<Fetch*> pending.cool).opened
+        stripes = <Stripes*> opened
+    if pending.role == ROLE_MARK or pending.role == ROLE_SET:
+        if opened & ONE:
+            found.append(opened >> 1)
         elif not stripes.waits:
             for index in range(stripes.count):
                 found.append(numbers(stripes)[index])
         for stripe in found:
             open_marks[stripe] = open_marks.get(stripe, 0) + 1
-    elif ROLE_TRACKING <= pending.role <= ROLE_LIFE:
+    if ROLE_TRACKING <= pending.role <= ROLE_LIFE or pending.role == ROLE_SET:
         fetches[pending.cool] = fetches.get(pending.cool, 0) + 1
 
 
