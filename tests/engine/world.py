@@ -84,7 +84,7 @@ class Caller:
         an MGET that was under way with it."""
         kind = {b"MGET": b"GET"}.get(ask.words[0], ask.words[0])
         return max((number for other, before, number in self.seen if other == key and (
-            before.words[0] == kind or kind == before.words[0][1:] and before.answered > ask.sent)), default=0)
+            before.words[0] == kind or (kind == before.words[0][1:] and before.answered > ask.sent))), default=0)
 
 
 class World:
@@ -167,6 +167,8 @@ class World:
             ids.discard(wire.id)
 
     def transmit(self, wire: Wire, most: int = 1 << 30) -> bool:
+        if not self.there(wire):
+            return False
         data = self.engines[wire.engine].sent(self.name_of(wire), most)
         wire.up += data
         return bool(data)
@@ -187,7 +189,7 @@ class World:
 
     def deliver(self, wire: Wire, most: int = 1 << 30) -> bool:
         data, wire.down = wire.down[:most], wire.down[most:]
-        if data:
+        if data and self.there(wire):
             self.engines[wire.engine].answer(self.name_of(wire), data)
         return bool(data)
 
