@@ -336,7 +336,7 @@ cdef void cool_set(Core* core, Client* client, Row* row, Frame* frame, Node* nod
     cdef Output request
     cdef char* value
     cdef size_t length = frame.args[2].length
-    if row != lookup(core, b"SET     ", 3) or key.fan != NULL or key.read_rate < key.write_rate // JOINS_A_SET:
+    if row != lookup(core, b"SET     ", 3) or client.pool.fans or key.read_rate < key.write_rate // JOINS_A_SET:
         return
     # EX and PX leave the value in place for a while at least; what other options do depends.
     if frame.argc != 3 and (frame.argc != 5 or not (same_word(frame.data + frame.args[3].offset, frame.args[3].length, b"ex")

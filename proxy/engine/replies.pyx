@@ -7,11 +7,12 @@ A node is never trusted: bytes that are not RESP, or a reply that nobody asked f
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
+from proxy.engine.combine cimport combine_reply
 from proxy.engine.connection cimport conn_fail, conn_flush, pending_answer
 from proxy.engine.cool cimport cool_reply, cool_was_set
 from proxy.engine.ear cimport ear_heard
 from proxy.engine.greeting cimport greeting_reply
-from proxy.engine.heat cimport ROLE_MARK, ROLE_SET, ROLE_VALUE, Fetch
+from proxy.engine.heat cimport ROLE_MARK, ROLE_SET, ROLE_VALUE, ROLE_WAVE, Fetch
 from proxy.engine.mail cimport event_node
 from proxy.engine.marks cimport marks_close
 from proxy.engine.scripts cimport script_answered
@@ -154,11 +155,16 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size
         was_set(core, conn, pending[0], late, data, size)
         return NULL
     if pending.role == ROLE_MARK:
-        held = tombstones_after(core, conn, pending, data, size)
+        held = tombstones_after(core, conn, pending, pending.cool, NULL, data, size)
         marks_close(core, pending.cool)
         if held:
             count(core, conn, pending, data)
             return NULL
+    elif pending.role == ROLE_WAVE:
+        if not late:
+            count(core, conn, pending, data)
+        combine_reply(core, conn, pending, data, size)
+        return NULL
     elif pending.role and (late or pending.role != ROLE_VALUE):
         cool_reply(core, conn, pending, data, size)
         return NULL
