@@ -90,8 +90,8 @@ MUTANTS = {
     "a withdrawn CLIENT TRACKING is taken for sent": Mutant(
         "connection", "                    conn_untrack(conn)\n", "                    pass\n"),
     "a lost write stays open": Mutant(
-        "connection", "    if pending.role == ROLE_MARK:\n        marks_close(core, pending.cool)",
-        "    if pending.role == ROLE_MARK:\n        pass"),
+        "connection", "    elif pending.role == ROLE_MARK:\n        marks_close(core, pending.cool)",
+        "    elif pending.role == ROLE_MARK:\n        pass"),
 }  # fmt: skip
 
 
