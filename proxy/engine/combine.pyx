@@ -14,10 +14,10 @@ from proxy.engine.refusals cimport DONE, GO_ON
 from proxy.engine.route cimport home
 from proxy.engine.slots cimport client_unread, slot_push
 from proxy.engine.tally cimport (
-    FORM_FIELD, FORM_UNIT, WAVE_ADD, WAVE_LIFE, Member, Tally, Wave, quench_magnitude, quench_same,
+    FORM_FIELD, FORM_LOG, FORM_SET, FORM_UNIT, WAVE_ADD, WAVE_LIFE, Member, Tally, Wave, quench_magnitude, quench_same,
 )
 from proxy.engine.types cimport (
-    ADDS_FIELD, ADDS_LESS_ARGUMENT, ADDS_LESS_ONE, ADDS_LIFE, ADDS_ONE, CLIENT_BARRIER, CLIENT_CLOSING, CLIENT_SILENT,
+    ADDS_ELEMENTS, ADDS_FIELD, ADDS_LESS_ARGUMENT, ADDS_LESS_ONE, ADDS_LIFE, ADDS_ONE, CLIENT_BARRIER, CLIENT_CLOSING, CLIENT_SILENT,
     CLIENT_SKIP, CLIENT_SPECIAL, CLIENT_TRACKING, MERGE_HOT, MERGE_OFF, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH,
     VARIES_SORT, Block, Client, Conn, Core, CounterRule, Pool, Row, Transaction,
 )
@@ -28,6 +28,7 @@ from proxy.wire.input cimport MOVE_AT
 from proxy.wire.resp cimport FRAMED, Frame, FrameLimits, frame_request, frame_reset, read_number
 
 cdef enum:
+    MOST_SAME = 1024           # bytes of a request that is compared with others
     LONGEST_LIFE = 1 << 30     # of an EXPIRE, in its unit: far below what a node would find too long
     # Clients each of whose requests is looked at.
     ONE_BY_ONE = CLIENT_SPECIAL | CLIENT_BARRIER | CLIENT_CLOSING | CLIENT_SILENT | CLIENT_SKIP
@@ -96,6 +97,8 @@ cdef int combine(Core* core, Client* client, Row* row, Frame* frame) noexcept no
     verdict = GO_ON
     if row.adds == ADDS_LIFE:
         verdict = live(core, client, row, frame, &one)
+    elif row.adds >= ADDS_ELEMENTS:
+        verdict = same(core, client, row, frame, &one)
     elif frame.length < MOVE_AT and merges(core, client, &one) and delta_of(row, frame, &one):
         verdict = gather(core, client, row, &one)
     if verdict == GO_ON and core.tallied:
@@ -149,11 +152,23 @@ cdef int gather(Core* core, Client* client, Row* row, Increment* one) noexcept n
         # EXEC is counted where it is seen to.
         core.row_stats[row.index].calls += 1
     # The first one goes alone, and brings what has to be known of the others.
-    if wave.requests >= one.rule.most or tally.flying == 0 and not tally.known:
+    if wave.requests >= one.rule.most or tally.flying == 0 and not tally.known and one.form < FORM_SET:
         launch(core, tally)
     else:
         core.joined = wave
     return DONE
+
+
+cdef int same(Core* core, Client* client, Row* row, const Frame* frame, Increment* one) noexcept nogil:
+    """SADD or PFADD: those with the same elements are as good as the first of them, and all others add nothing."""
+    if frame.length > MOST_SAME or not merges(core, client, one):
+        return GO_ON
+    one.form = FORM_SET if row.adds == ADDS_ELEMENTS else FORM_LOG
+    one.field = frame.data
+    one.field_length = frame.length
+    one.expiry = NULL
+    one.delta = 0
+    return gather(core, client, row, one)
 
 
 cdef void join(Core* core, Client* client, Wave* wave, Row* row, int64_t delta) noexcept nogil:
@@ -313,7 +328,7 @@ cdef int unit(Core* core, Client* client, Row* row) noexcept nogil:
     if frame_request(&frame, data, length, &limits) != FRAMED:
         return GO_ON
     adds = lookup(core, frame.data + frame.args[0].offset, frame.args[0].length)
-    if adds == NULL or not adds.adds or adds.adds == ADDS_LIFE:
+    if adds == NULL or not ADDS_ONE <= adds.adds <= ADDS_FIELD:
         return GO_ON
     one.key = frame.data + frame.args[adds.key].offset
     one.length = frame.args[adds.key].length

@@ -6,14 +6,14 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 from proxy.engine.connection cimport conn_expect, conn_flush, conn_touch, pending_error
 from proxy.engine.heat cimport ROLE_WAVE
 from proxy.engine.marks cimport marks_close, marks_open, stripe_of
-from proxy.engine.tally cimport FORM_FIELD, WAVE_LIFE, WAVE_UNIT, Member, Tally, Wave, quench_magnitude
+from proxy.engine.tally cimport FORM_FIELD, WAVE_LIFE, WAVE_SAME, WAVE_UNIT, Member, Tally, Wave, quench_magnitude
 from proxy.engine.tombstones cimport tombstones_after, tombstones_before
 from proxy.engine.types cimport (
     BUCKETS, CONN_OPEN, ERROR_LOST_NOT_SENT, ERROR_TIMEOUT_NOT_SENT, ERROR_TIMEOUT_WRITE, FLUSH_AT, Conn, Core, Pending,
     Pool, RowStats,
 )
 from proxy.engine.waves cimport (
-    tallies_of, tally_field, tally_key, tally_let_go, wave_add, wave_deliver, wave_expires, wave_free, wave_landed,
+    tallies_of, tally_field, tally_key, tally_let_go, wave_add, wave_adds, wave_deliver, wave_expires, wave_free, wave_landed,
     wave_new, wave_next, wave_value,
 )
 from proxy.wire.output cimport Output, output_append, output_bulk
@@ -61,7 +61,7 @@ cdef void launch(Core* core, Tally* tally) noexcept nogil:
     wave = tally_let_go(core, tally)
     life = wave.life
     wave.life = NULL
-    if wave.requests == 1 or fits(tally, wave.sum):
+    if wave.requests == 1 or wave.kind == WAVE_SAME or fits(tally, wave.sum):
         if wave.requests:
             queue(core, tally, wave)
         else:
@@ -117,12 +117,13 @@ cdef void queue(Core* core, Tally* tally, Wave* wave) noexcept nogil:
     conn.node.requests += 1
     if wave.kind == WAVE_UNIT:
         pending.skip = 2 if wave.expiry == NULL else 3
-    if wave.kind != WAVE_LIFE:
+    if wave_adds(wave):
         tally.adding += 1
         wave.writes = tally.writes
         tally.known = fits(tally, wave.sum)
         if tally.known:
             tally.value += wave.sum
+    if wave.kind != WAVE_LIFE:
         core.counters.waves[quench_wave_bucket(wave.requests)] += 1
     conn_touch(core, conn)
     if conn.output.length >= FLUSH_AT and not conn.stuck:
@@ -134,7 +135,9 @@ cdef void write(Core* core, const Tally* tally, const Wave* wave, Output* output
     cdef char number[32]
     if wave.kind == WAVE_UNIT:
         output_append(output, &core.chunks, b"*1\r\n$5\r\nMULTI\r\n", MULTI_BYTES)
-    if wave.kind != WAVE_LIFE:
+    if wave.kind == WAVE_SAME:
+        output_append(output, &core.chunks, tally_field(tally), tally.field_length)
+    elif wave_adds(wave):
         if tally.form & FORM_FIELD:
             output_append(output, &core.chunks, b"*4\r\n$7\r\nHINCRBY\r\n", 17)
         else:
@@ -196,15 +199,13 @@ cdef void launch_reply(Core* core, Conn* conn, Pending* pending, const char* dat
     cdef bint held = False
     count(core, wave, data)
     wave_landed(core, wave)
-    if wave.kind != WAVE_LIFE:
+    if wave_adds(wave):
         tally.adding -= 1
-    if wave.kind == WAVE_LIFE:
-        pass
-    elif not wave_value(wave, data, size, &value, &life):
-        tally.known = 0
-    elif tally.adding == 0 and tally.writes == wave.writes:
-        tally.known = 1
-        tally.value = value
+        if not wave_value(wave, data, size, &value, &life):
+            tally.known = 0
+        elif tally.adding == 0 and tally.writes == wave.writes:
+            tally.known = 1
+            tally.value = value
     if wave.marks:
         held = tombstones_after(core, conn, pending, wave.marks, wave, data, size)
         marks_close(core, wave.marks)

@@ -95,6 +95,8 @@ cdef enum Adds:                # what a request adds to a counter
     ADDS_LESS_ARGUMENT = 4     # as much as the argument, and the other way
     ADDS_FIELD = 5             # the argument, to a field of a hash
     ADDS_LIFE = 6              # nothing, but it may travel behind increments: EXPIRE
+    ADDS_ELEMENTS = 7          # elements to a set: the same ones may travel together
+    ADDS_LOGGED = 8            # elements to a HyperLogLog
 
 cdef struct Row:
     char name[NAME_ROOM]       # lower case, of a subcommand without its container

@@ -48,11 +48,14 @@ cdef enum:
 cdef enum Form:                # of a tally, bits
     FORM_FIELD = 1             # a field of a hash
     FORM_UNIT = 2              # its increments are transactions
+    FORM_SET = 4               # no counter: SADD of these very elements
+    FORM_LOG = 8               # PFADD of these
 
 cdef enum WaveKind:
     WAVE_ADD = 0               # of increments
     WAVE_LIFE = 1              # of EXPIREs behind them
     WAVE_UNIT = 2              # of transactions: an increment, and perhaps an EXPIRE
+    WAVE_SAME = 3              # of requests that are the same, and have an effect once
 
 cdef struct Member:            # one request, or several in a row that are the same
     Client* client
@@ -78,7 +81,7 @@ cdef struct Wave:
     uint32_t requests          # of those that are not gone
     uint32_t writes            # of the tally, when it was sent
     uint8_t kind               # WaveKind
-    uint8_t once               # its EXPIRE has an effect once: NX
+    uint8_t once               # of many of the same the first has an effect: EXPIRE with NX, SADD
     uint8_t deferred           # turns that it has waited for more
     int64_t sum                # of one sign
     uint64_t since_us

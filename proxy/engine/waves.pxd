@@ -5,7 +5,7 @@ sends them and hands out what they bring.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from proxy.engine.tally cimport TALLY_BUCKETS, Tallies, Tally, Wave
+from proxy.engine.tally cimport TALLY_BUCKETS, WAVE_ADD, WAVE_UNIT, Tallies, Tally, Wave
 from proxy.engine.types cimport Client, Conn, Core, CounterRule, Pending
 
 cdef bint tallies_open(Core* core) noexcept nogil
@@ -35,6 +35,11 @@ cdef inline Tallies* tallies_of(Core* core) noexcept nogil:
 cdef inline Tally* tally_bucket(Core* core, uint64_t hash) noexcept nogil:
     """The first tally that may be one of this key."""
     return tallies_of(core).buckets[hash >> 20 & (TALLY_BUCKETS - 1)]
+
+
+cdef inline bint wave_adds(const Wave* wave) noexcept nogil:
+    """Does it change a counter?"""
+    return wave.kind == WAVE_ADD or wave.kind == WAVE_UNIT
 
 
 cdef inline const char* tally_key(const Tally* tally) noexcept nogil:

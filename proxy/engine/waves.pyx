@@ -8,7 +8,8 @@ from libc.string cimport memchr, memcpy, memset
 from proxy.engine.marks cimport marks_close
 from proxy.engine.slots cimport client_release, slot_fill, slots_due, slots_pass
 from proxy.engine.tally cimport (
-    FORM_UNIT, TALLIES, TALLY_BUCKETS, WAVE_ADD, WAVE_LIFE, WAVE_UNIT, Member, Tallies, Tally, TallyList, Wave, quench_same,
+    FORM_SET, FORM_UNIT, TALLIES, TALLY_BUCKETS, WAVE_ADD, WAVE_SAME, WAVE_UNIT, Member, Tallies, Tally, TallyList, Wave,
+    quench_same,
 )
 from proxy.engine.types cimport DEAD, Client, Conn, Core, CounterRule, Pending
 from proxy.wire.output cimport output_append
@@ -120,7 +121,9 @@ cdef void tally_gather(Core* core, Tally* tally) noexcept nogil:
     """From here on a wave of it gathers; nobody is in yet."""
     if tally.flying == 0:
         leave(&tallies_of(core).idle, tally)
-    tally.gathered = wave_new(core, tally, WAVE_UNIT if tally.form & FORM_UNIT else WAVE_ADD)
+    tally.gathered = wave_new(core, tally, WAVE_UNIT if tally.form & FORM_UNIT
+                              else WAVE_SAME if tally.form >= FORM_SET else WAVE_ADD)
+    tally.gathered.once = tally.form >= FORM_SET
     join(&tallies_of(core).gathering, tally)
 
 
@@ -202,7 +205,7 @@ cdef bint wave_value(const Wave* wave, const char* data, size_t length, long lon
     """What the counter is according to the node's reply, and what its EXPIRE answered, if it has one. False: an error."""
     cdef const char* end
     cdef size_t head = 4 if wave.kind == WAVE_UNIT else 0
-    if wave.kind == WAVE_LIFE or length < head + 4 or data[head] != c':':
+    if not wave_adds(wave) or length < head + 4 or data[head] != c':':
         return False
     if head and (data[0] != c'*' or data[1] != (c'1' if wave.expiry == NULL else c'2')):
         return False
@@ -324,7 +327,7 @@ cdef void wave_free(Core* core, Wave* wave) noexcept nogil:
 
 cdef void wave_settle(Core* core, Wave* wave) noexcept nogil:
     """Its request left the connection without an answer."""
-    if wave.kind != WAVE_LIFE:
+    if wave_adds(wave):
         wave.tally.known = 0
         wave.tally.adding -= 1
     wave_free(core, wave)
