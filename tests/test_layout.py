@@ -66,11 +66,11 @@ LAYERS = (
 #: its inline functions need, and obeys the same order.
 SPINE = (
     "probe", "engine", "controls", "tables", "users", "turn", "orders", "clients", "accept", "client", "dispatch",
-    "monitor", "transaction", "blocking", "elements", "replies", "cool", "fanout", "tombstones", "places", "choice",
-    "tracking", "shield", "ear", "private", "route", "answers", "rights", "refusals", "audience", "scripts",
-    "connection", "greeting", "describe", "hot", "fans", "fetch", "holds", "copies", "sketch", "marks", "keys",
-    "lookup", "mail", "texts", "slots", "merge", "parts", "heat", "types", "counters", "rows", "ring", "colocate",
-    "hashes",
+    "monitor", "transaction", "blocking", "elements", "replies", "cool", "fanout", "tombstones", "places", "reads",
+    "choice", "tracking", "shield", "ear", "private", "route", "answers", "rights", "refusals", "audience", "scripts",
+    "connection", "again", "retained", "greeting", "describe", "hot", "fans", "fetch", "holds", "copies", "sketch",
+    "marks", "keys", "lookup", "mail", "texts", "slots", "merge", "parts", "heat", "types", "counters", "leaves", "rows", "ring",
+    "colocate", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.

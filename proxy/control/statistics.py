@@ -143,6 +143,10 @@ HEAT_COUNTERS = (
 )  # fmt: skip
 
 
+#: What they count of reads that replicas may answer, likewise.
+READ_COUNTERS = ("replica_reads", "retries", "hedges", "hedges_won", "hedges_denied", "reads_let_go")
+
+
 @dataclass(frozen=True, slots=True)
 class HotKeyStatistics:
     """One key that is hot at the moment."""
@@ -220,6 +224,7 @@ class Statistics:
     pools: tuple[PoolStatistics, ...] = ()
     databases: Mapping[int, DatabaseStatistics] = field(default_factory=dict)  #: of the client's pool, by number
     heat: Mapping[str, int] = field(default_factory=dict)  #: HEAT_COUNTERS
+    replicated: Mapping[str, int] = field(default_factory=dict)  #: READ_COUNTERS
     hot_keys: tuple[HotKeyStatistics, ...] = ()
 
 

@@ -25,6 +25,7 @@ from proxy.engine.heat cimport (
 from proxy.engine.hot cimport hot_ask, hot_rule
 from proxy.engine.lookup cimport same_word
 from proxy.engine.marks cimport marks_quiet, marks_sum, quench_key_hash, quench_load_word
+from proxy.engine.reads cimport reads_elsewhere
 from proxy.engine.refusals cimport DONE, GO_ON, WAIT
 from proxy.engine.route cimport home
 from proxy.engine.shield cimport is_nil, shield_early, shield_join, shield_reply, shield_take
@@ -196,7 +197,7 @@ cdef Fetch* joinable(Core* core, Client* client, Frame* frame, HotKey* key, uint
     while fetch != NULL:
         # What this client has sent before may be queued behind the fetch: then one of these has moved.
         if (not fetch.over and fetch.asked == frame.length and fetch.protocol == client.protocol
-                and fetch.database == client.database and fetch.marks == marks and fetch.forgets == forgets
+                and fetch.database == client.database and not fetch.lost and fetch.marks == marks and fetch.forgets == forgets
                 and not (limit and core.now_us - fetch.sent_us > limit // JOIN_PART)
                 and memcmp(fetch + 1, frame.data, frame.length) == 0):
             exact[0] = fetch.flushes == fetch.conn.flushes
@@ -244,6 +245,9 @@ cdef int start(Core* core, Client* client, Row* row, Frame* frame, HotKey* key, 
         core.counters.copies_stale += 1
         serve(core, client, row, key, copy)
         return DONE
+    if reads_elsewhere(core, client, node):
+        # What a replica says becomes no copy, and nobody joins it.
+        return GO_ON
     conn = usable(core, client, row, node, 0)
     if conn == NULL:
         return DONE
@@ -300,7 +304,7 @@ cdef int cool_shield(Core* core, Client* client, Row* row, Frame* frame, uint64_
     if shield_join(core, client, row, hash):
         return DONE
     index = home(core, client.pool, key, frame.args[row.key].length)
-    if index < 0 or frame.length >= MOVE_AT:
+    if index < 0 or frame.length >= MOVE_AT or reads_elsewhere(core, client, &client.pool.nodes[index]):
         return GO_ON
     conn = usable(core, client, row, &client.pool.nodes[index], 0)
     if conn == NULL:

@@ -39,6 +39,7 @@ cdef enum Role:                # of a Pending: what its reply does besides answe
     ROLE_COPY = 10             # a Fetch*: the reply to the read of a copy on another node,
     ROLE_FILL = 11             # and to the SET that made one
     ROLE_TOMBSTONE = 12        # a Hold*: to the SET that ends one
+    ROLE_AGAIN = 13            # an Again*: to a read that was asked, or is asked, of two nodes; see again.pxd
 
 cdef struct Cell:              # sketch.pyx
     uint64_t hash              # 0: free
@@ -122,7 +123,7 @@ cdef struct Fetch:             # fetch.pyx; followed by the request's bytes
     uint32_t length
     uint8_t filling            # its reply may become a copy on other nodes
     uint8_t place              # it reads the copy at this Place of the walk, from 1; `next` is in heat.copy_reads
-    uint8_t lost               # ... which will not answer
+    uint8_t lost               # ... which will not answer; of others: it is late, and may be joined no more
     Node* home                 # ... and where the key lives
 
 cdef struct Place:             # one node of a key's walk

@@ -41,6 +41,7 @@ cdef inline uint32_t slot_push(Core* core, Client* client, uint32_t row) noexcep
     slot = &client.slots[number & client.mask]
     slot.state = SLOT_WAITING
     slot.row = row
+    slot.key = core.key
     client.tail = number + 1
     return number
 
