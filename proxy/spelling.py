@@ -206,6 +206,7 @@ _SPELLERS: dict[Kind, Callable[[Any], Any]] = {
     "delay": lambda delay: delay if delay == P95 else format_duration(delay),
     "percent": lambda percent: f"{percent}%",
     "hot_prefixes": _spell_prefixes,
+    "counted": lambda keys: keys if isinstance(keys, str) else list(keys),
     "secret": lambda secret: MASK,
 }
 
@@ -225,6 +226,7 @@ _EXPECTED: dict[Kind, str] = {
     "rate": "requests a second like 1000/s",
     "delay": f"{P95}, or a duration like 20ms, or none",
     "percent": "a percentage like 5%",
+    "counted": "hot | all | off | a list of prefixes",
     "hot_prefixes": "PREFIX: {strategy, copies, ttl, …} for each prefix",
     "text": "text",
     "secret": "a password, or ${VARIABLE}",

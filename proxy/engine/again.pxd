@@ -71,6 +71,7 @@ cdef inline bint again_waits(Core* core, Client* client, Row* row, Frame* frame)
     """Every request of a pool with replicas: note its key. Has it to wait, because it may write what an unanswered read
     of the same client may find at another node?"""
     core.key = 0
+    core.spread = 0
     if row.key:
         core.key = <uint32_t> key_hash(core, frame.data + frame.args[row.key].offset, frame.args[row.key].length) | 1
     if not row.flags & ROW_CHANGES:

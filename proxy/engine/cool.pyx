@@ -34,7 +34,7 @@ from proxy.engine.tombstones cimport tombstones_before
 from proxy.engine.types cimport (
     CLIENT_BARRIER, CLIENT_CLOSING, CLIENT_RESTRICTED, CLIENT_SILENT, CLIENT_SKIP, CLIENT_SPECIAL, CLIENT_TRACKING,
     CLIENT_WATCHING, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, FLUSH_AT, ROW_CACHEABLE, ROW_GET, Client, Conn,
-    Core, HotRule, Node, Pending, Row,
+    Core, HotRule, Node, Pending, Pool, Row,
 )
 from proxy.wire.input cimport MOVE_AT
 from proxy.wire.output cimport Output, output_append, output_bulk, output_clear, output_flatten, output_repeat
@@ -229,6 +229,12 @@ cdef Copy* cool_copy(Core* core, Client* client, HotKey* key, const char* name, 
 
 # -- fetching -----------------------------------------------------------------------------------------------------------
 
+cdef inline bint spreads(const Pool* pool, const HotKey* key) noexcept nogil:
+    """Are reads of this key spread over its node and the replicas, because no copy will answer them?"""
+    return pool.reads.hot and (key.rule.copies == COPIES_OFF
+                               or <uint64_t> key.write_rate * READS_A_WRITE > key.read_rate)
+
+
 cdef int start(Core* core, Client* client, Row* row, Frame* frame, HotKey* key, Copy* copy,
                uint64_t marks) noexcept nogil:
     """Send the request, as a fetch that others may join and that may bring a copy."""
@@ -239,15 +245,16 @@ cdef int start(Core* core, Client* client, Row* row, Frame* frame, HotKey* key, 
     if index < 0:
         return GO_ON
     node = &client.pool.nodes[index]
+    if node.replica_count and (spreads(client.pool, key) or reads_elsewhere(core, client, node)):
+        # What a replica says becomes no copy, and nobody joins it.
+        core.spread = client.pool.reads.hot
+        return GO_ON
     conn = node.conns[conn_place(client.protocol, client.database, 0)]
     if (copy != NULL and copy.marks == marks and copy.forgets == quench_load_word(&core.peers.forgets)
             and core.now_us < copy.stale_us and (node.ejected or conn != NULL and conn.refusing)):
         core.counters.copies_stale += 1
         serve(core, client, row, key, copy)
         return DONE
-    if reads_elsewhere(core, client, node):
-        # What a replica says becomes no copy, and nobody joins it.
-        return GO_ON
     conn = usable(core, client, row, node, 0)
     if conn == NULL:
         return DONE

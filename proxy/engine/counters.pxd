@@ -5,7 +5,7 @@ from libc.stdint cimport uint64_t
 
 cdef enum:
     BUCKETS = 32               # log2 buckets of microseconds: bucket b counts [2^(b-1), 2^b)
-
+    WAVES = 16                 # buckets of how many increments left as one: 1, 2, up to 4, up to 8 …
 
 cdef struct RowStats:
     uint64_t calls
@@ -74,3 +74,5 @@ cdef struct Counters:
     uint64_t hedges_won        # whose reply came first
     uint64_t hedges_denied     # times that a read was late and there was nothing left to hedge with
     uint64_t reads_let_go      # times that there was no more room to keep requests
+    uint64_t increments        # that were looked at together
+    uint64_t waves[WAVES]      # that they left as

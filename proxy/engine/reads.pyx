@@ -67,9 +67,13 @@ cdef Node* chosen(Core* core, Node* home, int mode, int protocol, int database) 
 
 cdef bint reads_elsewhere(Core* core, Client* client, Node* home) noexcept nogil:
     """Is a read better asked of a replica than of its own node, which is down, or lost?"""
-    if home.replica_count == 0 or client.pool.reads.from_ == READ_PRIMARY:
+    cdef int number
+    if standing(core, home, client.protocol, client.database) >= STANDING_SOON:
         return False
-    return standing(core, home, client.protocol, client.database) < STANDING_SOON
+    for number in range(home.replica_count):
+        if standing(core, node_at(home, number + 1), client.protocol, client.database) >= STANDING_SOON:
+            return True
+    return False
 
 
 cdef Conn* reads_conn(Core* core, Client* client, Row* row, Node* home) noexcept nogil:
@@ -83,6 +87,8 @@ cdef Conn* reads_conn(Core* core, Client* client, Row* row, Node* home) noexcept
         return usable(core, client, row, home, 0)
     if again_before(client, client.write_end) and again_wrote(core, client, core.key, client.tail):
         return usable(core, client, row, home, 0)
+    if core.spread:
+        mode = READ_ANY
     if mode >= READ_PREFER_REPLICA:
         node = chosen(core, home, mode, client.protocol, client.database)
         if node == NULL:

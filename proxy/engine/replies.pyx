@@ -8,11 +8,12 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from proxy.engine.again cimport again_answered, again_take, again_waiters
+from proxy.engine.combine cimport combine_reply
 from proxy.engine.connection cimport conn_fail, conn_flush, pending_answer
 from proxy.engine.cool cimport cool_reply
 from proxy.engine.ear cimport ear_heard
 from proxy.engine.greeting cimport greeting_reply
-from proxy.engine.heat cimport ROLE_AGAIN, ROLE_MARK, ROLE_VALUE, Fetch
+from proxy.engine.heat cimport ROLE_AGAIN, ROLE_MARK, ROLE_VALUE, ROLE_WAVE, Fetch
 from proxy.engine.mail cimport event_node
 from proxy.engine.marks cimport marks_close
 from proxy.engine.retained cimport retained_release
@@ -168,7 +169,7 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size
         conn.expired -= 1
         core.counters.late_replies += 1
     if pending.role == ROLE_MARK:
-        held = tombstones_after(core, conn, pending, data, size)
+        held = tombstones_after(core, conn, pending, pending.cool, NULL, data, size)
         marks_close(core, pending.cool)
         if held:
             count(core, conn, pending, data)
@@ -178,6 +179,11 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size
             return NULL
         count(core, conn, pending, data)
         return pending
+    elif pending.role == ROLE_WAVE:
+        if not late:
+            count(core, conn, pending, data)
+        combine_reply(core, conn, pending, data, size)
+        return NULL
     elif pending.role and (late or pending.role != ROLE_VALUE):
         cool_reply(core, conn, pending, data, size)
         return NULL

@@ -387,3 +387,43 @@ def test_no_copy_is_made_of_what_a_replica_says() -> None:
         engine.answer(REPLICA, b"+old\r\n")
         engine.turn()
     assert engine.counters()["copies_stored"] == stored
+
+
+def warmed(engine: Probe, client: int) -> None:
+    """Make `a` hot and, where that is allowed, copied."""
+    for _ in range(3):
+        engine.feed(client, get())
+        for name in (PRIMARY, REPLICA):
+            sent = engine.sent(name)
+            engine.answer(name, b"+x\r\n" * sent.count(b"GET") + b":-1\r\n" * sent.count(b"PTTL"))
+        engine.turn()
+    engine.take(client)
+
+
+@pytest.mark.parametrize("spread", [False, True])
+def test_hot_reads_are_spread_over_replicas_when_asked(spread: bool) -> None:
+    engine, client = world(hot=heated("off"), reads={"hot": spread})
+    warmed(engine, client)
+    for _ in range(10):
+        engine.feed(client, get())
+    asked = [engine.sent(name).count(b"GET") for name in (PRIMARY, REPLICA)]
+    assert asked == [5, 5] if spread else asked == [1, 0]
+
+
+def test_a_stale_copy_answers_only_when_no_replica_can() -> None:
+    engine, client = world(hot=heated("ttl", 1_000_000, 60_000_000))
+    warmed(engine, client)
+    assert engine.counters()["copies_stored"] == 1
+    engine.fail(PRIMARY)
+    engine.node_down(0, 0, b"no route")
+    settle(engine)
+    engine.advance(2_000_000)
+    engine.feed(client, get())
+    assert engine.sent(REPLICA) == get()
+    engine.answer(REPLICA, b"+fresh\r\n")
+    assert engine.take(client) == b"+fresh\r\n"
+    engine.fail(REPLICA)
+    engine.node_down(0, 1, b"no route")
+    settle(engine)
+    engine.feed(client, get())
+    assert engine.take(client) == b"+x\r\n" and engine.counters()["copies_stale"] == 1
