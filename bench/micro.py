@@ -92,7 +92,8 @@ def measure(rounds: int = ROUNDS, repetitions: int = REPETITIONS) -> dict[str, d
     engines = [
         (suffix, *prepare(hot, counters, replicas))
         for suffix, hot, counters, replicas in (
-            ("", None, None, 0), (", cools", COOLS, None, 0), (", counts", COOLS, COUNTS, 0), (", reads", None, None, 1),
+            ("", None, None, 0), (", cools", COOLS, None, 0), (", counts", COOLS, COUNTS, 0),
+            (", reads", None, None, 1),
         )
     ]
     tracks = [

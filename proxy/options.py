@@ -11,7 +11,7 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import fields
 
-from proxy.settings import P95, READ_FROM, Counters, Hedge, HotKeys, Limits, Pool, Reconnect
+from proxy.settings import P95, READ_FROM, Counters, Hedge, HotKeys, Limits, Pool, Reconnect, RingCopies
 
 Kind = Literal[
     "engines", "listen", "servers", "groups", "users", "acl_file", "duration", "size", "count", "flag", "choice", "tag",
@@ -25,7 +25,8 @@ HASHES = (
 )  # fmt: skip
 
 GROUPS: dict[str, type[Struct]] = {
-    "reconnect": Reconnect, "hedge": Hedge, "hot_keys": HotKeys, "limits": Limits, "counters": Counters,
+    "reconnect": Reconnect, "ring": RingCopies, "hedge": Hedge, "hot_keys": HotKeys, "limits": Limits,
+    "counters": Counters,
 }  # fmt: skip
 
 
@@ -180,6 +181,32 @@ OPTIONS: tuple[Option, ...] = (
         least=0.0001, endless=True,
     ),
     Option("hedge.budget", "percent", "requests that may be sent so on top of all reads", least=1, most=100),
+    Option(
+        "replication", "choice",
+        "who keeps copies of a key: the nodes themselves, if anybody does, or the proxies, on the next nodes of the "
+        "key's walk round the ring, which know nothing of each other: for caches",
+        choices=("node", "ring"),
+    ),
+    Option("ring.copies", "count", "nodes that have a key, with replication: ring", least=2, most=8),
+    Option(
+        "ring.write", "choice", "how many of them have to confirm a write; quorum is more than half",
+        choices=("one", "quorum", "all"),
+    ),
+    Option(
+        "ring.read", "choice", "how many of them a read asks; a quorum is compared, and mended where it differs",
+        choices=("one", "quorum"),
+    ),
+    Option(
+        "ring.hint_window", "duration",
+        "how long it is noted, at the other nodes, which keys a node has missed; one that is away for longer gets "
+        "everything anew",
+        least=1,
+    ),
+    Option("ring.max_hints", "count", "and how many keys are noted, for one node and database", least=1),
+    Option(
+        "ring.anti_entropy", "count", "keys a second that are compared in the background, all the time; 0 is none",
+        most=100000,
+    ),
     Option(
         "partial_mget", "choice", "MGET when a node fails: an error for the whole command, or nil for that node's keys",
         choices=("fail", "nil"),

@@ -15,7 +15,7 @@ from proxy.engine.again cimport (
     again_pending, again_wrote, anybody, standing,
 )
 from proxy.engine.choice cimport usable
-from proxy.engine.connection cimport conn_ask, conn_flush, conn_for, conn_place, pending_answer, pending_error
+from proxy.engine.connection cimport conn_ask, conn_flush, conn_for, pending_error
 from proxy.engine.heat cimport ROLE_AGAIN, ROLE_NONE, ROLE_VALUE, Fetch, Waiter
 from proxy.engine.slots cimport client_release
 from proxy.engine.types cimport (
@@ -40,6 +40,12 @@ cdef inline Node* node_at(Node* home, uint32_t number) noexcept nogil:
     return home if number == 0 else &home.pool.nodes[home.first_replica + <int> number - 1]
 
 
+cdef inline void open_for(Core* core, Node* node, int protocol, int database) noexcept nogil:
+    """Let a replica be ready to be asked next time, if it is not."""
+    if node.primary != node.index and standing(core, node, protocol, database) == STANDING_SOON:
+        conn_for(core, node, protocol, database, 0)
+
+
 cdef Node* chosen(Core* core, Node* home, int mode, int protocol, int database) noexcept nogil:
     """The node to ask for a read, of those that can be asked at once; NULL: there is none."""
     cdef Pool* pool = home.pool
@@ -54,9 +60,7 @@ cdef Node* chosen(Core* core, Node* home, int mode, int protocol, int database) 
         # From a different one each time, so that equals take turns.
         node = node_at(home, first + (index + turn) % count)
         if standing(core, node, protocol, database) != STANDING_OPEN:
-            if node != home and node.conns[conn_place(protocol, database, 0)] == NULL and (
-                    standing(core, node, protocol, database)):
-                conn_for(core, node, protocol, database, 0)
+            open_for(core, node, protocol, database)
             continue
         if mode != READ_NEAREST or turn % TRY_ANOTHER == 0:
             return node
@@ -303,10 +307,18 @@ cdef void look(Core* core, Conn* conn, int which, uint32_t after, uint32_t far) 
     cdef uint32_t number = conn.seen[which]
     cdef uint64_t offset = conn.seen_offset[which]
     cdef uint32_t age
+    cdef Node* home
+    cdef int index
     if <int32_t> (number - conn.head) <= 0:
         number = conn.head
         offset = conn.head_offset
-    if number == conn.tail or other(core, conn, STANDING_OPEN) == NULL:
+    if number == conn.tail:
+        return
+    if other(core, conn, STANDING_OPEN) == NULL:
+        # Perhaps next time.
+        home = &conn.node.pool.nodes[conn.node.primary]
+        for index in range(home.replica_count):
+            open_for(core, node_at(home, index + 1), conn.protocol, conn.database)
         return
     while number != conn.tail:
         age = <uint32_t> core.now_us - conn.pending[number & conn.mask].start

@@ -16,6 +16,7 @@ from proxy.engine.greeting cimport greeting_reply
 from proxy.engine.heat cimport ROLE_AGAIN, ROLE_MARK, ROLE_VALUE, ROLE_WAVE, Fetch
 from proxy.engine.mail cimport event_node
 from proxy.engine.marks cimport marks_close
+from proxy.engine.quorum cimport quorum_reply
 from proxy.engine.retained cimport retained_release
 from proxy.engine.scripts cimport script_answered
 from proxy.engine.slots cimport slot_fill_chunk, slot_local
@@ -23,6 +24,7 @@ from proxy.engine.tombstones cimport tombstones_after
 from proxy.engine.types cimport (
     BUCKETS, CONN_OPEN, DEAD, ERROR_NODE_DOWN, EVENT_OPEN, EVENT_SICK, ROW_EVALSHA, SLOT_MERGING, Client, Conn, Core, Node, Pending, Row,
 )
+from proxy.engine.voices cimport ROLE_QUORUM
 from proxy.wire.chunk cimport Chunk, chunk_free
 from proxy.wire.input cimport (
     MOVE_AT, READ_END, READ_NOTHING, READ_SOME, SCRATCH, input_detach, input_keep, input_read,
@@ -185,6 +187,10 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size
         combine_reply(core, conn, pending, data, size)
         return NULL
     elif pending.role and (late or pending.role != ROLE_VALUE):
+        if pending.role >= ROLE_QUORUM:
+            count(core, conn, pending, data)
+            quorum_reply(core, conn, pending, data, size)
+            return NULL
         cool_reply(core, conn, pending, data, size)
         return NULL
     if late or pending.client == NULL and pending.role != ROLE_VALUE:

@@ -427,3 +427,20 @@ def test_a_stale_copy_answers_only_when_no_replica_can() -> None:
     settle(engine)
     engine.feed(client, get())
     assert engine.take(client) == b"+x\r\n" and engine.counters()["copies_stale"] == 1
+
+
+def test_replicas_are_made_ready_for_whatever_protocol_is_spoken() -> None:
+    engine, client = world(connect=False)
+    for name in (PRIMARY, REPLICA):
+        engine.connect(name[0])
+    engine.connect(0, 3)
+    engine.readable(0, 1, True, 0)
+    engine.turn()
+    engine.feed(client, request(b"HELLO", b"3"))
+    engine.take(client)
+    engine.feed(client, get())
+    engine.sent(conn(0, 3))
+    with pytest.raises(KeyError):
+        engine.conn_state(conn(1, 3))
+    pass_time(engine, 20_000)
+    assert engine.conn_state(conn(1, 3))["state"] != "idle"

@@ -1,4 +1,4 @@
-"""Hedged reads, through connections that stand still for a moment now and then: real nodes, a real proxy, pipes between."""
+"""Hedged reads, through connections that stand still for a moment now and then."""
 
 from __future__ import annotations
 
