@@ -87,6 +87,7 @@ cdef Again* again_new(Core* core, Conn* conn, Client* client, uint32_t slot, uin
     becomes the Again's."""
     cdef ReadRules* rules = &conn.node.pool.reads
     cdef Again* again
+    cdef Slot* place
     cdef size_t size = sizeof(Again) + length
     if data == NULL or client.handle.kind == DEAD or client.flags & (CLIENT_WATCHING | CLIENT_TRACKING):
         return NULL
@@ -116,6 +117,10 @@ cdef Again* again_new(Core* core, Conn* conn, Client* client, uint32_t slot, uin
         (<Again*> core.last_again).next = again
     core.last_again = again
     client.apart_end = client.tail
+    # What joined a read waits for it no longer: see fence.pxd.
+    place = &client.slots[slot & client.mask]
+    client.doubts -= place.doubt
+    place.doubt = 0
     return again
 
 
