@@ -69,8 +69,8 @@ class Story:
 
     def judge(self, value: bytes | None, began: float, ended: float, proxy: Hashable, bound: float,
               own: Entry | None = None, seen: Entry | None = None) -> Verdict:  # fmt: skip
-        """A read by way of `proxy` that returned `value`. `own`: the reader's own write, sent before it; `seen`: what its
-        connection was told before."""
+        """A read by way of `proxy` that returned `value`. `own`: the reader's own write, sent before it; `seen`: what
+        its connection was told before."""
         best: float | None = None
         found: Entry | None = None
         back = False
