@@ -191,6 +191,15 @@ _ROWS = (
     ErrorRow("node_down", "ERR node {node} ({address}) of pool {pool} is down: {reason}; '{command}' was not sent",
              "node_down"),
     ErrorRow("pool_down", "ERR pool {pool} has no live node; '{command}' was not sent", "node_down"),
+    ErrorRow("slot_unserved",
+             "CLUSTERDOWN Hash slot not served: pool {pool} knows no node that holds it; '{command}' was not sent",
+             "node_down"),
+    ErrorRow("cluster_down",
+             "CLUSTERDOWN '{command}' was not executed: node {node} ({address}) of pool {pool} said: {reason}; send it "
+             "again when the cluster serves all slots", "cluster_down"),
+    ErrorRow("not_redirected",
+             "TRYAGAIN '{command}' was not executed after {elapsed} ms: node {node} ({address}) of pool {pool} sends it "
+             "elsewhere: {reason}; send it again", "not_redirected"),
     ErrorRow("timeout_not_sent",
              "ERR '{command}' was not sent: node {node} ({address}) of pool {pool} took no request for {elapsed} ms",
              "not_sent"),
@@ -273,6 +282,9 @@ ENGINE_ERRORS: tuple[ErrorRow, ...] = tuple(
         "no_permission_sort_by",
         "no_permission_sort_get",
         "reserved_key",
+        "slot_unserved",
+        "cluster_down",
+        "not_redirected",
     )
 )
 

@@ -36,7 +36,7 @@ from proxy.engine.types cimport (
 from proxy.wire.input cimport input_clear
 from proxy.wire.output cimport (
     WRITE_FAILED, WROTE_SOME, Output, output_append, output_bulk, output_clear, output_cut, output_flatten,
-    output_write,
+    output_write_keeping,
 )
 from proxy.wire.poll cimport poll_add, poll_want
 from proxy.wire.reply cimport reply_reset
@@ -68,6 +68,7 @@ cdef Conn* conn_for(Core* core, Node* node, int protocol, int database, int bulk
         conn.protocol = <unsigned char> protocol
         conn.database = <unsigned char> database
         conn.bulk = <unsigned char> bulk
+        conn.keeps = node.pool.cluster != NULL
         node.conns[place] = conn
     if conn.state == CONN_IDLE:
         conn_connect(core, conn)
@@ -144,7 +145,8 @@ cdef void conn_flush(Core* core, Conn* conn) noexcept nogil:
         poll_want(&core.poll, &conn.handle, EPOLLIN)
         return
     conn.flushes += 1
-    status = output_write(output, &core.chunks, conn.handle.fd)
+    status = output_write_keeping(output, &conn.kept if conn.keeps and output == &conn.output else NULL, &core.chunks,
+                                  conn.handle.fd)
     if status == WRITE_FAILED:
         conn_fail(core, conn, strerror_r(errno, words, sizeof(words)))
         return
@@ -269,6 +271,9 @@ cdef void conn_close(Core* core, Conn* conn) noexcept nogil:
     conn.stuck = 0
     input_clear(&conn.input, &core.chunks)
     output_clear(&conn.greeting, &core.chunks)
+    output_clear(&conn.kept, &core.chunks)
+    free(conn.told)
+    conn.told = NULL
     reply_reset(&conn.frame)
 
 

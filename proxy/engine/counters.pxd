@@ -68,3 +68,4 @@ cdef struct Counters:
     uint64_t fan_out_hits      # and were answered by it
     uint64_t fan_out_fills     # copies set on other nodes
     uint64_t fan_out_tombstones    # and ended there, for the sake of a write
+    uint64_t redirects         # requests that a node of a cluster did not run, and that were sent on to another

@@ -13,6 +13,7 @@ from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 
 from proxy.engine.audience cimport audiences_free
+from proxy.engine.cluster cimport cluster_free, cluster_new
 from proxy.engine.connection cimport conn_free
 from proxy.engine.client cimport client_close
 from proxy.engine.controls cimport ORDERS, Controls
@@ -20,13 +21,14 @@ from proxy.engine.hot cimport hot_close, hot_open
 from proxy.engine.marks cimport marks_new, quench_forget
 from proxy.engine.monitor cimport monitor_clear, monitor_taken
 from proxy.engine.ring cimport Placement
+from proxy.engine.redirect cimport detours_free
 from proxy.engine.scripts cimport scripts_free
 from proxy.engine.shield cimport shields_close
 from proxy.engine.tables cimport build_errors, build_rows
 from proxy.engine.turn cimport engine_loop, turn, turn_end
 from proxy.engine.users cimport build_users
 from proxy.engine.types cimport (
-    BUCKETS, CONNS, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, COPIES_TTL, DEAD, INBOX, WAKE, Conn, Core, Event, HotRule,
+    BUCKETS, CONNS, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, COPIES_TTL, DEAD, INBOX, NODE_TEXT, WAKE, Conn, Core, Event, HotRule,
     Node, Order, Pool, RowStats,
 )
 from proxy.wire.chunk cimport pool_trim
@@ -60,7 +62,7 @@ COUNTERS = (
     "copy_hits", "copies_stored", "copy_refreshes", "copies_changed", "copies_expired", "copies_unsure",
     "copies_evicted", "copies_stale", "reads_joined", "fetches_stale", "invalidations", "copies_checked",
     "copies_wrong", "copies_wrong_us", "shield_misses", "shield_loads", "shield_early", "shield_nils",
-    "fan_out_reads", "fan_out_hits", "fan_out_fills", "fan_out_tombstones",
+    "fan_out_reads", "fan_out_hits", "fan_out_fills", "fan_out_tombstones", "redirects",
 )
 COPY_MODES = {"off": COPIES_OFF, "tracked": COPIES_TRACKED, "ttl": COPIES_TTL}
 LATENCY_CLASSES = ("read", "write", "split", "local")
@@ -203,6 +205,9 @@ cdef class Engine(Controls):
                     conn = pool.nodes[node_index].privates
                     pool.nodes[node_index].privates = conn.next_private
                     conn_free(core, conn)
+            if pool.cluster != NULL:
+                detours_free(self.core, pool)
+                cluster_free(pool.cluster)
             audiences_free(pool)
             free(pool.nodes)
             free(pool.live)
@@ -309,6 +314,8 @@ cdef class Engine(Controls):
             pool.node_count = len(values["nodes"])
             pool.nodes = <Node*> calloc(pool.node_count, sizeof(Node))
             pool.live = <unsigned char*> malloc(pool.node_count)
+            if values.get("cluster"):
+                pool.cluster = cluster_new(pool.node_count)
             if pool.nodes == NULL or pool.live == NULL:
                 raise MemoryError
             for place, (name, address) in enumerate(values["nodes"]):
@@ -317,6 +324,11 @@ cdef class Engine(Controls):
                 node.index = place
                 node.name = self.keep(name)
                 node.address = self.keep(address)
+                node.member = 1
+                if pool.cluster != NULL:
+                    # Filled by order.
+                    node.name = node.address = pool.cluster.addresses + place * NODE_TEXT
+                    node.member = 0
                 node.blocked = &self.group.peers.held[2 * <int> held]
                 node.watching = node.blocked + 1
                 node.copied = &self.group.peers.copied[<int> held]

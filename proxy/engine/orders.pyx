@@ -14,6 +14,7 @@ from proxy.engine.audience cimport audience_set
 from proxy.engine.blocking cimport unblock_all
 from proxy.engine.client cimport client_behind, client_close, client_flush, client_gone
 from proxy.engine.clients cimport clients_kill, clients_pause
+from proxy.engine.cluster cimport cluster_member, cluster_slots
 from proxy.engine.connection cimport conn_connect, conn_fail, conn_for, conn_haunt
 from proxy.engine.describe cimport client_describe
 from proxy.engine.hot cimport hot_describe, hot_forget_all, hot_promote
@@ -28,8 +29,8 @@ from proxy.engine.types cimport (
     CONNS, CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD, EVENT_DRAINED, EVENT_LISTED, LIMIT_BULK,
     LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, LISTENER, ORDER_ADMIT, ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN,
     ORDER_DRAIN, ORDER_ECHO, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_COLD, ORDER_GO_ON, ORDER_HEAT, ORDER_HELD, ORDER_HOT, ORDER_KILL, ORDER_LEARN,
-    ORDER_LIST, ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_SET,
-    ORDER_SHARED, ORDER_STOP, ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, Client, Conn, Core,
+    ORDER_LIST, ORDER_LISTEN, ORDER_MEMBER, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_SET,
+    ORDER_SHARED, ORDER_SLOTS, ORDER_STOP, ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, Client, Conn, Core,
     Node, Order, Pool, PoolLimits,
 )
 from proxy.wire.chunk cimport SHARE_AT, Shared, chunk_share, chunk_view, shared_release
@@ -102,6 +103,10 @@ cdef void orders_take(Core* core) noexcept nogil:
             conn_haunt(core, &core.pools[order.pool].nodes[order.node], <int64_t> order.tag, order.data, NULL)
         elif order.kind == ORDER_AUDIENCE:
             audience_set(core, &core.pools[order.pool], order.flag, order.data, order.length, <uint32_t> order.tag)
+        elif order.kind == ORDER_MEMBER:
+            cluster_member(core, order)
+        elif order.kind == ORDER_SLOTS:
+            cluster_slots(core, order)
         elif order.kind == ORDER_SUBSCRIBED:
             core.pools[order.pool].nodes[order.node].subscribed = order.flag != 0
         elif order.kind == ORDER_DRAIN:

@@ -14,6 +14,7 @@ from proxy.engine.greeting cimport greeting_reply
 from proxy.engine.heat cimport ROLE_MARK, ROLE_VALUE
 from proxy.engine.mail cimport event_node
 from proxy.engine.marks cimport marks_close
+from proxy.engine.redirect cimport kept_reply
 from proxy.engine.scripts cimport script_answered
 from proxy.engine.slots cimport slot_fill_chunk, slot_local
 from proxy.engine.tombstones cimport tombstones_after
@@ -140,6 +141,8 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size
         conn_fail(core, conn, b"it sent a reply that nobody asked for")
         return NULL
     pending = &conn.pending[conn.head & conn.mask]
+    if conn.keeps and kept_reply(core, conn, data, size):
+        return NULL
     if pending.skip:
         pending.skip -= 1
         return NULL

@@ -236,7 +236,10 @@ cdef enum ErrorKind:           # rows of errors.ENGINE_ERRORS, in this order
     ERROR_NOPERM_SORT_BY = 27  # with keys that the user may not read
     ERROR_NOPERM_SORT_GET = 28
     ERROR_RESERVED_KEY = 29    # the name of a copy on another node
-    ERROR_KINDS = 30
+    ERROR_NO_SLOT = 30         # of a cluster: nobody is known to hold the key's slot
+    ERROR_CLUSTER_DOWN = 31    # a node of a cluster serves nobody
+    ERROR_NOT_REDIRECTED = 32  # it belongs to another node of the cluster, and did not get there
+    ERROR_KINDS = 33
 
 cdef enum ErrorField:
     FIELD_NONE = 0

@@ -17,6 +17,7 @@ from proxy.engine.hot cimport hot_tick
 from proxy.engine.monitor cimport monitor_send
 from proxy.engine.orders cimport drain_step, orders_take
 from proxy.engine.private cimport private_settle, privates_bury, privates_tick
+from proxy.engine.redirect cimport detours_go
 from proxy.engine.replies cimport conn_readable
 from proxy.engine.shield cimport shields_tick
 from proxy.engine.slots cimport client_ready, client_release
@@ -224,6 +225,8 @@ cdef void tick(Core* core) noexcept nogil:
     core.tick_us = core.now_us
     for pool_index in range(core.pool_count):
         pool = &core.pools[pool_index]
+        if pool.cluster != NULL and pool.cluster.first != NULL:
+            detours_go(core, pool)
         for node_index in range(pool.node_count):
             for index in range(CONNS):
                 conn = pool.nodes[node_index].conns[index]

@@ -82,9 +82,10 @@ cdef enum ClientFlag:
     CLIENT_RESTRICTED = 2097152    # its user may not do everything: see rights.pyx
     CLIENT_MONITORED = 4194304     # its requests are shown to somebody's MONITOR
     CLIENT_TEACHING = 8388608      # its EVAL waits until all engines have the body: see scripts.pxd
+    CLIENT_REROUTED = 67108864     # slots changed their nodes while it was owed replies: these come first, see cluster.pxd
     # Clients whose requests leave the straight road of dispatch: see special() there.
     CLIENT_SPECIAL = (CLIENT_MULTI | CLIENT_SUBSCRIBER | CLIENT_PAUSED | CLIENT_TRACKING | CLIENT_RESTRICTED
-                      | CLIENT_MONITORED)
+                      | CLIENT_MONITORED | CLIENT_REROUTED)
 
 cdef enum TrackingMode:
     TRACKING_OPTIN = 1
@@ -178,8 +179,8 @@ cdef enum:
     PLACE_SPLIT = 0xFFFE       # of a queued command of which several blocks have a part
     PLACE_LOCAL = 0xFFFF       # of a queued command that the proxy answers by itself
 
-cdef struct Block:             # what one node gets of a transaction
-    Node* node
+cdef struct Block:             # what one place gets of a transaction
+    int place                  # where its keys live: see route.pxd
     Output bytes               # MULTI and the queued commands
     uint32_t commands
 
@@ -235,6 +236,7 @@ cdef struct Pending:           # one request on its way, or one transaction; 40 
     uint32_t skip              # replies before the one that answers: those to MULTI and to what it queues
     uint16_t row
     uint8_t role               # heat.Role: what else hangs on its reply
+    uint8_t hops               # times that a node of a cluster sent it on
     uint64_t cool              # of that role: marks that are open, or a Fetch*
 
 cdef struct Conn:
@@ -249,6 +251,7 @@ cdef struct Conn:
     uint8_t tracking           # private: it tells its client what was changed
     uint8_t released           # private: the node was asked to end the wait
     uint8_t ear                # private, nobody's: it hears of keys that were changed, see ear.pxd
+    uint8_t keeps              # what is not answered is kept, to be sent to another node: see redirect.pxd
     Client* owner              # private: who holds it; NULL: spare
     Conn* next_owned           # in client.privates
     Conn* next_private         # in node.privates
@@ -263,6 +266,8 @@ cdef struct Conn:
     uint8_t deferred           # turns that its requests have waited for more of them
     Conn* next_touched
     Output output              # requests
+    Output kept                # keeps: those given to the kernel, from the oldest unanswered one on
+    char* told                 # keeps: where a command that it queues for EXEC belongs, in the node's words; or NULL
     Output greeting
     Input input
     ReplyFrame frame
@@ -297,6 +302,7 @@ cdef struct Node:
     uint8_t socket_address[128]
     uint32_t socket_length     # 0: not resolved yet
     uint8_t ejected
+    uint8_t member             # has keys of its own; of a cluster: is there, and holds slots
     uint8_t subscribed         # all that our clients subscribed to here is confirmed by the node
     uint8_t ghost_count
     int64_t ghosts[GHOSTS]     # ids of lost connections whose requests may still be executed; killed before new ones
@@ -366,12 +372,40 @@ cdef struct Audiences:
     uint32_t count
     Audience* patterns
 
+cdef enum:
+    CLUSTER_SLOTS = 16384
+    NO_NODE = 0xFFFF           # in place of a node's index: nobody holds the slot
+    NODE_TEXT = 288            # bytes of a node's address as nodes of a cluster write it, and a zero
+
+cdef struct Detour:            # redirect.pyx: a request that a node did not run and that waits; its bytes follow
+    Detour* next               # in cluster.first
+    Pending pending            # as it was; it holds its reference to the client
+    Node* node                 # that did not run it
+    uint8_t protocol           # of the connection that it came on
+    uint8_t database
+    uint8_t asking             # to be preceded by ASKING
+    uint8_t private            # was on a connection of its client's
+    uint8_t tracking           # and that one tells the client of changes
+    uint64_t due_us            # to be tried again from here on; 0: when `target` is known
+    size_t length
+    char target[NODE_TEXT]
+
+cdef struct Cluster:           # cluster.pyx: what a pool in front of a Redis Cluster has instead of a ring
+    uint16_t slots[CLUSTER_SLOTS]  # the index of the node that holds it, or NO_NODE
+    uint32_t numbers[CLUSTER_SLOTS]    # of parts.pyx: by slot; 0 between two requests
+    char* addresses            # NODE_TEXT bytes a node; empty: it is not there
+    Detour* first
+    Detour* last
+    size_t waiting             # bytes of detours
+    uint64_t told_us           # when the control plane was last told of a redirection
+
 cdef struct Pool:
     Handle listener            # must be first
     Core* core
     int index
     char* name
     Ring* ring                 # owned by the Python object that the facade keeps
+    Cluster* cluster           # NULL: keys are placed by the ring
     Node* nodes
     int node_count
     uint8_t* live              # by node: 0 when ejected and auto_eject
@@ -511,6 +545,8 @@ cdef enum OrderKind:           # control plane -> engine
     ORDER_HOT = 25             # a key is hot
     ORDER_COLD = 26            # forget all hot keys
     ORDER_HEAT = 27            # describe the hot keys
+    ORDER_MEMBER = 40          # of a cluster: `node` is now this one (`data` is its address; empty: none); `flag`: holds slots
+    ORDER_SLOTS = 41           # of a cluster: the node of each slot, as Cluster.slots has them
 
 cdef enum ReplyFlag:           # ORDER_REPLY: Order.flag
     REPLY_CLOSE = 1            # end the connection afterwards
@@ -553,6 +589,7 @@ cdef enum EventKind:           # engine -> control plane
     EVENT_MONITOR = 10         # lines for those who monitor a pool; the tag: how many are missing before them
     EVENT_SCRIPT = 11          # the body of a script that a client's EVAL brought; the client waits for ORDER_GO_ON
     EVENT_HOT = 12             # a key became hot here
+    EVENT_REDIRECTED = 40      # a node of a cluster said that a slot is elsewhere, or that it is not served
 
 cdef struct Event:
     int kind

@@ -25,6 +25,7 @@ cdef void output_append_slow(Output* output, ChunkPool* pool, const char* data, 
 cdef char* output_room(Output* output, ChunkPool* pool, size_t length) noexcept nogil
 cdef void output_move(Output* output, ChunkPool* pool, Chunk* chunk) noexcept nogil
 cdef int output_write(Output* output, ChunkPool* pool, int fd) noexcept nogil
+cdef int output_write_keeping(Output* output, Output* kept, ChunkPool* pool, int fd) noexcept nogil
 cdef void output_consume(Output* output, ChunkPool* pool, size_t length) noexcept nogil
 cdef void output_clear(Output* output, ChunkPool* pool) noexcept nogil
 cdef void output_cut(Output* output, ChunkPool* pool, size_t start, size_t length) noexcept nogil

@@ -57,6 +57,11 @@ cdef void output_move(Output* output, ChunkPool* pool, Chunk* chunk) noexcept no
 
 cdef int output_write(Output* output, ChunkPool* pool, int fd) noexcept nogil:
     """Give the kernel as much as it takes."""
+    return output_write_keeping(output, NULL, pool, fd)
+
+
+cdef int output_write_keeping(Output* output, Output* kept, ChunkPool* pool, int fd) noexcept nogil:
+    """output_write(), and what the kernel took goes to the end of `kept`, unless that is NULL."""
     cdef iovec parts[PARTS]
     cdef msghdr message
     cdef Chunk* chunk
@@ -87,10 +92,33 @@ cdef int output_write(Output* output, ChunkPool* pool, int fd) noexcept nogil:
             if errno == EAGAIN or errno == EWOULDBLOCK:
                 return WROTE_SOME
             return WRITE_FAILED
-        output_consume(output, pool, taken)
+        if kept == NULL:
+            output_consume(output, pool, taken)
+        else:
+            output_pass(output, kept, pool, taken)
         if <size_t> taken < offered:
             return WROTE_SOME
     return WROTE_ALL
+
+
+cdef void output_pass(Output* output, Output* kept, ChunkPool* pool, size_t length) noexcept nogil:
+    """Move `length` bytes from the front of one to the end of the other: whole chunks that are worth it, else a copy."""
+    cdef Chunk* chunk
+    cdef size_t size
+    while length:
+        chunk = output.first
+        size = chunk.tail - chunk.head
+        if size > length or size <= JOIN_COPY:
+            size = size if size < length else length
+            output_append(kept, pool, chunk.data + chunk.head, size)
+            output_consume(output, pool, size)
+        else:
+            output.first = chunk.next
+            output.length -= size
+            if output.first == NULL:
+                output.last = NULL
+            output_move(kept, pool, chunk)
+        length -= size
 
 
 cdef void output_consume(Output* output, ChunkPool* pool, size_t length) noexcept nogil:
