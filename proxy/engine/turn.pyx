@@ -227,7 +227,7 @@ cdef void tick(Core* core) noexcept nogil:
         pool = &core.pools[pool_index]
         if pool.cluster != NULL and pool.cluster.first != NULL:
             detours_go(core, pool)
-        for node_index in range(pool.node_count):
+        for node_index in range(pool.node_total):
             for index in range(CONNS):
                 conn = pool.nodes[node_index].conns[index]
                 if conn == NULL:
