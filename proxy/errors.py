@@ -186,6 +186,9 @@ _ROWS = (
     ErrorRow("cursor_range",
              "ERR the cursor of node {node} is too large to be counted together with the other nodes", "gathered"),
     ErrorRow("cursor", "ERR invalid cursor", "syntax"),
+    ErrorRow("cursor_lost",
+             "ERR the cluster has changed since this cursor was made: its node holds other slots; begin the scan anew",
+             "gathered"),
     ErrorRow("slowlog_count", "ERR count should be greater than or equal to -1", "syntax"),
     # nodes
     ErrorRow("node_down", "ERR node {node} ({address}) of pool {pool} is down: {reason}; '{command}' was not sent",
@@ -198,8 +201,8 @@ _ROWS = (
              "CLUSTERDOWN '{command}' was not executed: node {node} ({address}) of pool {pool} said: {reason}; send it "
              "again when the cluster serves all slots", "cluster_down"),
     ErrorRow("not_redirected",
-             "TRYAGAIN '{command}' was not executed after {elapsed} ms: node {node} ({address}) of pool {pool} sends it "
-             "elsewhere: {reason}; send it again", "not_redirected"),
+             "TRYAGAIN '{command}' was not executed after {elapsed} ms: node {node} ({address}) of pool {pool} "
+             "sends it elsewhere: {reason}; send it again", "not_redirected"),
     ErrorRow("timeout_not_sent",
              "ERR '{command}' was not sent: node {node} ({address}) of pool {pool} took no request for {elapsed} ms",
              "not_sent"),

@@ -108,6 +108,11 @@ class HotKeys(Struct, frozen=True, kw_only=True):
             (rule.strategy or self.strategy) != "local" for rule in (HotPrefix(prefix=""), *self.prefixes)
         )
 
+    @property
+    def shields(self) -> bool:
+        """Some loaders are shielded."""
+        return self.shield is not None or any(rule.shield is not None for rule in self.prefixes)
+
 
 class Group(Struct, frozen=True):
     """Keys that live together: those that begin with one of the `prefixes` have the place of the `name`."""
@@ -164,7 +169,9 @@ class Pool(Struct, frozen=True, kw_only=True):
 
     name: str
     listen: Listen
-    servers: tuple[Server, ...]
+    servers: tuple[Server, ...] = ()
+    cluster: tuple[Server, ...] = ()  # seeds; the nodes are then places that change hands: control/cluster.py
+    cluster_nodes: int = 64
 
     hash: str = "murmur"
     hash_tag: str | None = None

@@ -67,9 +67,11 @@ LAYERS = (
 SPINE = (
     "probe", "engine", "controls", "tables", "users", "turn", "orders", "clients", "accept", "client", "dispatch",
     "monitor", "transaction", "blocking", "elements", "replies", "cool", "fanout", "tombstones", "places", "choice",
-    "tracking", "shield", "ear", "private", "route", "answers", "rights", "refusals", "audience", "scripts",
+    "members", "redirect", "tracking", "shield", "ear", "private", "route", "answers", "rights", "refusals", "audience",
+    "scripts",
     "connection", "greeting", "describe", "hot", "fans", "fetch", "holds", "copies", "sketch", "marks", "keys",
-    "lookup", "mail", "texts", "slots", "merge", "parts", "heat", "types", "counters", "rows", "ring", "colocate",
+    "lookup", "mail", "texts", "slots", "merge", "parts", "cluster", "heat", "types", "counters", "rows", "ring",
+    "colocate",
     "hashes",
 )  # fmt: skip
 

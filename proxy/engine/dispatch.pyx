@@ -13,6 +13,7 @@ from proxy.engine.answers cimport answer
 from proxy.engine.audience cimport audience_extra
 from proxy.engine.blocking cimport block, wait
 from proxy.engine.choice cimport usable
+from proxy.engine.cluster cimport node_at
 from proxy.engine.connection cimport conn_expect, conn_place, conn_send, conn_send_chunk, conn_touch
 from proxy.engine.cool cimport cool
 from proxy.engine.elements cimport elements_take
@@ -28,7 +29,7 @@ from proxy.engine.parts cimport Part, parts_find, parts_write
 from proxy.engine.private cimport unwatch, watch, watch_end
 from proxy.engine.refusals cimport DONE, GO_ON, WAIT, refuse, unknown, unknown_child
 from proxy.engine.rights cimport permitted
-from proxy.engine.route cimport home, key_place, node_at
+from proxy.engine.route cimport home, key_place
 from proxy.engine.scripts cimport script_frame, script_taught
 from proxy.engine.slots cimport slot_local, slot_push
 from proxy.engine.tombstones cimport tombstones_before

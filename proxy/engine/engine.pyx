@@ -13,7 +13,7 @@ from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 
 from proxy.engine.audience cimport audiences_free
-from proxy.engine.cluster cimport cluster_free, cluster_new
+from proxy.engine.cluster cimport NODE_TEXT, cluster_free, cluster_new, cluster_of
 from proxy.engine.connection cimport conn_free
 from proxy.engine.client cimport client_close
 from proxy.engine.controls cimport ORDERS, Controls
@@ -28,7 +28,7 @@ from proxy.engine.tables cimport build_errors, build_rows
 from proxy.engine.turn cimport engine_loop, turn, turn_end
 from proxy.engine.users cimport build_users
 from proxy.engine.types cimport (
-    BUCKETS, CONNS, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, COPIES_TTL, DEAD, INBOX, NODE_TEXT, WAKE, Conn, Core, Event, HotRule,
+    BUCKETS, CONNS, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, COPIES_TTL, DEAD, INBOX, WAKE, Conn, Core, Event, HotRule,
     Node, Order, Pool, RowStats,
 )
 from proxy.wire.chunk cimport pool_trim
@@ -207,7 +207,7 @@ cdef class Engine(Controls):
                     conn_free(core, conn)
             if pool.cluster != NULL:
                 detours_free(self.core, pool)
-                cluster_free(pool.cluster)
+                cluster_free(cluster_of(pool))
             audiences_free(pool)
             free(pool.nodes)
             free(pool.live)
@@ -329,7 +329,7 @@ cdef class Engine(Controls):
                 node.member = 1
                 if pool.cluster != NULL:
                     # Filled by order.
-                    node.name = node.address = pool.cluster.addresses + place * NODE_TEXT
+                    node.name = node.address = &cluster_of(pool).addresses[<int> place * NODE_TEXT]
                     node.member = 0
                 node.blocked = &self.group.peers.held[2 * <int> held]
                 node.watching = node.blocked + 1

@@ -14,12 +14,12 @@ from proxy.engine.audience cimport audience_set
 from proxy.engine.blocking cimport unblock_all
 from proxy.engine.client cimport client_behind, client_close, client_flush, client_gone
 from proxy.engine.clients cimport clients_kill, clients_pause
-from proxy.engine.cluster cimport cluster_member, cluster_slots
 from proxy.engine.connection cimport conn_connect, conn_fail, conn_for, conn_haunt
 from proxy.engine.describe cimport client_describe
 from proxy.engine.hot cimport hot_describe, hot_forget_all, hot_promote
 from proxy.engine.mail cimport event_post
 from proxy.engine.marks cimport key_hash
+from proxy.engine.members cimport cluster_member, cluster_slots
 from proxy.engine.monitor cimport monitor_switch
 from proxy.engine.private cimport privates_fail
 from proxy.engine.scripts cimport script_go_on, script_held, script_shared, scripts_forget, scripts_learn

@@ -4,7 +4,7 @@
 from libc.stdint cimport uint16_t, uint32_t
 from libc.stdlib cimport abort, calloc, free, malloc
 
-from proxy.engine.route cimport node_at
+from proxy.engine.cluster cimport cluster_of, node_at
 from proxy.engine.types cimport LANE_MSET, Core, KeyRef, Pool, Row
 from proxy.wire.output cimport output_bulk, output_number
 from proxy.wire.resp cimport Frame, args_next
@@ -20,7 +20,7 @@ cdef Part* parts_find(Core* core, Pool* pool, int count, uint32_t* used) noexcep
     cdef Part* parts = <Part*> malloc(most * sizeof(Part) + count * sizeof(int))
     # By place: its part's number, from 1. Of a cluster, whose slots are many, all of it is 0 between two requests.
     cdef uint32_t* numbers = (<uint32_t*> calloc(pool.node_count, sizeof(uint32_t)) if pool.cluster == NULL
-                              else pool.cluster.numbers)
+                              else cluster_of(pool).numbers)
     cdef int* following
     cdef KeyRef* key
     cdef Part* part

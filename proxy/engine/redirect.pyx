@@ -10,7 +10,7 @@ from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport abort, free, malloc
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
 
-from proxy.engine.cluster cimport cluster_find
+from proxy.engine.cluster cimport NODE_TEXT, Detour, cluster_find, cluster_of
 from proxy.engine.connection cimport conn_expect, conn_for, conn_touch, pending_answer, pending_error, pending_settle
 from proxy.engine.heat cimport ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_VALUE, Fetch
 from proxy.engine.mail cimport event_post
@@ -20,18 +20,18 @@ from proxy.engine.slots cimport client_release
 from proxy.engine.tracking cimport held_for, tracked_conn
 from proxy.engine.types cimport (
     CACHING_YES, CLIENT_BARRIER, CLIENT_WATCHING, DEAD, ERROR_CLUSTER_DOWN, ERROR_NODE_DOWN, ERROR_NOT_REDIRECTED,
-    EVENT_REDIRECTED, HOLD_WAIT, NODE_TEXT, ROW_EVALSHA, ROW_EXEC, ROW_WATCH, TRACKING_OPTIN, Client, Conn, Core, Detour, Node, Pending, Pool,
+    EVENT_REDIRECTED, HOLD_WAIT, ROW_EVALSHA, ROW_EXEC, ROW_WATCH, TRACKING_OPTIN, Client, Conn, Core, Node, Pending, Pool,
 )
 from proxy.wire.chunk cimport Chunk
 from proxy.wire.output cimport output_append, output_consume
 from proxy.wire.resp cimport FRAMED, Frame, FrameLimits, frame_request, frame_reset
 
 cdef enum:
-    HOPS = 5
+    HOPS = 5                   # times that a request is sent on to another node
     RETRY_US = 20000
     LONGEST_US = 5000000       # that a request waits in a pool without a timeout
     TELL_US = 20000
-    ASKING_LENGTH = 17
+    ASKING_LENGTH = 16
 
 cdef const char* ASKING = b"*1\r\n$6\r\nASKING\r\n"
 
@@ -135,13 +135,16 @@ cdef bint redirect(Core* core, Conn* conn, const Pending* pending, int word, con
         free(detour)
     elif word == WORD_CLUSTERDOWN:
         give_up(core, detour, ERROR_CLUSTER_DOWN, reason)
-    elif detour.pending.hops >= HOPS or pool.cluster.waiting + detour.length > pool.limits.backlog:
+    elif detour.pending.hops >= HOPS or cluster_of(pool).waiting + detour.length > pool.limits.backlog:
         give_up(core, detour, ERROR_NOT_REDIRECTED, reason)
     elif conn.private and core.rows[pending.row].flags & ROW_WATCH:
         unwatched(core, detour)
     elif conn.private and not conn.tracking and core.rows[pending.row].flags & ROW_EXEC:
         # What it watched is on its way to another node: as if it had been changed.
-        answer(core, detour, b"_\r\n" if conn.protocol == 3 else b"*-1\r\n")
+        if conn.protocol == 3:
+            answer(core, detour, b"_\r\n")
+        else:
+            answer(core, detour, b"*-1\r\n")
     elif word == WORD_TRYAGAIN:
         if client == NULL or client.tail != pending.slot + 1:
             give_up(core, detour, ERROR_NOT_REDIRECTED, reason)
@@ -162,9 +165,9 @@ cdef bint redirect(Core* core, Conn* conn, const Pending* pending, int word, con
 cdef void tell(Core* core, Conn* conn, const char* data, size_t size) noexcept nogil:
     """Have the control plane look at the cluster; it is not told of every request."""
     cdef Pool* pool = conn.node.pool
-    if core.now_us - pool.cluster.told_us >= TELL_US and event_post(
+    if core.now_us - cluster_of(pool).told_us >= TELL_US and event_post(
             core, EVENT_REDIRECTED, pool.index, conn.node.index, 0, NULL, 0, 0, data + 1, size - 3):
-        pool.cluster.told_us = core.now_us
+        cluster_of(pool).told_us = core.now_us
 
 
 cdef Detour* detour_new(Core* core, Conn* conn, const Pending* pending) noexcept nogil:
@@ -188,6 +191,7 @@ cdef Detour* detour_new(Core* core, Conn* conn, const Pending* pending) noexcept
     detour.length = pending.size
     at = <char*> (detour + 1)
     if detour.length > ASKING_LENGTH and memcmp(at, ASKING, ASKING_LENGTH) == 0:
+        detour.asking = 1
         detour.length -= ASKING_LENGTH
         memmove(at, at + ASKING_LENGTH, detour.length)
     detour.pending = pending[0]
@@ -214,7 +218,7 @@ cdef bint goes(Core* core, Pool* pool, Detour* detour) noexcept nogil:
     cdef FrameLimits limits
     cdef Frame frame
     cdef Frame* whole
-    if node == NULL:
+    if node == NULL or node.socket_length == 0:
         return False
     if detour.private:
         conn = way_of_its_own(core, detour, node)
@@ -224,7 +228,10 @@ cdef bint goes(Core* core, Pool* pool, Detour* detour) noexcept nogil:
         conn = conn_for(core, node, detour.protocol, detour.database, 0)
         if node.ejected or conn.refusing:
             detour.node = node
-            give_up(core, detour, ERROR_NODE_DOWN, b"it was ejected" if node.ejected else conn.why)
+            if node.ejected:
+                give_up(core, detour, ERROR_NODE_DOWN, b"it was ejected")
+            else:
+                give_up(core, detour, ERROR_NODE_DOWN, conn.why)
             return True
     before = conn.output.length
     if detour.asking:
@@ -252,7 +259,7 @@ cdef bint goes(Core* core, Pool* pool, Detour* detour) noexcept nogil:
     # Its marks are open already; the keys of whatever is dispatched now are none of its own.
     core.noted = 0
     conn_expect(core, conn, client, pending.slot, pending.part, pending.row, conn.output.length - before)
-    copy_onto(&conn.pending[(conn.tail - 1) & conn.mask], pending, requests)
+    copy_onto(&conn.pending[(conn.tail - 1) & conn.mask], pending, requests, 0 if detour.due_us else 1)
     if client != NULL:
         client.references -= 1
     elif pending.role == ROLE_VALUE:
@@ -267,12 +274,12 @@ cdef bint goes(Core* core, Pool* pool, Detour* detour) noexcept nogil:
     return True
 
 
-cdef inline void copy_onto(Pending* target, const Pending* source, uint32_t skip) noexcept nogil:
+cdef inline void copy_onto(Pending* target, const Pending* source, uint32_t skip, int hops) noexcept nogil:
     """What is known of a request goes with it: its deadline, what hangs on its reply, how often it was sent on."""
     target.start = source.start
     target.role = source.role
     target.cool = source.cool
-    target.hops = <unsigned char> (source.hops + 1)
+    target.hops = <unsigned char> (source.hops + hops)
     target.skip = skip
 
 
@@ -334,29 +341,31 @@ cdef void give_up(Core* core, Detour* detour, int kind, const char* reason) noex
 # -- waiting --------------------------------------------------------------------------------------------------------------
 
 cdef void append(Pool* pool, Detour* detour) noexcept nogil:
-    if pool.cluster.last == NULL:
-        pool.cluster.first = detour
+    if cluster_of(pool).last == NULL:
+        cluster_of(pool).first = detour
     else:
-        pool.cluster.last.next = detour
-    pool.cluster.last = detour
-    pool.cluster.waiting += detour.length
+        cluster_of(pool).last.next = detour
+    cluster_of(pool).last = detour
+    cluster_of(pool).waiting += detour.length
 
 
 cdef void detours_go(Core* core, Pool* pool) noexcept nogil:
     """Whatever can go now goes, in its order: once a tick, and when the control plane told of nodes."""
-    cdef Detour* detour = pool.cluster.first
+    cdef Detour* detour = cluster_of(pool).first
     cdef Detour* following
     cdef uint32_t limit = pool.limits.timeout_us if pool.limits.timeout_us else LONGEST_US
-    pool.cluster.first = NULL
-    pool.cluster.last = NULL
-    pool.cluster.waiting = 0
+    cluster_of(pool).first = NULL
+    cluster_of(pool).last = NULL
+    cluster_of(pool).waiting = 0
     while detour != NULL:
         core.busy = 1
         following = detour.next
         detour.next = NULL
         if <int32_t> (<uint32_t> core.now_us - detour.pending.start - limit) >= 0:
-            give_up(core, detour, ERROR_NOT_REDIRECTED,
-                    b"some of its keys are elsewhere" if detour.due_us else b"its slot is at a node that is not known")
+            if detour.due_us:
+                give_up(core, detour, ERROR_NOT_REDIRECTED, b"some of its keys are elsewhere")
+            else:
+                give_up(core, detour, ERROR_NOT_REDIRECTED, b"its slot is at a node that is not known")
         elif detour.due_us > core.now_us or not goes(core, pool, detour):
             append(pool, detour)
         detour = following
@@ -365,9 +374,9 @@ cdef void detours_go(Core* core, Pool* pool) noexcept nogil:
 cdef void detours_free(Core* core, Pool* pool) noexcept nogil:
     """End of the engine."""
     cdef Detour* detour
-    while pool.cluster.first != NULL:
-        detour = pool.cluster.first
-        pool.cluster.first = detour.next
+    while cluster_of(pool).first != NULL:
+        detour = cluster_of(pool).first
+        cluster_of(pool).first = detour.next
         if detour.pending.client != NULL:
             client_release(core, detour.pending.client)
         pending_settle(core, &detour.pending)

@@ -5,7 +5,7 @@ Keys that have the same *place* may be in one command: the place is a node of th
 cluster, whose nodes insist on one slot a command.
 """
 
-from proxy.engine.cluster cimport cluster_node, slot_of
+from proxy.engine.cluster cimport node_at, slot_of
 from proxy.engine.ring cimport ring_live_node, ring_node
 from proxy.engine.types cimport Client, Core, Node, Pool, Row
 from proxy.wire.resp cimport Frame
@@ -26,13 +26,6 @@ cdef inline int key_place(Core* core, Pool* pool, const char* key, size_t length
     if pool.auto_eject:
         return ring_live_node(pool.ring, key, length, pool.live, &core.random_state)
     return ring_node(pool.ring, key, length, &core.random_state)
-
-
-cdef inline int node_at(Pool* pool, int place) noexcept nogil:
-    """The node of a place, or NODE_NONE."""
-    if pool.cluster != NULL and place >= 0:
-        return cluster_node(pool.cluster, place)
-    return place
 
 
 cdef inline int home(Core* core, Pool* pool, const char* key, size_t length) noexcept nogil:

@@ -1,6 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Route: the place of all keys of a request. See route.pxd."""
 
+from proxy.engine.cluster cimport node_at
 from proxy.engine.keys cimport keys_find
 from proxy.engine.refusals cimport refuse
 from proxy.engine.types cimport ERROR_CROSSSLOT, ERROR_NO_NODE, Client, Core, Node, Row

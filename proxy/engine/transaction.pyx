@@ -13,7 +13,7 @@ from libc.string cimport memcpy, memset
 
 from proxy.engine.answers cimport answer
 from proxy.engine.choice cimport usable
-from proxy.engine.cluster cimport cluster_slot_at
+from proxy.engine.cluster cimport cluster_of, cluster_slot_at, node_at
 from proxy.engine.connection cimport conn_expect, conn_flush, conn_place, conn_touch
 from proxy.engine.fanout cimport fan_asks_home
 from proxy.engine.keys cimport keys_find
@@ -22,7 +22,7 @@ from proxy.engine.merge cimport merge_new, merges_free
 from proxy.engine.parts cimport Part, parts_find, parts_write
 from proxy.engine.private cimport watch_conn, watch_end
 from proxy.engine.refusals cimport DONE, WAIT, refuse, refuse_text
-from proxy.engine.route cimport NODE_ANY, NODE_SEVERAL, key_place, node_at, place_of
+from proxy.engine.route cimport NODE_ANY, NODE_SEVERAL, key_place, place_of
 from proxy.engine.scripts cimport script_frame
 from proxy.engine.slots cimport slot_local, slot_push, slot_say
 from proxy.engine.tombstones cimport tombstones_before
@@ -97,7 +97,7 @@ cdef int any_place(Core* core, Client* client) noexcept nogil:
     if client.watch == NULL:
         return key_place(core, client.pool, b"", 0)
     return client.watch.node.index if client.pool.cluster == NULL else cluster_slot_at(
-        client.pool.cluster, client.watch.node.index)
+        cluster_of(client.pool), client.watch.node.index)
 
 
 cdef int queue_for(Core* core, Client* client, Row* row, Frame* frame, int home, Node* node) noexcept nogil:

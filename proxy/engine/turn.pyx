@@ -10,6 +10,7 @@ from libc.stdint cimport int32_t
 from proxy.engine.accept cimport accept_clients, inbox_take
 from proxy.engine.client cimport client_close, client_flush, client_gone, client_readable, client_resume, clients_admit
 from proxy.engine.clients cimport clients_close_idle, clients_unpause_due
+from proxy.engine.cluster cimport cluster_of
 from proxy.engine.connection cimport conn_established, conn_flush, conn_tick
 from proxy.engine.cool cimport cool_tick
 from proxy.engine.ear cimport ears_tick
@@ -225,7 +226,7 @@ cdef void tick(Core* core) noexcept nogil:
     core.tick_us = core.now_us
     for pool_index in range(core.pool_count):
         pool = &core.pools[pool_index]
-        if pool.cluster != NULL and pool.cluster.first != NULL:
+        if pool.cluster != NULL and cluster_of(pool).first != NULL:
             detours_go(core, pool)
         for node_index in range(pool.node_total):
             for index in range(CONNS):

@@ -377,40 +377,13 @@ cdef struct Audiences:
     uint32_t count
     Audience* patterns
 
-cdef enum:
-    CLUSTER_SLOTS = 16384
-    NO_NODE = 0xFFFF           # in place of a node's index: nobody holds the slot
-    NODE_TEXT = 288            # bytes of a node's address as nodes of a cluster write it, and a zero
-
-cdef struct Detour:            # redirect.pyx: a request that a node did not run and that waits; its bytes follow
-    Detour* next               # in cluster.first
-    Pending pending            # as it was; it holds its reference to the client
-    Node* node                 # that did not run it
-    uint8_t protocol           # of the connection that it came on
-    uint8_t database
-    uint8_t asking             # to be preceded by ASKING
-    uint8_t private            # was on a connection of its client's
-    uint8_t tracking           # and that one tells the client of changes
-    uint64_t due_us            # to be tried again from here on; 0: when `target` is known
-    size_t length
-    char target[NODE_TEXT]
-
-cdef struct Cluster:           # cluster.pyx: what a pool in front of a Redis Cluster has instead of a ring
-    uint16_t slots[CLUSTER_SLOTS]  # the index of the node that holds it, or NO_NODE
-    uint32_t numbers[CLUSTER_SLOTS]    # of parts.pyx: by slot; 0 between two requests
-    char* addresses            # NODE_TEXT bytes a node; empty: it is not there
-    Detour* first
-    Detour* last
-    size_t waiting             # bytes of detours
-    uint64_t told_us           # when the control plane was last told of a redirection
-
 cdef struct Pool:
     Handle listener            # must be first
     Core* core
     int index
     char* name
     Ring* ring                 # owned by the Python object that the facade keeps
-    Cluster* cluster           # NULL: keys are placed by the ring
+    void* cluster              # cluster.Cluster; NULL: keys are placed by the ring
     Node* nodes                # the members of the ring, then their replicas
     int node_count             # members; of a cluster: places for any node
     int node_total             # and replicas

@@ -37,18 +37,19 @@ async def randomkey(links: Links, request: Request) -> bytes:
     A node whose keys have all expired has counted them and has none to give: then another one is asked. The name of a
     hot key's copy is not given to a client: that draw is made again, DRAWS times at most.
     """
+    nodes = links.nodes(request.pool)
     sizes = [integer(reply) for reply in await links.agreed(request, [b"DBSIZE"], database=request.database)]
     nothing = b"_\r\n" if request.protocol == 3 else b"$-1\r\n"
     reply = nothing
     draws = DRAWS
-    while (node := pick(sizes, random.randrange)) is not None:
+    while (place := pick(sizes, random.randrange)) is not None:
         reply = await links.ask(
-            request.pool, node, request.args, protocol=request.protocol, database=request.database
+            request.pool, nodes[place], request.args, protocol=request.protocol, database=request.database
         )
         if not good(reply):
             raise NodeError(reply)
         if reply.startswith((b"_", b"$-1")):
-            sizes[node] = 0
+            sizes[place] = 0
         elif links.copies(request.pool) and is_copy(reply[:-2]):
             reply = nothing
             draws -= 1
