@@ -203,6 +203,7 @@ cdef struct Heat:
     size_t largest             # bytes of a reply that is kept
     uint64_t tick_us
     uint32_t unchecked         # answers from copies until one is compared with the node
+    HotKey* served             # the key of core.served
     uint64_t seen[SEEN]        # requests for hot keys that were asked once
     Miss* misses[MISSES]
     uint32_t miss_count

@@ -484,6 +484,7 @@ cdef struct Core:
     uint64_t random_state
     void* scripts              # scripts.Scripts; NULL: none was learned
     void* heat                 # heat.Heat; NULL: no pool cools its hot keys
+    void* served               # heat.Copy that answered the request at hand, which may come again; else NULL
     uint16_t* notes            # stripes of the keys that the request at hand may write: see marks.pxd
     uint32_t noted
     uint32_t note_room

@@ -18,6 +18,7 @@ from typing import Any
 
 from tests.counters.kinds import KINDS, Request
 from tests.proof.linear import ANY, Operation, Verdict, linearizable
+from tests.proof.models import harmless
 
 REQUESTS = 1500  # of a book
 FATES = 8  # that may be unknown
@@ -65,7 +66,7 @@ class Book:
 
 def judge(kind: str, history: list[Operation], within: float = WITHIN) -> Verdict:
     """In another process."""
-    return linearizable(history, KINDS[kind].model, within=within)
+    return linearizable(history, KINDS[kind].model, harmless, within=within)
 
 
 class Shelf:

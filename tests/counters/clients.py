@@ -12,12 +12,11 @@ import hiredis
 from tests.counters.books import Book, Entry, Shelf
 from tests.counters.kinds import KINDS, Request, answer_of
 from tests.proof.actors import FAILURES, Actor, Tally
-from tests.proof.models import MISTAKES
+from tests.proof.models import MISTAKES, READS
 from tests.system.tier import Node, Proxy
 
 UNKNOWN = re.compile("ERR the fate of")
 OF_READS = re.compile("did not answer|was lost .* into")  #: what only a read may be told
-READS = {"GET", "HGET", "HGETALL", "COUNT"}
 
 
 class Scene:

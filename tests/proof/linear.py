@@ -21,6 +21,7 @@ from typing import Any
 
 State = Hashable
 Model = Callable[[Any, Any], tuple[Any, Any]]  #: (state, call) → (state afterwards, answer)
+Harmless = Callable[[Any, Any], bool]  #: (call, answer): if it changes nothing now, it does not later on either
 
 EVERY = 512  # steps between two looks at the clock
 
@@ -72,12 +73,13 @@ class Verdict:
 class Search:
     """One history, prepared: who may come when, as numbers in the order of the beginnings."""
 
-    def __init__(self, history: Sequence[Operation]) -> None:
+    def __init__(self, history: Sequence[Operation], harmless: Harmless) -> None:
         place = {operation: number for number, operation in enumerate(history)}
         self.operations = sorted(history, key=lambda one: one.began)  # stable: a session's order stays
         number_of = {operation: number for number, operation in enumerate(self.operations)}
         self.known = [n for n, one in enumerate(self.operations) if one.ended < math.inf]
         self.unknown = [n for n, one in enumerate(self.operations) if one.ended == math.inf]
+        self.harmless = [harmless(one.call, one.answer) for one in self.operations]
         self.by_end = sorted(self.known, key=lambda n: self.operations[n].ended)
         self.before = [0] * len(history)  # known operations that have to be done first, as bits
         self.unsure = [0] * len(history)  # unknown ones that cannot be any more once this is done
@@ -173,11 +175,10 @@ class Search:
                     if operation.answer is not ANY and answer != operation.answer:
                         continue
                     sure = operation.ended < math.inf
-                    if after == state:
-                        if not sure:
-                            continue  # as good as never
-                        if not self.unsure[number] & ~done:
-                            found.clear()  # it costs nothing to do it at once: no other way can be better
+                    if after == state and not sure:
+                        continue  # as good as later, or never
+                    if after == state and self.harmless[number] and not self.unsure[number] & ~done:
+                        found.clear()  # it costs nothing to do it at once: no other way can be better
                     then = done | 1 << number
                     if (then, after) in seen:
                         continue
@@ -195,6 +196,10 @@ class Search:
                 return tell(False)
 
 
-def linearizable(history: Sequence[Operation], model: Model, initial: State = None, within: float = 20.0) -> Verdict:
-    """Could one server have answered like this? `within` seconds, or it stays undecided."""
-    return Search(history).run(model, initial, within)
+def linearizable(history: Sequence[Operation], model: Model, harmless: Harmless = lambda call, answer: False,
+                 initial: State = None, within: float = 20.0) -> Verdict:  # fmt: skip
+    """Could one server have answered like this? `within` seconds, or it stays undecided.
+
+    `harmless` only saves time. A DEL that was answered 0 is harmless, a SET of what is there already is not.
+    """
+    return Search(history, harmless).run(model, initial, within)

@@ -19,6 +19,17 @@ State = tuple[Any, int] | None
 Call = tuple[Any, ...]
 
 
+READS = {"GET", "HGET", "HGETALL", "COUNT"}
+HARMLESS_AT_ZERO = {"DEL", "EXPIRE", "HDEL", "ADD", "REMOVE"}
+
+
+def harmless(call: Call, answer: Any) -> bool:
+    """If it changes nothing, will it never? (RUN OUT comes after its EXPIRE: once another one runs, that is so.)"""
+    verb = call[0]
+    return (verb in READS or verb == "RUN OUT" or (answer == 0 and verb in HARMLESS_AT_ZERO)
+            or (isinstance(answer, str) and answer in MISTAKES))  # fmt: skip
+
+
 def number(text: bytes) -> int | None:
     """As Redis reads an integer: no sign but a minus, no blanks, no zeros ahead."""
     try:
