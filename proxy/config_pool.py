@@ -41,7 +41,8 @@ class PoolReader:
         before = len(self.walk.problems)
         self.mapping(node, "")
         for option in self.options.values():
-            if option.required and option.key not in self.nodes:
+            needed = option.required and (option.key not in RING or "cluster" not in self.nodes)
+            if needed and option.key not in self.nodes:
                 self.walk.problem(self.key, f"{self.path}.{option.key}", f"is missing: {option.help}")
         if self.walk.nutcracker and self.values.pop("redis", False) is not True:
             self.walk.problem(
@@ -267,6 +268,7 @@ class PoolReader:
         for group, struct in GROUPS.items():
             own[group] = struct(**{k.partition(".")[2]: v for k, v in values.items() if k.startswith(f"{group}.")})
         own.setdefault("listen", Listen())  # missing or wrong, which is noted: the rest can be checked without
+        own.setdefault("servers", ())
         return Pool(name=self.name, **own)
 
     def check(self, pool: Pool) -> None:
@@ -296,10 +298,6 @@ class PoolReader:
             self.walk.problem(
                 self.node(culprit), f"{self.path}.{culprit}",
                 f"has a user called {DEFAULT}, whose password is given by {self.spelled['password']}, too; keep one",
-            )  # fmt: skip
-        if "servers" not in self.nodes and "cluster" not in self.nodes:
-            self.walk.problem(
-                self.key, f"{self.path}.servers", f"is missing: {self.options['servers'].help}"
             )  # fmt: skip
         if "cluster" in self.nodes:
             self.check_cluster(pool)
@@ -349,7 +347,8 @@ class PoolReader:
         ):
             if wrong:
                 culprit = self.spelled.get(key, "hot_keys.prefixes")
-                self.walk.problem(self.node(culprit), f"{self.path}.{culprit}", f"is not for a pool with cluster: {why}")
+                path = f"{self.path}.{culprit}"
+                self.walk.problem(self.node(culprit), path, f"is not for a pool with cluster: {why}")
 
     def node(self, key: str) -> Node:
         """Where to point for an option: at its value, or at the pool's name if it has its default."""

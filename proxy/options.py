@@ -14,8 +14,8 @@ from msgspec.structs import fields
 from proxy.settings import HotKeys, Limits, Pool, Reconnect
 
 Kind = Literal[
-    "engines", "listen", "servers", "seeds", "groups", "users", "acl_file", "duration", "size", "count", "flag", "choice",
-    "tag", "text", "secret", "file", "rate", "hot_prefixes",
+    "engines", "listen", "servers", "seeds", "groups", "users", "acl_file", "duration", "size", "count", "flag",
+    "choice", "tag", "text", "secret", "file", "rate", "hot_prefixes",
 ]  # fmt: skip
 Where = Literal["both", "native", "nutcracker"]
 

@@ -169,7 +169,7 @@ class Pool(Struct, frozen=True, kw_only=True):
 
     name: str
     listen: Listen
-    servers: tuple[Server, ...] = ()
+    servers: tuple[Server, ...]
     cluster: tuple[Server, ...] = ()  # seeds; the nodes are then places that change hands: control/cluster.py
     cluster_nodes: int = 64
 

@@ -3,9 +3,9 @@
     CLUSTER SLOTS of some nodes ─► View ─► Topology.take() ─► Member, Slots: orders for the engines
 
 A pool in front of a cluster has a fixed number of places for nodes, because the engines' pools are built once. A node
-keeps its place while it is in the cluster and for `GRACE` afterwards, when whatever was under way to it is over; a place
-that is free is given to the next node that appears. Nodes are known by their address as they write it themselves: that
-is how MOVED names them.
+keeps its place while it is in the cluster and for `GRACE` afterwards, when whatever was under way to it is over; a
+place that is free is given to the next node that appears. Nodes are known by their address as they write it
+themselves: that is how MOVED names them.
 
 Of several views the one of the highest epoch counts, of nodes that say that the cluster is well: a node that was cut
 off believes in what was before. Nothing depends on it that would not be put right by a MOVED.
@@ -44,7 +44,7 @@ class Place(Server, frozen=False):  # type: ignore[misc]
 
 def present(server: Server) -> bool:
     """Is it a node that there is now? Some places are nobody's, or their nodes have left the cluster."""
-    return not isinstance(server, Place) or bool(server.address) and not server.gone
+    return not isinstance(server, Place) or (server.address != "" and not server.gone)
 
 
 def members(pool: Pool) -> Sequence[int]:
@@ -54,7 +54,7 @@ def members(pool: Pool) -> Sequence[int]:
     return [index for index, place in enumerate(pool.servers) if isinstance(place, Place) and place.member]
 
 
-# -- what a node says ---------------------------------------------------------------------------------------------------
+# -- what a node says -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def _address(node: Sequence[Any], host: str) -> str:
     return f"{name.decode()}:{int(node[1])}"
 
 
-# -- what becomes of it -------------------------------------------------------------------------------------------------
+# -- what becomes of it -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

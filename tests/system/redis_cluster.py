@@ -1,4 +1,4 @@
-"""A Redis Cluster of real redis-servers, put together by hand: quicker than redis-cli, and nothing is asked on a terminal.
+"""A Redis Cluster of real redis-servers, put together by hand, which is quicker than redis-cli.
 
 Its ports are the kernel's to choose, its bus ports too. Slots are handed to the primaries in equal ranges, in their
 order. `move` moves one slot with its keys as redis-cli does it when it reshards.

@@ -48,11 +48,12 @@ def other(cluster: RedisCluster, slot: int) -> Any:
     return next(node for node in cluster.nodes if node.role() == "master" and node is not owner)
 
 
-# -- where keys live -----------------------------------------------------------------------------------------------------
+# -- where keys live --------------------------------------------------------------------------------------------------
 
 
 def test_slots_are_redis_s_own(cluster: RedisCluster, client: Link) -> None:
-    for key in ["", "a", "{user}:1", "{}:1", "a{b}c{d}", "{a", "a}b{c}", "{{x}}", "\x80\xff{\xfe}", "k" * 300, *KEYS[:20]]:
+    odd = ["", "a", "{user}:1", "{}:1", "a{b}c{d}", "{a", "a}b{c}", "{{x}}", "\x80\xff{\xfe}", "k" * 300]
+    for key in [*odd, *KEYS[:20]]:
         raw = key.encode("latin-1")
         assert slot_of(raw) == cluster.nodes[0]("CLUSTER", "KEYSLOT", raw)
         assert client("SET", raw, "x") == b"OK"
@@ -64,7 +65,8 @@ def test_commands_with_many_keys_are_split_by_slot(cluster: RedisCluster, client
     assert client("MSET", *pairs) == b"OK"
     assert sum(node("DBSIZE") for node in cluster.nodes[:3]) == len(KEYS) == client("DBSIZE")
     assert client("MGET", *KEYS, "missing") == [*(f"value of {key}".encode() for key in KEYS), None]
-    assert client("MGET", KEYS[3], KEYS[3], "{t}1", KEYS[4]) == [b"value of key:3", b"value of key:3", None, b"value of key:4"]
+    third = b"value of key:3"
+    assert client("MGET", KEYS[3], KEYS[3], "{t}1", KEYS[4]) == [third, third, None, b"value of key:4"]
     assert client("EXISTS", *KEYS, KEYS[0], "missing") == len(KEYS) + 1
     assert client("TOUCH", *KEYS) == len(KEYS)
     assert client("DEL", *KEYS[:50]) == 50
@@ -124,7 +126,7 @@ def test_transactions_have_one_slot(cluster: RedisCluster, client: Link) -> None
     assert client("EXEC") is None
 
 
-# -- slots that move -----------------------------------------------------------------------------------------------------
+# -- slots that move --------------------------------------------------------------------------------------------------
 
 
 def test_a_slot_that_moved_is_followed(cluster: RedisCluster, proxy: Proxy, client: Link) -> None:
@@ -139,15 +141,15 @@ def test_a_slot_that_moved_is_followed(cluster: RedisCluster, proxy: Proxy, clie
             until(lambda: b"blocked_clients:1" in cluster.owner(slot)("INFO", "clients"), "it waits at its node")
             cluster.move(slot, target)
             client.send(
-                ["GET", "{t}1"], ["SET", "{t}1", f"a{turn}"], ["GET", "{t}1"], ["MULTI"], ["INCR", "{t}n"], ["GET", "{t}1"],
-                ["EXEC"], ["MGET", "x", "{t}1", "{t}2"], ["EVALSHA", digest, 1, "{t}1"], ["SET", "{t}big", "v" * 300_000],
-                ["STRLEN", "{t}big"], ["RPUSH", "{t}list", turn],
+                ["GET", "{t}1"], ["SET", "{t}1", f"a{turn}"], ["GET", "{t}1"], ["MULTI"], ["INCR", "{t}n"],
+                ["GET", "{t}1"], ["EXEC"], ["MGET", "x", "{t}1", "{t}2"], ["EVALSHA", digest, 1, "{t}1"],
+                ["SET", "{t}big", "v" * 300_000], ["STRLEN", "{t}big"], ["RPUSH", "{t}list", turn],
             )  # fmt: skip
             expected = f"a{turn}".encode()
             before = b"a" if turn == 0 else b"a0"
             assert client.replies(12) == [
-                before, b"OK", expected, b"OK", b"QUEUED", b"QUEUED", [turn + 1, expected], [b"b", expected, b"c"], expected,
-                b"OK", 300_000, 1,
+                before, b"OK", expected, b"OK", b"QUEUED", b"QUEUED", [turn + 1, expected], [b"b", expected, b"c"],
+                expected, b"OK", 300_000, 1,
             ]  # fmt: skip
             assert waiting.reply() == [b"{t}list", str(turn).encode()]
         assert cluster.owner(slot)("GET", "{t}1") == expected
@@ -162,8 +164,8 @@ def test_a_slot_on_its_way(cluster: RedisCluster, client: Link) -> None:
     source = cluster.open(slot, target)
     source("MIGRATE", "127.0.0.1", target.port, "{t}1", 0, 5000)
     client.send(
-        ["GET", "{t}1"], ["GET", "{t}2"], ["SET", "{t}new", "n"], ["GET", "{t}new"], ["MULTI"], ["INCR", "{t}n"], ["INCR", "{t}n"],
-        ["EXEC"], ["SET", "{t}1", "A"], ["GET", "{t}1"],
+        ["GET", "{t}1"], ["GET", "{t}2"], ["SET", "{t}new", "n"], ["GET", "{t}new"], ["MULTI"], ["INCR", "{t}n"],
+        ["INCR", "{t}n"], ["EXEC"], ["SET", "{t}1", "A"], ["GET", "{t}1"],
     )  # fmt: skip
     assert client.replies(10) == [b"a", b"b", b"OK", b"n", b"OK", b"QUEUED", b"QUEUED", [1, 2], b"OK", b"A"]
     client.send(["MGET", "{t}1", "{t}2"], ["GET", "{t}2"])
@@ -280,7 +282,7 @@ def test_resharding_under_load(cluster: RedisCluster, proxy: Proxy, client: Link
 
 
 def test_nobody_reads_a_key_that_moved_from_a_copy(cluster: RedisCluster, tmp_path: Any) -> None:
-    """A hot key, and one that does not exist, are read all the time; their slot moves, and they are changed at their node."""
+    """A hot key, and one that does not exist, are read all the time; their slot moves, and their node changes them."""
     slot = slot_of(b"{t}")
     proxy = Proxy(tmp_path, [], f"cluster: {cluster.seeds}\nhot_keys: {{threshold: 20/s, ttl: 60s}}")
     try:
@@ -305,11 +307,11 @@ def test_nobody_reads_a_key_that_moved_from_a_copy(cluster: RedisCluster, tmp_pa
         proxy.stop()
 
 
-# -- nodes that come and go ------------------------------------------------------------------------------------------------
+# -- nodes that come and go -------------------------------------------------------------------------------------------
 
 
 def test_channels(cluster: RedisCluster, proxy: Proxy) -> None:
-    """A channel is one at whichever node is published; a pattern hears each message once; a shard channel follows its slot."""
+    """Wherever something is published it is heard once, by a pattern too; a shard channel follows its slot."""
     with proxy.link(3) as subscriber, proxy.link() as publisher:
         subscriber("SUBSCRIBE", "news")
         subscriber("PSUBSCRIBE", "new*")
@@ -373,7 +375,7 @@ def test_a_node_that_joins_and_leaves(cluster: RedisCluster, proxy: Proxy, clien
 
 
 def test_failover_under_load(cluster: RedisCluster, proxy: Proxy, client: Link) -> None:
-    """A primary is killed: its replica is promoted, and writes flow again; what was acknowledged and replicated is there."""
+    """A primary is killed, its replica is promoted, and writes flow again: as soon as the cluster itself is well."""
     stop = threading.Event()
     writers = running_writers(proxy, stop)
     victim = cluster.owner(0)
@@ -382,8 +384,10 @@ def test_failover_under_load(cluster: RedisCluster, proxy: Proxy, client: Link) 
         victim.kill()
         died = time.monotonic()
         rest = [node for node in cluster.nodes if node is not victim]
-        until(lambda: all(node.info("cluster_state") == "ok" and victim.address not in str(
-            [entry[2] for entry in node("CLUSTER", "SLOTS")]) for node in rest), "the cluster has failed over")  # fmt: skip
+        until(lambda: all(
+            node.info("cluster_state") == "ok"
+            and victim.port not in [entry[2][1] for entry in node("CLUSTER", "SLOTS")] for node in rest
+        ), "the cluster has failed over")  # fmt: skip
         healed = time.monotonic()
         mark = [writer.turns for writer in writers]
         until(lambda: all(writer.turns > at + 3 for writer, at in zip(writers, mark, strict=True)), "they go on")
@@ -395,14 +399,11 @@ def test_failover_under_load(cluster: RedisCluster, proxy: Proxy, client: Link) 
     assert last - healed < 2.0, f"{last - healed:.1f} s behind the cluster itself"
     # Asynchronous replication may lose the last writes: only what the cluster lost itself may be missing.
     lost = sum(len(writer.wrong) > 0 for writer in writers)
-    print(f"healed after {healed - died:.2f} s, errors until {last - healed:+.2f} s from then, clients with losses: {lost}")
+    print(f"healed {healed - died:.2f} s after the death, last error {last - healed:+.2f} s from then, losses: {lost}")
     words = {text.split()[0] for writer in writers for _, text in writer.errors}
     assert words <= {"ERR", "CLUSTERDOWN"}, words
     victim.start()
-    until(lambda: victim.role() == "slave", "it comes back as a replica")
-    cluster.wait_well()
-    assert victim("CLUSTER", "FAILOVER") == b"OK"
-    until(lambda: victim.role() == "master", "and gets its slots back")
+    until(lambda: b"master_link_status:up" in victim("INFO", "replication"), "it comes back as a replica")
     cluster.wait_well()
 
 
