@@ -85,6 +85,7 @@ class PoolReader:
         self.nodes[option.key] = node
         readers: dict[str, Callable[[Node, str], Any]] = {
             "servers": self.servers, "seeds": self.seeds, "groups": self.groups, "hot_prefixes": self.hot_prefixes,
+            "counted": self.counted,
             "users": partial(read_users, self.walk),
             "acl_file": partial(read_acl_file, self.walk),
         }  # fmt: skip
@@ -206,6 +207,20 @@ class PoolReader:
             rules.append(HotPrefix(prefix=prefix, **{name: got for name, got in fields.items() if got is not UNSET}))
         return tuple(rules) if len(self.walk.problems) == before else UNSET
 
+    def counted(self, node: Node, path: str) -> Any:
+        """Keys whose increments travel together: a word, or prefixes; UNSET if it is wrong."""
+        if not isinstance(node, SequenceNode):
+            text = self.walk.text(node, path)
+            if text in ("hot", "all", "off"):
+                return text
+            if text is not None:
+                self.walk.problem(node, path, f"expected hot, all, off or a list of prefixes, got '{text}'")
+            return UNSET
+        before = len(self.walk.problems)
+        owners: dict[str, str] = {}
+        prefixes = [self.prefix(item, f"{path}[{index}]", "", owners) for index, item in enumerate(node.value)]
+        return tuple(prefixes) if len(self.walk.problems) == before else UNSET
+
     def server(self, node: Node, path: str) -> Server | None:
         """One node, in either form."""
         if not isinstance(node, MappingNode):
@@ -313,6 +328,8 @@ class PoolReader:
                 self.node("colocate"), f"{self.path}.colocate",
                 "has no effect with distribution: random, where any node is asked for any key; take one of them out",
             )  # fmt: skip
+        if pool.copied:
+            self.check_copies(pool)
         if pool.server_connections > 1:
             self.walk.warn(
                 self.node("server_connections"), f"{self.path}.server_connections",
@@ -340,6 +357,7 @@ class PoolReader:
         for key, wrong, why in (
             *((key, key in self.nodes, placed) for key in RING),
             ("auto_eject", pool.auto_eject, "no node takes over another one's keys unless the cluster says so"),
+            ("replication", pool.replication == "ring", "its nodes have replicas of their own"),
             ("redis_db", pool.redis_db != 0, "a Redis Cluster has database 0 only"),
             ("hot_keys.share", pool.hot_keys.share, "proxies in front of a cluster do not tell each other of hot keys"),
             ("hot_keys.strategy", pool.hot_keys.fans_out, "nodes of a cluster take no copies of other nodes' keys"),
@@ -349,6 +367,27 @@ class PoolReader:
                 culprit = self.spelled.get(key, "hot_keys.prefixes")
                 path = f"{self.path}.{culprit}"
                 self.walk.problem(self.node(culprit), path, f"is not for a pool with cluster: {why}")
+
+    def check_copies(self, pool: Pool) -> None:
+        """With `replication: ring`."""
+        wrong = {
+            "ring.copies": pool.ring.copies > len(pool.servers) > 0 and (
+                f"{pool.ring.copies} copies of a key need as many nodes, and there are {len(pool.servers)}"
+            ),
+            "distribution": pool.distribution == "random" and "random has no place for a key's copies; use ketama",
+            "auto_eject": pool.auto_eject and (
+                "gives keys to nodes that have no copy of them; with replication: ring a key's other nodes take over"
+            ),
+            "servers": any(server.replicas for server in pool.servers) and (
+                "replicas have no use with replication: ring, where keys have copies at other servers; make them such"
+            ),
+            "timeout": pool.timeout is None and (
+                "none waits for ever for a node that hangs, and so do its keys with replication: ring; say how long"
+            ),
+        }  # fmt: skip
+        for key, message in wrong.items():
+            if message:
+                self.walk.problem(self.node(key), f"{self.path}.{key}", message)
 
     def node(self, key: str) -> Node:
         """Where to point for an option: at its value, or at the pool's name if it has its default."""

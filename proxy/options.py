@@ -11,11 +11,11 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import fields
 
-from proxy.settings import HotKeys, Limits, Pool, Reconnect
+from proxy.settings import Counters, HotKeys, Limits, Pool, Reconnect, RingCopies
 
 Kind = Literal[
     "engines", "listen", "servers", "seeds", "groups", "users", "acl_file", "duration", "size", "count", "flag",
-    "choice", "tag", "text", "secret", "file", "rate", "hot_prefixes",
+    "choice", "tag", "text", "secret", "file", "rate", "hot_prefixes", "counted",
 ]  # fmt: skip
 Where = Literal["both", "native", "nutcracker"]
 
@@ -28,7 +28,9 @@ HASHES = (
 RING = ("servers", "hash", "hash_tag", "colocate", "distribution")
 CLUSTER = ("cluster", "cluster_nodes")
 
-GROUPS: dict[str, type[Struct]] = {"reconnect": Reconnect, "hot_keys": HotKeys, "limits": Limits}
+GROUPS: dict[str, type[Struct]] = {
+    "reconnect": Reconnect, "ring": RingCopies, "hot_keys": HotKeys, "limits": Limits, "counters": Counters,
+}  # fmt: skip
 
 
 class Option(Struct, frozen=True):
@@ -176,6 +178,32 @@ OPTIONS: tuple[Option, ...] = (
     Option("reconnect.first", "duration", "the wait after the first failed attempt to connect to a node", least=0.001),
     Option("reconnect.most", "duration", "every failure doubles the wait, up to this", least=0.001),
     Option(
+        "replication", "choice",
+        "who keeps copies of a key: the nodes themselves, if anybody does, or the proxies, on the next nodes of the "
+        "key's walk round the ring, which know nothing of each other: for caches",
+        choices=("node", "ring"),
+    ),
+    Option("ring.copies", "count", "nodes that have a key, with replication: ring", least=2, most=8),
+    Option(
+        "ring.write", "choice", "how many of them have to confirm a write; quorum is more than half",
+        choices=("one", "quorum", "all"),
+    ),
+    Option(
+        "ring.read", "choice", "how many of them a read asks; a quorum is compared, and mended where it differs",
+        choices=("one", "quorum"),
+    ),
+    Option(
+        "ring.hint_window", "duration",
+        "how long it is noted, at the other nodes, which keys a node has missed; one that is away for longer gets "
+        "everything anew",
+        least=1,
+    ),
+    Option("ring.max_hints", "count", "and how many keys are noted, for one node and database", least=1),
+    Option(
+        "ring.anti_entropy", "count", "keys a second that are compared in the background, all the time; 0 is none",
+        most=100000,
+    ),
+    Option(
         "partial_mget", "choice", "MGET when a node fails: an error for the whole command, or nil for that node's keys",
         choices=("fail", "nil"),
     ),
@@ -283,5 +311,16 @@ OPTIONS: tuple[Option, ...] = (
         "limits.max_watching", "count",
         "clients that may hold a WATCH at one node, each on a connection of its own; 0 is none",
     ),
+    Option(
+        "counters.keys", "counted",
+        "INCR, INCRBY, DECR, DECRBY and HINCRBY of these keys leave together while one is on its way: of keys that "
+        "are hot, of all, of none (off), or of those with these prefixes; each client has the value that it would have "
+        "had alone",
+    ),
+    Option(
+        "counters.window", "duration",
+        "an increment waits so long for others, besides the time that the one before it is on its way", most=0.1,
+    ),
+    Option("counters.max_batch", "count", "increments that leave together", least=1, most=65536),
     Option("redis", "flag", "true: the pool speaks Redis; Quench speaks nothing else", "nutcracker", sets=()),
 )  # fmt: skip

@@ -18,14 +18,15 @@ from libc.string cimport memcmp, memcpy, memset, strncpy
 from proxy.engine.fetch cimport fetch_settle, fetch_tell
 from proxy.engine.greeting cimport greeting_start
 from proxy.engine.heat cimport (
-    ROLE_COPY, ROLE_LEASE, ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_PING, ROLE_TOMBSTONE, ROLE_TRACKING, ROLE_VALUE, Fetch,
-    Hold, Miss,
+    ROLE_COPY, ROLE_LEASE, ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_PING, ROLE_TOMBSTONE, ROLE_TRACKING, ROLE_VALUE,
+    ROLE_WAVE, Fetch, Hold, Miss,
 )
 from proxy.engine.holds cimport hold_settle
 from proxy.engine.mail cimport event_node
 from proxy.engine.marks cimport marks_close
 from proxy.engine.merge cimport merge_free, merge_part, merge_result
 from proxy.engine.slots cimport client_release, slot_fill
+from proxy.engine.tally cimport Wave
 from proxy.engine.texts cimport error_field, error_words, error_write
 from proxy.engine.types cimport (
     CONN, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_GREETING, CONN_IDLE, CONN_LOST, CONN_OPEN, DEAD, ERROR_LOST_NOT_SENT,
@@ -33,6 +34,8 @@ from proxy.engine.types cimport (
     FIELD_ADDRESS, FIELD_COMMAND, FIELD_ELAPSED, FIELD_NODE, FIELD_POOL, FIELD_REASON, GHOSTS, ROW_WRITE, SLOT_ADDING,
     SLOT_WAITING, Client, Conn, Core, ErrorArgs, Merge, Node, Pending, Slot,
 )
+from proxy.engine.voices cimport AWAY_GONE, ROLE_QUORUM, quorum_failed, quorum_settle
+from proxy.engine.waves cimport wave_next, wave_settle
 from proxy.wire.input cimport input_clear
 from proxy.wire.output cimport (
     WRITE_FAILED, WROTE_SOME, Output, output_append, output_bulk, output_clear, output_cut, output_flatten,
@@ -209,6 +212,14 @@ cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, cons
     cdef char elapsed[32]
     cdef int length
     cdef Fetch* fetch = NULL
+    cdef Pending one
+    if pending.role >= ROLE_QUORUM:
+        quorum_failed(core, pending, kind == ERROR_TIMEOUT_WRITE or kind == ERROR_LOST_WRITE)
+        return
+    if pending.role == ROLE_WAVE:
+        while wave_next(<Wave*> pending.cool, &one):
+            pending_error(core, conn, &one, kind, reason)
+        return
     if pending.role == ROLE_COPY:
         # Who waits is not told: his key has a home.
         (<Fetch*> pending.cool).lost = 1
@@ -238,10 +249,14 @@ cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, cons
 
 cdef void pending_settle(Core* core, Pending* pending) noexcept nogil:
     """It leaves the ring: what else hung on its reply hangs on nothing more."""
-    if pending.role == ROLE_MARK:
+    if pending.role >= ROLE_QUORUM:
+        quorum_settle(core, pending)
+    elif pending.role == ROLE_MARK:
         marks_close(core, pending.cool)
     elif pending.role == ROLE_TOMBSTONE:
         hold_settle(<Hold*> pending.cool)
+    elif pending.role == ROLE_WAVE:
+        wave_settle(core, <Wave*> pending.cool)
     elif ROLE_LEASE <= pending.role < ROLE_COPY:
         # The next tick sees that it waits for nothing.
         (<Miss*> pending.cool).pendings -= 1
@@ -306,6 +321,13 @@ cdef void conn_haunt(Core* core, Node* node, int64_t ghost, const char* run, con
         conn_touch(core, other)
 
 
+cdef void node_away(Node* node) noexcept nogil:
+    """With `replication: ring`: it misses writes from here on, until the control plane says that it was mended."""
+    if node.away < AWAY_GONE:
+        node.away = AWAY_GONE
+    node.pool.live[node.index] = 0
+
+
 cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
     """The connection is of no use any more. Answer what was on it, tell the control plane, refuse or wait.
 
@@ -321,7 +343,11 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
     sent = conn.queued - conn.output.length
     on_its_way = sent > conn.head_offset
     conn_close(core, conn)
-    conn.state = CONN_LOST if was_open and not conn.node.ejected and not conn.private else CONN_DOWN
+    if conn.node.pool.copies and not conn.private:
+        # Others have the keys: nothing waits for it to come back, and it will not be asked before it was mended.
+        node_away(conn.node)
+    conn.state = CONN_LOST if (
+        was_open and not conn.node.ejected and not conn.private and not conn.node.pool.copies) else CONN_DOWN
     conn.since_us = core.now_us
     conn.refusing = conn.state == CONN_DOWN
     conn.failures += 1
@@ -403,6 +429,8 @@ cdef void expire(Core* core, Conn* conn, uint32_t limit) noexcept nogil:
     cdef uint32_t index
     cdef Pending* pending
     cdef int kind
+    if conn.node.pool.copies and not conn.private:
+        node_away(conn.node)
     while number != conn.tail:
         pending = &conn.pending[number & conn.mask]
         if number - conn.head >= conn.expired:
@@ -473,7 +501,7 @@ cdef void conn_tick(Core* core, Conn* conn) noexcept nogil:
     if first != conn.tail and overdue(core, conn.pending[first & conn.mask].start, limit):
         if not conn.bulk or core.now_us - conn.progress_us > limit:
             expire(core, conn, limit)
-            if (conn.bulk or conn.private) and conn.expired:
+            if (conn.bulk or conn.private or conn.node.pool.copies) and conn.expired:
                 # Newer requests go by another connection: this one must not be executed behind their back.
                 conn_fail(core, conn, b"a large request took too long" if conn.bulk else b"it took too long")
                 return

@@ -5,7 +5,7 @@ from libc.stdint cimport uint64_t
 
 cdef enum:
     BUCKETS = 32               # log2 buckets of microseconds: bucket b counts [2^(b-1), 2^b)
-
+    WAVES = 16                 # buckets of how many increments left as one: 1, 2, up to 4, up to 8 …
 
 cdef struct RowStats:
     uint64_t calls
@@ -67,5 +67,9 @@ cdef struct Counters:
     uint64_t fan_out_reads     # requests that went to a copy on another node
     uint64_t fan_out_hits      # and were answered by it
     uint64_t fan_out_fills     # copies set on other nodes
+    uint64_t hints             # writes that another node was said to have missed
+    uint64_t doubts            # replies of a copy that were others than the first one's
     uint64_t fan_out_tombstones    # and ended there, for the sake of a write
     uint64_t redirects         # requests that a node of a cluster did not run, and that were sent on to another
+    uint64_t increments        # that were looked at together
+    uint64_t waves[WAVES]      # that they left as

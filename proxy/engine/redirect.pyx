@@ -12,7 +12,7 @@ from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
 
 from proxy.engine.cluster cimport NODE_TEXT, Detour, cluster_find, cluster_of
 from proxy.engine.connection cimport conn_expect, conn_for, conn_touch, pending_answer, pending_error, pending_settle
-from proxy.engine.heat cimport ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_VALUE, Fetch
+from proxy.engine.heat cimport ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_VALUE, ROLE_WAVE, Fetch
 from proxy.engine.mail cimport event_post
 from proxy.engine.private cimport private_take, watch_end
 from proxy.engine.scripts cimport script_frame
@@ -122,7 +122,7 @@ cdef bint redirect(Core* core, Conn* conn, const Pending* pending, int word, con
         tell(core, conn, data, size)
     if conn.expired or conn.kept.length < pending.size or not (
             client != NULL and (pending.role == ROLE_NONE or pending.role == ROLE_MARK)
-            or pending.role == ROLE_VALUE or pending.role == ROLE_LIFE and not (<Fetch*> pending.cool).over):
+            or pending.role == ROLE_VALUE or pending.role == ROLE_WAVE or pending.role == ROLE_LIFE and not (<Fetch*> pending.cool).over):
         return False
     memcpy(reason, data + 1, length)
     reason[length] = 0

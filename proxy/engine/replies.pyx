@@ -7,13 +7,15 @@ A node is never trusted: bytes that are not RESP, or a reply that nobody asked f
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
+from proxy.engine.combine cimport combine_reply
 from proxy.engine.connection cimport conn_fail, conn_flush, pending_answer
 from proxy.engine.cool cimport cool_reply
 from proxy.engine.ear cimport ear_heard
 from proxy.engine.greeting cimport greeting_reply
-from proxy.engine.heat cimport ROLE_MARK, ROLE_VALUE
+from proxy.engine.heat cimport ROLE_MARK, ROLE_VALUE, ROLE_WAVE
 from proxy.engine.mail cimport event_node
 from proxy.engine.marks cimport marks_close
+from proxy.engine.quorum cimport quorum_reply
 from proxy.engine.redirect cimport kept_reply
 from proxy.engine.scripts cimport script_answered
 from proxy.engine.slots cimport slot_fill_chunk, slot_local
@@ -21,6 +23,7 @@ from proxy.engine.tombstones cimport tombstones_after
 from proxy.engine.types cimport (
     BUCKETS, CONN_OPEN, DEAD, EVENT_OPEN, EVENT_SICK, ROW_EVALSHA, SLOT_MERGING, Client, Conn, Core, Pending, Row,
 )
+from proxy.engine.voices cimport ROLE_QUORUM
 from proxy.wire.chunk cimport Chunk, chunk_free
 from proxy.wire.input cimport (
     MOVE_AT, READ_END, READ_NOTHING, READ_SOME, SCRATCH, input_detach, input_keep, input_read,
@@ -152,12 +155,21 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size
         conn.expired -= 1
         core.counters.late_replies += 1
     if pending.role == ROLE_MARK:
-        held = tombstones_after(core, conn, pending, data, size)
+        held = tombstones_after(core, conn, pending, pending.cool, NULL, data, size)
         marks_close(core, pending.cool)
         if held:
             count(core, conn, pending, data)
             return NULL
+    elif pending.role == ROLE_WAVE:
+        if not late:
+            count(core, conn, pending, data)
+        combine_reply(core, conn, pending, data, size)
+        return NULL
     elif pending.role and (late or pending.role != ROLE_VALUE):
+        if pending.role >= ROLE_QUORUM:
+            count(core, conn, pending, data)
+            quorum_reply(core, conn, pending, data, size)
+            return NULL
         cool_reply(core, conn, pending, data, size)
         return NULL
     if late or pending.client == NULL and pending.role != ROLE_VALUE:

@@ -9,9 +9,13 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdlib cimport calloc
 from libc.string cimport memcpy
 
+from proxy.engine.effects cimport (
+    EFFECT_EXPIRE, EFFECT_GETEX, EFFECT_PEXPIRE, EFFECT_PSETEX, EFFECT_REFUSED, EFFECT_SAME, EFFECT_SET, EFFECT_SETEX,
+    EFFECT_SPOP,
+)
 from proxy.engine.lookup cimport Table, lookup_add, lookup_new
 from proxy.engine.types cimport (
-    ANSWER_ACL_WHOAMI, ANSWER_AUTH, ANSWER_CACHING, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID,
+    ADDS_ARGUMENT, ADDS_FIELD, ADDS_LESS_ARGUMENT, ADDS_LESS_ONE, ADDS_ONE, ANSWER_ACL_WHOAMI, ANSWER_AUTH, ANSWER_CACHING, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID,
     ANSWER_CLIENT_OK, ANSWER_CLIENT_REPLY, ANSWER_CLIENT_SETINFO, ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_GETREDIR,
     ANSWER_HELLO, ANSWER_NOT_CLUSTER, ANSWER_PING, ANSWER_QUIT, ANSWER_RESET, ANSWER_SELECT, ANSWER_SPECIAL,
     ANSWER_TIME, ANSWER_TRACKING, ANSWER_TRACKINGINFO, BEGIN_INDEX, BEGIN_KEYWORD, BEGIN_OPTION, CHANNELS_ALL,
@@ -48,6 +52,11 @@ SPECIAL = {
     "watch": ROW_WATCH, "unwatch": ROW_UNWATCH, "wait": ROW_WAIT, "client|tracking": ROW_TRACKING,
     "client|caching": ROW_TRACKING, "client|getredir": ROW_TRACKING, "client|trackinginfo": ROW_TRACKING,
 }
+# How rows whose effect is `rewritten` are.
+EFFECTS = {
+    "expire": EFFECT_EXPIRE, "pexpire": EFFECT_PEXPIRE, "setex": EFFECT_SETEX, "psetex": EFFECT_PSETEX,
+    "set": EFFECT_SET, "getex": EFFECT_GETEX, "spop": EFFECT_SPOP,
+}
 BY_BODY = {"eval", "eval_ro"}
 BY_DIGEST = {"evalsha", "evalsha_ro"}
 BEFORE_AUTH = {"auth", "hello", "quit", "reset"}
@@ -56,6 +65,9 @@ SUBSCRIBED = {
 }
 # Rows whose options say what they do to keys.
 VARIES = {"set": VARIES_SET, "bitfield": VARIES_BITFIELD, "sort": VARIES_SORT, "sort_ro": VARIES_SORT}
+ADDS = {
+    "incr": ADDS_ONE, "decr": ADDS_LESS_ONE, "incrby": ADDS_ARGUMENT, "decrby": ADDS_LESS_ARGUMENT, "hincrby": ADDS_FIELD,
+}
 BEGINS = {"index": BEGIN_INDEX, "keyword": BEGIN_KEYWORD, "option": BEGIN_OPTION}
 
 
@@ -132,6 +144,13 @@ cdef fill_row(list kept, Row* row, command):
         row.flags |= ROW_PUBLISH | ROW_WRITE | (ROW_SHARD if command.name == "spublish" else 0)
     if command.name in BARRIERS or command.lane == Lane.CONTROL:
         row.flags |= ROW_BARRIER
+    if command.may_write and not command.publishes:
+        if command.effect == "rewritten":
+            row.effect = EFFECTS[command.name]
+        else:
+            row.effect = EFFECT_REFUSED if command.effect == "refused" else EFFECT_SAME
+    if command.mergeable:
+        row.adds = ADDS[command.name]
     fill_rights(row, command)
     row.kind = CLASS_WRITE if row.flags & ROW_WRITE else CLASS_READ
     if command.lane in (Lane.MGET, Lane.MSET, Lane.SUM):

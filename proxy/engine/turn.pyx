@@ -11,6 +11,7 @@ from proxy.engine.accept cimport accept_clients, inbox_take
 from proxy.engine.client cimport client_close, client_flush, client_gone, client_readable, client_resume, clients_admit
 from proxy.engine.clients cimport clients_close_idle, clients_unpause_due
 from proxy.engine.cluster cimport cluster_of
+from proxy.engine.combine cimport combine_due, combine_tick
 from proxy.engine.connection cimport conn_established, conn_flush, conn_tick
 from proxy.engine.cool cimport cool_tick
 from proxy.engine.ear cimport ears_tick
@@ -18,6 +19,7 @@ from proxy.engine.hot cimport hot_tick
 from proxy.engine.monitor cimport monitor_send
 from proxy.engine.orders cimport drain_step, orders_take
 from proxy.engine.private cimport private_settle, privates_bury, privates_tick
+from proxy.engine.quorum cimport quorums_decide
 from proxy.engine.redirect cimport detours_go
 from proxy.engine.replies cimport conn_readable
 from proxy.engine.shield cimport shields_tick
@@ -55,6 +57,8 @@ cdef void turn(Core* core, int timeout_ms) noexcept nogil:
         timeout_ms = 0
     elif timeout_ms < 0:
         timeout_ms = TICK_US // 1000 if core.busy else IDLE_MS
+        if core.gather_due_us and core.gather_due_us < core.now_us + timeout_ms * 1000:
+            timeout_ms = <int> (core.gather_due_us - core.now_us + 999) // 1000
     poll_wait(&core.poll, timeout_ms)
     core.now_us = monotonic_us()
     core.counters.turns += 1
@@ -159,6 +163,8 @@ cdef void turn_end(Core* core) noexcept nogil:
     cdef Client* following
     cdef Client* waiting = NULL
     cdef int rounds = 0
+    if core.tallied:
+        combine_due(core)
     flush_conns(core)
     if core.starved_first != NULL:
         clients_admit(core)
@@ -188,6 +194,8 @@ cdef void turn_end(Core* core) noexcept nogil:
         core.ready = client
     if core.now_us - core.tick_us >= TICK_US:
         tick(core)
+    if core.undecided != NULL:
+        quorums_decide(core)
     bury(core)
     if core.lost_privates != NULL:
         privates_bury(core)
@@ -248,6 +256,8 @@ cdef void tick(Core* core) noexcept nogil:
             malloc_trim(0)
             core.peak = core.chunks.total
     clients_unpause_due(core)
+    if core.tallied:
+        combine_tick(core)
     if core.heat != NULL:
         hot_tick(core)
         ears_tick(core)

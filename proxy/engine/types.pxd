@@ -81,11 +81,12 @@ cdef enum ClientFlag:
     CLIENT_BURIED = 1048576    # in core.graveyard
     CLIENT_RESTRICTED = 2097152    # its user may not do everything: see rights.pyx
     CLIENT_MONITORED = 4194304     # its requests are shown to somebody's MONITOR
+    CLIENT_COPIED = 33554432       # its requests go to all nodes that have the key: see copying.pxd
     CLIENT_TEACHING = 8388608      # its EVAL waits until all engines have the body: see scripts.pxd
     CLIENT_REROUTED = 67108864     # slots changed their nodes while it was owed replies: these come first, see cluster.pxd
     # Clients whose requests leave the straight road of dispatch: see special() there.
     CLIENT_SPECIAL = (CLIENT_MULTI | CLIENT_SUBSCRIBER | CLIENT_PAUSED | CLIENT_TRACKING | CLIENT_RESTRICTED
-                      | CLIENT_MONITORED | CLIENT_REROUTED)
+                      | CLIENT_MONITORED | CLIENT_COPIED | CLIENT_REROUTED)
 
 cdef enum TrackingMode:
     TRACKING_OPTIN = 1
@@ -147,6 +148,8 @@ cdef struct Client:
     uint64_t sent
     uint16_t last_row
     uint8_t deferred           # turns that its replies have waited for more of them
+    uint8_t write_level        # voices.Level, of what it writes and reads where keys have copies
+    uint8_t read_level
     User* user                 # of pool.users
     uint32_t together          # what comes before this slot leaves with the reply of the slot before it
     uint64_t fan_hash          # of the key whose copies on other nodes it waits for,
@@ -308,6 +311,7 @@ cdef struct Node:
     uint32_t socket_length     # 0: not resolved yet
     uint8_t ejected
     uint8_t member             # has keys of its own; of a cluster: is there, and holds slots
+    uint8_t away               # voices.Away: it misses, or has missed, what is written
     uint8_t subscribed         # all that our clients subscribed to here is confirmed by the node
     uint8_t ghost_count
     int64_t ghosts[GHOSTS]     # ids of lost connections whose requests may still be executed; killed before new ones
@@ -389,6 +393,9 @@ cdef struct Pool:
     int node_total             # and replicas
     uint8_t* live              # by node: 0 when ejected and auto_eject
     uint8_t auto_eject
+    uint8_t copies             # nodes that have a key, with `replication: ring`; 0: its home alone
+    uint8_t write_level        # voices.Level
+    uint8_t read_level
     uint8_t nil_on_error
     uint8_t split_transactions # a transaction may have a block for each of several nodes
     uint8_t unix_socket
@@ -416,6 +423,9 @@ cdef struct Pool:
     uint32_t hot_count         # what the sketch counts then
     HotRule* hot_rules         # the first one is for every key; owned by the Python object that the facade keeps
     int hot_rule_count
+    uint8_t merges             # the most that one of its rules does: MergeMode
+    CounterRule* counter_rules # the first one is for every key; owned by the Python object that the facade keeps
+    int counter_rule_count
 
 
 # -- the engine ---------------------------------------------------------------------------------------------------
@@ -483,7 +493,11 @@ cdef struct Core:
     size_t key_room
     uint64_t random_state
     void* scripts              # scripts.Scripts; NULL: none was learned
+    void* undecided            # voices.Quorum: requests that a connection told something of
     void* heat                 # heat.Heat; NULL: no pool cools its hot keys
+    void* tallies              # tally.Tallies; NULL: no pool merges increments
+    uint32_t tallied           # counters in it
+    uint64_t gather_due_us     # when the next wave has gathered long enough; 0: none waits for that
     void* served               # heat.Copy that answered the request at hand, which may come again; else NULL
     uint16_t* notes            # stripes of the keys that the request at hand may write: see marks.pxd
     uint32_t noted
@@ -525,6 +539,7 @@ cdef enum OrderKind:           # control plane -> engine
     ORDER_HOT = 25             # a key is hot
     ORDER_COLD = 26            # forget all hot keys
     ORDER_HEAT = 27            # describe the hot keys
+    ORDER_AWAY = 40            # a node misses writes, is being mended, or serves: `flag` is a voices.Away
     ORDER_READABLE = 28        # whether a replica may be asked for reads, and how fresh it is
     ORDER_MEMBER = 40          # of a cluster: `node` is now this one (`data` is its address; empty: none); `flag`: holds slots
     ORDER_SLOTS = 41           # of a cluster: the node of each slot, as Cluster.slots has them

@@ -28,7 +28,7 @@ from proxy.control.cluster import Place
 from proxy.control.request import Request
 from proxy.errors import ReplyError
 from proxy.lanes.links import Links, good
-from proxy.lanes.raw import NodeError, elements, without_copies
+from proxy.lanes.raw import NodeError, elements
 from proxy.placement import CLUSTER_SLOTS
 
 __all__ = ["compose", "compose_slot", "mark_of", "scan", "take_apart"]
@@ -122,6 +122,10 @@ async def scan(links: Links, request: Request) -> bytes:
         raise ReplyError("cursor")
     walk = _Cluster(links, request.pool) if links.places(request.pool) else _Ring(links, request.pool)
     node, cursor = walk.take_apart(int(text))
+    if links.copied(request.pool) and not links.serves(request.pool, node):
+        # What it has is shown by the others.
+        following = b"%d" % walk.compose(node, 0)
+        return b"*2\r\n$%d\r\n%b\r\n*0\r\n" % (len(following), following)
     words = [request.args[0], b"%d" % cursor, *request.args[2:]]
     reply = await links.ask(request.pool, node, words, protocol=request.protocol, database=request.database)
     if not good(reply):
@@ -132,6 +136,5 @@ async def scan(links: Links, request: Request) -> bytes:
         following = b"%d" % walk.compose(node, int(head.split(b"\r\n")[1]))
     except ValueError:
         raise ReplyError("cursor_range", node=links.name(request.pool, node)) from None
-    if links.copies(request.pool):
-        keys = without_copies(keys)
+    keys = links.visible(request.pool, node, keys)
     return b"*2\r\n$%d\r\n%b\r\n%b" % (len(following), following, keys)
