@@ -53,8 +53,8 @@ async def randomkey(links: Links, request: Request) -> bytes:
     nodes = links.nodes(request.pool)
     if links.copied(request.pool):
         sizes = [0] * len(nodes)
-        for place in links.serving(request.pool):
-            sizes[place] = integer(await links.ask(request.pool, place, [b"DBSIZE"], database=request.database))
+        for node in links.serving(request.pool):
+            sizes[node] = integer(await links.ask(request.pool, node, [b"DBSIZE"], database=request.database))
     else:
         sizes = [integer(reply) for reply in await links.agreed(request, [b"DBSIZE"], database=request.database)]
     nothing = b"_\r\n" if request.protocol == 3 else b"$-1\r\n"
