@@ -12,7 +12,7 @@ from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
 
 from proxy.engine.cluster cimport NODE_TEXT, Detour, cluster_find, cluster_of
 from proxy.engine.connection cimport conn_expect, conn_for, conn_touch, pending_answer, pending_error, pending_settle
-from proxy.engine.heat cimport ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_VALUE, ROLE_WAVE, Fetch
+from proxy.engine.heat cimport ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_SET, ROLE_VALUE, ROLE_WAVE, Fetch
 from proxy.engine.mail cimport event_post
 from proxy.engine.private cimport private_take, watch_end
 from proxy.engine.scripts cimport script_frame
@@ -120,9 +120,7 @@ cdef bint redirect(Core* core, Conn* conn, const Pending* pending, int word, con
     cdef size_t length = size - 3 if size - 3 < sizeof(reason) else sizeof(reason) - 1
     if word == WORD_MOVED or word == WORD_CLUSTERDOWN:
         tell(core, conn, data, size)
-    if conn.expired or conn.kept.length < pending.size or not (
-            client != NULL and (pending.role == ROLE_NONE or pending.role == ROLE_MARK)
-            or pending.role == ROLE_VALUE or pending.role == ROLE_WAVE or pending.role == ROLE_LIFE and not (<Fetch*> pending.cool).over):
+    if conn.expired or conn.kept.length < pending.size or not awaited(pending):
         return False
     memcpy(reason, data + 1, length)
     reason[length] = 0
@@ -160,6 +158,15 @@ cdef bint redirect(Core* core, Conn* conn, const Pending* pending, int word, con
             append(pool, detour)
             tell(core, conn, data, size)
     return True
+
+
+cdef bint awaited(const Pending* pending) noexcept nogil:
+    """Is there anybody who waits for the reply, and is it more than a help to something else?"""
+    if pending.role == ROLE_NONE or pending.role == ROLE_MARK or pending.role == ROLE_SET:
+        return pending.client != NULL
+    if pending.role == ROLE_LIFE:
+        return not (<Fetch*> pending.cool).over
+    return pending.role == ROLE_VALUE or pending.role == ROLE_WAVE
 
 
 cdef void tell(Core* core, Conn* conn, const char* data, size_t size) noexcept nogil:
@@ -262,7 +269,7 @@ cdef bint goes(Core* core, Pool* pool, Detour* detour) noexcept nogil:
     copy_onto(&conn.pending[(conn.tail - 1) & conn.mask], pending, requests, 0 if detour.due_us else 1)
     if client != NULL:
         client.references -= 1
-    elif pending.role == ROLE_VALUE:
+    if pending.role == ROLE_VALUE or pending.role == ROLE_SET:
         (<Fetch*> pending.cool).conn = conn
         (<Fetch*> pending.cool).flushes = conn.flushes
         (<Fetch*> pending.cool).storing = 0

@@ -30,7 +30,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory, cluster: RedisCluster) -> Iterator[Proxy]:
-    proxy = Proxy(tmp_path_factory.mktemp("proxy"), [], f"cluster: {cluster.seeds}", engines=2)
+    proxy = Proxy(tmp_path_factory.mktemp("proxy"), [], f"cluster: {cluster.seeds}\ntimeout: 15s", engines=2)
     yield proxy
     proxy.stop()
 
@@ -415,8 +415,10 @@ def test_a_failover_that_was_asked_for_costs_nothing(cluster: RedisCluster, prox
     replica = next(node for node in cluster.nodes if node.role() == "slave")
     try:
         until(lambda: all(writer.turns > 2 for writer in writers), "all of them write")
-        assert replica("CLUSTER", "FAILOVER") == b"OK"
-        until(lambda: replica.role() == "master", "it is promoted")
+        # Primaries do not vote for two failovers of the same node one after the other: then it has to be asked for again.
+        until(
+            lambda: replica.role() == "master" or replica("CLUSTER", "FAILOVER") is None, "it is promoted", every=1.0
+        )
         mark = [writer.turns for writer in writers]
         until(lambda: all(writer.turns > at + 3 for writer, at in zip(writers, mark, strict=True)), "they go on")
     finally:
