@@ -138,9 +138,10 @@ class Topology:
         """The next to be asked: those who were named by a redirection, then others, in an order by `chance` (numbers in
         [0, 1), as many as there may be nodes); the seeds come in when none of those is left."""
         drawn = sorted(self.known, key=dict(zip(self.known, chance, strict=False)).__getitem__)
-        seeds = [seed for seed in self.seeds if seed not in drawn]
+        best = list(dict.fromkeys([*hints, *drawn]))
+        seeds = [seed for seed in self.seeds if seed not in best]
         # One place for a seed, so that a cluster whose nodes have all changed is found again.
-        best = list(dict.fromkeys([*hints, *drawn]))[: ASKED - bool(seeds)]
+        best = best[: ASKED - bool(seeds)]
         offset = int(chance[0] * len(seeds)) if seeds else 0
         return [*best, *(seeds[offset:] + seeds[:offset])[: ASKED - len(best)]]
 

@@ -415,7 +415,7 @@ def test_a_failover_that_was_asked_for_costs_nothing(cluster: RedisCluster, prox
     replica = next(node for node in cluster.nodes if node.role() == "slave")
     try:
         until(lambda: all(writer.turns > 2 for writer in writers), "all of them write")
-        # Primaries do not vote for two failovers of the same node one after the other: then it has to be asked for again.
+        # Primaries do not vote for two failovers one shortly after the other: then it has to be asked for again.
         until(
             lambda: replica.role() == "master" or replica("CLUSTER", "FAILOVER") is None, "it is promoted", every=1.0
         )
