@@ -19,6 +19,7 @@ from proxy.control.cluster import present
 from proxy.control.clusters import Clusters, with_places
 from proxy.control.engines import Engines, Event, EventKind
 from proxy.control.nodes import Nodes
+from proxy.control.replicas import Replicas
 from proxy.control.request import Request
 from proxy.control.requests import Requests
 from proxy.control.snapshot import Snapshot
@@ -83,6 +84,7 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
         async with trio.open_nursery() as nursery:
             kept = Kept(engines)
             nodes = Nodes(settings, engines.engines, nursery, lambda pool, live: pubsub.live(pool, live))
+            replicas = Replicas(settings, engines.engines)
             links = Links(settings, nursery, nodes.ejected, engines.kill_ghost)
             clusters = Clusters(settings, engines, nodes, lambda pool: pubsub.moved(pool))
             pubsub = PubSub(settings, engines, kept, links, clusters.owner, clusters.redirected)
@@ -144,6 +146,7 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             nursery.start_soon(snapshot.sample)
             nursery.start_soon(requests.run)
             nursery.start_soon(kept.run)
+            nursery.start_soon(replicas.run)
             nursery.start_soon(monitor.run)
             nursery.start_soon(pubsub.run)
             nursery.start_soon(scripts.run)

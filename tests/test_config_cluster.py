@@ -22,13 +22,14 @@ def test_a_pool_in_front_of_a_cluster() -> None:
     assert pool.servers == () and pool.cluster == (Server("10.0.0.1:7000"), Server("[::1]:7001"))
     assert effective(loads(to_yaml(effective(loads(text))))) == effective(loads(text))
     wrong = text + (
-        "    servers: [b:1]\n    hash: murmur\n    auto_eject: true\n    redis_db: 3\n"
+        "    servers: [b:1]\n    hash: murmur\n    auto_eject: true\n    redis_db: 3\n    read_from: any\n"
         "    hot_keys: {share: true, strategy: both, prefixes: {'a:': {shield: 1s}}}\n"
     )
     found = problems_of(wrong)
     assert [problem.split(": ")[1:3] for problem in found] == [
         [f"pools.a.{key}", "is not for a pool with cluster"] for key in (
-            "servers", "hash", "auto_eject", "redis_db", "hot_keys.share", "hot_keys.strategy", "hot_keys.prefixes",
+            "servers", "hash", "auto_eject", "read_from", "redis_db", "hot_keys.share", "hot_keys.strategy",
+            "hot_keys.prefixes",
         )
     ]  # fmt: skip
     assert problems_of(text.replace("10.0.0.1:7000", "/tmp/s")) == [

@@ -23,7 +23,7 @@ cdef Conn* usable(Core* core, Client* client, Row* row, Node* node, int bulk) no
     if conn.refusing:
         refuse(core, client, row, ERROR_NODE_DOWN, node, conn.why)
         return NULL
-    if conn.output.length + conn.kept.length > client.pool.limits.backlog:
+    if conn.output.length > client.pool.limits.backlog:
         refuse(core, client, row, ERROR_BACKLOG, node, conn.why)
         return NULL
     return conn

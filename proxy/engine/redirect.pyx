@@ -8,13 +8,14 @@ than its deadline, and all of a pool take `limits.backlog` bytes at most; beyond
 
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport abort, free, malloc
-from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
+from libc.string cimport memchr, memcmp, memcpy, memset, strlen
 
 from proxy.engine.cluster cimport NODE_TEXT, Detour, cluster_find, cluster_of
 from proxy.engine.connection cimport conn_expect, conn_for, conn_touch, pending_answer, pending_error, pending_settle
 from proxy.engine.heat cimport ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_SET, ROLE_VALUE, ROLE_WAVE, Fetch
 from proxy.engine.mail cimport event_post
 from proxy.engine.private cimport private_take, watch_end
+from proxy.engine.retained cimport retained_find
 from proxy.engine.scripts cimport script_frame
 from proxy.engine.slots cimport client_release
 from proxy.engine.tracking cimport held_for, tracked_conn
@@ -22,8 +23,7 @@ from proxy.engine.types cimport (
     CACHING_YES, CLIENT_BARRIER, CLIENT_WATCHING, DEAD, ERROR_CLUSTER_DOWN, ERROR_NODE_DOWN, ERROR_NOT_REDIRECTED,
     EVENT_REDIRECTED, HOLD_WAIT, ROW_EVALSHA, ROW_EXEC, ROW_WATCH, TRACKING_OPTIN, Client, Conn, Core, Node, Pending, Pool,
 )
-from proxy.wire.chunk cimport Chunk
-from proxy.wire.output cimport output_append, output_consume
+from proxy.wire.output cimport output_append
 from proxy.wire.resp cimport FRAMED, Frame, FrameLimits, frame_request, frame_reset
 
 cdef enum:
@@ -106,8 +106,6 @@ cdef bint kept_reply(Core* core, Conn* conn, const char* data, size_t size) noex
         conn.told = NULL
     else:
         gone = word and redirect(core, conn, pending, word, data, size)
-    if not gone:
-        output_consume(&conn.kept, &core.chunks, pending.size)
     return gone
 
 
@@ -120,7 +118,7 @@ cdef bint redirect(Core* core, Conn* conn, const Pending* pending, int word, con
     cdef size_t length = size - 3 if size - 3 < sizeof(reason) else sizeof(reason) - 1
     if word == WORD_MOVED or word == WORD_CLUSTERDOWN:
         tell(core, conn, data, size)
-    if conn.expired or conn.kept.length < pending.size or not awaited(pending):
+    if conn.expired or not awaited(pending):
         return False
     memcpy(reason, data + 1, length)
     reason[length] = 0
@@ -133,7 +131,7 @@ cdef bint redirect(Core* core, Conn* conn, const Pending* pending, int word, con
         free(detour)
     elif word == WORD_CLUSTERDOWN:
         give_up(core, detour, ERROR_CLUSTER_DOWN, reason)
-    elif detour.pending.hops >= HOPS or cluster_of(pool).waiting + detour.length > pool.limits.backlog:
+    elif detour.length == 0 or detour.pending.hops >= HOPS or cluster_of(pool).waiting + detour.length > pool.limits.backlog:
         give_up(core, detour, ERROR_NOT_REDIRECTED, reason)
     elif conn.private and core.rows[pending.row].flags & ROW_WATCH:
         unwatched(core, detour)
@@ -178,29 +176,21 @@ cdef void tell(Core* core, Conn* conn, const char* data, size_t size) noexcept n
 
 
 cdef Detour* detour_new(Core* core, Conn* conn, const Pending* pending) noexcept nogil:
-    """The request, taken from the front of what is kept; without an ASKING that was sent in front of it."""
-    cdef Detour* detour = <Detour*> malloc(sizeof(Detour) + pending.size)
-    cdef char* at
-    cdef Chunk* chunk
-    cdef size_t left = pending.size
-    cdef size_t size
+    """The request, without an ASKING that was sent in front of it; without anything, if it is kept no longer."""
+    cdef const char* data = retained_find(core, conn, conn.head_offset, pending.size)
+    cdef size_t length = 0 if data == NULL else pending.size
+    cdef bint asked = length > ASKING_LENGTH and memcmp(data, ASKING, ASKING_LENGTH) == 0
+    cdef Detour* detour
+    if asked:
+        data += ASKING_LENGTH
+        length -= ASKING_LENGTH
+    detour = <Detour*> malloc(sizeof(Detour) + length)
     if detour == NULL:
         abort()
     memset(detour, 0, sizeof(Detour))
-    at = <char*> (detour + 1)
-    while left:
-        chunk = conn.kept.first
-        size = chunk.tail - chunk.head if chunk.tail - chunk.head < left else left
-        memcpy(at, chunk.data + chunk.head, size)
-        output_consume(&conn.kept, &core.chunks, size)
-        at += size
-        left -= size
-    detour.length = pending.size
-    at = <char*> (detour + 1)
-    if detour.length > ASKING_LENGTH and memcmp(at, ASKING, ASKING_LENGTH) == 0:
-        detour.asking = 1
-        detour.length -= ASKING_LENGTH
-        memmove(at, at + ASKING_LENGTH, detour.length)
+    memcpy(detour + 1, data, length)
+    detour.length = length
+    detour.asking = asked
     detour.pending = pending[0]
     detour.node = conn.node
     detour.protocol = conn.protocol
