@@ -28,7 +28,7 @@ def test_a_pool_in_front_of_a_cluster() -> None:
     found = problems_of(wrong)
     assert [problem.split(": ")[1:3] for problem in found] == [
         [f"pools.a.{key}", "is not for a pool with cluster"] for key in (
-            "servers", "hash", "auto_eject", "read_from", "redis_db", "hot_keys.share", "hot_keys.strategy",
+            "servers", "hash", "auto_eject", "redis_db", "read_from", "hot_keys.share", "hot_keys.strategy",
             "hot_keys.prefixes",
         )
     ]  # fmt: skip
