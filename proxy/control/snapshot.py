@@ -18,10 +18,12 @@ from typing import Any
 
 import trio
 
+from proxy.control.cluster import present
 from proxy.control.engines import Engines
 from proxy.control.nodes import Nodes
 from proxy.control.statistics import (
     HEAT_COUNTERS,
+    READ_COUNTERS,
     WAVES,
     CommandStatistics,
     DatabaseStatistics,
@@ -166,6 +168,7 @@ class Snapshot:
             coalesced_requests=counters["reads_joined"],
             copy_hits=counters["copy_hits"],
             heat={name: counters[name] for name in HEAT_COUNTERS},
+            replicated={name: counters[name] for name in READ_COUNTERS},
             increments=counters["increments"],
             waves={size: counters[f"waves_{size}"] for size in WAVES},
             hot_keys=self._hot_keys(),
@@ -254,7 +257,8 @@ class Snapshot:
                 clients=sum(pools[index]["clients"] for pools in by_engine),
                 nodes=tuple(
                     self._node(pool, index, place, [pools[index]["nodes"][place] for pools in by_engine])
-                    for place in range(len(pool.nodes))
+                    for place, server in enumerate(pool.nodes)
+                    if present(server)
                 ),
             )
             for index, pool in enumerate(self._settings.pools)

@@ -165,6 +165,7 @@ def _stats(context: AnswerContext) -> Lines:
     yield "combined_requests", now.combined_requests
     yield "timed_out_requests", now.timeouts
     yield "late_replies", now.late_replies
+    yield from now.replicated.items()
     yield "transactions", now.transactions
     yield "blocked_requests", now.blocked_requests
     yield "lost_pops", now.lost_pops
@@ -292,7 +293,7 @@ def _hotkeys(context: AnswerContext) -> Lines:
                 ("key", quote(hot.key, safe="")),
                 ("pool", quote(hot.pool)),
                 ("rate", f"{hot.rate:.1f}"),
-                ("copies", hot.copies),
+                ("fan_out_copies", hot.copies),
                 ("hits", hot.hits),
             ),
         )
