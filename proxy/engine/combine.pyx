@@ -29,6 +29,7 @@ from proxy.wire.resp cimport FRAMED, Frame, FrameLimits, frame_request, frame_re
 
 cdef enum:
     MOST_SAME = 1024           # bytes of a request that is compared with others
+    LOOK_BACK = 32             # requests that are looked through for one of the same client
     LONGEST_LIFE = 1 << 30     # of an EXPIRE, in its unit: far below what a node would find too long
     # Clients each of whose requests is looked at.
     ONE_BY_ONE = CLIENT_SPECIAL | CLIENT_BARRIER | CLIENT_CLOSING | CLIENT_SILENT | CLIENT_SKIP
@@ -359,15 +360,30 @@ cdef int unit(Core* core, Client* client, Row* row) noexcept nogil:
     return kind
 
 
+cdef bint owes(const Client* client, const Tally* tally) noexcept nogil:
+    """May a request of this client be among those that gather? Nobody's who waits for his replies one by one."""
+    cdef const Wave* wave = tally.gathered
+    cdef uint32_t index
+    if client.head == client.tail or wave == NULL:
+        return False
+    for index in range(1, LOOK_BACK + 1):
+        if index > wave.count:
+            return False
+        if wave.members[wave.count - index].client == client:
+            return True
+    return wave.count > LOOK_BACK
+
+
 cdef void ahead(Core* core, Client* client, Row* row, uint64_t hash, const char* key, size_t length,
                 const Tally* of) noexcept nogil:
     """The request at hand names this key: what gathers for it on the same connection leaves first. `of`: it is to be
     gathered itself, by this tally; then other fields stay. To INCR and HINCRBY of one key one of them is the wrong type:
-    they keep their order."""
+    they keep their order, and so do
+    increments of several fields by one client."""
     cdef Tally* tally = tally_bucket(core, hash)
     while tally != NULL:
         if (tally.hash == hash and tally.conn.node.pool == client.pool and tally.length == length
-                and tally != of and (of == NULL or tally.form != of.form)
+                and tally != of and (of == NULL or tally.form != of.form or owes(client, tally))
                 and quench_same(tally_key(tally), key, length)):
             if (tally.gathered != NULL and tally.conn.protocol == client.protocol
                     and tally.conn.database == client.database):

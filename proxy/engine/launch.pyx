@@ -13,7 +13,7 @@ from proxy.engine.types cimport (
     Pool, RowStats,
 )
 from proxy.engine.waves cimport (
-    tallies_of, tally_field, tally_key, tally_let_go, wave_add, wave_adds, wave_deliver, wave_expires, wave_free, wave_landed,
+    tallies_forget, tallies_of, tally_field, tally_key, tally_let_go, wave_add, wave_adds, wave_deliver, wave_expires, wave_free, wave_landed,
     wave_new, wave_next, wave_value,
 )
 from proxy.wire.output cimport Output, output_append, output_bulk
@@ -240,6 +240,7 @@ cdef void launch_tick(Core* core) noexcept nogil:
     """Requests whose deadline passed are told: what gathers leaves the sum, what is on its way may happen yet."""
     cdef Wave* wave = tallies_of(core).waves
     cdef Tally* tally
+    tallies_forget(core)
     while wave != NULL:
         core.busy = 1
         expire(core, wave)

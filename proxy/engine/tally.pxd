@@ -95,6 +95,7 @@ cdef struct Tally:             # followed by the key, and the field if there is 
     const CounterRule* rule
     Wave* gathered             # NULL: none
     uint64_t hash              # of the key
+    uint64_t idle_us           # since when it has nothing to do, if it has not
     uint32_t length            # bytes of the key
     uint32_t field_length
     uint32_t flying            # waves that the node has not answered

@@ -9,6 +9,7 @@ from proxy.engine.tally cimport TALLY_BUCKETS, WAVE_ADD, WAVE_UNIT, Tallies, Tal
 from proxy.engine.types cimport Client, Conn, Core, CounterRule, Pending
 
 cdef bint tallies_open(Core* core) noexcept nogil
+cdef void tallies_forget(Core* core) noexcept nogil
 cdef void tallies_close(Core* core) noexcept nogil
 cdef Tally* tally_find(Core* core, const Conn* conn, uint64_t hash, const char* key, size_t length, int form,
                        const char* field, size_t field_length) noexcept nogil

@@ -17,6 +17,7 @@ from proxy.wire.resp cimport read_number, write_number
 
 cdef enum:
     FIRST_MEMBERS = 16
+    IDLE_US = 10000000
     TEXT = 1024                # bytes of replies that are written at once
     REPLY_ROOM = 64            # that one of them takes at most
 
@@ -97,13 +98,26 @@ cdef Tally* tally_new(Core* core, Conn* conn, const CounterRule* rule, uint64_t 
     tally.form = <unsigned char> form
     tally.field_length = <uint32_t> field_length
     memcpy(tally + 1, key, length)
-    memcpy(<char*> (tally + 1) + length, field, field_length)
+    if field_length:
+        memcpy(<char*> (tally + 1) + length, field, field_length)
     bucket = &tallies.buckets[hash >> 20 & (TALLY_BUCKETS - 1)]
     tally.next = bucket[0]
     bucket[0] = tally
-    join(&tallies.idle, tally)
+    rest(core, tally)
     core.tallied += 1
     return tally
+
+
+cdef void rest(Core* core, Tally* tally) noexcept nogil:
+    """It has nothing to do."""
+    tally.idle_us = core.now_us
+    join(&tallies_of(core).idle, tally)
+
+
+cdef void tallies_forget(Core* core) noexcept nogil:
+    """Those that had nothing to do for long go: while there is any, all requests are looked at."""
+    while tallies_of(core).idle.first != NULL and core.now_us - tallies_of(core).idle.first.idle_us > IDLE_US:
+        tally_free(core, tallies_of(core).idle.first)
 
 
 cdef void tally_free(Core* core, Tally* tally) noexcept nogil:
@@ -306,7 +320,7 @@ cdef void wave_landed(Core* core, Wave* wave) noexcept nogil:
     wave.tally = NULL
     tally.flying -= 1
     if tally.flying == 0 and tally.gathered == NULL:
-        join(&tallies.idle, tally)
+        rest(core, tally)
 
 
 cdef void wave_free(Core* core, Wave* wave) noexcept nogil:

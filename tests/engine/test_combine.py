@@ -124,17 +124,36 @@ def test_a_key_of_another_type_is_everybodys_error() -> None:
     world.settle()
 
 
-def test_fields_are_counters_of_their_own() -> None:
-    world = Counting()
-    world.ask(0, b"HINCRBY", b"h", b"one", b"5")
-    world.ask(0, b"HINCRBY", b"h", b"two", b"7")
-    world.settle()
+def hash_world() -> Counting:
+    world = Counting(clients=6)
+    for field in (b"one", b"two"):
+        world.ask(0, b"HINCRBY", b"h", field, b"5")
+        world.settle()
     world.seen.clear()
+    return world
+
+
+def test_fields_are_counters_of_their_own() -> None:
+    world = hash_world()
     for place in range(3):
         world.ask(place, b"HINCRBY", b"h", b"one", b"1")
-        world.ask(place, b"HINCRBY", b"h", b"two", b"-2")
+        world.ask(3 + place, b"HINCRBY", b"h", b"two", b"-2")
     world.settle()
     assert world.seen == [[b"HINCRBY", b"h", b"one", b"3"], [b"HINCRBY", b"h", b"two", b"-6"]]
+
+
+def test_one_clients_fields_keep_their_order() -> None:
+    world = hash_world()
+    world.ask(0, b"HINCRBY", b"h", b"one", b"1")
+    world.turn()
+    world.send()
+    # The first field gathers while one is on its way; what the same client adds to the second goes behind it.
+    world.ask(1, b"HINCRBY", b"h", b"one", b"1")
+    world.ask(1, b"HINCRBY", b"h", b"two", b"1")
+    world.turn()
+    world.send()
+    assert [words[2] for words in world.seen] == [b"one", b"one", b"two"]
+    world.settle()
 
 
 def test_a_window_gathers_longer() -> None:
