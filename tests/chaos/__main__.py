@@ -38,7 +38,7 @@ def missing(fault: Fault) -> str:
 
 def run(name: str, make: str = "redis", rate: float = 20_000, processes: int = 2, clients: int = 4, seed: int = 0,
         longer: float = 1.0) -> Findings:  # fmt: skip
-    """One fault under load, judged. `longer`: times that it is held."""
+    """One fault under load, judged. `longer`: times that it is held and waited for."""
     fault = FAULTS[name]
     with tempfile.TemporaryDirectory() as directory, running_stage(fault.shape, make, Path(directory)) as stage:
         stage.settle_places(PLACES)
@@ -81,7 +81,7 @@ def perform(fault: Fault, stage: Stage, plans: Sequence[Plan], longer: float) ->
         relieved = time.monotonic()
         fault.relieve(stage)
         agreed = math.nan
-        deadline = relieved + fault.settle
+        deadline = relieved + fault.settle * longer
         while time.monotonic() < deadline:
             if math.isnan(agreed) and stage.agreed():
                 agreed = time.monotonic() - relieved

@@ -209,7 +209,8 @@ FAULTS = {
                   most=2500),
     "stall": Fault("each wire stalls 50 ms every 5 s, hedging on", HEDGED, STALLS.strike, STALLS.relieve, 10, 1, bars=(
         FAILED_READS, Bar("p99.9 of reads", lambda found: 1000 * found.during["p99.9"], 25, "ms"),
-        Bar("extra requests", lambda found: 100 * found.extra, 5, "%"), GHOSTS), needs=("hedge.after",), reads=1.0, most=2500),
+        Bar("extra requests", lambda found: 100 * found.extra, 5, "%"), GHOSTS), needs=("hedge.after",), reads=1.0,
+        most=2500),
     "stall-unhedged": Fault("the same, hedging off", UNHEDGED, STALLS.strike, STALLS.relieve, 10, 1, bars=(
         FAILED_READS, Bar("p99.9 of reads, of 50 ms at least", lambda found: -1000 * found.during["p99.9"], -40, "ms")),
         reads=1.0, most=2500),
