@@ -38,13 +38,15 @@ def missing(fault: Fault) -> str:
 
 def run(name: str, make: str = "redis", rate: float = 20_000, processes: int = 2, clients: int = 4, seed: int = 0,
         longer: float = 1.0) -> Findings:  # fmt: skip
-    """One fault under load, judged. `longer`: times that it is held."""
+    """One fault under load, judged. `longer`: times that it is held and waited for."""
     fault = FAULTS[name]
     with tempfile.TemporaryDirectory() as directory, running_stage(fault.shape, make, Path(directory)) as stage:
         stage.settle_places(PLACES)
+        scripts = make == "redis" and bool(fault.shape.replicas)
+        rate = min(rate, fault.most)
         plans = [
             Plan(number, seed, [proxy.address for proxy in stage.proxies], stage.places, clients, clients * processes,
-                 max(1, clients // 4), 0, rate / processes, make == "redis", fault.reads)
+                 max(1, clients // 4), 0, rate / processes, scripts, fault.reads)
             for number in range(processes)
         ]  # fmt: skip
         return perform(fault, stage, plans, longer)
@@ -79,7 +81,7 @@ def perform(fault: Fault, stage: Stage, plans: Sequence[Plan], longer: float) ->
         relieved = time.monotonic()
         fault.relieve(stage)
         agreed = math.nan
-        deadline = relieved + fault.settle
+        deadline = relieved + fault.settle * longer
         while time.monotonic() < deadline:
             if math.isnan(agreed) and stage.agreed():
                 agreed = time.monotonic() - relieved
