@@ -27,8 +27,8 @@ MUTANTS = {
         "waves", "    wave.count += 1\n    wave.requests += 1\n    wave.sum += delta\n",
         "    wave.sum += delta if wave.count < 3 else 0\n    wave.count += 1\n    wave.requests += 1\n"),
     "what gathers stays behind another command": Mutant(
-        "combine", "                launch(core, tally)\n            if row.flags & ROW_PAUSES:",
-        "                pass\n            if row.flags & ROW_PAUSES:"),
+        "combine", "                launch(core, tally)\n            if row.flags & ROW_PAUSES",
+        "                pass\n            if row.flags & ROW_PAUSES"),
     "who timed out while it gathered is added all the same": Mutant(
         "launch", "            wave.sum -= wave.members[wave.told].delta\n", ""),
     "a fate that is unknown is said to be not sent": Mutant(
