@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
-SOURCES := $(wildcard proxy/*/*.pyx proxy/*/*.pxd storenode/*.pyx storenode/*.pxd) pyproject.toml
+SOURCES := $(wildcard proxy/*/*.pyx proxy/*/*.pxd storenode/*.pyx storenode/*.pxd)
 
 .PHONY: help build run test lint commands sanitize fuzz soak bench clean
 .DEFAULT_GOAL := help
@@ -17,9 +17,15 @@ $(VENV)/.tools:
 	$(PY) -m pip install --quiet --upgrade "pip>=25.1" "setuptools>=80" wheel "Cython>=3.3,<3.4"
 	@touch $@
 
-$(VENV)/.built: $(VENV)/.tools $(SOURCES)
+# Installed anew when the project file has changed; otherwise only what a changed source concerns is compiled, in place.
+$(VENV)/.installed: $(VENV)/.tools pyproject.toml
 	@echo "compiling; the first time takes a minute or two"
 	@PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --no-build-isolation -e .
+	@touch $@ $(VENV)/.built
+
+$(VENV)/.built: $(VENV)/.installed $(SOURCES)
+	@mkdir -p build
+	@$(PY) -W ignore -c "from setuptools import setup; setup()" build_ext --inplace -j4 >build/log 2>&1 || { cat build/log; false; }
 	@touch $@
 
 $(VENV)/.tested: $(VENV)/.built

@@ -63,7 +63,7 @@ def prepare(hot: dict[str, Any] | None = None) -> tuple[Probe, Placement]:
         "name": b"micro", "listener": -1, "unix_socket": False, "placement": placement, "auto_eject": False,
         "nil_on_error": False, "split_transactions": False, "database": 0,
         "users": [default_user(None)], "node_auth": [], "hot": hot,
-        "nodes": [(b"n%d" % node, b"n%d" % node) for node in range(NODES)], "limits": limits,
+        "replica_of": [], "nodes": [(b"n%d" % node, b"n%d" % node) for node in range(NODES)], "limits": limits,
     }])
     for node in range(NODES):
         engine.connect(node)

@@ -35,11 +35,15 @@ class Listen(Struct, frozen=True):
 
 
 class Server(Struct, frozen=True):
-    """One entry of `servers:`: a node's address exactly as written, without the weight and name, and those two."""
+    """One entry of `servers:`: a node's address exactly as written, without the weight and name, and those two.
+
+    `replicas` follow it: servers without a weight and without replicas of their own, which have no place on the ring.
+    """
 
     address: str
     weight: int = 1
     name: str | None = None
+    replicas: tuple["Server", ...] = ()
 
     @property
     def path(self) -> str:
@@ -102,6 +106,12 @@ def parse_server(text: str) -> Server:
     return make_server(address, weight, name.strip() or None)
 
 
+def parse_replica(text: str) -> Server:
+    """Read one entry of a node's `replicas:`, an address and perhaps a name. Raises ValueError with advice."""
+    address, _, name = text.strip().partition(" ")
+    return make_server(address, 1, name.strip() or None)
+
+
 def parse_weight(text: str) -> int:
     """Read a weight. Raises ValueError with advice."""
     if not _NUMBER.fullmatch(text):
@@ -109,7 +119,7 @@ def parse_weight(text: str) -> int:
     return int(text)
 
 
-def make_server(address: str, weight: int = 1, name: str | None = None) -> Server:
+def make_server(address: str, weight: int = 1, name: str | None = None, replicas: tuple[Server, ...] = ()) -> Server:
     """A checked Server, whose line can be written down and read again. Raises ValueError with advice."""
     if not 1 <= weight <= MOST_WEIGHT:
         raise ValueError(f"a weight is a whole number from 1, got {weight}; to take a server out, delete its line")
@@ -119,7 +129,7 @@ def make_server(address: str, weight: int = 1, name: str | None = None) -> Serve
         _split_host(address, least_port=1)
     elif not _is_word(address) or len(address) == 1 or address.endswith(":"):
         raise ValueError(f"expected the path of a unix socket, got '{address}'")
-    return Server(address, weight, name)
+    return Server(address, weight, name, replicas)
 
 
 def _split_host(text: str, least_port: int) -> tuple[str, str]:

@@ -142,7 +142,7 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
                 for engine in engines.engines:
                     engine.listen()
                 for pool, address in zip(settings.pools, engines.ports, strict=True):
-                    log.info("pool.listening pool=%s address=%s nodes=%d", pool.name, address, len(pool.servers))
+                    log.info("pool.listening pool=%s address=%s nodes=%d", pool.name, address, len(pool.nodes))
                 log.info("ready pid=%d engines=%d", os.getpid(), settings.engines)
                 if on_ready is not None:
                     on_ready(engines.ports)

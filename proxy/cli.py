@@ -199,7 +199,7 @@ def check(file: str | None, given: str | None) -> None:
     If nothing is, say how many connections a node has to expect.
     """
     settings = _settings(file, given)
-    nodes = sum(len(pool.servers) for pool in settings.pools)
+    nodes = sum(len(pool.nodes) for pool in settings.pools)
     pools = "1 pool" if len(settings.pools) == 1 else f"{len(settings.pools)} pools"
     click.echo(f"{settings.file}: ok: {pools}, {nodes} node{'s' * (nodes != 1)}, engines: {settings.engines}")
     facts, warnings = report(settings)
@@ -260,6 +260,8 @@ def route(file: str | None, name: str | None, json_: bool, keys: tuple[str, ...]
         return
     for row in rows:
         home = "any node" if row["node"] is None else f"node {row['node']} → {row['address']}"
+        if row["replicas"]:
+            home += f" (replicas: {', '.join(row['replicas'])})"
         group = f"group {row['group']} → " if row["group"] else ""
         click.echo(f"{row['key']} → {group}hash {row['hash']} → {home}")
 

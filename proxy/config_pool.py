@@ -13,7 +13,7 @@ from msgspec import UNSET
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from proxy.acl import DEFAULT
-from proxy.address import Listen, Server, make_server, parse_server, parse_weight
+from proxy.address import Listen, Server, make_server, parse_replica, parse_server, parse_weight
 from proxy.config_users import read_acl_file, read_users
 from proxy.config_walk import Walk, join, shape
 from proxy.options import GROUPS, OPTIONS, Option
@@ -106,7 +106,7 @@ class PoolReader:
             self.walk.problem(node, path, f"expected a list of nodes like [10.0.0.1:6379], got {shape(node)}")
             return UNSET
         before = len(self.walk.problems)
-        servers = []
+        servers: list[Server] = []
         labels: dict[str, int] = {}
         for index, item in enumerate(node.value):
             place = f"{path}[{index}]"
@@ -119,6 +119,15 @@ class PoolReader:
                 self.walk.problem(item, place, f"node {server.label} is already there as [{first}]; {advice}")
             labels.setdefault(server.label, index)
             servers.append(server)
+        addresses = {server.address for server in servers}
+        for index, server in enumerate(servers):
+            for number, replica in enumerate(server.replicas):
+                if replica.address in addresses:
+                    self.walk.problem(
+                        node.value[index], f"{path}[{index}].replicas[{number}]",
+                        f"{replica.address} is already a node of this pool; a process has one place in it",
+                    )  # fmt: skip
+                addresses.add(replica.address)
         return tuple(servers) if len(self.walk.problems) == before else UNSET
 
     def groups(self, node: Node, path: str) -> Any:
@@ -187,11 +196,14 @@ class PoolReader:
             text = self.walk.text(node, path)
             return None if text is None else self.attempt(node, path, partial(parse_server, text))
         fields: dict[str, str] = {}
-        known = ["address", "weight", "name"]
+        replicas: tuple[Server, ...] | None = ()
+        known = ["address", "weight", "name", "replicas"]
         for name, key, value in self.walk.entries(node, path):
             if name not in known:
                 advice = nearest(name, known) or f"; a node has {', '.join(known)}"
                 self.walk.problem(key, f"{path}.{name}", f"unknown key{advice}")
+            elif name == "replicas":
+                replicas = self.replicas(value, f"{path}.{name}")
             elif (text := self.walk.text(value, f"{path}.{name}")) is not None:
                 fields[name] = text
         if "address" not in fields:
@@ -199,9 +211,25 @@ class PoolReader:
             return None
 
         def make() -> Server:
-            return make_server(fields["address"], parse_weight(fields.get("weight", "1")), fields.get("name"))
+            server = parse_server(fields["address"])
+            weight = parse_weight(fields["weight"]) if "weight" in fields else server.weight
+            return make_server(server.address, weight, fields.get("name", server.name), replicas or ())
 
-        return self.attempt(node, path, make)
+        return None if replicas is None else self.attempt(node, path, make)
+
+    def replicas(self, node: Node, path: str) -> tuple[Server, ...] | None:
+        """The replicas of one node, or None if one of them is wrong."""
+        if not isinstance(node, SequenceNode):
+            self.walk.problem(node, path, f"expected a list of addresses like [10.0.0.2:6379], got {shape(node)}")
+            return None
+        found = []
+        for index, item in enumerate(node.value):
+            text = self.walk.text(item, f"{path}[{index}]")
+            replica = None if text is None else self.attempt(item, f"{path}[{index}]", partial(parse_replica, text))
+            if replica is None:
+                return None
+            found.append(replica)
+        return tuple(found)
 
     def attempt(self, node: Node, path: str, make: Callable[[], Server]) -> Server | None:
         """`make()`, or None and its ValueError noted."""

@@ -104,7 +104,8 @@ def defaults() -> str:
 # What the sample file shows for options that have no default.
 SAMPLES = {
     "listen": "listen: 127.0.0.1:6400",
-    "servers": "servers:\n      - 127.0.0.1:6379:1 a\n      - {address: 127.0.0.1:6380, weight: 1, name: b}",
+    "servers": "servers:\n      - 127.0.0.1:6379:1 a\n"
+    "      - {address: 127.0.0.1:6380, weight: 1, name: b, replicas: [127.0.0.1:6390]}",
     "hash_tag": '#hash_tag: "{}"',
     "colocate": '#colocate: {celery: ["celery", "unacked", "_kombu."], rq: ["rq:"]}',
     "password": "#password: ${CACHE_PASSWORD}",

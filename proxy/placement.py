@@ -32,8 +32,8 @@ def pointless(pool: Pool) -> list[int]:
 
 
 def routes(pool: Pool, keys: tuple[str, ...]) -> list[dict[str, Any]]:
-    """For each key a dict of key, group (None if it is in none), hash, node (its label) and address; the last two are
-    None when any node will do."""
+    """For each key a dict of key, group (None if it is in none), hash, node (its label), address and replicas (their
+    addresses); node and address are None when any node will do."""
     ring = placement(pool)
     rows = []
     for key in keys:
@@ -47,6 +47,7 @@ def routes(pool: Pool, keys: tuple[str, ...]) -> list[dict[str, Any]]:
                 "hash": ring.hash(raw),
                 "node": home and home.label,
                 "address": home and home.address,
+                "replicas": [replica.address for replica in home.replicas] if home else [],
             }
         )
     return rows

@@ -196,6 +196,16 @@ class Pool(Struct, frozen=True, kw_only=True):
     hot_keys: HotKeys = HotKeys()
     limits: Limits = Limits()
 
+    @property
+    def nodes(self) -> tuple[Server, ...]:
+        """All nodes in the engines' order: the members of the ring, then the replicas of each."""
+        return (*self.servers, *(replica for server in self.servers for replica in server.replicas))
+
+    @property
+    def replica_of(self) -> tuple[int, ...]:
+        """The member, by its index, of every node behind the members."""
+        return tuple(index for index, server in enumerate(self.servers) for _ in server.replicas)
+
 
 class Problem(Struct, frozen=True):
     """One thing wrong, or worth a warning, at a place of a file. Line and column count from 1; 0 when unknown."""

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
-from proxy.address import parse_listen
+from proxy.address import Server, parse_listen
 from proxy.options import Kind, Option
 from proxy.settings import MASK, HotPrefix, Secret, usable_cpus
 from proxy.units import LONGEST, format_duration, format_size, parse_duration, parse_size
@@ -178,9 +178,18 @@ _PARSERS: dict[Kind, Callable[[Option, str], Any]] = {
     "file": _parse_file,
 }
 
+
+def _spell_server(server: Server) -> str | dict[str, Any]:
+    """One line, or where there are replicas a mapping of two."""
+    if not server.replicas:
+        return str(server)
+    replicas = [f"{replica.address} {replica.name or ''}".strip() for replica in server.replicas]
+    return {"address": str(server), "replicas": replicas}
+
+
 _SPELLERS: dict[Kind, Callable[[Any], Any]] = {
     "listen": str,
-    "servers": lambda servers: [str(server) for server in servers],
+    "servers": lambda servers: [_spell_server(server) for server in servers],
     "groups": lambda groups: {group.name: list(group.prefixes) for group in groups},
     "duration": format_duration,
     "size": format_size,
@@ -194,7 +203,7 @@ _EXPECTED: dict[Kind, str] = {
     "acl_file": "a path",
     "engines": "auto or a number",
     "listen": "host:port, or /path [mode]",
-    "servers": "a list of 'host:port[:weight] [name]', '/path[:weight] [name]' or {address, weight, name}",
+    "servers": "a list of 'host:port[:weight] [name]', '/path[:weight] [name]' or {address, weight, name, replicas}",
     "groups": "GROUP: [PREFIX, …] for each group",
     "duration": "a duration like 400ms, 30s, 5m",
     "size": "a size like 256kb, 64mb, 1gb",

@@ -173,7 +173,8 @@ def test_route_names_the_pool() -> None:
     assert (unknown.exit_code, unknown.stderr) == (2, f"quench: {NUTCRACKER} has no pool gamma; it has alpha, beta\n")
     rows = json.loads(quench("route", "-c", NUTCRACKER, "--json", "user:1000", QUENCH_POOL="beta").stdout)
     assert [row | {"address": None} for row in rows] == [
-        {"key": "user:1000", "group": None, "hash": 2927313545, "node": "server1", "address": None}
+        {"key": "user:1000", "group": None, "hash": 2927313545, "node": "server1", "address": None,
+         "replicas": []}
     ]
     assert rows[0]["address"] == "127.0.0.1:6380"
 

@@ -534,9 +534,11 @@ def pools(names: st.SearchStrategy[str]) -> st.SearchStrategy[Pool]:
     reconnect = st.lists(DURATIONS, min_size=2, max_size=2).map(lambda two: Reconnect(first=min(two), most=max(two)))
     listen = st.builds(Listen, WORDS, st.just(0)) | st.builds(Listen, st.just("::1"), st.just(0))
     servers = st.builds(
-        lambda hosts, weight: tuple(Server(f"{host}:6379", weight, f"{host}-{index}")
-                                    for index, host in enumerate(hosts)),
-        st.lists(WORDS, min_size=1, max_size=5), st.integers(1, 1000),
+        lambda hosts, weight, replicas: tuple(
+            Server(f"{host}:6379", weight, f"{host}-{index}", tuple(
+                Server(f"replica{number}:{index + 1}", 1, host if number == 1 else None) for number in range(replicas)))
+            for index, host in enumerate(hosts)),
+        st.lists(WORDS, min_size=1, max_size=5), st.integers(1, 1000), st.integers(0, 2),
     )  # fmt: skip
     built = st.builds(Pool, name=names, listen=listen, servers=servers, reconnect=reconnect, limits=limits, **own)
     return built.map(lambda pool: replace(pool, colocate=()) if pool.distribution == "random" else pool)

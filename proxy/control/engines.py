@@ -115,7 +115,8 @@ def pool_values(pool: Pool, listener: int) -> dict[str, Any]:
         "users": users_of(pool),
         "node_auth": node_auth,
         "hot": heat_values(pool),
-        "nodes": [((server.name or server.address).encode(), server.address.encode()) for server in pool.servers],
+        "nodes": [((node.name or node.address).encode(), node.address.encode()) for node in pool.nodes],
+        "replica_of": pool.replica_of,
         "limits": {
             "window": limits.window,
             "most_clients": pool.client_connections,

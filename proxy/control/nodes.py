@@ -37,7 +37,8 @@ class Nodes:
         self, settings: Settings, engines: list[Engine], nursery: trio.Nursery,
         on_live: Callable[[int, bytes], None] = lambda pool, live: None,
     ) -> None:  # fmt: skip
-        """`on_live(pool, live)` is called when a node was ejected or readmitted: a byte for each, 0 while it is out."""
+        """`on_live(pool, live)` is called when a node was ejected or readmitted: a byte for each member of the ring, 0
+        while it is out."""
         self._on_live = on_live
         self._settings = settings
         self._engines = engines
@@ -50,7 +51,7 @@ class Nodes:
                     first=pool.reconnect.first,
                     most=pool.reconnect.most,
                 )
-                for _ in pool.servers
+                for _ in pool.nodes
             ]
             for pool in settings.pools
         ]
@@ -71,7 +72,7 @@ class Nodes:
         """
         async with trio.open_nursery() as nursery:
             for index, pool in enumerate(self._settings.pools):
-                for place in range(len(pool.servers)):
+                for place in range(len(pool.nodes)):
                     for engine in range(len(self._engines)):
                         nursery.start_soon(self._connect, index, place, engine, pool.preconnect)
 
@@ -115,7 +116,8 @@ class Nodes:
                     self._on_live(pool, self._live(pool))
 
     def _live(self, pool: int) -> bytes:
-        return bytes(health.state is not State.EJECTED for health in self._health[pool])
+        members = self._health[pool][: len(self._settings.pools[pool].servers)]
+        return bytes(health.state is not State.EJECTED for health in members)
 
     async def _connect_at(self, pool: int, node: int, engine: int, at: float) -> None:
         await trio.sleep_until(at)
@@ -124,7 +126,7 @@ class Nodes:
 
     async def _connect(self, pool: int, node: int, engine: int, open_now: bool) -> None:
         try:
-            address = await socket_address(self._settings.pools[pool].servers[node])
+            address = await socket_address(self._settings.pools[pool].nodes[node])
         except (OSError, UnicodeError) as error:  # UnicodeError: a label that IDNA does not allow
             reason = f"its address cannot be looked up: {getattr(error, 'strerror', None) or error}"
             self._engines[engine].node_down(pool, node, reason.encode())
@@ -137,9 +139,9 @@ class Nodes:
     async def _probe_at(self, pool: int, node: int, at: float) -> None:
         await trio.sleep_until(at)
         settings = self._settings.pools[pool]
-        reason = await probe(settings, settings.servers[node])
+        reason = await probe(settings, settings.nodes[node])
         self._act(pool, node, self._health[pool][node].probed(not reason, reason, trio.current_time()))
 
     def _name(self, pool: int, node: int) -> str:
         settings = self._settings.pools[pool]
-        return f"pool={settings.name} node={settings.servers[node].name or settings.servers[node].address}"
+        return f"pool={settings.name} node={settings.nodes[node].name or settings.nodes[node].address}"

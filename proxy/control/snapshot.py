@@ -251,14 +251,15 @@ class Snapshot:
                 clients=sum(pools[index]["clients"] for pools in by_engine),
                 nodes=tuple(
                     self._node(pool, index, place, [pools[index]["nodes"][place] for pools in by_engine])
-                    for place in range(len(pool.servers))
+                    for place in range(len(pool.nodes))
                 ),
             )
             for index, pool in enumerate(self._settings.pools)
         )
 
     def _node(self, pool: Pool, index: int, place: int, parts: list[dict[str, int]]) -> NodeStatistics:
-        server = pool.servers[place]
+        server = pool.nodes[place]
+        member = place - len(pool.servers)
         total: Counter[str] = Counter()
         for part in parts:
             total.update(part)
@@ -268,6 +269,8 @@ class Snapshot:
         return NodeStatistics(
             name=server.name or server.address,
             address=server.address,
+            role="master" if member < 0 else "slave",
+            replica_of="" if member < 0 else pool.servers[pool.replica_of[member]].label,
             # Where no other node takes over its keys an ejected node is simply down.
             state="down" if state == "ejected" and not pool.auto_eject else state,
             connections=total["connections"],

@@ -77,6 +77,7 @@ class NodeStatistics:
     name: str
     address: str  #: host:port or the path of a socket
     role: str = "master"  #: master or slave, as Redis says
+    replica_of: str = ""  #: the member of the ring, by its label; "" for a member
     state: str = "up"  #: up, suspect, down, ejected
     connections: int = 0
     in_flight: int = 0  #: requests sent and not answered
@@ -100,14 +101,21 @@ class PoolStatistics:
     clients: int = 0
 
     @property
+    def members(self) -> tuple[NodeStatistics, ...]:
+        """The nodes of the ring, without their replicas."""
+        return tuple(node for node in self.nodes if not node.replica_of)
+
+    @property
     def live(self) -> int:
-        """How many nodes take requests."""
+        """How many nodes take requests, replicas included."""
         return sum(node.state in ("up", "suspect") for node in self.nodes)
 
     @property
     def state(self) -> str:
-        """``up``, ``degraded`` when a node is missing, ``down`` when all are."""
-        return "up" if self.live == len(self.nodes) else "degraded" if self.live else "down"
+        """``up``, ``degraded`` when a node is missing, ``down`` when all of the ring are."""
+        if self.live == len(self.nodes):
+            return "up"
+        return "degraded" if any(node.state in ("up", "suspect") for node in self.members) else "down"
 
 
 @dataclass(frozen=True, slots=True)

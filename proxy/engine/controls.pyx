@@ -12,7 +12,7 @@ from proxy.engine.types cimport (
     LIMIT_BULK, LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER,
     ORDER_ADMIT, ORDER_AUDIENCE, ORDER_COLD, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_ECHO, ORDER_EJECT,
     ORDER_FORGET, ORDER_GHOST, ORDER_GO_ON, ORDER_HEAT, ORDER_HELD, ORDER_HOT, ORDER_KILL, ORDER_LEARN, ORDER_LIST,
-    ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_SET, ORDER_SHARED,
+    ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_READABLE, ORDER_RELEASE, ORDER_REPLY, ORDER_SET, ORDER_SHARED,
     ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, SCRIPTS, Client,
     Order,
 )
@@ -69,6 +69,16 @@ cdef class Controls:
         cdef Order* order = order_new(ORDER_EJECT if ejected else ORDER_ADMIT, NULL, 0)
         order.pool = pool
         order.node = node
+        self.post(order)
+
+    def readable(self, int pool, int node, bint readable, uint64_t fresh_us):
+        """Whether a replica may be asked for reads, and up to when, by time.monotonic_ns() // 1000, it has all that its
+        primary had."""
+        cdef Order* order = order_new(ORDER_READABLE, NULL, 0)
+        order.pool = pool
+        order.node = node
+        order.flag = readable
+        order.tag = fresh_us
         self.post(order)
 
     def list_clients(self, unsigned long long tag, size_t client=0):

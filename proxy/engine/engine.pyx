@@ -195,7 +195,7 @@ cdef class Engine(Controls):
             monitor_clear(core, pool)
             if pool.listener.fd >= 0:
                 close(pool.listener.fd)
-            for node_index in range(pool.node_count):
+            for node_index in range(pool.node_total):
                 for place in range(CONNS):
                     if pool.nodes[node_index].conns[place] != NULL:
                         conn_free(core, pool.nodes[node_index].conns[place])
@@ -306,15 +306,17 @@ cdef class Engine(Controls):
                 self.group.peers.fans = marks_new()
                 if self.group.peers.fans == NULL:
                     raise MemoryError
-            pool.node_count = len(values["nodes"])
-            pool.nodes = <Node*> calloc(pool.node_count, sizeof(Node))
-            pool.live = <unsigned char*> malloc(pool.node_count)
+            pool.node_total = len(values["nodes"])
+            pool.nodes = <Node*> calloc(pool.node_total, sizeof(Node))
+            pool.live = <unsigned char*> malloc(pool.node_total)
             if pool.nodes == NULL or pool.live == NULL:
                 raise MemoryError
+            pool.node_count = pool.node_total - len(values["replica_of"])
             for place, (name, address) in enumerate(values["nodes"]):
                 node = &pool.nodes[place]
                 node.pool = pool
                 node.index = place
+                node.primary = place
                 node.name = self.keep(name)
                 node.address = self.keep(address)
                 node.blocked = &self.group.peers.held[2 * <int> held]
@@ -322,6 +324,11 @@ cdef class Engine(Controls):
                 node.copied = &self.group.peers.copied[<int> held]
                 held += 1
                 pool.live[place] = 1
+            for place, primary in enumerate(values["replica_of"], pool.node_count):
+                pool.nodes[place].primary = primary
+                if pool.nodes[primary].replica_count == 0:
+                    pool.nodes[primary].first_replica = place
+                pool.nodes[primary].replica_count += 1
             self.core.pool_count = index + 1
         heat = [values["hot"] for values in pools if values["hot"] is not None]
         if heat and not hot_open(self.core, sum(hot["memory"] for hot in heat) // self.group.peers.count,
@@ -407,7 +414,7 @@ cdef class Engine(Controls):
         found = []
         for index in range(self.core.pool_count):
             nodes = []
-            for place in range(self.core.pools[index].node_count):
+            for place in range(self.core.pools[index].node_total):
                 node = &self.core.pools[index].nodes[place]
                 opened = in_flight = backlog = 0
                 for which in range(CONNS):
@@ -421,7 +428,7 @@ cdef class Engine(Controls):
                     "losses": node.losses, "bytes_out": node.bytes_out, "bytes_in": node.bytes_in,
                     "latency_us": node.latency_us, "connections": opened, "in_flight": in_flight,
                     "backlog": backlog, "ejected": bool(node.ejected), "blocked": node.blocked[0],
-                    "watching": node.watching[0],
+                    "watching": node.watching[0], "readable": bool(node.readable),
                 })
             found.append({"clients": self.core.pools[index].clients, "nodes": nodes})
         return found

@@ -28,7 +28,7 @@ from proxy.engine.types cimport (
     CONNS, CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD, EVENT_DRAINED, EVENT_LISTED, LIMIT_BULK,
     LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, LISTENER, ORDER_ADMIT, ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN,
     ORDER_DRAIN, ORDER_ECHO, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_COLD, ORDER_GO_ON, ORDER_HEAT, ORDER_HELD, ORDER_HOT, ORDER_KILL, ORDER_LEARN,
-    ORDER_LIST, ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_RELEASE, ORDER_REPLY, ORDER_SET,
+    ORDER_LIST, ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_READABLE, ORDER_RELEASE, ORDER_REPLY, ORDER_SET,
     ORDER_SHARED, ORDER_STOP, ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, Client, Conn, Core,
     Node, Order, Pool, PoolLimits,
 )
@@ -59,6 +59,9 @@ cdef void orders_take(Core* core) noexcept nogil:
             set_ejected(core, &core.pools[order.pool], order.node, True)
         elif order.kind == ORDER_ADMIT:
             set_ejected(core, &core.pools[order.pool], order.node, False)
+        elif order.kind == ORDER_READABLE:
+            core.pools[order.pool].nodes[order.node].readable = order.flag != 0
+            core.pools[order.pool].nodes[order.node].fresh_us = order.tag
         elif order.kind == ORDER_LIST:
             list_clients(core, order.tag, order.client)
         elif order.kind == ORDER_LISTEN:
@@ -242,15 +245,17 @@ cdef void set_ejected(Core* core, Pool* pool, int index, bint ejected) noexcept 
     """An ejected node keeps its points; its keys go to the next node (auto_eject) or are refused at once.
 
     A connection that owes late replies is given up now: were it kept, a node that serves again would be reached
-    through the one connection that may hang. Keys change their home, and the old one no longer tells of changes.
+    through the one connection that may hang. Keys change their home, and the old one no longer tells of changes; those
+    of a replica have another home.
     """
     cdef Node* node = &pool.nodes[index]
     cdef Conn* conn
     cdef int place
     node.ejected = ejected
     pool.live[index] = not ejected
-    for place in range(pool.node_count):
-        pool.nodes[place].forgets += 1
+    if index < pool.node_count:
+        for place in range(pool.node_count):
+            pool.nodes[place].forgets += 1
     for place in range(CONNS):
         conn = node.conns[place]
         if ejected and conn != NULL and conn.state == CONN_OPEN and conn.expired:

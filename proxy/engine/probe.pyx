@@ -311,7 +311,7 @@ cdef class Probe(Engine):
         fetches = {}
         open_marks = {}
         for index in range(core.pool_count):
-            for place in range(core.pools[index].node_count):
+            for place in range(core.pools[index].node_total):
                 node = &core.pools[index].nodes[place]
                 for which in range(CONNS):
                     conn = node.conns[which]

@@ -224,7 +224,7 @@ cdef void tick(Core* core) noexcept nogil:
     core.tick_us = core.now_us
     for pool_index in range(core.pool_count):
         pool = &core.pools[pool_index]
-        for node_index in range(pool.node_count):
+        for node_index in range(pool.node_total):
             for index in range(CONNS):
                 conn = pool.nodes[node_index].conns[index]
                 if conn == NULL:

@@ -292,6 +292,11 @@ cdef struct Conn:
 cdef struct Node:
     Pool* pool
     int index
+    int primary                # index of the member that it is a replica of; of a member its own
+    int first_replica          # of a member: its replicas follow one another from here,
+    int replica_count          # so many
+    uint8_t readable           # of a replica: it may be asked for reads, as far as the control plane knows
+    uint64_t fresh_us          # of a replica: it has all that its primary had at this time
     char* name
     char* address              # for people
     uint8_t socket_address[128]
@@ -372,8 +377,9 @@ cdef struct Pool:
     int index
     char* name
     Ring* ring                 # owned by the Python object that the facade keeps
-    Node* nodes
-    int node_count
+    Node* nodes                # the members of the ring, then their replicas
+    int node_count             # members
+    int node_total             # and replicas
     uint8_t* live              # by node: 0 when ejected and auto_eject
     uint8_t auto_eject
     uint8_t nil_on_error
@@ -511,6 +517,7 @@ cdef enum OrderKind:           # control plane -> engine
     ORDER_HOT = 25             # a key is hot
     ORDER_COLD = 26            # forget all hot keys
     ORDER_HEAT = 27            # describe the hot keys
+    ORDER_READABLE = 28        # whether a replica may be asked for reads, and how fresh it is
 
 cdef enum ReplyFlag:           # ORDER_REPLY: Order.flag
     REPLY_CLOSE = 1            # end the connection afterwards

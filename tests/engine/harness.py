@@ -34,11 +34,12 @@ def build(
     nodes: int = 2, *, password: bytes | None = None, users: Sequence[User] = (), nil_on_error: bool = False,
     split: bool = False, auto_eject: bool = False, hot: dict[str, Any] | None = None,
     group: EngineGroup | None = None, index: int = 0, input_limit: int = 1 << 30, output_limit: int = 1 << 40,
-    connect: bool = True, **limits: int,
+    connect: bool = True, replicas: int = 0, **limits: int,
 ) -> Probe:
     """A probe of one pool `p` with nodes n0, n1, …; `connect`: their connections of RESP2 and RESP3 are open.
 
-    `hot`: as `heated()` makes it. `group`, `index`: of several engines, which one.
+    `replicas`: of each node, readable; those of n0 come behind the last member. `hot`: as `heated()` makes it. `group`,
+    `index`: of several engines, which one.
     """
     if not users:
         users = (default_user(None if password is None else Secret(password.decode())),)
@@ -47,11 +48,14 @@ def build(
         "name": b"p", "listener": -1, "unix_socket": False, "placement": ring(nodes), "auto_eject": auto_eject,
         "nil_on_error": nil_on_error, "split_transactions": split, "database": 0, "users": users, "node_auth": [],
         "hot": hot,
-        "nodes": [(b"n%d" % index, b"10.0.0.%d:6379" % index) for index in range(nodes)],
+        "nodes": [(b"n%d" % index, b"10.0.0.%d:6379" % index) for index in range(nodes * (1 + replicas))],
+        "replica_of": [index for index in range(nodes) for _ in range(replicas)],
         "limits": {**LIMITS, **limits},
     }])
     if connect:
-        for node in range(nodes):
+        for node in range(nodes * (1 + replicas)):
+            if node >= nodes:
+                engine.readable(0, node, True, 0)
             for protocol in (2, 3):
                 engine.connect(node, protocol)
                 engine.connect(node, protocol, bulk=1)

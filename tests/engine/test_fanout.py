@@ -41,7 +41,7 @@ def probe(group: EngineGroup, index: int = 0, hot: dict[str, Any] | None = None,
         "name": b"p", "listener": -1, "unix_socket": False, "placement": ring(NODES), "auto_eject": False,
         "nil_on_error": False, "split_transactions": False, "database": 0, "users": (default_user(None),),
         "node_auth": [], "hot": hot or heat(),
-        "nodes": [(b"n%d" % node, b"10.0.0.%d:6379" % node) for node in range(NODES)],
+        "replica_of": [], "nodes": [(b"n%d" % node, b"10.0.0.%d:6379" % node) for node in range(NODES)],
         "limits": {**LIMITS, **more},
     }])  # fmt: skip
     for node in range(NODES):

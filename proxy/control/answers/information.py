@@ -259,6 +259,7 @@ def _nodes(context: AnswerContext) -> Lines:
                 ("pool", quote(pool)),
                 ("address", quote(node.address, safe="/:[]")),
                 ("role", node.role),
+                *([("replica_of", quote(node.replica_of, safe="/:[]"))] if node.replica_of else []),
                 ("state", node.state),
                 ("connections", node.connections),
                 ("in_flight", node.in_flight),
