@@ -108,6 +108,7 @@ class _Raise:
     why: str
     forgetful: dict[str, int] = field(default_factory=dict)  # voters without a record → the question that showed it
     granted: set[str] = field(default_factory=set)
+    refused: int = 0
     counted: frozenset[str] = frozenset()  # the majority that granted it, since
     counted_at: float = 0.0
 
@@ -141,7 +142,7 @@ class Election:
         self._adopted = now
         self._behind: tuple[float, float] | None = None  # since when a voter lacks the record; until when that may last
         self._patience = 1.0
-        self._promoting: set[str] = set()
+        self._promoting: dict[str, float] = {}  # by node: when it was last told
         self._promoted: dict[str, Place] = {}  # by member
         self._moved: dict[str, float] = {}  # by node: when its offset was last seen to grow
         self._streams: dict[str, str] = {}  # by member: the stream of its last primary
@@ -162,8 +163,13 @@ class Election:
     def voted(self, voter: str, record: Record, kept: bool, now: float) -> list[Action]:
         """A voter took a record, or did not."""
         current = self._raise
-        if not kept or current is None or current.record != record or voter in current.forgetful:
+        if current is None or current.record != record or voter in current.forgetful:
             return []
+        if not kept:
+            current.refused += 1
+            if len(self._voters) - current.refused < self._majority:
+                self._give_up(now)
+            return [Ask(voter)]
         current.granted.add(voter)
         if current.counted or len(current.granted) < self._majority:
             return []
@@ -173,7 +179,8 @@ class Election:
 
     def promoted(self, voter: str, done: bool, now: float) -> list[Action]:
         """A node was made a primary, or was not."""
-        self._promoting.discard(voter)
+        if not done:
+            self._promoting.pop(voter, None)
         return [Ask(voter)]
 
     # -- what to do -----------------------------------------------------------------------------------------------------
@@ -322,11 +329,15 @@ class Election:
             for answer in fresh.values()
         )
         if newer or now - current.began > PATIENCE:
-            self._raise = None
-            self._promoted.clear()
-            self._behind = None
-            self._not_before = now + self._lease * (0.1 + 0.5 * self._chance())
+            self._give_up(now)
         return []
+
+    def _give_up(self, now: float) -> None:
+        """It was not won: whoever is first after a moment tries again."""
+        self._raise = None
+        self._promoted.clear()
+        self._behind = None
+        self._not_before = now + self._lease * (0.1 + 0.5 * self._chance())
 
     # -- members ----------------------------------------------------------------------------------------------------------
 
@@ -383,13 +394,14 @@ class Election:
             if member in self._promoted or now < since + self._lease * MARGIN:
                 continue
             best = self._best(member, fresh)
-            if not best or best in self._promoting or fresh[best].record != record:
+            if not best or fresh[best].record != record:
                 continue
             if fresh[best].report.primary:
                 self._promoted[member] = Place(best, fresh[best].report.run_id)
                 continue
-            self._promoting.add(best)
-            actions.append(Promote(best, fresh[best].serial))
+            if now - self._promoting.get(best, -math.inf) > PATIENCE:
+                self._promoting[best] = now
+                actions.append(Promote(best, fresh[best].serial))
         return actions
 
     def _repoint(self, record: Record, fresh: Mapping[str, Answer], now: float) -> list[Action]:

@@ -16,6 +16,9 @@ from proxy.control.epoch import Place, Record, decode, encode
 from proxy.control.roles import NO_ID, Report
 
 LEASE = 0.4
+KINDS = (
+    "kill", "restart", "snapshot", "old", "cut", "alone", "heal", "heal", "sleep", "forget", "flush", "resync", "reborn",
+)  # fmt: skip
 
 
 @dataclass
@@ -98,10 +101,14 @@ class Proxy:
         serial, sent = self.serial, self.world.now
 
         def asked(node: Node) -> tuple[Report, Record | None]:
-            # WATCH, GET and INFO; a later question's WATCH takes the place of this one's.
-            self.world.watches[self.name, voter] = (serial, node.run_id, node.touched)
-            report = node.report()
-            return report, self.world.decode(node.keys.get(voter), report)
+            # WATCH, GET and INFO. A later question's WATCH takes the place of this one's, and what it found is known to
+            # be the same as before only where it is a record, because no two are the same.
+            report, value = node.report(), node.keys.get(voter)
+            since, run_id, _, before = self.world.watches.get((self.name, voter), (0, "", 0, None))
+            if run_id != node.run_id or value is None or value != before:
+                since = serial
+            self.world.watches[self.name, voter] = (since, node.run_id, node.touched, value)
+            return report, self.world.decode(value, report)
 
         def answered(answer: tuple[Report, Record | None]) -> None:
             at = self.world.now if self.world.lease_from_reply else sent
@@ -120,7 +127,8 @@ class Proxy:
                 return
             result = there(node)
             if world.reachable(self.name, address):
-                world.later(world.delay(), lambda: self.receive(lambda: back(result)))
+                lag = world.lags.get((self.name, address), 0.0)
+                world.later(world.delay() + lag, lambda: self.receive(lambda: back(result)))
 
         if world.reachable(self.name, address):
             world.later(world.delay(), arrived)
@@ -152,8 +160,11 @@ class Proxy:
 class Simulation:
     """`run` it, then `check` it. The same seed is the same history."""
 
-    def __init__(self, seed: int, proxies: int = 3, election_type: type[Election] = Election) -> None:
+    def __init__(self, seed: int, election_type: type[Election] = Election, calm: bool = False) -> None:
+        """`calm`: nothing goes wrong by itself."""
         self.random = random.Random(seed)
+        self.calm = calm
+        self.lags: dict[tuple[str, str], float] = {}  # by proxy and node: what a reply takes longer
         self.now = 0.0
         self.election_type = election_type
         self.lease_from_reply = False
@@ -164,14 +175,13 @@ class Simulation:
             for place, address in enumerate(nodes):
                 node = Node(address, self.id(), replid=self.id(), primary=place == 0, follows=nodes[0] if place else "")
                 self.nodes[address] = node
-        self.watches: dict[tuple[str, str], tuple[int, str, int]] = {}
+        self.watches: dict[tuple[str, str], tuple[int, str, int, bytes | None]] = {}
         self.snapshots: dict[str, dict[str, bytes]] = {}
         self.cut: set[tuple[str, str]] = set()
         self.events: list[tuple[float, int, Callable[[], None]]] = []
         self.numbers = 0
-        self.calm = False
         self.acknowledged: dict[str, list[Acknowledged]] = {}
-        self.proxies = [Proxy(f"p{number}", self) for number in range(proxies)]
+        self.proxies = [Proxy(f"p{number}", self) for number in range(3)]
 
     # -- time and messages ------------------------------------------------------------------------------------------
 
@@ -183,10 +193,9 @@ class Simulation:
         heapq.heappush(self.events, (self.now + delay, self.numbers, what))
 
     def delay(self) -> float:
-        chance = self.random.random()
-        if chance < 0.97 or self.calm:
+        if self.calm or self.random.random() < 0.97:
             return 0.0002 + self.random.random() * 0.002
-        return self.random.random() * (0.1 if chance < 0.99 else 1.5)
+        return self.random.random() * (0.1 if self.random.random() < 0.6 else 1.5)
 
     def reachable(self, one: str, other: str) -> bool:
         return (one, other) not in self.cut and (other, one) not in self.cut and (
@@ -239,8 +248,8 @@ class Simulation:
     # -- what nodes do ------------------------------------------------------------------------------------------------
 
     def unchanged(self, node: Node, proxy: str, serial: int) -> bool:
-        watch = self.watches.pop((proxy, node.address), None)
-        return watch == (serial, node.run_id, node.touched)
+        since, run_id, touched, _ = self.watches.pop((proxy, node.address), (0, "", 0, None))
+        return 0 < since <= serial and (run_id, touched) == (node.run_id, node.touched)
 
     def keep(self, node: Node, proxy: str, serial: int, record: Record) -> bool:
         if not self.unchanged(node, proxy, serial):
@@ -305,14 +314,18 @@ class Simulation:
         node.keys = dict(keys or {})
         node.touched += 1
 
+    def part(self, side: set[str]) -> None:
+        """Nodes and proxies of this side, and all others, do not reach each other any more."""
+        everybody = {*self.nodes, *(proxy.name for proxy in self.proxies)}
+        self.cut |= {pair for one in side for other in everybody - side for pair in ((one, other), (other, one))}
+
     def trouble(self) -> None:
         if self.calm:
             return
         pick = self.random
         node = self.nodes[pick.choice(list(self.nodes))]
         proxy = pick.choice(self.proxies)
-        kind = pick.choice(("kill", "restart", "snapshot", "old", "cut", "alone", "heal", "heal", "sleep", "forget",
-                            "flush", "resync", "reborn"))  # fmt: skip
+        kind = pick.choice(KINDS)
         if kind == "kill" and sum(not node.alive for node in self.nodes.values()) == 0:
             node.alive = False
         elif kind == "restart" and not node.alive:
@@ -324,13 +337,7 @@ class Simulation:
         elif kind == "cut":
             self.cut.add((proxy.name, node.address))
         elif kind == "alone":
-            # A node and a proxy on one side, everything else on the other.
-            for other in self.nodes:
-                if other != node.address:
-                    self.cut |= {(proxy.name, other), (node.address, other), (other, node.address)}
-            for other in self.proxies:
-                if other is not proxy:
-                    self.cut.add((other.name, node.address))
+            self.part({proxy.name, node.address})
         elif kind == "heal":
             self.cut.clear()
         elif kind == "sleep":
