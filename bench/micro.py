@@ -60,7 +60,7 @@ def prepare(hot: dict[str, Any] | None = None) -> tuple[Probe, Placement]:
         1 << 30)
     limits |= dict.fromkeys(("most_clients", "timeout_us", "connect_timeout_us", "tombstone_us"), 0)
     engine.add_pools([{
-        "name": b"micro", "listener": -1, "unix_socket": False, "placement": placement, "auto_eject": False,
+        "name": b"micro", "listener": -1, "unix_socket": False, "placement": placement, "auto_eject": False, "failover": "off",
         "nil_on_error": False, "split_transactions": False, "database": 0,
         "users": [default_user(None)], "node_auth": [], "hot": hot,
         "replica_of": [], "nodes": [(b"n%d" % node, b"n%d" % node) for node in range(NODES)], "limits": limits,

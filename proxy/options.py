@@ -15,7 +15,7 @@ from proxy.settings import HotKeys, Limits, Pool, Reconnect
 
 Kind = Literal[
     "engines", "listen", "servers", "groups", "users", "acl_file", "duration", "size", "count", "flag", "choice", "tag",
-    "text", "secret", "file", "rate", "hot_prefixes",
+    "text", "secret", "file", "rate", "hot_prefixes", "addresses",
 ]  # fmt: skip
 Where = Literal["both", "native", "nutcracker"]
 
@@ -161,6 +161,17 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("reconnect.first", "duration", "the wait after the first failed attempt to connect to a node", least=0.001),
     Option("reconnect.most", "duration", "every failure doubles the wait, up to this", least=0.001),
+    Option(
+        "failover", "choice",
+        "a primary that dies: off waits for it; promote has the proxies agree on a replica and promote it, with three "
+        "nodes or more, replicas included; sentinel does as Redis Sentinel says, where a node's name is its master's",
+        choices=("off", "promote", "sentinel"),
+    ),
+    Option(
+        "down_after", "duration", "with failover: promote a primary is dead when it has been silent for so long",
+        least=0.1,
+    ),
+    Option("sentinels", "addresses", "with failover: sentinel whom to ask, one after the other, e.g. [10.0.0.9:26379]"),
     Option(
         "partial_mget", "choice", "MGET when a node fails: an error for the whole command, or nil for that node's keys",
         choices=("fail", "nil"),

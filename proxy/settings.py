@@ -191,6 +191,10 @@ class Pool(Struct, frozen=True, kw_only=True):
     server_retry_timeout: float = 1.0
     reconnect: Reconnect = Reconnect()
 
+    failover: str = "off"
+    down_after: float = 0.5
+    sentinels: tuple[Server, ...] = ()
+
     partial_mget: str = "fail"
     cross_node_transactions: str = "fail"
     hot_keys: HotKeys = HotKeys()

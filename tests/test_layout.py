@@ -65,10 +65,10 @@ LAYERS = (
 #: The engine, from the loop down: a file imports only from files further down. The `.pxd` of a file may name those that
 #: its inline functions need, and obeys the same order.
 SPINE = (
-    "probe", "engine", "controls", "tables", "users", "turn", "orders", "clients", "accept", "client", "dispatch",
-    "monitor", "transaction", "blocking", "elements", "replies", "cool", "fanout", "tombstones", "places", "choice",
+    "probe", "engine", "controls", "tables", "users", "turn", "orders", "seats", "clients", "accept", "client",
+    "dispatch", "monitor", "transaction", "blocking", "elements", "replies", "cool", "fanout", "tombstones", "places", "choice",
     "tracking", "shield", "ear", "private", "route", "answers", "rights", "refusals", "audience", "scripts",
-    "connection", "greeting", "describe", "hot", "fans", "fetch", "holds", "copies", "sketch", "marks", "keys",
+    "connection", "greeting", "describe", "lease", "hot", "fans", "fetch", "holds", "copies", "sketch", "marks", "keys",
     "lookup", "mail", "texts", "slots", "merge", "parts", "heat", "types", "counters", "rows", "ring", "colocate",
     "hashes",
 )  # fmt: skip

@@ -296,6 +296,9 @@ class Election:
         epoch = max([least, own + 1, *(record.epoch + 1 for record in seen)])
         current_ones = [record for record in seen if record.epoch >= own]
         surpassed = any(record != self.record for record in current_ones)
+        if surpassed:
+            # A raise that I do not know to be won, maybe one of mine: who was primary by it may be so for others.
+            self._vacant_since.clear()
         primaries = {}
         for member in self._members:
             agreed = _distinct(record.primary(member) for record in current_ones)

@@ -316,7 +316,9 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
     sent = conn.queued - conn.output.length
     on_its_way = sent > conn.head_offset
     conn_close(core, conn)
-    conn.state = CONN_LOST if was_open and not conn.node.ejected and not conn.private else CONN_DOWN
+    conn.state = CONN_DOWN
+    if (was_open or conn.node.patient) and not conn.node.ejected and not conn.private:
+        conn.state = CONN_LOST
     conn.since_us = core.now_us
     conn.refusing = conn.state == CONN_DOWN
     conn.failures += 1

@@ -17,7 +17,8 @@ from proxy.engine.connection cimport conn_free
 from proxy.engine.client cimport client_close
 from proxy.engine.controls cimport ORDERS, Controls
 from proxy.engine.hot cimport hot_close, hot_open
-from proxy.engine.marks cimport marks_new, quench_forget
+from proxy.engine.lease cimport GENERATION_AT
+from proxy.engine.marks cimport marks_new, quench_forget, quench_store_word
 from proxy.engine.monitor cimport monitor_clear, monitor_taken
 from proxy.engine.ring cimport Placement
 from proxy.engine.scripts cimport scripts_free
@@ -60,7 +61,7 @@ COUNTERS = (
     "copy_hits", "copies_stored", "copy_refreshes", "copies_changed", "copies_expired", "copies_unsure",
     "copies_evicted", "copies_stale", "reads_joined", "fetches_stale", "invalidations", "copies_checked",
     "copies_wrong", "copies_wrong_us", "shield_misses", "shield_loads", "shield_early", "shield_nils",
-    "fan_out_reads", "fan_out_hits", "fan_out_fills", "fan_out_tombstones",
+    "fenced", "fan_out_reads", "fan_out_hits", "fan_out_fills", "fan_out_tombstones",
 )
 COPY_MODES = {"off": COPIES_OFF, "tracked": COPIES_TRACKED, "ttl": COPIES_TTL}
 LATENCY_CLASSES = ("read", "write", "split", "local")
@@ -127,11 +128,17 @@ cdef class EngineGroup:
         free(self.peers.clients)
         free(self.peers.held)
         free(self.peers.copied)
+        free(self.peers.leases)
         free(self.peers.fans)
 
     def forget_copies(self):
         """Every copy of every engine is void: before and after a command for all keys that the engines do not see."""
         quench_forget(&self.peers.forgets)
+
+    def lease(self, int pool, uint64_t generation, uint64_t until_us):
+        """Writes of a pool may be acknowledged until `until_us` of the monotonic clock, by engines whose seats are of this
+        generation."""
+        quench_store_word(&self.peers.leases[pool], generation << GENERATION_AT | until_us)
 
     @property
     def clients(self):
@@ -223,6 +230,7 @@ cdef class Engine(Controls):
             if fd >= 0:
                 close(fd)
         output_clear(&core.rewritten, &core.chunks)
+        output_clear(&core.fence, &core.chunks)
         scripts_free(core)
         pool_trim(&core.chunks)
         shields_close(core)
@@ -258,7 +266,8 @@ cdef class Engine(Controls):
                 2 * sum(len(values["nodes"]) for values in pools) + 1, sizeof(uint32_t))
             self.group.peers.copied = <uint64_t*> calloc(
                 sum(len(values["nodes"]) for values in pools) + 1, sizeof(uint64_t))
-            if self.group.peers.held == NULL or self.group.peers.copied == NULL:
+            self.group.peers.leases = <uint64_t*> calloc(len(pools) + 1, sizeof(uint64_t))
+            if self.group.peers.held == NULL or self.group.peers.copied == NULL or self.group.peers.leases == NULL:
                 raise MemoryError
         held = 0
         for index, values in enumerate(pools):
@@ -273,6 +282,7 @@ cdef class Engine(Controls):
             self.kept.append(placement)
             pool.ring = placement.ring
             pool.auto_eject = values["auto_eject"]
+            pool.leased = values["failover"] == "promote"
             pool.nil_on_error = values["nil_on_error"]
             pool.split_transactions = values["split_transactions"]
             pool.database = values["database"]
@@ -317,6 +327,7 @@ cdef class Engine(Controls):
                 node.pool = pool
                 node.index = place
                 node.primary = place
+                node.patient = values["failover"] != "off"
                 node.name = self.keep(name)
                 node.address = self.keep(address)
                 node.blocked = &self.group.peers.held[2 * <int> held]
@@ -326,6 +337,7 @@ cdef class Engine(Controls):
                 pool.live[place] = 1
             for place, primary in enumerate(values["replica_of"], pool.node_count):
                 pool.nodes[place].primary = primary
+                pool.nodes[place].patient = False
                 if pool.nodes[primary].replica_count == 0:
                     pool.nodes[primary].first_replica = place
                 pool.nodes[primary].replica_count += 1

@@ -236,7 +236,8 @@ cdef enum ErrorKind:           # rows of errors.ENGINE_ERRORS, in this order
     ERROR_NOPERM_SORT_BY = 27  # with keys that the user may not read
     ERROR_NOPERM_SORT_GET = 28
     ERROR_RESERVED_KEY = 29    # the name of a copy on another node
-    ERROR_KINDS = 30
+    ERROR_FENCED = 30          # a write was answered when the lease was over
+    ERROR_KINDS = 31
 
 cdef enum ErrorField:
     FIELD_NONE = 0

@@ -302,6 +302,9 @@ cdef struct Node:
     uint8_t socket_address[128]
     uint32_t socket_length     # 0: not resolved yet
     uint8_t ejected
+    uint8_t patient            # requests wait for a connection rather than being refused: see seats.pxd
+    char expected_run[41]      # run_id of the process that has to be behind it; empty: any
+    char seat[128]             # its address for people, where it was changed
     uint8_t subscribed         # all that our clients subscribed to here is confirmed by the node
     uint8_t ghost_count
     int64_t ghosts[GHOSTS]     # ids of lost connections whose requests may still be executed; killed before new ones
@@ -382,6 +385,8 @@ cdef struct Pool:
     int node_total             # and replicas
     uint8_t* live              # by node: 0 when ejected and auto_eject
     uint8_t auto_eject
+    uint8_t leased             # a write is acknowledged only under a lease: see lease.pxd
+    uint16_t generation        # of the seats
     uint8_t nil_on_error
     uint8_t split_transactions # a transaction may have a block for each of several nodes
     uint8_t unix_socket
@@ -424,6 +429,7 @@ cdef struct Peers:             # shared by the engines of one process
     uint64_t seed              # of the hashes of keys
     uint64_t* fans             # by stripe: until when copies of such keys may be on other nodes; atomic. NULL: never
     uint64_t* copied           # by node, pool after pool: see Node.copied
+    uint64_t* leases           # by pool: see lease.pxd; atomic
 
 cdef struct Core:
     Poll poll
@@ -447,6 +453,8 @@ cdef struct Core:
     char* scratch              # SCRATCH + SLACK bytes
     Output rewritten
     Frame rewritten_frame
+    uint8_t fenced             # what was just received may not be acknowledged
+    Output fence               # the error in its place
     uint8_t moved              # the request being dispatched was taken over as a chunk
     size_t input_reserved      # bytes: the meter of all client inputs
     size_t input_limit
@@ -518,6 +526,7 @@ cdef enum OrderKind:           # control plane -> engine
     ORDER_COLD = 26            # forget all hot keys
     ORDER_HEAT = 27            # describe the hot keys
     ORDER_READABLE = 28        # whether a replica may be asked for reads, and how fresh it is
+    ORDER_SEAT = 29            # another process, or none, is behind a node; the tag is the generation
 
 cdef enum ReplyFlag:           # ORDER_REPLY: Order.flag
     REPLY_CLOSE = 1            # end the connection afterwards
