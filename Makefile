@@ -60,11 +60,12 @@ fuzz: $(VENV)/.tested   ## fuzz the framing, FUZZ_SECONDS for each target
 	$(PY) -m tests.fuzz.fuzz_replies -max_total_time=$(FUZZ_SECONDS)
 
 SOAK_SECONDS ?= 600
-soak: $(VENV)/.tested   ## a storage node killed KILLS times, the checker of hot keys for SOAK_SECONDS, engines without a fence
+soak: $(VENV)/.tested   ## a storage node killed KILLS times, each checker for SOAK_SECONDS, engines without a fence
 	QUENCH_KILLS=$(KILLS) $(PY) -m pytest -q tests/store/test_crash.py
 	QUENCH_RANDOM=1 $(PY) -m pytest -q tests/store tests/engine tests/wire
 	$(PY) -m tests.staleness --seconds $(SOAK_SECONDS)
 	$(PY) -m tests.staleness.mutants
+	$(PY) -m tests.counters --seconds $(SOAK_SECONDS)
 
 bench: build     ## targets side by side: requests/s, latency, CPU per request
 	$(PY) -m pip install --quiet --group bench

@@ -12,7 +12,7 @@ import sysconfig
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-EXTENSIONS = ("histogram", "sampler", "generator")
+EXTENSIONS = ("histogram", "sampler", "generator", "floor")
 
 
 def stale() -> bool:

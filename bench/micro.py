@@ -36,6 +36,9 @@ COOLS = {"threshold": 1000, "memory": HUGE, "max_value": 65536, "max_keys": 0,
 #: Hot keys are found and copied as by default, but that no node has to track them.
 HOT = COOLS | {"max_keys": 1024, "rules": [(b"", "ttl", 10_000_000, 0, 0, False, 0, 0)]}
 
+#: Increments of hot keys travel together, as by default; no key is hot.
+COUNTS = [(b"", "hot", 8192, 0)]
+
 
 def words(*arguments: bytes) -> bytes:
     return b"*%d\r\n" % len(arguments) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in arguments)
@@ -47,10 +50,13 @@ def operations() -> dict[str, tuple[list[list[bytes]], bytes]]:
     return {
         "GET": ([[b"GET", key] for key in keys], b"$%d\r\n%s\r\n" % (len(VALUE), VALUE)),
         "SET": ([[b"SET", key, VALUE] for key in keys], b"+OK\r\n"),
+        "INCR": ([[b"INCR", key] for key in keys], b":1\r\n"),
     }
 
 
-def prepare(hot: dict[str, Any] | None = None) -> tuple[Probe, Placement]:
+def prepare(
+    hot: dict[str, Any] | None = None, counters: list[tuple[bytes, str, int, int]] | None = None
+) -> tuple[Probe, Placement]:
     """An engine whose one pool has two open nodes."""
     placement = Placement([b"n%d" % node for node in range(NODES)], [1] * NODES)
     engine = Probe(EngineGroup(1), 0, b"quench:0:0", HUGE, HUGE)
@@ -60,9 +66,9 @@ def prepare(hot: dict[str, Any] | None = None) -> tuple[Probe, Placement]:
         1 << 30)
     limits |= dict.fromkeys(("most_clients", "timeout_us", "connect_timeout_us", "tombstone_us"), 0)
     engine.add_pools([{
-        "name": b"micro", "listener": -1, "unix_socket": False, "placement": placement, "auto_eject": False, "failover": "off",
+        "name": b"micro", "listener": -1, "unix_socket": False, "placement": placement, "auto_eject": False,
         "nil_on_error": False, "split_transactions": False, "database": 0,
-        "users": [default_user(None)], "node_auth": [], "hot": hot,
+        "users": [default_user(None)], "node_auth": [], "hot": hot, "counters": counters,
         "replica_of": [], "nodes": [(b"n%d" % node, b"n%d" % node) for node in range(NODES)], "limits": limits,
     }])
     for node in range(NODES):
@@ -74,13 +80,18 @@ def measure(rounds: int = ROUNDS, repetitions: int = REPETITIONS) -> dict[str, d
     """By operation and part: nanoseconds per request, the minimum of `repetitions` of `rounds` passes each.
 
     `GET, cools` is GET in a pool that looks for hot keys and finds none; `GET, hot` is GET of one key that is answered
-    from a copy. The repetitions of all operations take turns, so a busy moment of the machine falls on all of them.
+    from a copy; `INCR, counts` is INCR where increments of hot keys travel together, and none is hot. The repetitions
+    of all operations take turns, so a busy moment of the machine falls on all of them.
     """
-    engines = [(suffix, *prepare(hot)) for suffix, hot in (("", None), (", cools", COOLS))]
+    engines = [
+        (suffix, *prepare(hot, counters))
+        for suffix, hot, counters in (("", None, None), (", cools", COOLS, None), (", counts", COOLS, COUNTS))
+    ]
     tracks = [
         Track(operation + suffix, engine, placement, requests, reply)
         for suffix, engine, placement in engines
         for operation, (requests, reply) in operations().items()
+        if suffix != ", counts" or operation == "INCR"
     ]
     tracks.append(hot_track())
     for _ in range(repetitions):

@@ -1,9 +1,10 @@
 # cython: language_level=3
-"""The system calls of the load generator, and its clock."""
+"""The system calls of the load generator and of the floor, and a clock."""
 from libc.stdint cimport uint32_t, uint64_t
 
 cdef extern from "<sys/socket.h>" nogil:
-    enum: MSG_NOSIGNAL, SHUT_RDWR
+    enum: MSG_NOSIGNAL, SHUT_RDWR, SOCK_CLOEXEC, SOCK_NONBLOCK
+    int accept4(int fd, void* address, void* length, int flags)
     int shutdown(int fd, int how)
     ssize_t send(int fd, const void* data, size_t size, int flags)
     ssize_t recv(int fd, void* data, size_t size, int flags)

@@ -175,7 +175,12 @@ static_resources:
     return [binary, "-c", path, "--concurrency", str(engines), "--disable-hot-restart", "-l", "error"]
 
 
+def floor(binary: str, directory: Path, port: int, nodes: list[int], engines: int) -> list[str]:
+    return [binary, "-c", f"from bench.floor import serve; serve({port})"]
+
+
 NODES = {
+    "floor": Program(lambda: sys.executable, "Python", floor),
     "redis": Program(on_path("redis-server"), "Debian package redis-server", redis),
     "storenode": Program(beside_python("quench"), "this project (make build)", storenode),
 }
@@ -203,6 +208,7 @@ PROXIES = {
 TARGETS = {
     "redis": Target(None, nodes=1),
     "storenode": Target(None, nodes=1, node="storenode"),
+    "floor": Target(None, nodes=1, node="floor"),
     "haproxy": Target("haproxy", nodes=1),
     "nutcracker": Target("nutcracker"),
     "envoy": Target("envoy"),

@@ -83,7 +83,8 @@ class PoolReader:
         """One key and its value."""
         self.nodes[option.key] = node
         readers: dict[str, Callable[[Node, str], Any]] = {
-            "servers": self.servers, "addresses": self.addresses, "groups": self.groups, "hot_prefixes": self.hot_prefixes,
+            "servers": self.servers, "groups": self.groups, "hot_prefixes": self.hot_prefixes, "counted": self.counted,
+            "addresses": self.addresses,
             "users": partial(read_users, self.walk),
             "acl_file": partial(read_acl_file, self.walk),
         }  # fmt: skip
@@ -189,6 +190,20 @@ class PoolReader:
                 fields[name] = self.walk.scalar(option, item, join(here, name))
             rules.append(HotPrefix(prefix=prefix, **{name: got for name, got in fields.items() if got is not UNSET}))
         return tuple(rules) if len(self.walk.problems) == before else UNSET
+
+    def counted(self, node: Node, path: str) -> Any:
+        """Keys whose increments travel together: a word, or prefixes; UNSET if it is wrong."""
+        if not isinstance(node, SequenceNode):
+            text = self.walk.text(node, path)
+            if text in ("hot", "all", "off"):
+                return text
+            if text is not None:
+                self.walk.problem(node, path, f"expected hot, all, off or a list of prefixes, got '{text}'")
+            return UNSET
+        before = len(self.walk.problems)
+        owners: dict[str, str] = {}
+        prefixes = [self.prefix(item, f"{path}[{index}]", "", owners) for index, item in enumerate(node.value)]
+        return tuple(prefixes) if len(self.walk.problems) == before else UNSET
 
     def server(self, node: Node, path: str) -> Server | None:
         """One node, in either form."""

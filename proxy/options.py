@@ -11,11 +11,11 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import fields
 
-from proxy.settings import HotKeys, Limits, Pool, Reconnect
+from proxy.settings import Counters, HotKeys, Limits, Pool, Reconnect
 
 Kind = Literal[
     "engines", "listen", "servers", "groups", "users", "acl_file", "duration", "size", "count", "flag", "choice", "tag",
-    "text", "secret", "file", "rate", "hot_prefixes", "addresses",
+    "text", "secret", "file", "rate", "hot_prefixes", "counted", "addresses",
 ]  # fmt: skip
 Where = Literal["both", "native", "nutcracker"]
 
@@ -24,7 +24,7 @@ HASHES = (
     "jenkins", "hsieh",
 )  # fmt: skip
 
-GROUPS: dict[str, type[Struct]] = {"reconnect": Reconnect, "hot_keys": HotKeys, "limits": Limits}
+GROUPS: dict[str, type[Struct]] = {"reconnect": Reconnect, "hot_keys": HotKeys, "limits": Limits, "counters": Counters}
 
 
 class Option(Struct, frozen=True):
@@ -280,5 +280,16 @@ OPTIONS: tuple[Option, ...] = (
         "limits.max_watching", "count",
         "clients that may hold a WATCH at one node, each on a connection of its own; 0 is none",
     ),
+    Option(
+        "counters.keys", "counted",
+        "INCR, INCRBY, DECR, DECRBY and HINCRBY of these keys leave together while one is on its way: of keys that "
+        "are hot, of all, of none (off), or of those with these prefixes; each client has the value that it would have "
+        "had alone",
+    ),
+    Option(
+        "counters.window", "duration",
+        "an increment waits so long for others, besides the time that the one before it is on its way", most=0.1,
+    ),
+    Option("counters.max_batch", "count", "increments that leave together", least=1, most=65536),
     Option("redis", "flag", "true: the pool speaks Redis; Quench speaks nothing else", "nutcracker", sets=()),
 )  # fmt: skip

@@ -109,6 +109,14 @@ class HotKeys(Struct, frozen=True, kw_only=True):
         )
 
 
+class Counters(Struct, frozen=True, kw_only=True):
+    """Which increments of a pool travel together, and how long they wait for one another, in seconds."""
+
+    keys: str | tuple[str, ...] = "hot"  # hot, all, off, or prefixes
+    window: float = 0.0
+    max_batch: int = 8192
+
+
 class Group(Struct, frozen=True):
     """Keys that live together: those that begin with one of the `prefixes` have the place of the `name`."""
 
@@ -199,6 +207,7 @@ class Pool(Struct, frozen=True, kw_only=True):
     cross_node_transactions: str = "fail"
     hot_keys: HotKeys = HotKeys()
     limits: Limits = Limits()
+    counters: Counters = Counters()
 
     @property
     def nodes(self) -> tuple[Server, ...]:

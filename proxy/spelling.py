@@ -196,6 +196,7 @@ _SPELLERS: dict[Kind, Callable[[Any], Any]] = {
     "size": format_size,
     "rate": lambda rate: f"{rate}/s",
     "hot_prefixes": _spell_prefixes,
+    "counted": lambda keys: keys if isinstance(keys, str) else list(keys),
     "secret": lambda secret: MASK,
 }
 
@@ -214,6 +215,7 @@ _EXPECTED: dict[Kind, str] = {
     "choice": "a word",
     "tag": "two characters",
     "rate": "requests a second like 1000/s",
+    "counted": "hot | all | off | a list of prefixes",
     "hot_prefixes": "PREFIX: {strategy, copies, ttl, …} for each prefix",
     "text": "text",
     "secret": "a password, or ${VARIABLE}",

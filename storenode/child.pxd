@@ -10,6 +10,7 @@ from libc.stdint cimport uint64_t
 
 from storenode.types cimport ChildDone, ChildJob, Node
 
+cdef bint child_free(Node* node) noexcept nogil
 cdef bint child_start(Node* node, int kind, ChildJob job, ChildDone done, int keep) noexcept nogil
 cdef void child_poll(Node* node) noexcept nogil
 cdef void child_kill(Node* node) noexcept nogil

@@ -1,12 +1,13 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Child. See child.pxd."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport strtoull
-from libc.string cimport strstr
+from libc.string cimport memset, strstr
 
 from proxy.wire.system cimport EINTR, close, errno, monotonic_us, read, write
 from storenode.files cimport O_CLOEXEC, O_RDONLY, open
+from storenode.pages cimport pages_ready
 from storenode.types cimport ChildDone, ChildJob, NO_CHILD, Node
 
 cdef extern from "<fcntl.h>" nogil:
@@ -20,9 +21,8 @@ cdef extern from "<sys/prctl.h>" nogil:
     int PR_SET_PDEATHSIG
     int prctl(int option, ...)
 
-cdef extern from "<sys/resource.h>" nogil:
-    int PRIO_PROCESS
-    int setpriority(int which, unsigned int who, int priority)
+cdef extern from "<sched.h>" nogil:
+    int SCHED_BATCH
 
 cdef extern from "<sys/wait.h>" nogil:
     int WNOHANG
@@ -40,16 +40,39 @@ cdef extern from "<unistd.h>" nogil:
     long syscall(long number, ...)
 
 cdef extern from "<sys/syscall.h>" nogil:
-    long SYS_close_range
+    long SYS_close_range, SYS_sched_setattr
 
 cdef enum:
-    NICE = 10                  # the child yields to the thread that serves
+    NICE = 10                  # a tenth of a core that others want, too: a replica may be waiting
+    SLICE_NS = 100000000
     REPORT_FD = 3              # where a child keeps the pipe, and from where on it keeps nothing else
 
 
 cdef struct Report:
     int error                  # errno; 0: done
     uint64_t cow               # bytes that the parent or the child had to copy
+
+
+cdef struct Scheduling:        # sched_attr, in its first version
+    uint32_t size
+    uint32_t policy
+    uint64_t flags
+    int32_t nice
+    uint32_t priority
+    uint64_t runtime           # ns; from Linux 6.12 on this is the slice of an ordinary thread, too
+    uint64_t deadline
+    uint64_t period
+
+
+cdef void yield_to_parent() noexcept nogil:
+    """Who asks for a long slice is preempted at once by a thread with a shorter one that wakes up: by the one that serves."""
+    cdef Scheduling wish
+    memset(&wish, 0, sizeof(wish))
+    wish.size = sizeof(wish)
+    wish.policy = SCHED_BATCH
+    wish.nice = NICE
+    wish.runtime = SLICE_NS
+    syscall(SYS_sched_setattr, 0, &wish, 0)
 
 
 cdef uint64_t copied_bytes() noexcept nogil:
@@ -85,7 +108,7 @@ cdef void be_child(Node* node, ChildJob job, int report, int keep, int parent) n
     prctl(PR_SET_PDEATHSIG, SIGKILL)
     if getppid() != parent:
         _exit(1)
-    setpriority(PRIO_PROCESS, 0, NICE)
+    yield_to_parent()
     # Descriptor 3 may be anything of the parent's, even what is to be kept: that moves out of the way.
     if keep == REPORT_FD:
         keep = dup(keep)
@@ -97,8 +120,14 @@ cdef void be_child(Node* node, ChildJob job, int report, int keep, int parent) n
     _exit(words.error != 0)
 
 
+cdef bint child_free(Node* node) noexcept nogil:
+    """May a child be started now? Ask only if one is wanted: what makes its start short begins with the question, and
+    the turn that ends it is the next to be asked in."""
+    return node.child.pid == 0 and pages_ready(node)
+
+
 cdef bint child_start(Node* node, int kind, ChildJob job, ChildDone done, int keep) noexcept nogil:
-    """Fork, at the end of a turn and while there is no child; done() is called by a later child_poll().
+    """Fork, at the end of a turn, after child_free(); done() is called by a later child_poll().
 
     keep: a descriptor that the job needs; -1: none. False: it cannot be; errno tells why.
     """

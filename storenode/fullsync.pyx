@@ -6,7 +6,7 @@ from libc.stdio cimport fprintf, snprintf, stderr
 from libc.string cimport strerror
 
 from proxy.wire.system cimport close, errno
-from storenode.child cimport child_kill, child_poll, child_start
+from storenode.child cimport child_free, child_kill, child_poll, child_start
 from storenode.effects cimport effects_flush, effects_reselect
 from storenode.files cimport file_write
 from storenode.history cimport history_pin
@@ -82,7 +82,7 @@ cdef void fullsync_turn(Node* node) noexcept nogil:
             child_kill(node)
         return
     replica = next_waiting(replication)
-    if replica == NULL:
+    if replica == NULL or not child_free(node):
         return
     effects_flush(node)
     # The stream goes on with a SELECT, because this replica has not seen what was selected before.

@@ -51,7 +51,8 @@ cdef bint key_write(Call* call, const Slice* key, Place* place) noexcept nogil:
         return False
     if entry_expired(place.entry, call.node.now_ms) and expire_found(database, place):
         return False
-    if not call.client.no_touch:
+    # While there is a child, each page that is written to has to be copied.
+    if not call.client.no_touch and call.node.child.pid == 0:
         usage_touch(call.node, place.entry)
     return True
 

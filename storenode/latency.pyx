@@ -35,7 +35,7 @@ advice[0] = b"SLOWLOG GET names the commands; those that walk large values can b
 advice[1] = b"commands that ought to be quick were not: look for large values, or for a machine that swaps or is crowded"
 advice[2] = b"many keys expire together: spread their times to live"
 advice[3] = b"the node is full and makes room for what is written: raise maxmemory or write less at a time"
-advice[4] = b"copying page tables takes as long as memory is large: turn transparent huge pages off"
+advice[4] = b"copying page tables takes as long as memory is large: Linux 6.1 or later folds it into huge pages first"
 advice[5] = b"the disk is slow or shared: appendfsync everysec waits for it less often"
 
 

@@ -8,7 +8,7 @@ from libc.string cimport memcpy, memmove, strerror, strlen
 
 from proxy.wire.output cimport output_append, output_clear
 from proxy.wire.system cimport close, errno, monotonic_us
-from storenode.child cimport child_kill, child_start
+from storenode.child cimport child_free, child_kill, child_start
 from storenode.clerk cimport (
     clerk_busy, clerk_open, clerk_prepare, clerk_prepared, clerk_retire, clerk_sync, clerk_synced,
 )
@@ -287,7 +287,7 @@ cdef void log_tick(Node* node) noexcept nogil:
             go_over(node, fd)
         else:
             step_back(node, error)
-    elif not node.log.preparing and node.child.pid == 0 and rewrite_due(node):
+    elif not node.log.preparing and node.child.pid == 0 and rewrite_due(node) and child_free(node):
         prepare_rewrite(node)
 
 

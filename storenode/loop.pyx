@@ -38,6 +38,7 @@ from storenode.keeping cimport keeping_open
 from storenode.keyspace cimport database_clear
 from storenode.latency cimport latency_reset
 from storenode.limits cimport clients_check, limits_open, output_check
+from storenode.pages cimport pages_close, pages_turn
 from storenode.pause cimport pause_end
 from storenode.log cimport log_turn
 from storenode.reaper cimport reap
@@ -70,6 +71,7 @@ cdef enum:
     MOVE_US = 1000             # of one housekeeping spent on moving tables
     SWEEP_US = 1000            # and on expiry
     REAP_US = 1000             # and on freeing large values
+    FOLD_US = 2000             # between two looks whether pages are folded, so that a fork can begin
     REAPED_A_CHECK = 256       # elements freed between two looks at the clock
     LEARN_US = 300             # of the start, until the rate of the processor's counter is known
     MOVED_A_CHECK = 64         # buckets moved between two looks at the clock
@@ -263,6 +265,8 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
         until = node.deadlines[0].deadline_us
     if node.paused_until_us and node.paused_until_us < until:
         until = node.paused_until_us
+    if node.fold != NULL and now + FOLD_US < until:
+        until = now + FOLD_US
     timeout = <int> ((until - now + 999) // 1000) if until > now else 0
     poll_wait(&node.poll, timeout)
     node.now_us = monotonic_us()
@@ -285,6 +289,8 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
         wait_expire(node)
     if node.paused_until_us and node.now_us >= node.paused_until_us:
         pause_end(node)
+    if node.fold != NULL and pages_turn(node):
+        node.tick_soon = True
     if node.now_us >= tick_at[0] or node.tick_soon:
         node.tick_soon = False
         tick_at[0] = node.now_us + housekeep(node)
@@ -399,6 +405,7 @@ cdef class Loop:
         if node == NULL:
             return
         saving_end(node, False, True)
+        pages_close(node)
         while node.clients != NULL:
             client_close(node, node.clients)
         clients_bury(node)

@@ -2,6 +2,7 @@
 """Persistence commands. See persistence.pxd; replies are those of redis-server 7.0."""
 
 from libc.stdio cimport fprintf, snprintf, stderr
+from libc.string cimport memcpy
 
 from proxy.wire.system cimport monotonic_us
 from storenode.answer cimport answer_error, answer_number, answer_ok, answer_raw, answer_syntax
@@ -12,7 +13,7 @@ from storenode.log cimport log_turn
 from storenode.restart cimport restart_log, restart_snapshot
 from storenode.saving cimport saving_end, saving_now
 from storenode.text cimport Text, text_line, text_number
-from storenode.types cimport DATABASES, GUARD_LOADING, NO_CHILD, REWRITING, SAVING, Call, Node
+from storenode.types cimport DATABASES, GUARD_LOADING, NO_CHILD, REWRITING, SAVING, Call, Node, Slice
 
 
 cdef void command_save(Call* call) noexcept nogil:
@@ -49,10 +50,16 @@ cdef void command_lastsave(Call* call) noexcept nogil:
     answer_number(call, call.node.snapshots.saved_at)
 
 
+cdef bint is_rewriting(const Node* node) noexcept nogil:
+    """Also between the wish and the fork, which waits for pages.pyx, if it does not wait for another child."""
+    return (node.child.kind == REWRITING or node.log.preparing
+            or (node.log.scheduled and node.child.kind == NO_CHILD))
+
+
 cdef void command_bgrewriteaof(Call* call) noexcept nogil:
     """Where no log is kept there is none to rewrite; Redis would write one that nobody appends to."""
     cdef Node* node = call.node
-    if node.child.kind == REWRITING or node.log.preparing:
+    if is_rewriting(node):
         answer_error(call, b"ERR Background append only file rewriting already in progress")
     elif not node.log.on:
         answer_error(call, b"ERR there is no append only file: CONFIG SET appendonly yes begins one")
@@ -143,15 +150,21 @@ cdef void command_debug_loadaof(Call* call) noexcept nogil:
     cdef Node* node = call.node
     cdef size_t maxmemory = node.maxmemory
     cdef Call kept = call[0]
+    cdef Slice words[2]
     cdef bint good
     if not node.log.open or node.log.fresh:
         answer_error(call, b"ERR there is no append only file")
         return
+    memcpy(words, call.argv, sizeof(words))
     log_turn(node)
     forget(node)
     node.maxmemory = 0
     good = restart_log(node, NULL)
+    # What was replayed took the room of the arguments, for which SLOWLOG may ask.
     call[0] = kept
+    call.argv = node.argv
+    call.argc = 2
+    memcpy(call.argv, words, sizeof(words))
     finish_reload(call, good, maxmemory)
 
 
@@ -199,7 +212,7 @@ cdef void build_persistence(Node* node, Text* text) noexcept nogil:
     text_number(text, b"rdb_last_load_keys_expired", <long long> node.loading.expired)
     text_number(text, b"rdb_last_load_keys_loaded", <long long> node.loading.keys)
     text_number(text, b"aof_enabled", node.log.on)
-    text_number(text, b"aof_rewrite_in_progress", node.child.kind == REWRITING or node.log.preparing)
+    text_number(text, b"aof_rewrite_in_progress", is_rewriting(node))
     text_number(text, b"aof_rewrite_scheduled", node.log.scheduled)
     text_number(text, b"aof_last_rewrite_time_sec", node.log.took_s)
     text_number(text, b"aof_current_rewrite_time_sec", seconds_of_child(node, REWRITING))

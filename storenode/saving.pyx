@@ -6,7 +6,7 @@ from libc.stdio cimport fprintf, stderr
 from libc.string cimport strerror
 
 from proxy.wire.system cimport errno, monotonic_us, realtime_us
-from storenode.child cimport child_kill, child_poll, child_start
+from storenode.child cimport child_free, child_kill, child_poll, child_start
 from storenode.clerk cimport clerk_close
 from storenode.disk cimport SavePoint
 from storenode.effects cimport effects_flush
@@ -81,7 +81,7 @@ cdef void saving_tick(Node* node) noexcept nogil:
     log_tick(node)
     refusal_settle(node)
     if node.child.pid == 0 and not node.log.preparing and (
-            node.snapshots.scheduled or (node.snapshots.point_count and save_due(node))):
+            node.snapshots.scheduled or (node.snapshots.point_count and save_due(node))) and child_free(node):
         effects_flush(node)
         saving_start(node)
 

@@ -588,6 +588,8 @@ cdef struct Node:              # node.pyx
     const char* refusal        # writes are answered with it; NULL: they are served
     char refusal_room[512]
     Child child
+    void* fold                 # pages.pyx: what goes on before a fork; NULL: nothing
+    uint64_t folded_us         # monotonic: when it ended; 0: since the last fork it has not
     Snapshots snapshots
     Log log
     Loading loading

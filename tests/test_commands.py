@@ -216,7 +216,7 @@ def test_row_is_complete_and_its_columns_agree(row: Command) -> None:
         assert (row.routes[0].find, row.routes[0].last_key) == ("range", 0)
         assert not any(tip in ("nondeterministic_output",) for tip in row.tips)
     if row.mergeable:
-        assert row.write and row.effect == "rewritten" and row.arity in (2, 3)
+        assert row.write and row.effect == "rewritten" and row.arity in (2, 3, 4)
     if row.effect != "same":
         assert not row.readonly
     if row.one_node:
@@ -240,7 +240,7 @@ def test_lanes_of_the_commands_the_design_names() -> None:
     assert all(row.lane is Lane.CONTROL for row in CONTAINERS), "their unknown subcommands are answered there"
     assert all(row.lane is Lane.CONTROL for row in EVERY if row.name.endswith("|help") and row.name != "cluster|help")
     assert all(row.lane is Lane.ENGINE for row in COMMANDS["cluster"].subcommands.values()), "one answer, as Redis's"
-    assert sorted(row.name for row in EVERY if row.mergeable) == ["decr", "decrby", "incr", "incrby"]
+    assert sorted(row.name for row in EVERY if row.mergeable) == ["decr", "decrby", "hincrby", "incr", "incrby"]
 
 
 @pytest.mark.parametrize("name", ["set", "del", "incr", "zunionstore", "xreadgroup", "getex", "georadius", "hexpire"])

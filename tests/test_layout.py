@@ -32,7 +32,7 @@ MOST_LINES = 600
 #: Modules that turn Python objects into structs and back. Everything else of proxy.engine and proxy.wire, and all of
 #: storenode but its loop, runs without the GIL.
 FACADES = {
-    "proxy.engine.colocate", "proxy.engine.controls", "proxy.engine.engine", "proxy.engine.probe",
+    "proxy.engine.audit", "proxy.engine.colocate", "proxy.engine.controls", "proxy.engine.engine", "proxy.engine.probe",
     "proxy.engine.ring", "proxy.engine.tables", "proxy.engine.users", "proxy.wire.framer", "proxy.wire.inspect",
     "storenode.loop",
 }  # fmt: skip
@@ -65,12 +65,12 @@ LAYERS = (
 #: The engine, from the loop down: a file imports only from files further down. The `.pxd` of a file may name those that
 #: its inline functions need, and obeys the same order.
 SPINE = (
-    "probe", "engine", "controls", "tables", "users", "turn", "orders", "seats", "clients", "accept", "client",
-    "dispatch", "monitor", "transaction", "blocking", "elements", "replies", "cool", "fanout", "tombstones", "places", "choice",
-    "tracking", "shield", "ear", "private", "route", "answers", "rights", "refusals", "audience", "scripts",
-    "connection", "greeting", "describe", "lease", "hot", "fans", "fetch", "holds", "copies", "sketch", "marks", "keys",
-    "lookup", "mail", "texts", "slots", "merge", "parts", "heat", "types", "counters", "rows", "ring", "colocate",
-    "hashes",
+    "probe", "audit", "engine", "controls", "tables", "users", "turn", "orders", "seats", "clients", "accept", "client",
+    "dispatch", "monitor", "transaction", "blocking", "elements", "replies", "combine", "cool", "fanout",
+    "tombstones", "places", "choice", "tracking", "shield", "ear", "private", "route", "answers", "rights",
+    "refusals", "audience", "scripts", "connection", "greeting", "describe", "lease", "hot", "fans", "fetch", "holds", "waves",
+    "copies", "sketch", "marks", "keys", "lookup", "mail", "texts", "slots", "merge", "parts", "heat", "tally",
+    "types", "counters", "rows", "ring", "colocate", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.

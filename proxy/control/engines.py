@@ -116,6 +116,7 @@ def pool_values(pool: Pool, listener: int) -> dict[str, Any]:
         "users": users_of(pool),
         "node_auth": node_auth,
         "hot": heat_values(pool),
+        "counters": counter_values(pool),
         "nodes": [((node.name or node.address).encode(), node.address.encode()) for node in pool.nodes],
         "replica_of": pool.replica_of,
         "limits": {
@@ -169,6 +170,17 @@ def heat_values(pool: Pool) -> dict[str, Any] | None:
             for rule in rules
         ],
     }
+
+
+def counter_values(pool: Pool) -> list[tuple[bytes, str, int, int]] | None:
+    """By prefix which increments travel together, how many at most, and for how many us they wait; None: none do."""
+    counters = pool.counters
+    if pool.distribution == "random" or counters.keys == "off" or counters.keys == ():
+        return None
+    listed = isinstance(counters.keys, tuple)
+    first = ("", "off" if listed else str(counters.keys))
+    rules = [first, *((prefix, "all") for prefix in counters.keys if listed)]
+    return [(prefix.encode(), mode, counters.max_batch, int(counters.window * 1e6)) for prefix, mode in rules]
 
 
 def _written(name: Any) -> str:

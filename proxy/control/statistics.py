@@ -143,6 +143,10 @@ HEAT_COUNTERS = (
 )  # fmt: skip
 
 
+#: How many increments left together: the upper ends of the buckets of counters.pxd, the last of which has none.
+WAVES = (*(str(1 << bucket) for bucket in range(15)), "more")
+
+
 @dataclass(frozen=True, slots=True)
 class HotKeyStatistics:
     """One key that is hot at the moment."""
@@ -220,6 +224,8 @@ class Statistics:
     pools: tuple[PoolStatistics, ...] = ()
     databases: Mapping[int, DatabaseStatistics] = field(default_factory=dict)  #: of the client's pool, by number
     heat: Mapping[str, int] = field(default_factory=dict)  #: HEAT_COUNTERS
+    increments: int = 0  #: that were looked at together
+    waves: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(WAVES, 0))  #: that they left as, by WAVES
     hot_keys: tuple[HotKeyStatistics, ...] = ()
 
 

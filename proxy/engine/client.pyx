@@ -14,6 +14,7 @@ one has its turn.
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport abort, calloc, free
 
+from proxy.engine.cool cimport cool_again
 from proxy.engine.dispatch cimport dispatch
 from proxy.engine.mail cimport event_post
 from proxy.engine.private cimport privates_drop
@@ -218,6 +219,7 @@ cdef void client_take(Core* core, Client* client, const char* data, size_t lengt
     cdef size_t need = 0
     cdef int status
     cdef int verdict
+    cdef uint32_t again
     limits.max_bulk = client.pool.limits.max_bulk
     client.flags &= ~(<uint32_t> CLIENT_PARKED)
     while used < length:
@@ -234,6 +236,7 @@ cdef void client_take(Core* core, Client* client, const char* data, size_t lengt
             used = length
             break
         size = client.frame.length
+        again = 0
         core.moved = 0
         if client.frame.canonical and client.frame.argc:
             if size >= MOVE_AT and client.input.chunk != NULL and used:
@@ -243,6 +246,8 @@ cdef void client_take(Core* core, Client* client, const char* data, size_t lengt
                 length -= used
                 used = 0
             verdict = dispatch(core, client, &client.frame)
+            if core.served != NULL:
+                again = cool_again(core, client, data + used, size, length - used - size)
         elif client.frame.canonical:
             verdict = DONE
         else:
@@ -251,8 +256,8 @@ cdef void client_take(Core* core, Client* client, const char* data, size_t lengt
         if verdict == WAIT:
             client.flags |= CLIENT_PARKED
             break
-        client.commands += 1
-        core.counters.requests += 1
+        client.commands += 1 + again
+        core.counters.requests += 1 + again
         if client.handle.kind == DEAD:
             return
         if core.moved:
@@ -260,7 +265,7 @@ cdef void client_take(Core* core, Client* client, const char* data, size_t lengt
             data = NULL if length == 0 else client.input.chunk.data + client.input.chunk.head
             used = 0
         else:
-            used += size
+            used += (1 + again) * size
     keep(core, client, data, length, used, need)
 
 
@@ -285,6 +290,7 @@ cdef int rewritten(Core* core, Client* client) noexcept nogil:
         frame_reset(&core.rewritten_frame)
         frame_request(&core.rewritten_frame, core.rewritten.first.data, core.rewritten.length, &limits)
         verdict = dispatch(core, client, &core.rewritten_frame)
+        core.served = NULL
     output_clear(&core.rewritten, &core.chunks)
     return verdict
 

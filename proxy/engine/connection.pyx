@@ -18,14 +18,15 @@ from libc.string cimport memcmp, memcpy, memset, strncpy
 from proxy.engine.fetch cimport fetch_settle, fetch_tell
 from proxy.engine.greeting cimport greeting_start
 from proxy.engine.heat cimport (
-    ROLE_COPY, ROLE_LEASE, ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_PING, ROLE_TOMBSTONE, ROLE_TRACKING, ROLE_VALUE, Fetch,
-    Hold, Miss,
+    ROLE_COPY, ROLE_LEASE, ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_PING, ROLE_TOMBSTONE, ROLE_TRACKING, ROLE_VALUE,
+    ROLE_WAVE, Fetch, Hold, Miss,
 )
 from proxy.engine.holds cimport hold_settle
 from proxy.engine.mail cimport event_node
 from proxy.engine.marks cimport marks_close
 from proxy.engine.merge cimport merge_free, merge_part, merge_result
 from proxy.engine.slots cimport client_release, slot_fill
+from proxy.engine.tally cimport Wave
 from proxy.engine.texts cimport error_field, error_words, error_write
 from proxy.engine.types cimport (
     CONN, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_GREETING, CONN_IDLE, CONN_LOST, CONN_OPEN, DEAD, ERROR_LOST_NOT_SENT,
@@ -33,6 +34,7 @@ from proxy.engine.types cimport (
     FIELD_ADDRESS, FIELD_COMMAND, FIELD_ELAPSED, FIELD_NODE, FIELD_POOL, FIELD_REASON, GHOSTS, ROW_WRITE, SLOT_ADDING,
     SLOT_WAITING, Client, Conn, Core, ErrorArgs, Merge, Node, Pending, Slot,
 )
+from proxy.engine.waves cimport wave_next, wave_settle
 from proxy.wire.input cimport input_clear
 from proxy.wire.output cimport (
     WRITE_FAILED, WROTE_SOME, Output, output_append, output_bulk, output_clear, output_cut, output_flatten,
@@ -207,6 +209,11 @@ cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, cons
     cdef char elapsed[32]
     cdef int length
     cdef Fetch* fetch = NULL
+    cdef Pending one
+    if pending.role == ROLE_WAVE:
+        while wave_next(<Wave*> pending.cool, &one):
+            pending_error(core, conn, &one, kind, reason)
+        return
     if pending.role == ROLE_COPY:
         # Who waits is not told: his key has a home.
         (<Fetch*> pending.cool).lost = 1
@@ -240,6 +247,8 @@ cdef void pending_settle(Core* core, Pending* pending) noexcept nogil:
         marks_close(core, pending.cool)
     elif pending.role == ROLE_TOMBSTONE:
         hold_settle(<Hold*> pending.cool)
+    elif pending.role == ROLE_WAVE:
+        wave_settle(core, <Wave*> pending.cool)
     elif ROLE_LEASE <= pending.role < ROLE_COPY:
         # The next tick sees that it waits for nothing.
         (<Miss*> pending.cool).pendings -= 1

@@ -5,7 +5,7 @@ Step 4 of a request's life in a pool that cools its hot keys, between dispatch a
 pays for a key that is not hot is cool() here: a hash, a count, a look at the filter.
 """
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.engine.heat cimport Copy, HotKey, heat_of
 from proxy.engine.hot cimport hot_look
@@ -15,6 +15,7 @@ from proxy.engine.types cimport ROW_GET, ROW_PAUSES, Client, Conn, Core, Pending
 from proxy.wire.resp cimport Frame
 
 cdef int cool_hot(Core* core, Client* client, Row* row, Frame* frame, uint64_t hash) noexcept nogil
+cdef uint32_t cool_again(Core* core, Client* client, const char* request, size_t size, size_t behind) noexcept nogil
 cdef void cool_tick(Core* core) noexcept nogil
 cdef int cool_shield(Core* core, Client* client, Row* row, Frame* frame, uint64_t hash) noexcept nogil
 cdef bint cool_may(const Client* client) noexcept nogil

@@ -28,20 +28,24 @@ from proxy.engine.marks cimport marks_quiet, marks_sum, quench_key_hash, quench_
 from proxy.engine.refusals cimport DONE, GO_ON, WAIT
 from proxy.engine.route cimport home
 from proxy.engine.shield cimport is_nil, shield_early, shield_join, shield_reply, shield_take
-from proxy.engine.slots cimport slot_local
+from proxy.engine.slots cimport client_unread, slot_local
 from proxy.engine.tombstones cimport tombstones_before
 from proxy.engine.types cimport (
-    CLIENT_TRACKING, CLIENT_WATCHING, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, FLUSH_AT, ROW_CACHEABLE, ROW_GET, Client, Conn,
+    CLIENT_BARRIER, CLIENT_CLOSING, CLIENT_RESTRICTED, CLIENT_SILENT, CLIENT_SKIP, CLIENT_SPECIAL, CLIENT_TRACKING,
+    CLIENT_WATCHING, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, FLUSH_AT, ROW_CACHEABLE, ROW_GET, Client, Conn,
     Core, HotRule, Node, Pending, Row,
 )
 from proxy.wire.input cimport MOVE_AT
-from proxy.wire.output cimport Output, output_append, output_bulk, output_clear, output_flatten
+from proxy.wire.output cimport Output, output_append, output_bulk, output_clear, output_flatten, output_repeat
 from proxy.wire.resp cimport Frame, write_number
 
 cdef enum:
     JOIN_PART = 4              # a fetch is joined while younger than this part of the deadline, which is its starter's
     JOIN_FREELY = 16           # answers that a client may wait for whatever their size
     READS_A_WRITE = 2          # a key that is read less often than that between two writes is not copied
+    AGAIN_BYTES = 65536        # of replies that are written at once
+    # Clients each of whose requests is looked at.
+    ONE_BY_ONE = (CLIENT_SPECIAL & ~CLIENT_RESTRICTED) | CLIENT_BARRIER | CLIENT_CLOSING | CLIENT_SILENT | CLIENT_SKIP
 
 cdef const char* TRACK = b"*6\r\n$6\r\nCLIENT\r\n$8\r\nTRACKING\r\n$2\r\nON\r\n$5\r\nOPTIN\r\n$8\r\nREDIRECT\r\n"
 cdef const char* CACHE = b"*3\r\n$6\r\nCLIENT\r\n$7\r\nCACHING\r\n$3\r\nYES\r\n"
@@ -85,6 +89,8 @@ cdef int read(Core* core, Client* client, Row* row, Frame* frame, HotKey* key) n
             return DONE
         if core.now_us < copy.refresh_us:
             serve(core, client, row, key, copy)
+            core.served = copy
+            heat.served = key
             return DONE
         # This request fetches it anew, the others are served meanwhile; if nothing comes of it, another one tries.
         copy.refresh_us += (copy.expires_us - copy.refresh_us) // 2 + 1
@@ -131,6 +137,45 @@ cdef void serve(Core* core, Client* client, Row* row, HotKey* key, Copy* copy) n
     if heat_of(core).unchecked == 0:
         check(core, row, copy)
     heat_of(core).unchecked -= 1
+
+
+cdef uint32_t cool_again(Core* core, Client* client, const char* request, size_t size, size_t behind) noexcept nogil:
+    """The request of these `size` bytes was answered from core.served; `behind` bytes follow it. Answer those that are
+    the very same request, all at once; returns how many. Nothing can have changed between one and the next.
+
+    They are not counted in the sketch: it looks for keys that are not hot yet.
+    """
+    cdef Heat* heat = heat_of(core)
+    cdef Copy* copy = <Copy*> core.served
+    cdef HotKey* key = heat.served
+    cdef size_t unread = client_unread(client)
+    cdef size_t soft = client.pool.limits.output_soft
+    cdef size_t most = behind // size
+    cdef size_t room = 0
+    cdef size_t count = 0
+    core.served = NULL
+    if most == 0 or memcmp(request + size, request, size) != 0:
+        return 0
+    if client.head != client.tail or client.flags & ONE_BY_ONE or key.rule.early:
+        return 0
+    if unread <= soft and core.chunks.total <= core.output_limit:
+        room = (soft - unread if soft - unread < AGAIN_BYTES else AGAIN_BYTES) // copy.length + 1
+    most = min(most, room, <size_t> heat.unchecked)
+    if memcmp(request + size, request, most * size) == 0:
+        count = most
+    else:
+        while memcmp(request + (count + 1) * size, request, size) == 0:
+            count += 1
+    if count == 0:
+        return 0
+    output_repeat(&client.output, &core.chunks, copy_reply(copy), copy.length, count)
+    core.row_stats[client.last_row].calls += count
+    core.counters.copy_hits += count
+    heat.unchecked -= <uint32_t> count
+    key.reads += <uint32_t> count
+    key.hits += count
+    key.bytes += count * (size + copy.length)
+    return <uint32_t> count
 
 
 cdef bint asked_before(Heat* heat, Client* client, Frame* frame) noexcept nogil:

@@ -5,7 +5,7 @@ from libc.stdint cimport uint64_t
 
 cdef enum:
     BUCKETS = 32               # log2 buckets of microseconds: bucket b counts [2^(b-1), 2^b)
-
+    WAVES = 16                 # buckets of how many increments left as one: 1, 2, up to 4, up to 8 …
 
 cdef struct RowStats:
     uint64_t calls
@@ -69,3 +69,5 @@ cdef struct Counters:
     uint64_t fan_out_hits      # and were answered by it
     uint64_t fan_out_fills     # copies set on other nodes
     uint64_t fan_out_tombstones    # and ended there, for the sake of a write
+    uint64_t increments        # that were looked at together
+    uint64_t waves[WAVES]      # that they left as

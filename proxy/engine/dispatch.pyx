@@ -13,6 +13,7 @@ from proxy.engine.answers cimport answer
 from proxy.engine.audience cimport audience_extra
 from proxy.engine.blocking cimport block, wait
 from proxy.engine.choice cimport usable
+from proxy.engine.combine cimport combine, combine_ahead
 from proxy.engine.connection cimport conn_expect, conn_place, conn_send, conn_send_chunk, conn_touch
 from proxy.engine.cool cimport cool
 from proxy.engine.elements cimport elements_take
@@ -75,9 +76,15 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
         verdict = special(core, client, row, frame)
         if verdict != GO_ON:
             return verdict
+    if core.tallied and not (row.adds and client.pool.merges):
+        combine_ahead(core, client, row, frame)
     if row.key:
         if client.pool.cools:
             verdict = cool(core, client, row, frame)
+            if verdict != GO_ON:
+                return verdict
+        if row.adds and client.pool.merges:
+            verdict = combine(core, client, row, frame)
             if verdict != GO_ON:
                 return verdict
         return send_to(core, client, row, frame, client.pool,
@@ -129,6 +136,8 @@ cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept no
     if row.flags & ROW_WATCH:
         return watch(core, client, row, frame)
     if client.flags & CLIENT_MULTI:
+        if core.tallied:
+            combine_ahead(core, client, row, frame)
         return transaction_queue(core, client, row, frame)
     if row.flags & ROW_TRACKING:
         return track(core, client, row, frame)

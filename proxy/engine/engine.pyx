@@ -26,9 +26,10 @@ from proxy.engine.shield cimport shields_close
 from proxy.engine.tables cimport build_errors, build_rows
 from proxy.engine.turn cimport engine_loop, turn, turn_end
 from proxy.engine.users cimport build_users
+from proxy.engine.waves cimport tallies_close, tallies_open
 from proxy.engine.types cimport (
-    BUCKETS, CONNS, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, COPIES_TTL, DEAD, INBOX, WAKE, Conn, Core, Event, HotRule,
-    Node, Order, Pool, RowStats,
+    BUCKETS, CONNS, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, COPIES_TTL, DEAD, INBOX, MERGE_ALL, MERGE_HOT, MERGE_OFF,
+    WAKE, WAVES, Conn, Core, CounterRule, Event, HotRule, Node, Order, Pool, RowStats,
 )
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.input cimport SCRATCH
@@ -61,8 +62,10 @@ COUNTERS = (
     "copy_hits", "copies_stored", "copy_refreshes", "copies_changed", "copies_expired", "copies_unsure",
     "copies_evicted", "copies_stale", "reads_joined", "fetches_stale", "invalidations", "copies_checked",
     "copies_wrong", "copies_wrong_us", "shield_misses", "shield_loads", "shield_early", "shield_nils",
-    "fenced", "fan_out_reads", "fan_out_hits", "fan_out_fills", "fan_out_tombstones",
+    "fenced", "fan_out_reads", "fan_out_hits", "fan_out_fills", "fan_out_tombstones", "increments",
+    *(f"waves_{1 << bucket}" for bucket in range(WAVES - 1)), "waves_more",
 )
+MERGE_MODES = {"off": MERGE_OFF, "hot": MERGE_HOT, "all": MERGE_ALL}
 COPY_MODES = {"off": COPIES_OFF, "tracked": COPIES_TRACKED, "ttl": COPIES_TTL}
 LATENCY_CLASSES = ("read", "write", "split", "local")
 
@@ -93,6 +96,24 @@ cdef build_heat(Pool* pool, list kept, dict heat, int engines):
     # At a steady rate the sketch counts between 0.13 and 0.26 seconds' worth.
     pool.hot_count = max(2, heat["threshold"] * 18 // 100 // engines)
     pool.cools = True
+
+
+cdef build_counters(Pool* pool, list kept, list rules):
+    """Increments of the pool travel together."""
+    cdef CounterRule* rule
+    room = bytes(len(rules) * sizeof(CounterRule))
+    kept.append(room)
+    pool.counter_rules = <CounterRule*> PyBytes_AS_STRING(room)
+    pool.counter_rule_count = len(rules)
+    for index, (prefix, mode, most, window_us) in enumerate(rules):
+        kept.append(prefix)
+        rule = &pool.counter_rules[index]
+        rule.prefix = PyBytes_AS_STRING(prefix)
+        rule.length = len(prefix)
+        rule.merges = MERGE_MODES[mode]
+        rule.most = most
+        rule.window_us = window_us
+        pool.merges = max(pool.merges, rule.merges)
 
 
 cdef class EngineGroup:
@@ -235,6 +256,7 @@ cdef class Engine(Controls):
         pool_trim(&core.chunks)
         shields_close(core)
         hot_close(core)
+        tallies_close(core)
         free(core.notes)
         free(core.keys)
         free(core.pools)
@@ -282,7 +304,7 @@ cdef class Engine(Controls):
             self.kept.append(placement)
             pool.ring = placement.ring
             pool.auto_eject = values["auto_eject"]
-            pool.leased = values["failover"] == "promote"
+            pool.leased = values.get("failover", "off") == "promote"
             pool.nil_on_error = values["nil_on_error"]
             pool.split_transactions = values["split_transactions"]
             pool.database = values["database"]
@@ -312,6 +334,10 @@ cdef class Engine(Controls):
             pool.limits.tombstone_us = limits["tombstone_us"]
             if values["hot"] is not None:
                 build_heat(pool, self.kept, values["hot"], self.group.peers.count)
+            if values["counters"] is not None:
+                build_counters(pool, self.kept, values["counters"])
+                if self.core.tallies == NULL and not tallies_open(self.core):
+                    raise MemoryError
             if pool.fans and self.group.peers.fans == NULL:
                 self.group.peers.fans = marks_new()
                 if self.group.peers.fans == NULL:
@@ -327,7 +353,7 @@ cdef class Engine(Controls):
                 node.pool = pool
                 node.index = place
                 node.primary = place
-                node.patient = values["failover"] != "off"
+                node.patient = values.get("failover", "off") != "off"
                 node.name = self.keep(name)
                 node.address = self.keep(address)
                 node.blocked = &self.group.peers.held[2 * <int> held]

@@ -12,6 +12,7 @@ All of it belongs to one engine, but for the marks (marks.pxd), which every engi
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from proxy.engine.tally cimport Wave
 from proxy.engine.types cimport Client, Conn, Core, HotRule, Node, Pool
 
 cdef enum:
@@ -39,6 +40,7 @@ cdef enum Role:                # of a Pending: what its reply does besides answe
     ROLE_COPY = 10             # a Fetch*: the reply to the read of a copy on another node,
     ROLE_FILL = 11             # and to the SET that made one
     ROLE_TOMBSTONE = 12        # a Hold*: to the SET that ends one
+    ROLE_WAVE = 13             # a Wave*: increments that left as one
 
 cdef struct Cell:              # sketch.pyx
     uint64_t hash              # 0: free
@@ -153,6 +155,8 @@ cdef struct Fan:               # fans.pyx: a key with copies on other nodes; fol
 
 cdef struct Hold:              # holds.pyx; followed by the reply to a write
     Hold* next                 # in heat.holds
+    Pool* pool
+    Wave* wave                 # whose members wait; NULL: it is one client
     Client* client
     uint32_t slot
     uint32_t part
@@ -203,6 +207,7 @@ cdef struct Heat:
     size_t largest             # bytes of a reply that is kept
     uint64_t tick_us
     uint32_t unchecked         # answers from copies until one is compared with the node
+    HotKey* served             # the key of core.served
     uint64_t seen[SEEN]        # requests for hot keys that were asked once
     Miss* misses[MISSES]
     uint32_t miss_count

@@ -7,9 +7,11 @@ Stands below the connection, which may lose a tombstone that a Hold waits for; f
 from libc.stdint cimport uint64_t
 
 from proxy.engine.heat cimport Hold
-from proxy.engine.types cimport Core, Pending
+from proxy.engine.tally cimport Wave
+from proxy.engine.types cimport Core, Pending, Pool
 
-cdef Hold* hold_new(Core* core, const Pending* pending, const char* data, size_t length) noexcept nogil
+cdef Hold* hold_new(Core* core, Pool* pool, const Pending* pending, Wave* wave, const char* data,
+                    size_t length) noexcept nogil
 cdef void hold_settle(Hold* hold) noexcept nogil
 cdef void hold_unlink(Core* core, Hold* hold) noexcept nogil
 cdef void holds_clear(Core* core) noexcept nogil

@@ -6,14 +6,19 @@ from libc.string cimport memcpy
 
 from proxy.engine.heat cimport Heat, Hold, heat_of
 from proxy.engine.slots cimport client_release
-from proxy.engine.types cimport Core, Pending
+from proxy.engine.tally cimport Wave
+from proxy.engine.types cimport Core, Pending, Pool
+from proxy.engine.waves cimport wave_free
 
 
-cdef Hold* hold_new(Core* core, const Pending* pending, const char* data, size_t length) noexcept nogil:
-    """Take over what is owed to the client of `pending`, and the reference to it."""
+cdef Hold* hold_new(Core* core, Pool* pool, const Pending* pending, Wave* wave, const char* data,
+                    size_t length) noexcept nogil:
+    """Take over what is owed to the client of `pending`, and the reference to it; or the wave, unless it is NULL."""
     cdef Hold* hold = <Hold*> calloc(1, sizeof(Hold) + length)
     if hold == NULL:
         abort()
+    hold.pool = pool
+    hold.wave = wave
     hold.client = pending.client
     hold.slot = pending.slot
     hold.part = pending.part
@@ -48,5 +53,8 @@ cdef void holds_clear(Core* core) noexcept nogil:
     cdef Hold* hold
     while heat.holds != NULL:
         hold = heat.holds
-        client_release(core, hold.client)
+        if hold.wave != NULL:
+            wave_free(core, hold.wave)
+        else:
+            client_release(core, hold.client)
         hold_unlink(core, hold)

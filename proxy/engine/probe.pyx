@@ -16,15 +16,13 @@ import socket
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from proxy.engine.audit cimport audit_heat, audit_pending, audit_waves
 from proxy.engine.client cimport client_close, client_open, client_take, starve
 from proxy.engine.connection cimport conn_fail, conn_for
 from proxy.engine.engine cimport Engine
-from proxy.engine.heat cimport (
-    ROLE_LIFE, ROLE_MARK, ROLE_TRACKING, Copy, Fetch, Heat, HotKey, Sketch, Waiters, heat_of,
-)
+from proxy.engine.heat cimport ROLE_MARK, ROLE_WAVE, Sketch
 from proxy.engine.keys cimport keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
-from proxy.engine.marks cimport EVERY, ONE, OPENED, STRIPES, Stripes, numbers
 from proxy.engine.orders cimport orders_take
 from proxy.engine.private cimport private_settle
 from proxy.engine.replies cimport conn_take
@@ -310,6 +308,7 @@ cdef class Probe(Engine):
         pointed = {}
         fetches = {}
         open_marks = {}
+        waves = set()
         for index in range(core.pool_count):
             for place in range(core.pools[index].node_total):
                 node = &core.pools[index].nodes[place]
@@ -327,7 +326,9 @@ cdef class Probe(Engine):
                         if (pending.client == NULL and number - conn.head >= conn.expired
                                 and pending.role <= ROLE_MARK and pending.row):
                             wrong.append(f"node {place}: a tombstone is not among the first {conn.expired}")
-                        tally(pending, pointed, fetches, open_marks)
+                        audit_pending(pending, pointed, fetches, open_marks)
+                        if pending.role == ROLE_WAVE:
+                            waves.add(<size_t> pending.cool)
                         number += 1
                     if bytes_ != conn.queued:
                         wrong.append(f"node {place}: requests of {bytes_ - conn.head_offset} bytes are pending, "
@@ -338,10 +339,10 @@ cdef class Probe(Engine):
                 while conn != NULL:
                     number = conn.head
                     while number != conn.tail:
-                        tally(&conn.pending[number & conn.mask], pointed, fetches, open_marks)
+                        audit_pending(&conn.pending[number & conn.mask], pointed, fetches, open_marks)
                         number += 1
                     conn = conn.next_private
-        wrong += self.audit_heat(pointed, fetches, open_marks)
+        wrong += audit_heat(core, pointed, fetches, open_marks) + audit_waves(core, pointed, waves)
         client = core.clients
         while client != NULL:
             held = 0
@@ -371,54 +372,6 @@ cdef class Probe(Engine):
                 wrong.append(f"client {client.id}: {client.references} references, but "
                              f"{pointed[<size_t> client]} pending requests")
             client = client.after
-        return wrong
-
-    cdef list audit_heat(self, dict pointed, dict fetches, dict open_marks):
-        """Marks are open for as many writes as are on their way; copies take the room that is noted; fetches are named."""
-        cdef Core* core = self.core
-        cdef Heat* heat = heat_of(core)
-        cdef HotKey* key
-        cdef Copy* copy
-        cdef Fetch* fetch
-        cdef uint32_t index
-        cdef size_t size = 0
-        cdef uint32_t keys = 0
-        cdef uint64_t held
-        wrong = []
-        marked = {}
-        for index in range(STRIPES):
-            held = core.peers.marks[core.index][index] & (OPENED - 1)
-            if held:
-                marked[index] = held
-        open_marks.pop(EVERY, None)    # those are not counted, only that there was one
-        if marked != open_marks:
-            wrong.append(f"marks are open by stripe: {marked}; writes on their way: {open_marks}")
-        for at, named in fetches.items():
-            fetch = <Fetch*> <size_t> at
-            if fetch.pendings != named:
-                wrong.append(f"a fetch is named by {named} pending requests, not {fetch.pendings}")
-            count_waiters(&fetch.waiters, pointed)
-        if heat == NULL:
-            return wrong
-        key = heat.first
-        while key != NULL:
-            keys += 1
-            index = 0
-            copy = key.copies
-            while copy != NULL:
-                size += sizeof(Copy) + copy.asked + copy.length
-                index += 1
-                copy = copy.next
-            if index != key.copy_count:
-                wrong.append(f"a hot key has {index} copies, not {key.copy_count}")
-            fetch = key.fetches
-            while fetch != NULL:
-                if <size_t> fetch not in fetches or fetch.key != key:
-                    wrong.append("a fetch of a hot key is on no connection, or is another key's")
-                fetch = fetch.next
-            key = key.after
-        if keys != heat.count or size != heat.bytes or size > heat.byte_limit:
-            wrong.append(f"{keys} hot keys with copies of {size} bytes, not {heat.count} with {heat.bytes}")
         return wrong
 
     # -- measuring ----------------------------------------------------------------------------------------------------
@@ -523,32 +476,6 @@ cdef class Counts:
     def count(self, uint64_t hash, bint write, uint32_t weight, uint64_t now_us):
         """sketch_count()."""
         return sketch_count(&self.sketch, hash, write, weight, now_us)
-
-
-cdef tally(Pending* pending, dict pointed, dict fetches, dict open_marks):
-    """Note what a pending request names: its client, its fetch, the marks that it holds open."""
-    cdef Stripes* stripes = <Stripes*> pending.cool
-    cdef uint32_t index
-    found = []
-    if pending.client != NULL:
-        pointed[<size_t> pending.client] = pointed.get(<size_t> pending.client, 0) + 1
-    if pending.role == ROLE_MARK:
-        if pending.cool & ONE:
-            found.append(pending.cool >> 1)
-        elif not stripes.waits:
-            for index in range(stripes.count):
-                found.append(numbers(stripes)[index])
-        for stripe in found:
-            open_marks[stripe] = open_marks.get(stripe, 0) + 1
-    elif ROLE_TRACKING <= pending.role <= ROLE_LIFE:
-        fetches[pending.cool] = fetches.get(pending.cool, 0) + 1
-
-
-cdef count_waiters(Waiters* waiters, dict pointed):
-    cdef uint32_t index
-    for index in range(waiters.count):
-        at = <size_t> waiters.list[index].client
-        pointed[at] = pointed.get(at, 0) + 1
 
 
 cdef inline uint64_t now_ns() noexcept nogil:

@@ -7,11 +7,12 @@ A node is never trusted: bytes that are not RESP, or a reply that nobody asked f
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
+from proxy.engine.combine cimport combine_reply
 from proxy.engine.connection cimport conn_fail, conn_flush, pending_answer
 from proxy.engine.cool cimport cool_reply
 from proxy.engine.ear cimport ear_heard
 from proxy.engine.greeting cimport greeting_reply
-from proxy.engine.heat cimport ROLE_MARK, ROLE_VALUE
+from proxy.engine.heat cimport ROLE_MARK, ROLE_VALUE, ROLE_WAVE
 from proxy.engine.lease cimport lease_fence, lease_look
 from proxy.engine.mail cimport event_node
 from proxy.engine.marks cimport marks_close
@@ -151,11 +152,16 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size
         conn.expired -= 1
         core.counters.late_replies += 1
     if pending.role == ROLE_MARK:
-        held = tombstones_after(core, conn, pending, data, size)
+        held = tombstones_after(core, conn, pending, pending.cool, NULL, data, size)
         marks_close(core, pending.cool)
         if held:
             count(core, conn, pending, data)
             return NULL
+    elif pending.role == ROLE_WAVE:
+        if not late:
+            count(core, conn, pending, data)
+        combine_reply(core, conn, pending, data, size)
+        return NULL
     elif pending.role and (late or pending.role != ROLE_VALUE):
         cool_reply(core, conn, pending, data, size)
         return NULL

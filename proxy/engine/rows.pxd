@@ -87,6 +87,14 @@ cdef struct KeySpec:
     uint8_t use                # KeyUse
     char keyword[NAME_ROOM]    # lower case
 
+cdef enum Adds:                # what a request adds to a counter
+    ADDS_NOTHING = 0
+    ADDS_ONE = 1
+    ADDS_LESS_ONE = 2
+    ADDS_ARGUMENT = 3
+    ADDS_LESS_ARGUMENT = 4     # as much as the argument, and the other way
+    ADDS_FIELD = 5             # the argument, to a field of a hash
+
 cdef struct Row:
     char name[NAME_ROOM]       # lower case, of a subcommand without its container
     char full_name[2 * NAME_ROOM]  # as errors show it: "client|id"
@@ -99,6 +107,7 @@ cdef struct Row:
     uint8_t kind               # latency class: LatencyClass
     uint8_t varies             # Varies
     uint8_t channels           # Channels
+    uint8_t adds               # Adds: increments of one key may travel together
     uint8_t spec_count
     uint16_t children          # first subcommand row; 0: none
     uint16_t child_count
@@ -165,6 +174,21 @@ cdef struct HotRule:           # what is done for hot keys of a prefix
     uint8_t early              # one loads it before it expires
     uint8_t fan_out            # copies on other nodes
     uint64_t fan_life_us       # of one of them, at most
+
+
+# -- hot counters -----------------------------------------------------------------------------------------------------
+
+cdef enum MergeMode:           # which increments travel together
+    MERGE_OFF = 0
+    MERGE_HOT = 1              # of hot keys
+    MERGE_ALL = 2
+
+cdef struct CounterRule:       # what is done for counters of a prefix
+    const char* prefix
+    uint32_t length
+    uint8_t merges             # MergeMode
+    uint32_t most              # increments that travel together
+    uint64_t window_us         # that they wait for others
 
 
 # -- users --------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Tombstones: setting them, holding replies, letting them go. See tombstones.pxd."""
 
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memset, strlen
 
 from proxy.engine.connection cimport pending_answer
@@ -10,7 +10,9 @@ from proxy.engine.heat cimport ROLE_NONE, ROLE_TOMBSTONE, Fan, Hold, heat_of
 from proxy.engine.holds cimport hold_new, hold_reply, hold_settle, hold_unlink
 from proxy.engine.marks cimport EVERY, marks_count, marks_stripe, stripe_of
 from proxy.engine.places cimport OUT_US, Chosen, place_asked, places_choose
+from proxy.engine.tally cimport Wave
 from proxy.engine.types cimport Conn, Core, Pending, Pool
+from proxy.engine.waves cimport wave_deliver, wave_free
 from proxy.wire.output cimport output_append
 
 cdef const char* TOMBSTONE = b"$1\r\n-\r\n$2\r\nPX\r\n$3\r\n500\r\n"
@@ -50,24 +52,26 @@ cdef void tombstones_send(Core* core, Pool* pool, int protocol, int database) no
             fan = fan.next
 
 
-cdef bint tombstones_hold(Core* core, Conn* conn, Pending* pending, const char* data, size_t size) noexcept nogil:
+cdef bint tombstones_hold(Core* core, Conn* conn, Pending* pending, uint64_t marks, Wave* wave, const char* data,
+                          size_t size) noexcept nogil:
     """After a write, whose marks are open still: True if the reply is kept until the tombstones are in place."""
     cdef Hold* hold = NULL
     cdef Fan* fan
     cdef Chosen chosen
     cdef uint32_t index, place
-    cdef uint32_t count = marks_count(pending.cool)
+    cdef uint32_t count = marks_count(marks)
     cdef uint16_t stripe
     for index in range(count):
-        stripe = marks_stripe(pending.cool, index)
+        stripe = marks_stripe(marks, index)
         if stripe == EVERY:
             continue
         fan = fans_first(core, stripe)
         while fan != NULL:
             if fan.pool == conn.node.pool and stripe_of(fan.hash) == stripe:
                 places_choose(core, fan, conn.protocol, conn.database, &chosen)
-                if hold == NULL and pending.client != NULL and (chosen.count or chosen.gone_us > core.now_us):
-                    hold = hold_new(core, pending, data, size)
+                if hold == NULL and (pending.client != NULL or wave != NULL) and (
+                        chosen.count or chosen.gone_us > core.now_us):
+                    hold = hold_new(core, fan.pool, pending, wave, data, size)
                 if hold != NULL:
                     if core.now_us + fan.life_us > hold.deadline_us:
                         hold.deadline_us = core.now_us + fan.life_us
@@ -104,8 +108,13 @@ cdef void tombstone_set(Core* core, Conn* conn, Hold* hold, const char* data) no
 
 
 cdef void let_go(Core* core, Hold* hold) noexcept nogil:
-    """The client gets its reply."""
+    """The client gets its reply, or every member of the wave."""
     cdef Pending pending
+    if hold.wave != NULL:
+        wave_deliver(core, hold.wave, hold_reply(hold), hold.length)
+        wave_free(core, hold.wave)
+        hold_unlink(core, hold)
+        return
     memset(&pending, 0, sizeof(pending))
     pending.client = hold.client
     pending.slot = hold.slot
@@ -124,7 +133,7 @@ cdef void tombstones_due(Core* core) noexcept nogil:
         following = hold.next
         core.busy = 1
         if core.now_us >= hold.deadline_us or (hold.waiting == 0 and core.now_us >= hold.until_us):
-            pool = hold.client.pool
+            pool = hold.pool
             for index in range(pool.node_count):
                 if hold.missing >> (index & 63) & 1:
                     pool.nodes[index].out_until_us = core.now_us + OUT_US

@@ -10,6 +10,7 @@ from libc.stdint cimport int32_t
 from proxy.engine.accept cimport accept_clients, inbox_take
 from proxy.engine.client cimport client_close, client_flush, client_gone, client_readable, client_resume, clients_admit
 from proxy.engine.clients cimport clients_close_idle, clients_unpause_due
+from proxy.engine.combine cimport combine_due, combine_tick
 from proxy.engine.connection cimport conn_established, conn_flush, conn_tick
 from proxy.engine.cool cimport cool_tick
 from proxy.engine.ear cimport ears_tick
@@ -53,6 +54,8 @@ cdef void turn(Core* core, int timeout_ms) noexcept nogil:
         timeout_ms = 0
     elif timeout_ms < 0:
         timeout_ms = TICK_US // 1000 if core.busy else IDLE_MS
+        if core.gather_due_us and core.gather_due_us < core.now_us + timeout_ms * 1000:
+            timeout_ms = <int> (core.gather_due_us - core.now_us + 999) // 1000
     poll_wait(&core.poll, timeout_ms)
     core.now_us = monotonic_us()
     core.counters.turns += 1
@@ -157,6 +160,8 @@ cdef void turn_end(Core* core) noexcept nogil:
     cdef Client* following
     cdef Client* waiting = NULL
     cdef int rounds = 0
+    if core.tallied:
+        combine_due(core)
     flush_conns(core)
     if core.starved_first != NULL:
         clients_admit(core)
@@ -244,6 +249,8 @@ cdef void tick(Core* core) noexcept nogil:
             malloc_trim(0)
             core.peak = core.chunks.total
     clients_unpause_due(core)
+    if core.tallied:
+        combine_tick(core)
     if core.heat != NULL:
         hot_tick(core)
         ears_tick(core)

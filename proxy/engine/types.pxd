@@ -414,6 +414,9 @@ cdef struct Pool:
     uint32_t hot_count         # what the sketch counts then
     HotRule* hot_rules         # the first one is for every key; owned by the Python object that the facade keeps
     int hot_rule_count
+    uint8_t merges             # the most that one of its rules does: MergeMode
+    CounterRule* counter_rules # the first one is for every key; owned by the Python object that the facade keeps
+    int counter_rule_count
 
 
 # -- the engine ---------------------------------------------------------------------------------------------------
@@ -485,6 +488,10 @@ cdef struct Core:
     uint64_t random_state
     void* scripts              # scripts.Scripts; NULL: none was learned
     void* heat                 # heat.Heat; NULL: no pool cools its hot keys
+    void* tallies              # tally.Tallies; NULL: no pool merges increments
+    uint32_t tallied           # counters in it
+    uint64_t gather_due_us     # when the next wave has gathered long enough; 0: none waits for that
+    void* served               # heat.Copy that answered the request at hand, which may come again; else NULL
     uint16_t* notes            # stripes of the keys that the request at hand may write: see marks.pxd
     uint32_t noted
     uint32_t note_room

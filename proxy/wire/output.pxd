@@ -23,6 +23,7 @@ cdef struct Output:
 
 cdef void output_append_slow(Output* output, ChunkPool* pool, const char* data, size_t length) noexcept nogil
 cdef char* output_room(Output* output, ChunkPool* pool, size_t length) noexcept nogil
+cdef void output_repeat(Output* output, ChunkPool* pool, const char* data, size_t length, size_t count) noexcept nogil
 cdef void output_move(Output* output, ChunkPool* pool, Chunk* chunk) noexcept nogil
 cdef int output_write(Output* output, ChunkPool* pool, int fd) noexcept nogil
 cdef void output_consume(Output* output, ChunkPool* pool, size_t length) noexcept nogil

@@ -44,6 +44,26 @@ cdef char* output_room(Output* output, ChunkPool* pool, size_t length) noexcept 
     return chunk.data
 
 
+cdef void output_repeat(Output* output, ChunkPool* pool, const char* data, size_t length, size_t count) noexcept nogil:
+    """Append the same bytes so many times: what is there already is copied behind itself, twice as much each time."""
+    cdef char* at
+    cdef size_t fit, total, done, step
+    while count:
+        at = output_room(output, pool, length)
+        fit = (output.last.capacity - output.last.tail) // length
+        if fit > count:
+            fit = count
+        memcpy(at, data, length)
+        done = length
+        total = fit * length
+        while done < total:
+            step = done if done < total - done else total - done
+            memcpy(at + done, at, step)
+            done += step
+        output_commit(output, total)
+        count -= fit
+
+
 cdef void output_move(Output* output, ChunkPool* pool, Chunk* chunk) noexcept nogil:
     """Take over `chunk` and all its bytes; nothing is copied."""
     chunk.next = NULL

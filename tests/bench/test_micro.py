@@ -23,7 +23,9 @@ def test_the_table(capsys, monkeypatch):
     micro.main()
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split() == list(micro.PARTS)
-    assert [line[:12].strip() for line in lines[2:]] == ["GET", "SET", "GET, cools", "SET, cools", "GET, hot"]
+    assert [line[:12].strip() for line in lines[2:]] == [
+        "GET", "SET", "INCR", "GET, cools", "SET, cools", "INCR, cools", "INCR, counts", "GET, hot",
+    ]  # fmt: skip
 
 
 def test_hot_requests_are_answered_from_copies():

@@ -32,7 +32,8 @@ def ring(nodes: int) -> Placement:
 
 def build(
     nodes: int = 2, *, password: bytes | None = None, users: Sequence[User] = (), nil_on_error: bool = False,
-    split: bool = False, auto_eject: bool = False, failover: str = "off", hot: dict[str, Any] | None = None,
+    split: bool = False, auto_eject: bool = False, hot: dict[str, Any] | None = None,
+    counters: list[tuple[bytes, str, int, int]] | None = None,
     group: EngineGroup | None = None, index: int = 0, input_limit: int = 1 << 30, output_limit: int = 1 << 40,
     connect: bool = True, replicas: int = 0, **limits: int,
 ) -> Probe:
@@ -46,8 +47,8 @@ def build(
     engine = Probe(group or EngineGroup(1), index, b"quench:0:%d" % index, input_limit, output_limit)
     engine.add_pools([{
         "name": b"p", "listener": -1, "unix_socket": False, "placement": ring(nodes), "auto_eject": auto_eject,
-        "failover": failover, "nil_on_error": nil_on_error, "split_transactions": split, "database": 0, "users": users, "node_auth": [],
-        "hot": hot,
+        "nil_on_error": nil_on_error, "split_transactions": split, "database": 0, "users": users, "node_auth": [],
+        "hot": hot, "counters": counters,
         "nodes": [(b"n%d" % index, b"10.0.0.%d:6379" % index) for index in range(nodes * (1 + replicas))],
         "replica_of": [index for index in range(nodes) for _ in range(replicas)],
         "limits": {**LIMITS, **limits},

@@ -38,9 +38,9 @@ def heat(copies: str = "off", fan_out: int = 2, **more: Any) -> dict[str, Any]:
 def probe(group: EngineGroup, index: int = 0, hot: dict[str, Any] | None = None, **more: Any) -> Probe:
     engine = Probe(group, index, b"quench:0:0", 1 << 30, 1 << 40)
     engine.add_pools([{
-        "name": b"p", "listener": -1, "unix_socket": False, "placement": ring(NODES), "auto_eject": False, "failover": "off",
+        "name": b"p", "listener": -1, "unix_socket": False, "placement": ring(NODES), "auto_eject": False,
         "nil_on_error": False, "split_transactions": False, "database": 0, "users": (default_user(None),),
-        "node_auth": [], "hot": hot or heat(),
+        "node_auth": [], "hot": hot or heat(), "counters": None,
         "replica_of": [], "nodes": [(b"n%d" % node, b"10.0.0.%d:6379" % node) for node in range(NODES)],
         "limits": {**LIMITS, **more},
     }])  # fmt: skip

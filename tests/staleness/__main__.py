@@ -17,8 +17,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.staleness.clients import Actor, Incrementer, Reader, Scene, Writer, stop
-from tests.staleness.pipe import Pipe, running_pipes
+from tests.proof.actors import Actor, stop
+from tests.proof.pipe import Pipe, running_pipes
+from tests.staleness.clients import Incrementer, Reader, Scene, Writer
 from tests.staleness.trouble import Trouble
 from tests.system.tier import Proxy, running_nodes, running_proxy
 

@@ -3,40 +3,29 @@
 from __future__ import annotations
 
 import math
-import random
 import threading
 import time
-from collections import Counter
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Any
 
 import hiredis
 
+from tests.proof import actors
+from tests.proof.actors import FAILURES, Actor
 from tests.staleness.history import Entry, Register, Story
-from tests.system.tier import Link, Node, Proxy
+from tests.system.tier import Node, Proxy
 
 SET_DECLARED = "return redis.call('set', KEYS[1], ARGV[1])"
 SET_UNDECLARED = "return redis.call('set', ARGV[1], ARGV[2])"
-FAILURES = (OSError, ConnectionError)
 
 
-class Tally:
-    """What was seen, by all threads together."""
+class Tally(actors.Tally):
+    """And how stale it was."""
 
     def __init__(self) -> None:
-        self.violations: list[str] = []
+        super().__init__()
         self.ages: list[float] = []  # seconds, of the reads that were stale at all
-        self.counts: Counter[str] = Counter()
         self.increments: set[tuple[str, int]] = set()
-        self._lock = threading.Lock()
-
-    def count(self, name: str, number: int = 1) -> None:
-        with self._lock:
-            self.counts[name] += number
-
-    def violation(self, text: str) -> None:
-        with self._lock:
-            self.violations.append(text)
 
     def stale(self, age: float) -> None:
         with self._lock:
@@ -78,45 +67,10 @@ class Scene:
             stack.enter_context(register.lock)
 
 
-class Actor(threading.Thread):
-    """A thread with one connection to each of several addresses and databases."""
+class Judge(Actor):
+    """Who reads, and says what is to be believed of it."""
 
-    def __init__(self, scene: Scene, seed: int) -> None:
-        super().__init__(name=f"{type(self).__name__} {seed}", daemon=True)
-        self.scene = scene
-        self.dice = random.Random(seed)
-        self._links: dict[tuple[int | str, int, int], Link] = {}
-
-    def link(self, address: int | str, protocol: int, database: int) -> Link:
-        place = (address, protocol, database)
-        if place not in self._links:
-            link = Link(address, protocol, timeout=10)
-            self._links[place] = link
-            link("SELECT", database)
-        return self._links[place]
-
-    def drop(self) -> None:
-        for link in self._links.values():
-            link.close()
-        self._links.clear()
-
-    def run(self) -> None:
-        try:
-            while not self.scene.over.is_set():
-                try:
-                    self.step()
-                except FAILURES:
-                    self.scene.tally.count("connections lost")
-                    self.drop()
-                    time.sleep(0.02)
-        except Exception as problem:
-            self.scene.tally.violation(f"{self.name} ended with {problem!r}")
-            raise
-        finally:
-            self.drop()
-
-    def step(self) -> None:
-        raise NotImplementedError
+    scene: Scene
 
     def judge(self, story: Story, value: Any, began: float, proxy: int, own: Entry | None = None) -> None:
         if isinstance(value, hiredis.ReplyError):
@@ -133,7 +87,7 @@ class Actor(threading.Thread):
             self.scene.tally.stale(verdict.age)
 
 
-class Reader(Actor):
+class Reader(Judge):
     """Pipelines of reads through one proxy, in one protocol and database."""
 
     def __init__(self, scene: Scene, seed: int, proxy: int) -> None:
@@ -156,7 +110,7 @@ class Reader(Actor):
                 self.judge(story, value, began, self.proxy)
 
 
-class Writer(Actor):
+class Writer(Judge):
     """One write at a time, of every kind, through any proxy or past them, and a look at it in the same pipeline."""
 
     KINDS = ("set", "px", "del", "declared", "undeclared", "multi", "rename", "mset", "past", "past del", "flush")
@@ -255,6 +209,8 @@ class Writer(Actor):
 class Incrementer(Actor):
     """Counts with WATCH, GET, MULTI, SET and EXEC: no two transactions may bring about the same number."""
 
+    scene: Scene
+
     def step(self) -> None:
         scene = self.scene
         register = scene.counters[0 if self.dice.random() < 0.7 else 1]
@@ -279,13 +235,3 @@ class Incrementer(Actor):
         elif done is None:
             scene.tally.count("increments tried again")
         time.sleep(self.dice.choice((0, 0.005)))
-
-
-def stop(actors: list[Actor], scene: Scene) -> None:
-    """Have them end, and wait for it."""
-    scene.over.set()
-    for actor in actors:
-        with suppress(RuntimeError):
-            actor.join(20)
-        if actor.is_alive():
-            scene.tally.violation(f"{actor.name} does not end")

@@ -7,29 +7,13 @@ the engine itself.
 
 from __future__ import annotations
 
-import argparse
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
-SEEDS = (0, 60)  # of the walk
+from tests.proof.mutants import Mutant, main, run_there
+
+SEEDS = ("0", "60")  # of the walk
 SCENES = ("tests/engine/test_cool.py", "tests/engine/test_joining.py")
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """In `module` of proxy/engine, `old` (found once) becomes `new`."""
-
-    module: str
-    old: str
-    new: str
-
 
 MUTANTS = {
     "writes open no marks": Mutant(
@@ -94,56 +78,10 @@ MUTANTS = {
 }  # fmt: skip
 
 
-def plant(mutant: Mutant, directory: Path) -> None:
-    """Copy the tree to `directory` and compile the one module that differs there.
-
-    Raises:
-        ValueError: the line is not there once: the table is to be brought up to date.
-    """
-    skipped = shutil.ignore_patterns(".git", ".venv", "build", "*.c", "__pycache__", ".hypothesis", "*_cache")
-    shutil.copytree(ROOT, directory, dirs_exist_ok=True, ignore=skipped)
-    source = directory / "proxy" / "engine" / f"{mutant.module}.pyx"
-    text = source.read_text()
-    if text.count(mutant.old) != 1:
-        raise ValueError(f"{mutant.module}.pyx has {text.count(mutant.old)} times, not once: {mutant.old!r}")
-    source.write_text(text.replace(mutant.old, mutant.new))
-    build = (
-        "from Cython.Build import cythonize; from setuptools import setup, Extension;"
-        f"setup(packages=[], script_args=['build_ext', '--inplace'], ext_modules=cythonize("
-        f"[Extension('proxy.engine.{mutant.module}', ['proxy/engine/{mutant.module}.pyx'],"
-        " extra_compile_args=['-O1', '-w'])]))"
-    )
-    (directory / "pyproject.toml").unlink()
-    subprocess.run([sys.executable, "-W", "ignore", "-c", build], cwd=directory, check=True, capture_output=True)
-
-
-def noticed(directory: Path, first: int, last: int) -> str:
-    """What the walk says of the engine in `directory`; nothing if it is content."""
-    for command in (["tests.engine.test_coherence", str(first), str(last)], ["pytest", "-qx", *SCENES]):
-        done = subprocess.run(
-            [sys.executable, "-m", *command], cwd=directory, text=True, capture_output=True,
-            env=os.environ | {"PYTHONPATH": str(directory)},
-        )  # fmt: skip
-        if done.returncode:
-            return (done.stderr.strip() or done.stdout.strip() or f"exit {done.returncode}").splitlines()[-1]
-    return ""
-
-
-def main() -> int:
-    """Exit status 1 if a mutant went unnoticed."""
-    parser = argparse.ArgumentParser(prog="python -m tests.staleness.mutants", description=__doc__)
-    parser.add_argument("names", nargs="*", help="of mutants; all, if none is given")
-    unnoticed = 0
-    for name in parser.parse_args().names or MUTANTS:
-        with tempfile.TemporaryDirectory() as directory:
-            began = time.monotonic()
-            plant(MUTANTS[name], Path(directory))
-            said = noticed(Path(directory), *SEEDS)
-        seconds = time.monotonic() - began
-        print(f"{'noticed' if said else 'UNNOTICED'}: {name} ({seconds:.0f} s) {said[:110]}", flush=True)
-        unnoticed += not said
-    return 1 if unnoticed else 0
+def notice(directory: Path) -> str:
+    """What the walk says of the engine in `directory`, or the scenes; nothing if they are content."""
+    return run_there(directory, "tests.engine.test_coherence", *SEEDS) or run_there(directory, "pytest", "-qx", *SCENES)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(MUTANTS, notice))

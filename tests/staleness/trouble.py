@@ -1,4 +1,4 @@
-"""Trouble: nodes that restart or freeze, ears and connections that are killed, wires that are slow or break."""
+"""Trouble, and what only hot keys mind: ears that are killed, and nodes whose keys are gone."""
 
 from __future__ import annotations
 
@@ -6,26 +6,16 @@ import re
 import time
 from contextlib import ExitStack, suppress
 
-from tests.staleness.clients import FAILURES, Actor, Scene
-from tests.staleness.pipe import Pipe, Pipes
+from tests.proof import trouble
+from tests.proof.actors import FAILURES
+from tests.staleness.clients import Scene
 
 
-class Trouble(Actor):
+class Trouble(trouble.Trouble):
     """One misfortune after another."""
 
-    KINDS = ("ears", "connections", "slow", "still", "snap", "freeze", "restart")
-    WEIGHTS = (6, 3, 5, 4, 3, 1, 1)
-
-    def __init__(self, scene: Scene, seed: int, pipes: Pipes, wires: list[Pipe]) -> None:
-        super().__init__(scene, seed)
-        self.pipes, self.wires = pipes, wires
-
-    def step(self) -> None:
-        if self.scene.over.wait(self.dice.uniform(0.2, 1.5)):
-            return
-        kind = self.dice.choices(self.KINDS, self.WEIGHTS)[0]
-        self.scene.tally.count(f"trouble: {kind}")
-        getattr(self, kind)()
+    CHANCES = trouble.Trouble.CHANCES | {"ears": 6, "restart": 1}
+    scene: Scene
 
     def ears(self) -> None:
         """Kill the connections that others redirect their invalidations to."""
@@ -35,34 +25,6 @@ class Trouble(Actor):
             for one in found:
                 if self.dice.random() < 0.7:
                     link("CLIENT", "KILL", "ID", one)
-
-    def connections(self) -> None:
-        """Kill one of the proxies' connections, whichever."""
-        node = self.dice.choice(self.scene.nodes)
-        with suppress(*FAILURES), node.link() as link:
-            if found := re.findall(r"id=(\d+) [^\n]* name=quench", link("CLIENT", "LIST").decode()):
-                link("CLIENT", "KILL", "ID", self.dice.choice(found))
-
-    def slow(self) -> None:
-        wire = self.dice.choice(self.wires)
-        wire.delay = self.dice.choice((0.005, 0.05, 0.2, 0.4))
-        self.scene.over.wait(self.dice.uniform(0.2, 2))
-        wire.delay = 0
-
-    def still(self) -> None:
-        wire = self.dice.choice(self.wires)
-        self.pipes.stand(wire, True)
-        self.scene.over.wait(self.dice.choice((0.3, 0.7, 1.5)))
-        self.pipes.stand(wire, False)
-
-    def snap(self) -> None:
-        self.pipes.snap(self.dice.choice(self.wires))
-
-    def freeze(self) -> None:
-        node = self.dice.choice(self.scene.nodes)
-        node.freeze()
-        self.scene.over.wait(self.dice.choice((0.4, 0.8, 1.3)))
-        node.thaw()
 
     def restart(self) -> None:
         """All that it held is gone: nothing is known of any key, so all of them begin again."""

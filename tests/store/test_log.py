@@ -152,6 +152,13 @@ def test_a_tail_torn_at_any_byte_is_cut(folder: Path, tmp_path_factory: pytest.T
         assert link.llen("list") == 3
 
 
+def test_slowlog_of_a_replay_names_what_was_asked(folder: Path) -> None:
+    small_log(folder)
+    with node_in(folder, *ON, "--set", "slowlog-log-slower-than=0") as server, client(server) as link:
+        assert link.execute_command("DEBUG", "LOADAOF") == b"OK"
+        assert link.slowlog_get(1)[0]["command"] == b"DEBUG LOADAOF"
+
+
 def test_a_torn_tail_at_the_start(folder: Path) -> None:
     path, whole = small_log(folder)
     path.write_bytes(whole[:-5])

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.store.conftest import Server
+from tests.store.conftest import SANITIZED, Server
 from tests.store.raw import Connection, info, parse, pipeline, request, words
 from tests.store.stage import compare
 
@@ -321,4 +321,5 @@ def test_ten_thousand_subscribers_leave_nothing(new_node: Callable[..., Server])
             wait_for(lambda: info(other, "stats", "tracking_total_items") == 0)
             before.append((info(other, "memory", "used_memory"), info(other, "memory", "used_memory_rss")))
         assert before[-1][0] <= before[2][0] + 4096
-        assert before[-1][1] <= before[4][1] + (2 << 20)
+        if not SANITIZED:  # it keeps freed memory for a while
+            assert before[-1][1] <= before[4][1] + (2 << 20)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,14 +133,15 @@ class RedisNode(Started):
         return f"127.0.0.1:{self.port}"
 
 
-def start_redis(stack: ExitStack, directory: Path, *options: str, port: int = 0) -> RedisNode:
+def start_redis(stack: ExitStack, directory: Path, *options: str, port: int = 0, host: str = "127.0.0.1",
+                prefix: Sequence[str] = ()) -> RedisNode:  # fmt: skip
     """A redis-server that serves; on a free port unless one is given."""
     path = str(directory / "redis.sock")
     for _ in range(5):
         chosen = port or free_port()
         started = start(
-            stack, "redis-server", "--bind", "127.0.0.1", "--port", str(chosen), "--unixsocket", path,
-            "--save", "", "--dir", str(directory), *options, pipe="stdout",
+            stack, *prefix, "redis-server", "--bind", host, "--protected-mode", "no", "--port", str(chosen),
+            "--unixsocket", path, "--save", "", "--dir", str(directory), *options, pipe="stdout",
         )  # fmt: skip
         found = started.log.wait_for("(?i)(ready to accept connections)|Address already in use|fatal config")
         if found[1]:

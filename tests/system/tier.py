@@ -5,6 +5,7 @@ On top of the fixtures of `conftest.py`, for tests that share a tier among many,
 
 from __future__ import annotations
 
+import itertools
 import re
 import signal
 import socket
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +41,28 @@ def error(reply: Any, pattern: str) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a server runs: its address, and what has to stand before its command line."""
+
+    host: str = "127.0.0.1"
+    prefix: tuple[str, ...] = ()
+
+
+HERE = Place()
+
+
 class Link:
     """One blocking connection with a reader; error replies come back as `hiredis.ReplyError` values."""
 
-    def __init__(self, address: int | str, protocol: int = 2, timeout: float = PATIENCE) -> None:
+    _numbers = itertools.count()
+
+    def __init__(self, address: int | str, protocol: int = 2, timeout: float = PATIENCE,
+                 host: str = HERE.host) -> None:  # fmt: skip
+        self.number = next(self._numbers)  #: no two are alike
         self.socket = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
         self.socket.settimeout(timeout)
-        self.socket.connect(address if isinstance(address, str) else ("127.0.0.1", address))
+        self.socket.connect(address if isinstance(address, str) else (host, address))
         self.reader = hiredis.Reader()
         self._raw = bytearray()
         if protocol == 3:
@@ -113,21 +130,29 @@ class Link:
 class Node:
     """A redis-server that can be killed, frozen, thawed and started again on its port."""
 
-    def __init__(self, directory: Path, name: str, *options: str) -> None:
+    def __init__(self, directory: Path, name: str, *options: str, place: Place = HERE) -> None:
         self.name = name
+        self.place = place
         self.port = 0
         self._stack = ExitStack()
         self._directory = directory
-        self._options = ("--maxclients", "4000", *options)
+        self.options = options
         self.start()
 
     @property
     def server(self) -> str:
         """Its line in a pool's servers."""
-        return f"127.0.0.1:{self.port}:1 {self.name}"
+        return f"{self.address}:1 {self.name}"
+
+    @property
+    def address(self) -> str:
+        return f"{self.place.host}:{self.port}"
 
     def start(self) -> None:
-        started = start_redis(self._stack, self._directory, *self._options, port=self.port)
+        started = start_redis(
+            self._stack, self._directory, "--maxclients", "4000", *self.options, port=self.port, host=self.place.host,
+            prefix=self.place.prefix,
+        )  # fmt: skip
         self.process, self.port = started.process, started.port
 
     def stop(self) -> None:
@@ -145,9 +170,9 @@ class Node:
     def thaw(self) -> None:
         self.process.send_signal(signal.SIGCONT)
 
-    def link(self, protocol: int = 2) -> Link:
+    def link(self, protocol: int = 2, timeout: float = PATIENCE) -> Link:
         """A connection to the node itself, not through the proxy."""
-        return Link(self.port, protocol)
+        return Link(self.port, protocol, timeout, self.place.host)
 
     def __call__(self, *words: str | bytes | int) -> Any:
         """Ask the node itself."""
@@ -159,14 +184,14 @@ class Proxy:
     """A running `python -m proxy run` with one pool, called test. ``options`` are lines of the pool."""
 
     def __init__(self, directory: Path, servers: Sequence[str], options: str = "", engines: int = 1,
-                 listen: str = "127.0.0.1:0") -> None:  # fmt: skip
+                 listen: str = "127.0.0.1:0", place: Place = HERE) -> None:  # fmt: skip
         lines = [f"engines: {engines}", "pools:", "  test:", f"    listen: {listen}", "    servers:"]
         lines += [f"      - {server}" for server in servers]
         lines += ["    " + line for line in options.splitlines()]
         file = directory / "quench.yml"
         file.write_text("\n".join(lines) + "\n")
         self._stack = ExitStack()
-        self.started = start(self._stack, sys.executable, "-m", "proxy", "run", "-c", str(file))
+        self.started = start(self._stack, *place.prefix, sys.executable, "-m", "proxy", "run", "-c", str(file))
         self.log = self.started.log
         self.pid = self.started.process.pid
         try:

@@ -298,6 +298,13 @@ def _hotkeys(context: AnswerContext) -> Lines:
         )
 
 
+def _counters(context: AnswerContext) -> Lines:
+    statistics = context.statistics
+    yield "increments", statistics.increments
+    yield "increment_writes", sum(statistics.waves.values())
+    yield "increments_by_write", tuple(statistics.waves.items())
+
+
 #: name → (title, lines), in the order of the reply.
 SECTIONS: dict[str, tuple[str, Callable[[AnswerContext], Lines]]] = {
     "server": ("Server", _server),
@@ -315,6 +322,7 @@ SECTIONS: dict[str, tuple[str, Callable[[AnswerContext], Lines]]] = {
     "pools": ("Pools", _pools),
     "nodes": ("Nodes", _nodes),
     "hotkeys": ("Hotkeys", _hotkeys),
+    "counters": ("Counters", _counters),
     "keyspace": ("Keyspace", _keyspace),
 }
 

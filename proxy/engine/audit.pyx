@@ -1,0 +1,116 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Audit: what has to hold of hot keys and hot counters between any two calls of a Probe; each function says in words
+what does not. See probe.pyx.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from proxy.engine.heat cimport (
+    ROLE_LIFE, ROLE_MARK, ROLE_TRACKING, ROLE_WAVE, Copy, Fetch, Heat, HotKey, Waiters, heat_of,
+)
+from proxy.engine.marks cimport EVERY, ONE, OPENED, STRIPES, Stripes, numbers
+from proxy.engine.tally cimport Wave
+from proxy.engine.types cimport Core, Pending
+from proxy.engine.waves cimport tallies_of
+
+
+cdef list audit_heat(Core* core, dict pointed, dict fetches, dict open_marks):
+    """Marks are open for as many writes as are on their way; copies take the room that is noted; fetches are named."""
+    cdef Heat* heat = heat_of(core)
+    cdef HotKey* key
+    cdef Copy* copy
+    cdef Fetch* fetch
+    cdef uint32_t index
+    cdef size_t size = 0
+    cdef uint32_t keys = 0
+    cdef uint64_t held
+    wrong = []
+    marked = {}
+    for index in range(STRIPES):
+        held = core.peers.marks[core.index][index] & (OPENED - 1)
+        if held:
+            marked[index] = held
+    open_marks.pop(EVERY, None)    # those are not counted, only that there was one
+    if marked != open_marks:
+        wrong.append(f"marks are open by stripe: {marked}; writes on their way: {open_marks}")
+    for at, named in fetches.items():
+        fetch = <Fetch*> <size_t> at
+        if fetch.pendings != named:
+            wrong.append(f"a fetch is named by {named} pending requests, not {fetch.pendings}")
+        count_waiters(&fetch.waiters, pointed)
+    if heat == NULL:
+        return wrong
+    key = heat.first
+    while key != NULL:
+        keys += 1
+        index = 0
+        copy = key.copies
+        while copy != NULL:
+            size += sizeof(Copy) + copy.asked + copy.length
+            index += 1
+            copy = copy.next
+        if index != key.copy_count:
+            wrong.append(f"a hot key has {index} copies, not {key.copy_count}")
+        fetch = key.fetches
+        while fetch != NULL:
+            if <size_t> fetch not in fetches or fetch.key != key:
+                wrong.append("a fetch of a hot key is on no connection, or is another key's")
+            fetch = fetch.next
+        key = key.after
+    if keys != heat.count or size != heat.bytes or size > heat.byte_limit:
+        wrong.append(f"{keys} hot keys with copies of {size} bytes, not {heat.count} with {heat.bytes}")
+    return wrong
+
+
+cdef list audit_waves(Core* core, dict pointed, set waves):
+    """Every wave gathers or is on its way, its members are clients, its sum is what is not gone."""
+    cdef Wave* wave = NULL if core.tallies == NULL else tallies_of(core).waves
+    cdef uint32_t index
+    wrong = []
+    flying = {}
+    while wave != NULL:
+        if wave.tally.gathered != wave:
+            flying[<size_t> wave.tally] = flying.get(<size_t> wave.tally, 0) + 1
+            if <size_t> wave not in waves:
+                wrong.append("a wave neither gathers nor is on its way")
+        total = 0
+        for index in range(wave.gone, wave.count):
+            total += wave.members[index].delta
+            if index >= wave.told:
+                at = <size_t> wave.members[index].client
+                pointed[at] = pointed.get(at, 0) + 1
+        if total != wave.sum or not wave.gone <= wave.told <= wave.count:
+            wrong.append(f"a wave of {wave.count} has the sum {wave.sum}, not {total}")
+        if wave.tally.flying < flying.get(<size_t> wave.tally, 0):
+            wrong.append(f"a tally has {wave.tally.flying} waves on their way, not more")
+        wave = wave.after
+    return wrong
+
+
+cdef audit_pending(Pending* pending, dict pointed, dict fetches, dict open_marks):
+    """Note what a pending request names: its client, its fetch, the marks that it holds open."""
+    cdef Stripes* stripes = <Stripes*> pending.cool
+    cdef uint32_t index
+    found = []
+    if pending.client != NULL:
+        pointed[<size_t> pending.client] = pointed.get(<size_t> pending.client, 0) + 1
+    if pending.role == ROLE_WAVE and (<Wave*> pending.cool).marks:
+        found.append((<Wave*> pending.cool).marks >> 1)
+    elif pending.role == ROLE_MARK:
+        if pending.cool & ONE:
+            found.append(pending.cool >> 1)
+        elif not stripes.waits:
+            for index in range(stripes.count):
+                found.append(numbers(stripes)[index])
+    if pending.role == ROLE_MARK or pending.role == ROLE_WAVE:
+        for stripe in found:
+            open_marks[stripe] = open_marks.get(stripe, 0) + 1
+    elif ROLE_TRACKING <= pending.role <= ROLE_LIFE:
+        fetches[pending.cool] = fetches.get(pending.cool, 0) + 1
+
+
+cdef count_waiters(Waiters* waiters, dict pointed):
+    cdef uint32_t index
+    for index in range(waiters.count):
+        at = <size_t> waiters.list[index].client
+        pointed[at] = pointed.get(at, 0) + 1
