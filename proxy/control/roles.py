@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 NO_ID = "0" * 40
@@ -84,3 +85,16 @@ class Freshness:
             if offset <= report.offset:
                 return at
         return None
+
+
+def leading(now_there: str, addresses: Sequence[str], reports: Mapping[str, Report]) -> str:
+    """Who of a member's nodes is primary by their own account: the one that is thought to be, as long as it says so or
+    nobody else does; else the only other one."""
+    primaries = [address for address in addresses if address in reports and reports[address].primary]
+    return primaries[0] if len(primaries) == 1 and now_there not in primaries else now_there
+
+
+def readable(report: Report, stream: str) -> bool:
+    """May a replica be asked for reads? It has to have data of its primary's stream, though it may be behind, or cut
+    off since the primary died; how much so is for others to judge."""
+    return not report.primary and not report.syncing and (not stream or stream in (report.replid, report.replid2))
