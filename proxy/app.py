@@ -27,6 +27,7 @@ from proxy.lanes.fleet import Fleet
 from proxy.lanes.hot import Hot
 from proxy.lanes.kept import Kept
 from proxy.lanes.links import Links
+from proxy.lanes.mending import Mending
 from proxy.lanes.monitor import Monitor
 from proxy.lanes.pubsub import PubSub
 from proxy.lanes.scripts import Scripts
@@ -90,6 +91,7 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             monitor = Monitor(settings, engines, clients, kept)
             fleet = Fleet(settings, engines, links)
             scripts = Scripts(engines, clients.settled)
+            mending = Mending(settings, engines, links, clients.settled)
             lanes = {
                 **administration.handlers(), **handlers(links, scripts), **monitor.handlers(), **pubsub.handlers(),
             }  # fmt: skip
@@ -111,8 +113,10 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
                 elif kind in (EventKind.NODE, EventKind.SICK):
                     lost = kind == EventKind.NODE and tag == 1
                     nodes.failed(engine, pool, node, code, lost, data.decode("latin-1"))
+                    mending.failed(engine, pool, node, lost, data.decode("latin-1"))
                 elif kind == EventKind.OPEN:
                     nodes.opened(engine, pool, node)
+                    mending.opened(engine, pool, node)
                 elif kind == EventKind.MONITOR:
                     monitor.shown(pool, tag, data)
                 elif kind == EventKind.SCRIPT:
@@ -138,6 +142,8 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             nursery.start_soon(fleet.run)
             # Names that take long to look up must not keep a signal waiting.
             await _until(stop, nodes.start)
+            await _until(stop, mending.first_look)
+            nursery.start_soon(mending.run)
             if not stop.is_set():
                 for engine in engines.engines:
                     engine.listen()

@@ -316,6 +316,8 @@ class PoolReader:
                 self.node("colocate"), f"{self.path}.colocate",
                 "has no effect with distribution: random, where any node is asked for any key; take one of them out",
             )  # fmt: skip
+        if pool.copied:
+            self.check_copies(pool)
         if pool.server_connections > 1:
             self.walk.warn(
                 self.node("server_connections"), f"{self.path}.server_connections",
@@ -355,6 +357,27 @@ class PoolReader:
                 servers.value[index], f"{self.path}.servers[{index}]",
                 f"weight {pool.servers[index].weight} of {total} gives it no point, so no key; raise it",
             )  # fmt: skip
+
+    def check_copies(self, pool: Pool) -> None:
+        """With `replication: ring`."""
+        wrong = {
+            "ring.copies": pool.ring.copies > len(pool.servers) > 0 and (
+                f"{pool.ring.copies} copies of a key need as many nodes, and there are {len(pool.servers)}"
+            ),
+            "distribution": pool.distribution == "random" and "random has no place for a key's copies; use ketama",
+            "auto_eject": pool.auto_eject and (
+                "gives keys to nodes that have no copy of them; with replication: ring a key's other nodes take over"
+            ),
+            "servers": any(server.replicas for server in pool.servers) and (
+                "replicas have no use with replication: ring, where keys have copies at other servers; make them such"
+            ),
+            "timeout": pool.timeout is None and (
+                "none waits for ever for a node that hangs, and so do its keys with replication: ring; say how long"
+            ),
+        }  # fmt: skip
+        for key, message in wrong.items():
+            if message:
+                self.walk.problem(self.node(key), f"{self.path}.{key}", message)
 
     def node(self, key: str) -> Node:
         """Where to point for an option: at its value, or at the pool's name if it has its default."""

@@ -125,6 +125,22 @@ _ROWS = (
     ErrorRow("reserved_key",
              "ERR '{command}' names a key that ends with a zero byte, '#' and a number: in pool {pool} such keys are "
              "copies of hot ones", "refused"),
+    # copies of keys at several nodes
+    ErrorRow("quorum_not_sent",
+             "ERR '{command}' was not sent: fewer nodes of pool {pool} that hold its keys can be reached than have to "
+             "confirm it", "quorum"),
+    ErrorRow("quorum_unknown",
+             "ERR the fate of '{command}' is unknown: {limit} nodes of pool {pool} have to confirm it, and fewer did",
+             "quorum"),
+    ErrorRow("quorum_read",
+             "ERR fewer nodes of pool {pool} that hold the keys of '{command}' can be reached than have to answer it",
+             "quorum"),
+    ErrorRow("copies_refused",
+             "ERR '{command}' is refused in pool {pool}: with replication: ring it cannot be repeated exactly on "
+             "the other nodes of its keys", "refused"),
+    ErrorRow("copies_hidden",
+             "ERR '{command}' names a key that begins with a zero byte and 'quench:': in pool {pool} such keys are the "
+             "proxy's own", "refused"),
     # rights and the handshake
     ErrorRow("noauth", "NOAUTH Authentication required.", "noauth"),
     ErrorRow("noauth_hello",
@@ -276,6 +292,11 @@ ENGINE_ERRORS: tuple[ErrorRow, ...] = tuple(
         "no_permission_sort_by",
         "no_permission_sort_get",
         "reserved_key",
+        "quorum_not_sent",
+        "quorum_unknown",
+        "quorum_read",
+        "copies_refused",
+        "copies_hidden",
         "fenced",
     )
 )

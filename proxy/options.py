@@ -11,7 +11,7 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import fields
 
-from proxy.settings import Counters, HotKeys, Limits, Pool, Reconnect
+from proxy.settings import Counters, HotKeys, Limits, Pool, Reconnect, RingCopies
 
 Kind = Literal[
     "engines", "listen", "servers", "groups", "users", "acl_file", "duration", "size", "count", "flag", "choice", "tag",
@@ -24,7 +24,9 @@ HASHES = (
     "jenkins", "hsieh",
 )  # fmt: skip
 
-GROUPS: dict[str, type[Struct]] = {"reconnect": Reconnect, "hot_keys": HotKeys, "limits": Limits, "counters": Counters}
+GROUPS: dict[str, type[Struct]] = {
+    "reconnect": Reconnect, "ring": RingCopies, "hot_keys": HotKeys, "limits": Limits, "counters": Counters,
+}  # fmt: skip
 
 
 class Option(Struct, frozen=True):
@@ -172,6 +174,32 @@ OPTIONS: tuple[Option, ...] = (
         least=0.1,
     ),
     Option("sentinels", "addresses", "with failover: sentinel whom to ask, one after the other, e.g. [10.0.0.9:26379]"),
+    Option(
+        "replication", "choice",
+        "who keeps copies of a key: the nodes themselves, if anybody does, or the proxies, on the next nodes of the "
+        "key's walk round the ring, which know nothing of each other: for caches",
+        choices=("node", "ring"),
+    ),
+    Option("ring.copies", "count", "nodes that have a key, with replication: ring", least=2, most=8),
+    Option(
+        "ring.write", "choice", "how many of them have to confirm a write; quorum is more than half",
+        choices=("one", "quorum", "all"),
+    ),
+    Option(
+        "ring.read", "choice", "how many of them a read asks; a quorum is compared, and mended where it differs",
+        choices=("one", "quorum"),
+    ),
+    Option(
+        "ring.hint_window", "duration",
+        "how long it is noted, at the other nodes, which keys a node has missed; one that is away for longer gets "
+        "everything anew",
+        least=1,
+    ),
+    Option("ring.max_hints", "count", "and how many keys are noted, for one node and database", least=1),
+    Option(
+        "ring.anti_entropy", "count", "keys a second that are compared in the background, all the time; 0 is none",
+        most=100000,
+    ),
     Option(
         "partial_mget", "choice", "MGET when a node fails: an error for the whole command, or nil for that node's keys",
         choices=("fail", "nil"),

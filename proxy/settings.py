@@ -1,6 +1,6 @@
 """Settings: a checked configuration in memory, and the errors of one that is not.
 
-Owns the structs that the rest of the proxy reads (`Settings` > `Pool` > `Group`, `User`, `Limits`, `Reconnect`), their
+Owns the structs that the rest of the proxy reads (`Settings` > `Pool` > `Group`, `User`, `Limits` …), their
 defaults, and `Secret`, a password that does not print. `options.py` says for each field how it is spelled in a file and
 what it means to a user; `config_file.load` makes a Settings, `config_text.effective` turns it back into text.
 
@@ -109,6 +109,17 @@ class HotKeys(Struct, frozen=True, kw_only=True):
         )
 
 
+class RingCopies(Struct, frozen=True, kw_only=True):
+    """With `replication: ring`: how many nodes have a key, and how many of them have to confirm."""
+
+    copies: int = 3
+    write: str = "quorum"
+    read: str = "one"
+    hint_window: float = 3 * 3600.0
+    max_hints: int = 100_000
+    anti_entropy: int = 200
+
+
 class Counters(Struct, frozen=True, kw_only=True):
     """Which increments of a pool travel together, and how long they wait for one another, in seconds."""
 
@@ -203,11 +214,18 @@ class Pool(Struct, frozen=True, kw_only=True):
     down_after: float = 0.5
     sentinels: tuple[Server, ...] = ()
 
+    replication: str = "node"
+    ring: RingCopies = RingCopies()
     partial_mget: str = "fail"
     cross_node_transactions: str = "fail"
     hot_keys: HotKeys = HotKeys()
     limits: Limits = Limits()
     counters: Counters = Counters()
+
+    @property
+    def copied(self) -> bool:
+        """Every key is at several nodes, which this proxy keeps alike."""
+        return self.replication == "ring"
 
     @property
     def nodes(self) -> tuple[Server, ...]:

@@ -541,7 +541,15 @@ def pools(names: st.SearchStrategy[str]) -> st.SearchStrategy[Pool]:
         st.lists(WORDS, min_size=1, max_size=5), st.integers(1, 1000), st.integers(0, 2),
     )  # fmt: skip
     built = st.builds(Pool, name=names, listen=listen, servers=servers, reconnect=reconnect, limits=limits, **own)
-    return built.map(lambda pool: replace(pool, colocate=()) if pool.distribution == "random" else pool)
+
+    def allowed(pool: Pool) -> Pool:
+        replicas = any(server.replicas for server in pool.servers)
+        few = len(pool.servers) < 3
+        if pool.timeout is None or pool.auto_eject or replicas or few or pool.distribution == "random":
+            pool = replace(pool, replication="node")
+        return replace(pool, colocate=()) if pool.distribution == "random" else pool
+
+    return built.map(allowed)
 
 
 @effort(deadline=None, max_examples=60)

@@ -108,7 +108,8 @@ def pool_values(pool: Pool, listener: int) -> dict[str, Any]:
         "listener": listener,
         "unix_socket": bool(pool.listen.path),
         "placement": placement(pool),
-        "auto_eject": pool.auto_eject,
+        "auto_eject": pool.auto_eject or pool.copied,
+        "copies": copies_values(pool),
         "failover": pool.failover,
         "nil_on_error": pool.partial_mget == "nil",
         "split_transactions": pool.cross_node_transactions == "split",
@@ -141,10 +142,17 @@ def pool_values(pool: Pool, listener: int) -> dict[str, Any]:
     }
 
 
+def copies_values(pool: Pool) -> tuple[int, int, int] | None:
+    """With `replication: ring`: copies, and the levels of writes and reads as `voices.pxd` numbers them."""
+    levels = {"one": 1, "quorum": 2, "all": 3}
+    return (pool.ring.copies, levels[pool.ring.write], levels[pool.ring.read]) if pool.copied else None
+
+
 def heat_values(pool: Pool) -> dict[str, Any] | None:
     """What an engine wants to know of a pool's hot keys; None: nothing, it leaves them alone."""
     hot = pool.hot_keys
-    if not hot.enabled or pool.distribution == "random":  # where a key has no node of its own
+    # Where a key has no node of its own, or several.
+    if not hot.enabled or pool.distribution == "random" or pool.copied:
         return None
     rules = [HotPrefix(prefix=""), *hot.prefixes]
 
@@ -175,7 +183,7 @@ def heat_values(pool: Pool) -> dict[str, Any] | None:
 def counter_values(pool: Pool) -> list[tuple[bytes, str, int, int]] | None:
     """By prefix which increments travel together, how many at most, and for how many us they wait; None: none do."""
     counters = pool.counters
-    if pool.distribution == "random" or counters.keys == "off" or counters.keys == ():
+    if pool.distribution == "random" or pool.copied or counters.keys == "off" or counters.keys == ():
         return None
     listed = isinstance(counters.keys, tuple)
     first = ("", "off" if listed else str(counters.keys))

@@ -34,6 +34,7 @@ from proxy.engine.types cimport (
     FIELD_ADDRESS, FIELD_COMMAND, FIELD_ELAPSED, FIELD_NODE, FIELD_POOL, FIELD_REASON, GHOSTS, ROW_WRITE, SLOT_ADDING,
     SLOT_WAITING, Client, Conn, Core, ErrorArgs, Merge, Node, Pending, Slot,
 )
+from proxy.engine.voices cimport AWAY_GONE, ROLE_QUORUM, quorum_failed, quorum_settle
 from proxy.engine.waves cimport wave_next, wave_settle
 from proxy.wire.input cimport input_clear
 from proxy.wire.output cimport (
@@ -210,6 +211,9 @@ cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, cons
     cdef int length
     cdef Fetch* fetch = NULL
     cdef Pending one
+    if pending.role >= ROLE_QUORUM:
+        quorum_failed(core, pending, kind == ERROR_TIMEOUT_WRITE or kind == ERROR_LOST_WRITE)
+        return
     if pending.role == ROLE_WAVE:
         while wave_next(<Wave*> pending.cool, &one):
             pending_error(core, conn, &one, kind, reason)
@@ -243,7 +247,9 @@ cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, cons
 
 cdef void pending_settle(Core* core, Pending* pending) noexcept nogil:
     """It leaves the ring: what else hung on its reply hangs on nothing more."""
-    if pending.role == ROLE_MARK:
+    if pending.role >= ROLE_QUORUM:
+        quorum_settle(core, pending)
+    elif pending.role == ROLE_MARK:
         marks_close(core, pending.cool)
     elif pending.role == ROLE_TOMBSTONE:
         hold_settle(<Hold*> pending.cool)
@@ -310,6 +316,13 @@ cdef void conn_haunt(Core* core, Node* node, int64_t ghost, const char* run, con
         conn_touch(core, other)
 
 
+cdef void node_away(Node* node) noexcept nogil:
+    """With `replication: ring`: it misses writes from here on, until the control plane says that it was mended."""
+    if node.away < AWAY_GONE:
+        node.away = AWAY_GONE
+    node.pool.live[node.index] = 0
+
+
 cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
     """The connection is of no use any more. Answer what was on it, tell the control plane, refuse or wait.
 
@@ -325,8 +338,11 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
     sent = conn.queued - conn.output.length
     on_its_way = sent > conn.head_offset
     conn_close(core, conn)
+    if conn.node.pool.copies and not conn.private:
+        # Others have the keys: nothing waits for it to come back, and it will not be asked before it was mended.
+        node_away(conn.node)
     conn.state = CONN_DOWN
-    if (was_open or conn.node.patient) and not conn.node.ejected and not conn.private:
+    if (was_open or conn.node.patient) and not conn.node.ejected and not conn.private and not conn.node.pool.copies:
         conn.state = CONN_LOST
     conn.since_us = core.now_us
     conn.refusing = conn.state == CONN_DOWN
@@ -409,6 +425,8 @@ cdef void expire(Core* core, Conn* conn, uint32_t limit) noexcept nogil:
     cdef uint32_t index
     cdef Pending* pending
     cdef int kind
+    if conn.node.pool.copies and not conn.private:
+        node_away(conn.node)
     while number != conn.tail:
         pending = &conn.pending[number & conn.mask]
         if number - conn.head >= conn.expired:
@@ -479,7 +497,7 @@ cdef void conn_tick(Core* core, Conn* conn) noexcept nogil:
     if first != conn.tail and overdue(core, conn.pending[first & conn.mask].start, limit):
         if not conn.bulk or core.now_us - conn.progress_us > limit:
             expire(core, conn, limit)
-            if (conn.bulk or conn.private) and conn.expired:
+            if (conn.bulk or conn.private or conn.node.pool.copies) and conn.expired:
                 # Newer requests go by another connection: this one must not be executed behind their back.
                 conn_fail(core, conn, b"a large request took too long" if conn.bulk else b"it took too long")
                 return

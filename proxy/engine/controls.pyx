@@ -10,7 +10,7 @@ from proxy.engine.mail cimport order_new
 from proxy.engine.scripts cimport Scripts
 from proxy.engine.types cimport (
     LIMIT_BULK, LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER,
-    ORDER_ADMIT, ORDER_AUDIENCE, ORDER_COLD, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_ECHO, ORDER_EJECT,
+    ORDER_ADMIT, ORDER_AUDIENCE, ORDER_AWAY, ORDER_COLD, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_ECHO, ORDER_EJECT,
     ORDER_FORGET, ORDER_GHOST, ORDER_GO_ON, ORDER_HEAT, ORDER_HELD, ORDER_HOT, ORDER_KILL, ORDER_LEARN, ORDER_LIST,
     ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_READABLE, ORDER_RELEASE, ORDER_REPLY, ORDER_SEAT, ORDER_SET, ORDER_SHARED,
     ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, SCRIPTS, Client,
@@ -79,6 +79,15 @@ cdef class Controls:
         cdef Order* order = order_new(ORDER_EJECT if ejected else ORDER_ADMIT, NULL, 0)
         order.pool = pool
         order.node = node
+        self.post(order)
+
+    def set_away(self, int pool, int node, int away):
+        """With `replication: ring`: a node serves (0), takes writes and is mended (1), misses what is written, which is
+        hinted (2) or not (3)."""
+        cdef Order* order = order_new(ORDER_AWAY, NULL, 0)
+        order.pool = pool
+        order.node = node
+        order.flag = away
         self.post(order)
 
     def readable(self, int pool, int node, bint readable, uint64_t fresh_us):

@@ -68,6 +68,8 @@ cdef struct Counters:
     uint64_t fan_out_reads     # requests that went to a copy on another node
     uint64_t fan_out_hits      # and were answered by it
     uint64_t fan_out_fills     # copies set on other nodes
+    uint64_t hints             # writes that another node was said to have missed
+    uint64_t doubts            # replies of a copy that were others than the first one's
     uint64_t fan_out_tombstones    # and ended there, for the sake of a write
     uint64_t increments        # that were looked at together
     uint64_t waves[WAVES]      # that they left as

@@ -16,6 +16,7 @@ from proxy.engine.choice cimport usable
 from proxy.engine.combine cimport combine, combine_ahead
 from proxy.engine.connection cimport conn_expect, conn_place, conn_send, conn_send_chunk, conn_touch
 from proxy.engine.cool cimport cool
+from proxy.engine.copying cimport copying
 from proxy.engine.elements cimport elements_take
 from proxy.engine.fanout cimport fan_asks_home
 from proxy.engine.fans cimport names_copy
@@ -38,9 +39,9 @@ from proxy.engine.transaction cimport (
     transaction_begin, transaction_discard, transaction_drop, transaction_misspelt, transaction_queue, transaction_run,
 )
 from proxy.engine.types cimport (
-    ANSWER_RESET, AUDIENCE_CHANNEL, AUDIENCE_SHARD, CACHING_FRESH, CLIENT_BARRIER, CLIENT_KNOWN, CLIENT_MONITORED,
+    ANSWER_RESET, AUDIENCE_CHANNEL, AUDIENCE_SHARD, CACHING_FRESH, CLIENT_BARRIER, CLIENT_COPIED, CLIENT_KNOWN, CLIENT_MONITORED,
     CLIENT_MULTI, CLIENT_PAUSED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRACKING, CLIENT_TRUSTED,
-    ERROR_ARITY, ERROR_BUSY, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, ERROR_RESERVED_KEY, ERROR_SUBSCRIBED, EVENT_REQUEST,
+    ERROR_ARITY, ERROR_BUSY, ERROR_COPIES_REFUSED, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, ERROR_RESERVED_KEY, ERROR_SUBSCRIBED, EVENT_REQUEST,
     LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MGET, LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS,
     ROW_CONTAINER, ROW_DISCARD, ROW_EVAL, ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT,
     ROW_RESET, ROW_SHARD, ROW_SPECIAL, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE,
@@ -127,6 +128,8 @@ cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept no
         return GO_ON
     if row.flags & ROW_QUIT:
         return GO_ON
+    if client.flags & CLIENT_COPIED and row.flags & (ROW_MULTI | ROW_WATCH | ROW_TRACKING | ROW_BLOCKS):
+        return refuse(core, client, row, ERROR_COPIES_REFUSED, NULL, NULL)
     if row.flags & ROW_MULTI:
         return transaction_begin(core, client, row)
     if row.flags & ROW_EXEC:
@@ -148,6 +151,8 @@ cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept no
         return unwatch(core, client, row)
     if row.flags & ROW_BLOCKS:
         return block(core, client, row, frame)
+    if client.flags & CLIENT_COPIED:
+        return copying(core, client, row, frame)
     if row.flags & ROW_WAIT:
         return wait(core, client, row, frame)
     return GO_ON

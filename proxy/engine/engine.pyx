@@ -28,8 +28,8 @@ from proxy.engine.turn cimport engine_loop, turn, turn_end
 from proxy.engine.users cimport build_users
 from proxy.engine.waves cimport tallies_close, tallies_open
 from proxy.engine.types cimport (
-    BUCKETS, CONNS, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, COPIES_TTL, DEAD, INBOX, MERGE_ALL, MERGE_HOT, MERGE_OFF,
-    WAKE, WAVES, Conn, Core, CounterRule, Event, HotRule, Node, Order, Pool, RowStats,
+    BUCKETS, CLIENT_COPIED, CONNS, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, COPIES_TTL, DEAD, INBOX, MERGE_ALL,
+    MERGE_HOT, MERGE_OFF, WAKE, WAVES, Conn, Core, CounterRule, Event, HotRule, Node, Order, Pool, RowStats,
 )
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.input cimport SCRATCH
@@ -62,7 +62,7 @@ COUNTERS = (
     "copy_hits", "copies_stored", "copy_refreshes", "copies_changed", "copies_expired", "copies_unsure",
     "copies_evicted", "copies_stale", "reads_joined", "fetches_stale", "invalidations", "copies_checked",
     "copies_wrong", "copies_wrong_us", "shield_misses", "shield_loads", "shield_early", "shield_nils",
-    "fenced", "fan_out_reads", "fan_out_hits", "fan_out_fills", "fan_out_tombstones", "increments",
+    "fenced", "fan_out_reads", "fan_out_hits", "fan_out_fills", "hints", "doubts", "fan_out_tombstones", "increments",
     *(f"waves_{1 << bucket}" for bucket in range(WAVES - 1)), "waves_more",
 )
 MERGE_MODES = {"off": MERGE_OFF, "hot": MERGE_HOT, "all": MERGE_ALL}
@@ -305,6 +305,9 @@ cdef class Engine(Controls):
             pool.ring = placement.ring
             pool.auto_eject = values["auto_eject"]
             pool.leased = values.get("failover", "off") == "promote"
+            if values.get("copies"):
+                pool.copies, pool.write_level, pool.read_level = values["copies"]
+                pool.client_flags |= CLIENT_COPIED
             pool.nil_on_error = values["nil_on_error"]
             pool.split_transactions = values["split_transactions"]
             pool.database = values["database"]

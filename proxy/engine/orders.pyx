@@ -27,7 +27,7 @@ from proxy.engine.slots cimport client_ready, client_release, client_unread, slo
 from proxy.engine.types cimport (
     CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_PARKED, CLIENT_SILENT, CLIENT_STUCK, CLIENT_SUBSCRIBER,
     CONNS, CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD, EVENT_DRAINED, EVENT_LISTED, LIMIT_BULK,
-    LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, LISTENER, ORDER_ADMIT, ORDER_AUDIENCE, ORDER_CONNECT, ORDER_DOWN,
+    LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, LISTENER, ORDER_ADMIT, ORDER_AUDIENCE, ORDER_AWAY, ORDER_CONNECT, ORDER_DOWN,
     ORDER_DRAIN, ORDER_ECHO, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_COLD, ORDER_GO_ON, ORDER_HEAT, ORDER_HELD, ORDER_HOT, ORDER_KILL, ORDER_LEARN,
     ORDER_LIST, ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_READABLE, ORDER_RELEASE, ORDER_REPLY, ORDER_SEAT, ORDER_SET,
     ORDER_SHARED, ORDER_STOP, ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, Client, Conn, Core,
@@ -102,6 +102,8 @@ cdef void orders_take(Core* core) noexcept nogil:
                             key_hash(core, order.data, order.length), True)
         elif order.kind == ORDER_COLD:
             hot_forget_all(core)
+        elif order.kind == ORDER_AWAY:
+            set_away(&core.pools[order.pool].nodes[order.node], order.flag)
         elif order.kind == ORDER_HEAT:
             list_heat(core, order.tag)
         elif order.kind == ORDER_GHOST:
@@ -242,7 +244,7 @@ cdef void set_ejected(Core* core, Pool* pool, int index, bint ejected) noexcept 
     cdef Conn* conn
     cdef int place
     node.ejected = ejected
-    pool.live[index] = not ejected
+    pool.live[index] = not ejected and node.away == 0
     if index < pool.node_count:
         for place in range(pool.node_count):
             pool.nodes[place].forgets += 1
@@ -252,6 +254,12 @@ cdef void set_ejected(Core* core, Pool* pool, int index, bint ejected) noexcept 
             conn_fail(core, conn, b"the node was ejected")
     if ejected:
         privates_fail(core, node, b"the node was ejected")
+
+
+cdef void set_away(Node* node, int away) noexcept nogil:
+    """With `replication: ring`: whether the node is asked for reads, takes writes, and is hinted what it misses."""
+    node.away = <unsigned char> away
+    node.pool.live[node.index] = away == 0 and not node.ejected
 
 
 cdef void drain_step(Core* core) noexcept nogil:

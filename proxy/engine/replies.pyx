@@ -16,12 +16,14 @@ from proxy.engine.heat cimport ROLE_MARK, ROLE_VALUE, ROLE_WAVE
 from proxy.engine.lease cimport lease_fence, lease_look
 from proxy.engine.mail cimport event_node
 from proxy.engine.marks cimport marks_close
+from proxy.engine.quorum cimport quorum_reply
 from proxy.engine.scripts cimport script_answered
 from proxy.engine.slots cimport slot_fill_chunk, slot_local
 from proxy.engine.tombstones cimport tombstones_after
 from proxy.engine.types cimport (
     BUCKETS, CONN_OPEN, DEAD, EVENT_OPEN, EVENT_SICK, ROW_EVALSHA, SLOT_MERGING, Client, Conn, Core, Pending, Row,
 )
+from proxy.engine.voices cimport ROLE_QUORUM
 from proxy.wire.chunk cimport Chunk, chunk_free
 from proxy.wire.input cimport (
     MOVE_AT, READ_END, READ_NOTHING, READ_SOME, SCRATCH, input_detach, input_keep, input_read,
@@ -163,6 +165,10 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size
         combine_reply(core, conn, pending, data, size)
         return NULL
     elif pending.role and (late or pending.role != ROLE_VALUE):
+        if pending.role >= ROLE_QUORUM:
+            count(core, conn, pending, data)
+            quorum_reply(core, conn, pending, data, size)
+            return NULL
         cool_reply(core, conn, pending, data, size)
         return NULL
     if late or pending.client == NULL and pending.role != ROLE_VALUE:

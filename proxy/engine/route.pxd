@@ -11,11 +11,14 @@ cdef enum:
     NODE_ANY = -3              # there is no key, or the request is malformed: the node that gets it has the right words
 
 cdef Node* only_node(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil
+cdef int first_copy(Pool* pool, const char* key, size_t length) noexcept nogil
 cdef int node_of(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil
 
 
 cdef inline int home(Core* core, Pool* pool, const char* key, size_t length) noexcept nogil:
     """The node of a key, or NODE_NONE."""
     if pool.auto_eject:
+        if pool.copies:
+            return first_copy(pool, key, length)
         return ring_live_node(pool.ring, key, length, pool.live, &core.random_state)
     return ring_node(pool.ring, key, length, &core.random_state)

@@ -3,8 +3,24 @@
 
 from proxy.engine.keys cimport keys_find
 from proxy.engine.refusals cimport refuse
+from proxy.engine.ring cimport ring_candidates, ring_node
 from proxy.engine.types cimport ERROR_CROSSSLOT, ERROR_NO_NODE, Client, Core, Node, Row
+from proxy.engine.voices cimport COPIES
 from proxy.wire.resp cimport Frame
+
+
+cdef int first_copy(Pool* pool, const char* key, size_t length) noexcept nogil:
+    """The first node that has the key and serves, or NODE_NONE."""
+    cdef int nodes[COPIES]
+    cdef int index, count
+    nodes[0] = ring_node(pool.ring, key, length, NULL)
+    if pool.live[nodes[0]]:
+        return nodes[0]
+    count = ring_candidates(pool.ring, key, length, nodes, pool.copies)
+    for index in range(1, count):
+        if pool.live[nodes[index]]:
+            return nodes[index]
+    return NODE_NONE
 
 
 cdef int node_of(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:

@@ -106,6 +106,7 @@ cdef struct Row:
     uint8_t answer             # LANE_ENGINE: Answer
     uint8_t kind               # latency class: LatencyClass
     uint8_t varies             # Varies
+    uint8_t effect             # effects.Effect
     uint8_t channels           # Channels
     uint8_t adds               # Adds: increments of one key may travel together
     uint8_t spec_count
@@ -260,8 +261,13 @@ cdef enum ErrorKind:           # rows of errors.ENGINE_ERRORS, in this order
     ERROR_NOPERM_SORT_BY = 27  # with keys that the user may not read
     ERROR_NOPERM_SORT_GET = 28
     ERROR_RESERVED_KEY = 29    # the name of a copy on another node
-    ERROR_FENCED = 30          # a write was answered when the lease was over
-    ERROR_KINDS = 31
+    ERROR_QUORUM_NOT_SENT = 30     # too few nodes that have the keys can be asked
+    ERROR_QUORUM_UNKNOWN = 31      # too few of them confirmed a write
+    ERROR_QUORUM_READ = 32         # too few of them answered a read
+    ERROR_COPIES_REFUSED = 33      # not where keys have copies
+    ERROR_COPIES_HIDDEN = 34       # the name of a key of our own
+    ERROR_FENCED = 35          # a write was answered when the lease was over
+    ERROR_KINDS = 36
 
 cdef enum ErrorField:
     FIELD_NONE = 0

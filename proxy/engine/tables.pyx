@@ -9,6 +9,10 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdlib cimport calloc
 from libc.string cimport memcpy
 
+from proxy.engine.effects cimport (
+    EFFECT_EXPIRE, EFFECT_GETEX, EFFECT_PEXPIRE, EFFECT_PSETEX, EFFECT_REFUSED, EFFECT_SAME, EFFECT_SET, EFFECT_SETEX,
+    EFFECT_SPOP,
+)
 from proxy.engine.lookup cimport Table, lookup_add, lookup_new
 from proxy.engine.types cimport (
     ADDS_ARGUMENT, ADDS_FIELD, ADDS_LESS_ARGUMENT, ADDS_LESS_ONE, ADDS_ONE, ANSWER_ACL_WHOAMI, ANSWER_AUTH, ANSWER_CACHING, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID,
@@ -47,6 +51,11 @@ SPECIAL = {
     "multi": ROW_MULTI, "exec": ROW_EXEC | ROW_WRITE, "discard": ROW_DISCARD, "reset": ROW_RESET, "quit": ROW_QUIT,
     "watch": ROW_WATCH, "unwatch": ROW_UNWATCH, "wait": ROW_WAIT, "client|tracking": ROW_TRACKING,
     "client|caching": ROW_TRACKING, "client|getredir": ROW_TRACKING, "client|trackinginfo": ROW_TRACKING,
+}
+# How rows whose effect is `rewritten` are.
+EFFECTS = {
+    "expire": EFFECT_EXPIRE, "pexpire": EFFECT_PEXPIRE, "setex": EFFECT_SETEX, "psetex": EFFECT_PSETEX,
+    "set": EFFECT_SET, "getex": EFFECT_GETEX, "spop": EFFECT_SPOP,
 }
 BY_BODY = {"eval", "eval_ro"}
 BY_DIGEST = {"evalsha", "evalsha_ro"}
@@ -135,6 +144,11 @@ cdef fill_row(list kept, Row* row, command):
         row.flags |= ROW_PUBLISH | ROW_WRITE | (ROW_SHARD if command.name == "spublish" else 0)
     if command.name in BARRIERS or command.lane == Lane.CONTROL:
         row.flags |= ROW_BARRIER
+    if command.may_write and not command.publishes:
+        if command.effect == "rewritten":
+            row.effect = EFFECTS[command.name]
+        else:
+            row.effect = EFFECT_REFUSED if command.effect == "refused" else EFFECT_SAME
     if command.mergeable:
         row.adds = ADDS[command.name]
     fill_rights(row, command)

@@ -18,6 +18,7 @@ from proxy.engine.hot cimport hot_tick
 from proxy.engine.monitor cimport monitor_send
 from proxy.engine.orders cimport drain_step, orders_take
 from proxy.engine.private cimport private_settle, privates_bury, privates_tick
+from proxy.engine.quorum cimport quorums_decide
 from proxy.engine.replies cimport conn_readable
 from proxy.engine.shield cimport shields_tick
 from proxy.engine.slots cimport client_ready, client_release
@@ -191,6 +192,8 @@ cdef void turn_end(Core* core) noexcept nogil:
         core.ready = client
     if core.now_us - core.tick_us >= TICK_US:
         tick(core)
+    if core.undecided != NULL:
+        quorums_decide(core)
     bury(core)
     if core.lost_privates != NULL:
         privates_bury(core)

@@ -81,10 +81,11 @@ cdef enum ClientFlag:
     CLIENT_BURIED = 1048576    # in core.graveyard
     CLIENT_RESTRICTED = 2097152    # its user may not do everything: see rights.pyx
     CLIENT_MONITORED = 4194304     # its requests are shown to somebody's MONITOR
+    CLIENT_COPIED = 33554432       # its requests go to all nodes that have the key: see copying.pxd
     CLIENT_TEACHING = 8388608      # its EVAL waits until all engines have the body: see scripts.pxd
     # Clients whose requests leave the straight road of dispatch: see special() there.
     CLIENT_SPECIAL = (CLIENT_MULTI | CLIENT_SUBSCRIBER | CLIENT_PAUSED | CLIENT_TRACKING | CLIENT_RESTRICTED
-                      | CLIENT_MONITORED)
+                      | CLIENT_MONITORED | CLIENT_COPIED)
 
 cdef enum TrackingMode:
     TRACKING_OPTIN = 1
@@ -146,6 +147,8 @@ cdef struct Client:
     uint64_t sent
     uint16_t last_row
     uint8_t deferred           # turns that its replies have waited for more of them
+    uint8_t write_level        # voices.Level, of what it writes and reads where keys have copies
+    uint8_t read_level
     User* user                 # of pool.users
     uint32_t together          # what comes before this slot leaves with the reply of the slot before it
     uint64_t fan_hash          # of the key whose copies on other nodes it waits for,
@@ -305,6 +308,7 @@ cdef struct Node:
     uint8_t patient            # requests wait for a connection rather than being refused: see seats.pxd
     char expected_run[41]      # run_id of the process that has to be behind it; empty: any
     char seat[128]             # its address for people, where it was changed
+    uint8_t away               # voices.Away: it misses, or has missed, what is written
     uint8_t subscribed         # all that our clients subscribed to here is confirmed by the node
     uint8_t ghost_count
     int64_t ghosts[GHOSTS]     # ids of lost connections whose requests may still be executed; killed before new ones
@@ -387,6 +391,9 @@ cdef struct Pool:
     uint8_t auto_eject
     uint8_t leased             # a write is acknowledged only under a lease: see lease.pxd
     uint16_t generation        # of the seats
+    uint8_t copies             # nodes that have a key, with `replication: ring`; 0: its home alone
+    uint8_t write_level        # voices.Level
+    uint8_t read_level
     uint8_t nil_on_error
     uint8_t split_transactions # a transaction may have a block for each of several nodes
     uint8_t unix_socket
@@ -487,6 +494,7 @@ cdef struct Core:
     size_t key_room
     uint64_t random_state
     void* scripts              # scripts.Scripts; NULL: none was learned
+    void* undecided            # voices.Quorum: requests that a connection told something of
     void* heat                 # heat.Heat; NULL: no pool cools its hot keys
     void* tallies              # tally.Tallies; NULL: no pool merges increments
     uint32_t tallied           # counters in it
@@ -532,6 +540,7 @@ cdef enum OrderKind:           # control plane -> engine
     ORDER_HOT = 25             # a key is hot
     ORDER_COLD = 26            # forget all hot keys
     ORDER_HEAT = 27            # describe the hot keys
+    ORDER_AWAY = 40            # a node misses writes, is being mended, or serves: `flag` is a voices.Away
     ORDER_READABLE = 28        # whether a replica may be asked for reads, and how fresh it is
     ORDER_SEAT = 29            # another process, or none, is behind a node; the tag is the generation
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from proxy.control.request import Request
 from proxy.errors import ReplyError
 from proxy.lanes.links import Links, good
-from proxy.lanes.raw import NodeError, integer, is_copy, join, without_copies
+from proxy.lanes.raw import NodeError, integer, join
 
 __all__ = ["dbsize", "flush", "keys", "pick", "randomkey", "swapdb"]
 
@@ -22,12 +22,25 @@ async def keys(links: Links, request: Request) -> bytes:
     One at a time in a pool, because each may take `limits.output_hard` bytes.
     """
     async with links.turns[request.pool]:
-        replies = await links.agreed(request, database=request.database)
-        return join([without_copies(reply) for reply in replies] if links.copies(request.pool) else replies)
+        nodes: Sequence[int] = links.nodes(request.pool)
+        if links.copied(request.pool):
+            nodes = links.serving(request.pool)
+            replies = [
+                await links.ask(request.pool, node, request.args, protocol=request.protocol, database=request.database)
+                for node in nodes
+            ]
+            for reply in replies:
+                if not good(reply):
+                    raise NodeError(reply)
+        else:
+            replies = await links.agreed(request, database=request.database)
+        return join([links.visible(request.pool, node, keys) for node, keys in zip(nodes, replies, strict=True)])
 
 
 async def dbsize(links: Links, request: Request) -> bytes:
-    """DBSIZE: the sum."""
+    """DBSIZE: the sum. It would count every copy of a key."""
+    if links.copied(request.pool):
+        raise ReplyError("copies_refused", command="dbsize", pool=links.pool_name(request.pool))
     return b":%d\r\n" % sum(map(integer, await links.agreed(request, database=request.database)))
 
 
@@ -37,7 +50,12 @@ async def randomkey(links: Links, request: Request) -> bytes:
     A node whose keys have all expired has counted them and has none to give: then another one is asked. The name of a
     hot key's copy is not given to a client: that draw is made again, DRAWS times at most.
     """
-    sizes = [integer(reply) for reply in await links.agreed(request, [b"DBSIZE"], database=request.database)]
+    if links.copied(request.pool):
+        sizes = [0] * len(links.nodes(request.pool))
+        for place in links.serving(request.pool):
+            sizes[place] = integer(await links.ask(request.pool, place, [b"DBSIZE"], database=request.database))
+    else:
+        sizes = [integer(reply) for reply in await links.agreed(request, [b"DBSIZE"], database=request.database)]
     nothing = b"_\r\n" if request.protocol == 3 else b"$-1\r\n"
     reply = nothing
     draws = DRAWS
@@ -49,7 +67,7 @@ async def randomkey(links: Links, request: Request) -> bytes:
             raise NodeError(reply)
         if reply.startswith((b"_", b"$-1")):
             sizes[node] = 0
-        elif links.copies(request.pool) and is_copy(reply[:-2]):
+        elif not links.shown(request.pool, node, reply[reply.index(b"\r\n") + 2 : -2]):
             reply = nothing
             draws -= 1
             if draws == 0:

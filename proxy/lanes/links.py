@@ -18,15 +18,18 @@ from proxy.commands import COMMANDS, Command, find
 from proxy.control.request import Request
 from proxy.errors import ReplyError
 from proxy.lanes.link import Link, Room
-from proxy.lanes.raw import NodeError
+from proxy.lanes.raw import NodeError, elements, is_copy, without_copies
 from proxy.settings import Settings
 
-__all__ = ["Links", "Outcome", "good"]
+__all__ = ["OWN", "Links", "Outcome", "good"]
 
 log = logging.getLogger("quench.links")
 
 #: What became of a request at one node: its raw reply, an error reply included; or why there is none.
 Outcome = bytes | ReplyError
+
+#: What the names of the proxies' own keys begin with, at nodes that have copies of keys.
+OWN = b"\0quench:"
 
 #: Of the nodes that failed, how many an error names.
 NAMED = 3
@@ -49,7 +52,11 @@ class Links:
         self._down = down
         self._on_ghost = on_ghost
         self.turns = [trio.Lock() for _ in settings.pools]  #: by pool: held by who gathers much
-        self._links: dict[tuple[int, int, int, int], Link] = {}
+        #: With `replication: ring`: is (pool, node) read from?
+        self.serves: Callable[[int, int], bool] = lambda pool, node: True
+        #: And the node that is right about a key of a pool; None: none is there.
+        self.first: Callable[[int, bytes], int | None] = lambda pool, key: None
+        self._links: dict[tuple[int, int, int, int, int], Link] = {}
 
     def nodes(self, pool: int) -> range:
         """The nodes of a pool."""
@@ -60,9 +67,34 @@ class Links:
         settings = self._settings.pools[pool]
         return settings.hot_keys.fans_out and len(settings.servers) > 1
 
+    def copied(self, pool: int) -> bool:
+        """Is every key at several nodes?"""
+        return self._settings.pools[pool].copied
+
+    def shown(self, pool: int, node: int, key: bytes) -> bool:
+        """Is a key at a node one that clients are shown, and shown there?"""
+        if self.copied(pool):
+            return self.first(pool, key) == node and not key.startswith(OWN)
+        return not (self.copies(pool) and is_copy(key))
+
+    def visible(self, pool: int, node: int, keys: bytes) -> bytes:
+        """An array of keys of a node, raw, without those that clients are not shown there."""
+        if not self.copied(pool):
+            return without_copies(keys) if self.copies(pool) else keys
+        kept = [key for key in elements(keys) if self.shown(pool, node, key[key.index(b"\r\n") + 2 : -2])]
+        return b"".join([b"*%d\r\n" % len(kept), *kept])
+
+    def serving(self, pool: int) -> list[int]:
+        """With `replication: ring`: the nodes that are read from."""
+        return [node for node in self.nodes(pool) if self.serves(pool, node)]
+
     def room(self, pool: int) -> Room:
         """What all replies to one command may take together."""
         return Room(self._settings.pools[pool].limits.output_hard)
+
+    def pool_name(self, pool: int) -> str:
+        """A pool as people know it."""
+        return self._settings.pools[pool].name
 
     def name(self, pool: int, node: int) -> str:
         """A node as people know it: name and address."""
@@ -71,14 +103,14 @@ class Links:
 
     def run_id(self, pool: int, node: int, protocol: int, database: int = 0) -> bytes:
         """The process of a node, as the link that was asked last knows it; empty where that does not."""
-        link = self._links.get((pool, node, protocol, database))
+        link = self._links.get((pool, node, protocol, database, 0))
         return b"" if link is None else link.run_id
 
     async def ask(
         self, pool: int, node: int, words: Sequence[bytes], *, protocol: int = 2, database: int = 0,
-        room: Room | None = None,
+        room: Room | None = None, line: int = 0,
     ) -> bytes:  # fmt: skip
-        """One node's reply, raw; it may be an error reply.
+        """One node's reply, raw; it may be an error reply. `line`: another connection than everybody's.
 
         Raises:
             ReplyError: there is none; the text says what is known of the request.
@@ -91,7 +123,7 @@ class Links:
                 "node_down", command=command.name, node=server.name or server.address, address=server.address,
                 pool=settings.name, reason=reason,
             )  # fmt: skip
-        key = pool, node, protocol, database
+        key = pool, node, protocol, database, line
         link = self._links.get(key)
         if link is None or link.closed:
             agent = b"quench:%d:control" % os.getpid()

@@ -19,7 +19,7 @@ from __future__ import annotations
 from proxy.control.request import Request
 from proxy.errors import ReplyError
 from proxy.lanes.links import Links, good
-from proxy.lanes.raw import NodeError, elements, without_copies
+from proxy.lanes.raw import NodeError, elements
 
 __all__ = ["compose", "scan", "take_apart"]
 
@@ -52,6 +52,10 @@ async def scan(links: Links, request: Request) -> bytes:
     if not text.isdigit() or len(text) > 20 or int(text) >= MOST:
         raise ReplyError("cursor")
     node, cursor = take_apart(int(text), nodes)
+    if links.copied(request.pool) and not links.serves(request.pool, node):
+        # What it has is shown by the others.
+        following = b"%d" % compose(node, 0, nodes)
+        return b"*2\r\n$%d\r\n%b\r\n*0\r\n" % (len(following), following)
     words = [request.args[0], b"%d" % cursor, *request.args[2:]]
     reply = await links.ask(request.pool, node, words, protocol=request.protocol, database=request.database)
     if not good(reply):
@@ -62,6 +66,5 @@ async def scan(links: Links, request: Request) -> bytes:
         following = b"%d" % compose(node, int(head.split(b"\r\n")[1]), nodes)
     except ValueError:
         raise ReplyError("cursor_range", node=links.name(request.pool, node)) from None
-    if links.copies(request.pool):
-        keys = without_copies(keys)
+    keys = links.visible(request.pool, node, keys)
     return b"*2\r\n$%d\r\n%b\r\n%b" % (len(following), following, keys)
