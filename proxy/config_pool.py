@@ -329,7 +329,9 @@ class PoolReader:
         problems = []
         if pool.failover == "promote" and pool.servers:
             if len(pool.nodes) < 3:
-                problems.append(f"promote needs a majority of three nodes or more, replicas included; there are {len(pool.nodes)}")
+                problems.append(
+                    f"promote needs a majority of three nodes or more, replicas included; there are {len(pool.nodes)}"
+                )
             if all(not server.replicas for server in pool.servers):
                 problems.append("promote needs nodes with replicas: {address: …, replicas: […]}")
             if any(node.path for node in pool.nodes):

@@ -507,7 +507,8 @@ def pools(names: st.SearchStrategy[str]) -> st.SearchStrategy[Pool]:
     values: dict[str, st.SearchStrategy[Any]] = {
         "users": st.lists(USERS, max_size=3, unique_by=lambda user: user.name).map(tuple),
         "flag": st.booleans(), "text": st.none() | WORDS, "secret": st.none() | WORDS.map(Secret),
-        "tag": st.none() | st.text("{}[]$<>'\"#:ab", min_size=2, max_size=2), "groups": groups(), "addresses": st.just(()),
+        "tag": st.none() | st.text("{}[]$<>'\"#:ab", min_size=2, max_size=2), "groups": groups(),
+        "addresses": st.just(()),
     }  # fmt: skip
 
     def value(key: str) -> st.SearchStrategy[Any]:
@@ -521,7 +522,7 @@ def pools(names: st.SearchStrategy[str]) -> st.SearchStrategy[Pool]:
         return values[option.kind]
 
     own = {option.key: value(option.key) for option in OPTIONS
-           if option.sets is None and not option.group and not option.required and option.key != "failover"}  # fmt: skip
+           if option.sets is None and not (option.group or option.required or option.key == "failover")}  # fmt: skip
     sizes = st.lists(st.integers(1024, 1 << 40), min_size=7, max_size=7).map(sorted)
     limits = st.builds(
         lambda sizes, window, tombstones, age: Limits(

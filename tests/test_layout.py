@@ -48,7 +48,7 @@ LAYERS = (
     ("proxy.config_envoy", "proxy.config_predixy"),
     ("proxy.migration",),
     ("proxy.config_file", "proxy.config_text"),
-    ("proxy.config_pool", "proxy.connections"),
+    ("proxy.config_pool", "proxy.connections", "proxy.nodes_page"),
     ("proxy.config_users",),
     ("proxy.config_walk",),
     ("proxy.placement",),
@@ -68,8 +68,8 @@ SPINE = (
     "probe", "audit", "engine", "controls", "tables", "users", "turn", "orders", "seats", "clients", "accept", "client",
     "dispatch", "monitor", "transaction", "blocking", "elements", "copying", "replies", "combine", "quorum", "cool",
     "fanout", "tombstones", "places", "choice", "tracking", "shield", "ear", "private", "route", "answers", "rights",
-    "refusals", "audience", "scripts", "connection", "effects", "hints", "voices", "greeting", "describe", "lease", "hot",
-    "fans", "fetch", "holds", "waves", "copies", "sketch", "marks", "keys", "lookup", "mail", "texts", "slots",
+    "refusals", "audience", "scripts", "connection", "effects", "hints", "voices", "greeting", "describe", "lease",
+    "hot", "fans", "fetch", "holds", "waves", "copies", "sketch", "marks", "keys", "lookup", "mail", "texts", "slots",
     "merge", "parts", "heat", "tally", "types", "counters", "rows", "ring", "colocate", "hashes",
 )  # fmt: skip
 

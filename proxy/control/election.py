@@ -5,22 +5,22 @@ What holds is kept by the voters (see epoch.py), and every proxy asks all of the
 
     lease       A majority keeps my record: until `lease` after the earliest of these questions was sent I may
                 acknowledge writes by it.
-    raise       Whoever wants another record writes it to a majority of those that have an older one, each only if it is
-                unchanged since it was asked, and then asks them again. If that majority still has it the epoch is won: at
-                the moment before the second question all of it had the new record at once, so no lease on an older one
-                can begin after that moment, and after `lease` more there is none. Who forgot his record meanwhile is
-                noticed by the second question.
+    raise       Whoever wants another record writes it to a majority of those that have an older one, each only if it
+                is unchanged since it was asked, and then asks them again. If that majority still has it the epoch is
+                won: at the moment before the second question all of it had the new record at once, so no lease on an
+                older one can begin after that moment, and after `lease` more there is none. Who forgot his record
+                meanwhile is noticed by the second question.
     vacate      A primary that is dead, or whose process is not the one of the record, loses its place with a raise.
     promote     1.1 leases after its epoch was won, who raised it promotes the replica that has most of the stream, and
                 raises once more with the new primary.
-    re-seed     A voter without a record counts for nobody. It gets one in a raise, after that is won, and only if it had
-                none before and ever since.
+    re-seed     A voter without a record counts for nobody. It gets one in a raise, after that is won, and only if it
+                had none before and ever since.
     start       If so many voters have forgotten that no majority has a record, they count like any other: in an epoch
                 without primaries, whose number is that of no epoch before. 1.1 leases later all leases are over.
 
-Every raise keeps a primary on which all voters agree whose record is not older than mine, and vacates the place of any
-other. Everybody follows the record that a majority has. The unit of time is the second of one monotonic clock; clocks of
-two proxies may differ in rate by a tenth.
+Every raise keeps a primary on which all voters agree whose record is not older than mine, and vacates the place of
+any other. Everybody follows the record that a majority has. The unit of time is the second of one monotonic clock;
+clocks of two proxies may differ in rate by a tenth.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ class Election:
             self._promoting.pop(voter, None)
         return [Ask(voter)]
 
-    # -- what to do -----------------------------------------------------------------------------------------------------
+    # -- what to do ---------------------------------------------------------------------------------------------------
 
     def decide(self, now: float) -> list[Action]:
         """To be called at every answer, and at least every tenth of a second."""
@@ -238,7 +238,7 @@ class Election:
             if len(sent) >= self._majority:
                 self.lease_until = max(self.lease_until, sent[self._majority - 1] + self._lease)
 
-    # -- raising --------------------------------------------------------------------------------------------------------
+    # -- raising ------------------------------------------------------------------------------------------------------
 
     def _begin(self, fresh: Mapping[str, Answer], now: float) -> list[Action]:
         """Is there a reason to raise the epoch?"""
@@ -249,7 +249,8 @@ class Election:
         if record is None or now >= self.lease_until:
             # Nobody has a majority: too many have forgotten, or a raise was not finished.
             if self._behind is None:
-                self._behind = now, now + self._lease * (self._chance() / 4 if record is None else 0.5 + self._chance())
+                wait = self._chance() / 4 if record is None else 0.5 + self._chance()
+                self._behind = now, now + self._lease * wait
             if now < self._behind[1]:
                 return []
             if with_record < self._majority:
@@ -262,9 +263,9 @@ class Election:
         for member in self._members:
             if record.primary(member) and (why := self._dead(record, member, fresh, now)):
                 return self._propose(fresh, {member: VACANT}, why, now)
-            if not record.primary(member) and record.proxy != self._proxy and self._best(member, fresh):
-                if now - self._adopted > self._lease * (3 + 2 * self._chance()):
-                    return self._propose(fresh, {}, f"{record.proxy} found no primary for {member}", now)
+            idle = not record.primary(member) and record.proxy != self._proxy and self._best(member, fresh)
+            if idle and now - self._adopted > self._lease * (3 + 2 * self._chance()):
+                return self._propose(fresh, {}, f"{record.proxy} found no primary for {member}", now)
         return self._reseed(record, fresh, now)
 
     def _reseed(self, record: Record, fresh: Mapping[str, Answer], now: float) -> list[Action]:
@@ -304,7 +305,7 @@ class Election:
             agreed = _distinct(record.primary(member) for record in current_ones)
             place = places.get(member, agreed[0] if len(agreed) == 1 else VACANT)
             # Who was promoted in my epoch may not be in that of somebody else.
-            primaries[member] = VACANT if forgotten or member in places and surpassed else place
+            primaries[member] = VACANT if forgotten or (member in places and surpassed) else place
         self._raise = current = _Raise(Record(epoch, self._proxy, primaries), now, why)
         actions: list[Action] = []
         for voter, answer in fresh.items():
@@ -342,7 +343,7 @@ class Election:
         self._behind = None
         self._not_before = now + self._lease * (0.1 + 0.5 * self._chance())
 
-    # -- members ----------------------------------------------------------------------------------------------------------
+    # -- members ------------------------------------------------------------------------------------------------------
 
     def _dead(self, record: Record, member: str, fresh: Mapping[str, Answer], now: float) -> str:
         """Why the primary of a member is to lose its place; "" where it is not, or where nobody could take it."""
@@ -419,7 +420,7 @@ class Election:
                 if node == place.address or node not in fresh:
                     continue
                 report = fresh[node].report
-                if report.follows == place.address or report.linked and report.shares(primary.report):
+                if report.follows == place.address or (report.linked and report.shares(primary.report)):
                     self._followed.pop(node, None)
                     continue
                 due = self._followed.setdefault(

@@ -4,10 +4,10 @@ Every data node of a pool is a voter: it keeps one record, under a key named aft
 who is the primary of each member. It has a number that only grows at a voter, and never changes: whoever wants another
 one raises the epoch. A record holds when a majority of the voters keeps it.
 
-A voter may forget (FLUSHALL, eviction, a restart), and its key may come back from the past: from a snapshot on its disk,
-or in a full resync from a node that once was its replica. So a record at a voter counts only together with the process
-and the replication stream in which it was written: a process has a new run_id, and data comes from elsewhere with another
-stream's id and without a previous one. A voter whose record does not count is one that has none.
+A voter may forget (FLUSHALL, eviction, a restart), and its key may come back from the past: from a snapshot on its
+disk, or in a full resync from a node that once was its replica. So a record at a voter counts only together with the
+process and the replication stream in which it was written: a process has a new run_id, and data comes from elsewhere
+with another stream's id and without a previous one. A voter whose record does not count is one that has none.
 """
 
 from __future__ import annotations

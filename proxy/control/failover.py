@@ -40,6 +40,8 @@ LEASE = 0.4
 TICK = 0.05
 #: Seconds that a member may be without a primary before requests for it are refused at once.
 PATIENCE = 10.0
+#: Seconds that the proxy waits at start to learn who is primary.
+SETTLE = 2.0
 #: Seconds without an answer after which what a node said last is not to be relied on.
 FRESH = 1.0
 
@@ -48,6 +50,7 @@ FRESH = 1.0
 class ReplicationRecord:
     """What is known of a node's replication, as INFO shows it."""
 
+    name: str
     address: str
     role: str = "unknown"  #: primary, replica, vacant (a member without one) or unknown: it did not answer yet
     state: str = "up"  #: up, suspect, down or behind
@@ -86,8 +89,10 @@ class PoolFailover:
         self._wake = trio.Event()
         self._nursery: trio.Nursery | None = None
         self.settled = trio.Event()  #: every member is known to have a primary, or not
-        replicas = {member: [node for node, of in enumerate(pool.replica_of, len(pool.servers)) if of == member]
-                    for member in range(len(pool.servers))}  # fmt: skip
+        replicas = {
+            member: [node for node, of in enumerate(pool.replica_of, len(pool.servers)) if of == member]
+            for member in range(len(pool.servers))
+        }
         self.members = [
             _Member(server.name or server.address, (member, *replicas[member]),
                     (server.address, *(replica.address for replica in server.replicas)))
@@ -129,7 +134,7 @@ class PoolFailover:
         if voter is not None:
             voter.ask()
 
-    # -- what voters say ------------------------------------------------------------------------------------------------
+    # -- what voters say ----------------------------------------------------------------------------------------------
 
     def _answered(self, address: str, answer: Answer) -> None:
         before = self._answers.get(address)
@@ -154,7 +159,8 @@ class PoolFailover:
             case _ if hasattr(act, "record"):
                 self._do(self.election.voted(act.voter, act.record, done, now))
             case _ if hasattr(act, "primary"):
-                log.info("failover.replica pool=%s node=%s of=%s done=%s", self._pool.name, act.voter, act.primary, done)
+                log.info("failover.replica pool=%s node=%s of=%s done=%s", self._pool.name, act.voter, act.primary,
+                         done)  # fmt: skip
             case _:
                 self.promotions += done
                 log.warning("failover.promoted pool=%s node=%s done=%s", self._pool.name, act.voter, done)
@@ -174,7 +180,7 @@ class PoolFailover:
                     self._voters[action.voter].act(action)
         return adopted
 
-    # -- deciding ---------------------------------------------------------------------------------------------------------
+    # -- deciding -----------------------------------------------------------------------------------------------------
 
     async def _decide(self) -> None:
         now = time.monotonic()
@@ -243,7 +249,8 @@ class PoolFailover:
                 log.warning("failover.lookup pool=%s node=%s reason=%r", self._pool.name, address, str(error))
         for engine in self._engines.engines:
             await self._engines.post(partial(
-                engine.seat, self.index, node, run_id.encode(), address.encode() if found else b"", found, self._generation
+                engine.seat, self.index, node, run_id.encode(), address.encode() if found else b"", found,
+                self._generation,
             ))  # fmt: skip
 
     async def _read(self, now: float) -> None:
@@ -272,12 +279,13 @@ class PoolFailover:
         for member in self.members:
             if member.vacant_since is not None and not member.refused and now - member.vacant_since > PATIENCE:
                 member.refused = True
-                log.error("failover.stuck pool=%s member=%s: no primary, and no replica that could be one", self._pool.name,
-                          member.name)  # fmt: skip
+                log.error("failover.stuck pool=%s member=%s: no node can be its primary", self._pool.name, member.name)
                 for engine in self._engines.engines:
-                    await self._engines.post(partial(engine.node_down, self.index, member.nodes[0], b"it has no primary"))
+                    await self._engines.post(partial(
+                        engine.node_down, self.index, member.nodes[0], b"no node can be its primary"
+                    ))  # fmt: skip
 
-    # -- what is known ------------------------------------------------------------------------------------------------------
+    # -- what is known ------------------------------------------------------------------------------------------------
 
     def record(self, node: int) -> ReplicationRecord:
         """A node, by the engines' number."""
@@ -285,13 +293,14 @@ class PoolFailover:
         member = next(member for member in self.members if node in member.nodes)
         epoch = self.election.record.epoch if self.election is not None and self.election.record is not None else 0
         server = self._seats.server(self.index, node)
-        found = ReplicationRecord(server.address, epoch=epoch)
+        found = ReplicationRecord(server.name or server.address, server.address, epoch=epoch)
         answer = self._answers.get(server.address)
         if self._seats.empty(self.index, node):
             found.role, found.state = "vacant", "down"
             return found
-        found.role = "unknown" if answer is None else "primary" if answer.report.primary else "replica"
         silent = now - answer.sent if answer is not None else FRESH
+        if answer is not None and silent < FRESH:
+            found.role = "primary" if answer.report.primary else "replica"
         if silent >= max(self._pool.down_after, 3 * TICK):
             found.state = "down"
         elif self._why.get(server.address):
@@ -320,9 +329,9 @@ class Failover:
             for pool in self._pools.values():
                 nursery.start_soon(pool.run)
 
-    async def settle(self, within: float) -> None:
-        """Wait until it is known who is primary, but not longer than so many seconds."""
-        with trio.move_on_after(within):
+    async def settle(self) -> None:
+        """Wait until it is known who is primary, but not for ever."""
+        with trio.move_on_after(SETTLE):
             for pool in self._pools.values():
                 await pool.settled.wait()
 

@@ -14,17 +14,19 @@ from proxy.settings import Settings
 
 
 class Seats:
-    """Those of all pools."""
+    """Those of all pools. A member of the ring keeps its name; a replica has that of the server."""
 
     def __init__(self, settings: Settings) -> None:
         self._named = [
-            tuple(replace(server, name=server.name or server.address, replicas=()) for server in pool.nodes) for pool in settings.pools
+            tuple(replace(server, name=server.name or server.address, replicas=()) for server in pool.nodes)
+            for pool in settings.pools
         ]
+        self._members = [len(pool.servers) for pool in settings.pools]
         self._servers: list[list[Server | None]] = [list(named) for named in self._named]
         self._listeners: list[Callable[[int, int], None]] = []
 
     def server(self, pool: int, node: int) -> Server:
-        """The server behind a node, under the node's name; the one before, while there is none."""
+        """The server behind a node; while there is none, the configured one."""
         return self._servers[pool][node] or self._named[pool][node]
 
     def empty(self, pool: int, node: int) -> bool:
@@ -40,7 +42,10 @@ class Seats:
 
     def change(self, pool: int, node: int, address: str) -> None:
         """Another server is behind a node; an empty address: none."""
-        self._servers[pool][node] = replace(self._named[pool][node], address=address) if address else None
+        named = self._named[pool][node]
+        if node >= self._members[pool]:
+            named = next((server for server in self._named[pool] if server.address == address), named)
+        self._servers[pool][node] = replace(named, address=address) if address else None
         for listener in self._listeners:
             listener(pool, node)
 

@@ -55,14 +55,16 @@ class Sentinel:
         before = ""
         while True:
             try:
-                async with aclosing(_Link(await _within(connect(sentinel)))) as asking:
-                    async with aclosing(_Link(await _within(connect(sentinel)))) as hearing:
-                        await _within(hearing.ask("SUBSCRIBE", "+switch-master"))
-                        before = ""
-                        while True:
-                            await self._ask(asking, sentinel)
-                            with trio.move_on_after(EVERY):
-                                await hearing.reply()
+                async with (
+                    aclosing(_Link(await _within(connect(sentinel)))) as asking,
+                    aclosing(_Link(await _within(connect(sentinel)))) as hearing,
+                ):
+                    await _within(hearing.ask("SUBSCRIBE", "+switch-master"))
+                    before = ""
+                    while True:
+                        await self._ask(asking, sentinel)
+                        with trio.move_on_after(EVERY):
+                            await hearing.reply()
             except (OSError, trio.BrokenResourceError, trio.TooSlowError, hiredis.HiredisError, ValueError) as error:
                 why = str(error) or type(error).__name__
                 if why != before:
@@ -93,7 +95,7 @@ class _Link:
 
     async def ask(self, *words: str) -> Any:
         """Raises hiredis.ReplyError when the sentinel refuses."""
-        await self._stream.send_all(hiredis.pack_command(words))
+        await self._stream.send_all(hiredis.pack_command(tuple[Any, ...](words)))
         return await self.reply()
 
     async def reply(self) -> Any:

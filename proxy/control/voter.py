@@ -1,11 +1,11 @@
 """Voter: the connection to one data node on which a pool's proxies agree: asking it, and having it do things.
 
-Everything happens in one task and one at a time. A question is WATCH of the node's record, GET of it, and INFO; what is
-done afterwards is a MULTI on the same connection, so it happens only if the record is what it was. A second question does
-not make the first one void, as long as there was a record and it was the same: no two records are.
+Everything happens in one task and one at a time. A question is WATCH of the node's record, GET of it, and INFO; what
+is done afterwards is a MULTI on the same connection, so it happens only if the record is what it was. A second
+question does not make the first one void, as long as there was a record and it was the same: no two records are.
 
-A replica takes no writes, and a primary whose replicas are gone may take none; a record is not data, so for as long as it
-takes to be written (one pipeline) they do.
+A replica takes no writes, and a primary whose replicas are gone may take none; a record is not data, so for as long
+as it takes to be written (one pipeline) they do.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PATIENCE = 1.0
 Act = Vote | Promote | Follow
 
 
-class Unanswered(Exception):
+class UnansweredError(Exception):
     """The node did not answer as one does that serves; the text is why."""
 
 
@@ -56,6 +56,7 @@ class Voter:
         self._server = server
         self._agent = agent
         self._key = key(pool.name, server.address)
+        self._records = [key(pool.name, node.address) for node in pool.nodes]
         self._on_answer = on_answer
         self._on_silent = on_silent
         self._on_done = on_done
@@ -88,9 +89,10 @@ class Voter:
                     await self._open()
                 while True:
                     await self._turn()
-            except (OSError, UnicodeError, trio.BrokenResourceError, trio.TooSlowError, hiredis.HiredisError, ValueError,
-                    Unanswered) as error:  # fmt: skip
-                why = "it does not answer" if isinstance(error, trio.TooSlowError) else str(error) or type(error).__name__
+            except trio.TooSlowError:
+                self._on_silent(self.address, "it does not answer")
+            except (OSError, trio.BrokenResourceError, hiredis.HiredisError, ValueError, UnansweredError) as error:
+                why = str(error) or type(error).__name__
                 self._on_silent(self.address, why)
             finally:
                 if self._stream is not None:
@@ -110,7 +112,7 @@ class Voter:
         replies = await self._say(*authentication(self._pool), ("CLIENT", "SETNAME", self._agent), ("INFO", "server"))
         for reply in (*replies[:-2], replies[-1]):
             if isinstance(reply, hiredis.ReplyError):
-                raise Unanswered(str(reply))
+                raise UnansweredError(str(reply))
         text = replies[-1].decode()
         self._run_id = text.partition("run_id:")[2].partition("\r\n")[0]
 
@@ -133,17 +135,18 @@ class Voter:
     async def _question(self) -> None:
         sent = time.monotonic()
         self._serial += 1
-        unwatched, watched, value, info, keys = await self._say(
-            ("UNWATCH",), ("WATCH", self._key), ("GET", self._key), ("INFO", "replication"), ("DBSIZE",)
+        unwatched, watched, value, info, keys, records = await self._say(
+            ("UNWATCH",), ("WATCH", self._key), ("GET", self._key), ("INFO", "replication"), ("DBSIZE",),
+            ("EXISTS", *self._records),
         )
-        for reply in (unwatched, watched, value, info, keys):
+        for reply in (unwatched, watched, value, info, keys, records):
             if isinstance(reply, hiredis.ReplyError):
-                raise Unanswered(str(reply))
+                raise UnansweredError(str(reply))
         if value is None or value != self._value or not self._since:
             self._since = self._serial
         self._value = value
-        # The records themselves are no data: what a primary keeps its replicas have, too.
-        self._report = report = parse(self._run_id, info.decode(), keys - (value is not None))
+        # Records are no data: its own, and those that were its primary's.
+        self._report = report = parse(self._run_id, info.decode(), keys - records)
         self._on_answer(self.address, Answer(sent, self._serial, report, decode(value, report)))
 
     async def _do(self, act: Act) -> bool:
@@ -153,7 +156,8 @@ class Voter:
         if isinstance(act, Vote):
             return await self._keep(encode(act.record, self._report), self._report.primary)
         target = ("NO", "ONE") if isinstance(act, Promote) else tuple(act.primary.rsplit(":", 1))
-        log.warning("failover.act pool=%s node=%s command=%r", self._pool.name, self.address, " ".join(("REPLICAOF", *target)))
+        log.warning("failover.act pool=%s node=%s command=%r", self._pool.name, self.address,
+                    " ".join(("REPLICAOF", *target)))  # fmt: skip
         return _executed(await self._say(("MULTI",), ("REPLICAOF", *target), ("EXEC",)))
 
     async def _keep(self, value: bytes, primary: bool) -> bool:
@@ -185,7 +189,7 @@ class Voter:
             while (reply := self._reader.gets()) is False:
                 received = await self._stream.receive_some(65536)
                 if not received:
-                    raise Unanswered("it closed the connection")
+                    raise UnansweredError("it closed the connection")
                 self._reader.feed(bytes(received))
             replies.append(reply)
         return replies

@@ -43,6 +43,8 @@ cdef void seat_change(Core* core, Node* node, const Order* order) noexcept nogil
     if length < sizeof(node.seat):
         memcpy(node.seat, address, length + 1)
         node.address = node.seat
+        if node.primary != node.index:
+            node.name = node.seat
     node.socket_length = <unsigned int> (order.length - RUN_ID - length - 1)
     memcpy(node.socket_address, address + length + 1, node.socket_length)
     for index in range(CONNS):

@@ -13,6 +13,7 @@ from typing import Any
 
 import trio
 
+from proxy.address import Server
 from proxy.control.engines import Engines
 from proxy.control.reply import encode
 from proxy.control.request import Answer, Handler, Request
@@ -76,6 +77,10 @@ class PubSub:
     def live(self, pool: int, live: bytes) -> None:
         """Nodes were ejected or readmitted: channels follow what is published to them."""
         self.pools[pool].live(live)
+
+    def moved(self, pool: int, node: int, server: Server) -> None:
+        """Another server is behind a node: what is subscribed to there is subscribed to at it."""
+        self.pools[pool].moved(node, server)
 
     def _forget(self, client: KeptClient) -> None:
         self.pools[client.pool].forget(client)

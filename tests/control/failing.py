@@ -1,12 +1,14 @@
 """A pool with its proxies, simulated: the deciders of `election.py` are real, and everything around them goes wrong.
 
 Messages are late, lost or cut off; nodes die, come back empty or with an old snapshot, forget keys, and are flushed;
-proxies sleep. Proxies write all the time, and every write that one of them acknowledges is kept: see `Simulation.check`.
+proxies sleep. Proxies write all the time, and every write that one of them acknowledges is kept: see
+`Simulation.check`.
 """
 
 from __future__ import annotations
 
 import heapq
+import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +19,8 @@ from proxy.control.roles import NO_ID, Report
 
 LEASE = 0.4
 KINDS = (
-    "kill", "restart", "snapshot", "old", "cut", "alone", "heal", "heal", "sleep", "forget", "flush", "resync", "reborn",
+    "kill", "restart", "snapshot", "old", "cut", "alone", "heal", "heal", "sleep", "forget", "flush", "resync",
+    "reborn",
 )  # fmt: skip
 
 
@@ -306,7 +309,7 @@ class Simulation:
         node.touched += 1
         node.replid, node.replid2, node.offset, node.data = source.replid, NO_ID, source.offset, source.data
 
-    # -- what goes wrong ------------------------------------------------------------------------------------------------
+    # -- what goes wrong ----------------------------------------------------------------------------------------------
 
     def restart(self, node: Node, keys: dict[str, bytes] | None = None) -> None:
         node.alive, node.run_id, node.primary, node.follows, node.linked = True, self.id(), True, "", False
@@ -354,13 +357,13 @@ class Simulation:
         elif kind == "reborn" and pick.random() < 0.5:
             proxy.election = proxy.new()
 
-    # -- the verdict ------------------------------------------------------------------------------------------------------
+    # -- the verdict --------------------------------------------------------------------------------------------------
 
     def check(self) -> None:
         """At most one primary takes acknowledged writes in an epoch, and none after that of a later epoch did."""
         for member, writes in self.acknowledged.items():
             places: dict[int, Place] = {}
-            for before, after in zip(writes, writes[1:], strict=False):
+            for before, after in itertools.pairwise(writes):
                 assert before.place == after.place or before.epoch < after.epoch, (
                     f"{member}: {after} although {before}"
                 )

@@ -1,5 +1,5 @@
-"""Election: proxies that agree through their voters, simulated with everything going wrong; and what breaks without each
-of its rules."""
+"""Election: proxies that agree through their voters, simulated with everything going wrong; and what breaks without
+each of its rules."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_one_primary_an_epoch(seed):
         assert writes[-1].at > 23.5
 
 
-# -- what each rule is for: a pool of three nodes and three proxies, one fault, and the rule broken or not ------------------
+# -- what each rule is for: a pool of three nodes and three proxies, one fault, and the rule broken or not -------------
 
 
 def proxy_and_primary_alone(simulation):
@@ -92,7 +92,7 @@ class Hasty(Election):
 
 
 def caught(simulation):
-    with pytest.raises(AssertionError, match="although|two primaries"):
+    with pytest.raises(AssertionError, match=r"although|two primaries"):
         simulation.run(9.0).check()
 
 
