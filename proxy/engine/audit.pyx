@@ -6,7 +6,7 @@ what does not. See probe.pyx.
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.engine.heat cimport (
-    ROLE_LIFE, ROLE_MARK, ROLE_TRACKING, ROLE_WAVE, Copy, Fetch, Heat, HotKey, Waiters, heat_of,
+    ROLE_LIFE, ROLE_MARK, ROLE_SET, ROLE_TRACKING, ROLE_WAVE, Copy, Fetch, Heat, HotKey, Waiters, heat_of,
 )
 from proxy.engine.marks cimport EVERY, ONE, OPENED, STRIPES, Stripes, numbers
 from proxy.engine.tally cimport Wave
@@ -89,23 +89,23 @@ cdef list audit_waves(Core* core, dict pointed, set waves):
 
 cdef audit_pending(Pending* pending, dict pointed, dict fetches, dict open_marks):
     """Note what a pending request names: its client, its fetch, the marks that it holds open."""
-    cdef Stripes* stripes = <Stripes*> pending.cool
+    cdef uint64_t opened = (<Fetch*> pending.cool).opened if pending.role == ROLE_SET else pending.cool
+    cdef Stripes* stripes = <Stripes*> opened
     cdef uint32_t index
     found = []
     if pending.client != NULL:
         pointed[<size_t> pending.client] = pointed.get(<size_t> pending.client, 0) + 1
     if pending.role == ROLE_WAVE and (<Wave*> pending.cool).marks:
         found.append((<Wave*> pending.cool).marks >> 1)
-    elif pending.role == ROLE_MARK:
-        if pending.cool & ONE:
-            found.append(pending.cool >> 1)
+    elif pending.role == ROLE_MARK or pending.role == ROLE_SET:
+        if opened & ONE:
+            found.append(opened >> 1)
         elif not stripes.waits:
             for index in range(stripes.count):
                 found.append(numbers(stripes)[index])
-    if pending.role == ROLE_MARK or pending.role == ROLE_WAVE:
-        for stripe in found:
-            open_marks[stripe] = open_marks.get(stripe, 0) + 1
-    elif ROLE_TRACKING <= pending.role <= ROLE_LIFE:
+    for stripe in found:
+        open_marks[stripe] = open_marks.get(stripe, 0) + 1
+    if ROLE_TRACKING <= pending.role <= ROLE_LIFE or pending.role == ROLE_SET:
         fetches[pending.cool] = fetches.get(pending.cool, 0) + 1
 
 

@@ -18,8 +18,8 @@ from libc.string cimport memcmp, memcpy, memset, strncpy
 from proxy.engine.fetch cimport fetch_settle, fetch_tell
 from proxy.engine.greeting cimport greeting_start
 from proxy.engine.heat cimport (
-    ROLE_COPY, ROLE_LEASE, ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_PING, ROLE_TOMBSTONE, ROLE_TRACKING, ROLE_VALUE,
-    ROLE_WAVE, Fetch, Hold, Miss,
+    ROLE_COPY, ROLE_LEASE, ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_PING, ROLE_SET, ROLE_TOMBSTONE, ROLE_TRACKING,
+    ROLE_VALUE, ROLE_WAVE, Fetch, Hold, Miss,
 )
 from proxy.engine.holds cimport hold_settle
 from proxy.engine.mail cimport event_node
@@ -221,6 +221,8 @@ cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, cons
     if pending.role == ROLE_COPY:
         # Who waits is not told: his key has a home.
         (<Fetch*> pending.cool).lost = 1
+    if pending.role == ROLE_SET:
+        joined_error(core, conn, pending, kind, reason)
     if pending.role == ROLE_VALUE or pending.role == ROLE_LIFE:
         fetch = <Fetch*> pending.cool
     if pending.client == NULL and (fetch == NULL or pending.role == ROLE_LIFE and fetch.waiters.count == 0):
@@ -245,12 +247,32 @@ cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, cons
     pending.client = NULL
 
 
+cdef void joined_error(Core* core, Conn* conn, const Pending* pending, int kind, const char* reason) noexcept nogil:
+    """What became of the reads that joined a SET which gets this error."""
+    cdef Fetch* fetch = <Fetch*> pending.cool
+    cdef Pending reads = pending[0]
+    if fetch.over or fetch.waiters.count == 0:
+        fetch.over = 1
+        return
+    reads.client = NULL
+    reads.role = ROLE_VALUE
+    reads.row = fetch.row
+    if kind == ERROR_LOST_WRITE:
+        kind = ERROR_LOST_READ
+    elif kind == ERROR_TIMEOUT_WRITE:
+        kind = ERROR_TIMEOUT_READ
+    pending_error(core, conn, &reads, kind, reason)
+
+
 cdef void pending_settle(Core* core, Pending* pending) noexcept nogil:
     """It leaves the ring: what else hung on its reply hangs on nothing more."""
     if pending.role >= ROLE_QUORUM:
         quorum_settle(core, pending)
     elif pending.role == ROLE_MARK:
         marks_close(core, pending.cool)
+    elif pending.role == ROLE_SET:
+        marks_close(core, (<Fetch*> pending.cool).opened)
+        fetch_settle(core, <Fetch*> pending.cool)
     elif pending.role == ROLE_TOMBSTONE:
         hold_settle(<Hold*> pending.cool)
     elif pending.role == ROLE_WAVE:

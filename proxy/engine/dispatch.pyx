@@ -15,10 +15,10 @@ from proxy.engine.blocking cimport block, wait
 from proxy.engine.choice cimport usable
 from proxy.engine.combine cimport combine, combine_ahead
 from proxy.engine.connection cimport conn_expect, conn_place, conn_send, conn_send_chunk, conn_touch
-from proxy.engine.cool cimport cool
+from proxy.engine.cool cimport cool, cool_set
 from proxy.engine.copying cimport copying
 from proxy.engine.elements cimport elements_take
-from proxy.engine.fanout cimport fan_asks_home
+from proxy.engine.fence cimport fence_many
 from proxy.engine.fans cimport names_copy
 from proxy.engine.keys cimport blocks, keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
@@ -71,6 +71,7 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
         return refuse(core, client, row, ERROR_NOAUTH, NULL, NULL)
     client.last_row = row.index
     core.noted = 0
+    core.asked = 0
     if client.pool.fans and names_copy(core, row, frame):
         return refuse(core, client, row, ERROR_RESERVED_KEY, NULL, NULL)
     if client.flags & CLIENT_SPECIAL or row.flags & ROW_SPECIAL:
@@ -88,6 +89,8 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
             verdict = combine(core, client, row, frame)
             if verdict != GO_ON:
                 return verdict
+        if core.asked and row.flags & ROW_WRITE:
+            return send_hot(core, client, row, frame)
         return send_to(core, client, row, frame, client.pool,
                        home(core, client.pool, frame.data + frame.args[row.key].offset, frame.args[row.key].length))
     if row.lane <= LANE_SUM:
@@ -189,6 +192,15 @@ cdef inline int send_to(Core* core, Client* client, Row* row, Frame* frame, Pool
     return DONE
 
 
+cdef int send_hot(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
+    """A write of a hot key: others may ask for what it writes before it leaves."""
+    cdef int index = home(core, client.pool, frame.data + frame.args[row.key].offset, frame.args[row.key].length)
+    cdef int verdict = send_to(core, client, row, frame, client.pool, index)
+    if index >= 0 and not core.moved:
+        cool_set(core, client, row, frame, &client.pool.nodes[index])
+    return verdict
+
+
 cdef int send_large(Core* core, Client* client, Row* row, Frame* frame, Node* node) noexcept nogil:
     """A large request is moved, not copied; a very large one takes the bulk connection, behind a barrier.
 
@@ -254,9 +266,10 @@ cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept 
     cdef bint together
     if row.flags & ROW_PUBLISH:
         return publish(core, client, row, frame)
-    if client.fan_reads:
+    if client.fan_reads or client.doubts:
         return WAIT
-    fan_asks_home(client)
+    # What may write needs no fence: it voids the copies. MGET names those of its keys that are hot.
+    fence_many(core, client, not row.flags & ROW_PAUSES and row.lane != LANE_MGET)
     if row.blocks_with[0] and blocks(core, row, frame):
         return block(core, client, row, frame)
     count = keys_find(core, row, frame)
@@ -301,6 +314,8 @@ cdef int mget(Core* core, Client* client, Row* row, Frame* frame, int count) noe
     cdef int left
     memset(&taken, 0, sizeof(taken))
     left = elements_take(core, client, row, count, &taken)
+    # It is behind the fetches that were begun for whoever comes next.
+    core.order += 1
     if not place_keys(core, client.pool, left, &together):
         output_clear(&taken, &core.chunks)
         return refuse(core, client, row, ERROR_NO_NODE, NULL, NULL)

@@ -9,10 +9,10 @@ from libc.string cimport memcmp, memcpy
 
 from proxy.engine.combine cimport combine_reply
 from proxy.engine.connection cimport conn_fail, conn_flush, pending_answer
-from proxy.engine.cool cimport cool_reply
+from proxy.engine.cool cimport cool_reply, cool_was_set
 from proxy.engine.ear cimport ear_heard
 from proxy.engine.greeting cimport greeting_reply
-from proxy.engine.heat cimport ROLE_MARK, ROLE_VALUE, ROLE_WAVE
+from proxy.engine.heat cimport ROLE_MARK, ROLE_SET, ROLE_VALUE, ROLE_WAVE, Fetch
 from proxy.engine.lease cimport lease_fence, lease_look
 from proxy.engine.mail cimport event_node
 from proxy.engine.marks cimport marks_close
@@ -78,6 +78,8 @@ cdef void conn_take(Core* core, Conn* conn, const char* data, size_t length) noe
     cdef size_t need = 0
     cdef int status
     cdef Chunk* chunk
+    if conn.head != conn.tail:
+        conn.proved_us = core.now_us - <uint32_t> (<uint32_t> core.now_us - conn.pending[conn.head & conn.mask].start)
     while used < length:
         status = frame_reply(&conn.frame, data + used, length - used, MOST_REPLY)
         if status == MORE:
@@ -153,6 +155,9 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size
     if late:
         conn.expired -= 1
         core.counters.late_replies += 1
+    if pending.role == ROLE_SET:
+        was_set(core, conn, pending[0], late, data, size)
+        return NULL
     if pending.role == ROLE_MARK:
         held = tombstones_after(core, conn, pending, pending.cool, NULL, data, size)
         marks_close(core, pending.cool)
@@ -178,6 +183,16 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size
         cool_reply(core, conn, pending, data, size)
         return NULL
     return pending
+
+
+cdef void was_set(Core* core, Conn* conn, Pending pending, bint late, const char* data, size_t size) noexcept nogil:
+    """A SET that others joined. The ring's Pending is copied: what they ask for may take its place."""
+    cdef Fetch* fetch = <Fetch*> pending.cool
+    marks_close(core, fetch.opened)
+    if not late and pending.client != NULL:
+        count(core, conn, &pending, data)
+        pending_answer(core, &pending, data, size)
+    cool_was_set(core, fetch, data, size)
 
 
 cdef bint sick(const char* data) noexcept nogil:

@@ -39,7 +39,10 @@ cdef inline uint32_t slot_push(Core* core, Client* client, uint32_t row) noexcep
     if client.slots == NULL or number - client.head > client.mask:
         slots_grow(core, client)
     slot = &client.slots[number & client.mask]
+    slot.at = core.asked
+    slot.length = core.order
     slot.state = SLOT_WAITING
+    slot.doubt = 0
     slot.row = row
     client.tail = number + 1
     return number

@@ -14,7 +14,7 @@ from libc.string cimport memcpy, memset
 from proxy.engine.answers cimport answer
 from proxy.engine.choice cimport usable
 from proxy.engine.connection cimport conn_expect, conn_flush, conn_place, conn_touch
-from proxy.engine.fanout cimport fan_asks_home
+from proxy.engine.fence cimport fence_many
 from proxy.engine.keys cimport keys_find
 from proxy.engine.marks cimport marks_note_request, marks_note_stripes
 from proxy.engine.merge cimport merge_new, merges_free
@@ -287,9 +287,9 @@ cdef int transaction_run(Core* core, Client* client, Row* row) noexcept nogil:
     if client.flags & CLIENT_WATCHING and client.head != client.tail:
         # Behind a WATCH two connections are involved: what was asked before comes before.
         return WAIT
-    if client.fan_reads:
+    if client.fan_reads or client.doubts:
         return WAIT
-    fan_asks_home(client)
+    fence_many(core, client, True)
     core.row_stats[row.index].calls += 1
     core.counters.transactions += 1
     if transaction.broken:

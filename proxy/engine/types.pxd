@@ -45,7 +45,7 @@ cdef enum:
 # -- clients ------------------------------------------------------------------------------------------------------
 
 cdef enum SlotState:
-    SLOT_WAITING = 0           # the reply is not here
+    SLOT_WAITING = 0           # the reply is not here; `at` and `length`: what it is to, see fence.pxd
     SLOT_HELD = 1              # in client.held, from offset `at`
     SLOT_CHUNK = 2             # `at` is a Chunk* of its own
     SLOT_MERGING = 3           # waiting; `at` is a Merge*
@@ -56,6 +56,7 @@ cdef struct Slot:              # the place of one owed reply; 16 bytes
     uint32_t length
     uint16_t row
     uint8_t state
+    uint8_t doubt              # waiting: see fence.pxd
 
 cdef enum ClientFlag:
     CLIENT_TRUSTED = 1         # authenticated, or no password is asked
@@ -154,7 +155,9 @@ cdef struct Client:
     uint64_t fan_hash          # of the key whose copies on other nodes it waits for,
     uint32_t fan_reads         # how many replies it is owed from there,
     uint8_t fan_place          # and from which Place
-    uint32_t fan_home          # the slot behind its last request that asked for such keys at home
+    uint32_t home_end          # the slot behind its last request that asked for hot keys at home,
+    uint64_t home_keys         # and a filter over the keys that such requests are for: see fence.pxd
+    uint32_t doubts            # how many of its slots are in doubt
     uint64_t slow_us           # a subscriber: since when its unread output is above pubsub_soft; 0: it is not
 
 cdef enum MergeKind:           # of a Merge, beside Lane
@@ -280,6 +283,7 @@ cdef struct Conn:
     uint64_t head_offset       # place of the oldest Pending in the stream of request bytes
     uint64_t queued            # bytes of requests ever appended; minus output.length: given to the kernel
     uint64_t progress_us       # last time the kernel took or brought bytes
+    uint64_t proved_us         # it was alive at the node then or later: a request queued at that time was answered
     uint64_t used_us           # last request
     uint64_t since_us          # state entered
     uint8_t steps[24]          # greeting answers to come
@@ -496,6 +500,8 @@ cdef struct Core:
     void* scripts              # scripts.Scripts; NULL: none was learned
     void* undecided            # voices.Quorum: requests that a connection told something of
     void* heat                 # heat.Heat; NULL: no pool cools its hot keys
+    uint64_t asked             # of the request at hand, for its slot: see fence.pxd
+    uint32_t order             # the highest so far: see fence.pxd
     void* tallies              # tally.Tallies; NULL: no pool merges increments
     uint32_t tallied           # counters in it
     uint64_t gather_due_us     # when the next wave has gathered long enough; 0: none waits for that

@@ -294,7 +294,7 @@ def _hotkeys(context: AnswerContext) -> Lines:
                 ("key", quote(hot.key, safe="")),
                 ("pool", quote(hot.pool)),
                 ("rate", f"{hot.rate:.1f}"),
-                ("copies", hot.copies),
+                ("fan_out_copies", hot.copies),
                 ("hits", hot.hits),
             ),
         )
