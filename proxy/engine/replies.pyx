@@ -65,7 +65,6 @@ cdef void conn_readable(Core* core, Conn* conn) noexcept nogil:
             return
         conn.node.bytes_in += length - before
         conn.progress_us = core.now_us
-        lease_look(core, conn)
         conn_take(core, conn, data, length)
         if length - before < SCRATCH:
             return
@@ -80,6 +79,7 @@ cdef void conn_take(Core* core, Conn* conn, const char* data, size_t length) noe
     cdef Chunk* chunk
     if conn.head != conn.tail:
         conn.proved_us = core.now_us - <uint32_t> (<uint32_t> core.now_us - conn.pending[conn.head & conn.mask].start)
+    lease_look(core, conn)
     while used < length:
         status = frame_reply(&conn.frame, data + used, length - used, MOST_REPLY)
         if status == MORE:

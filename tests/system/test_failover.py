@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -11,7 +12,8 @@ from contextlib import ExitStack
 import hiredis
 import pytest
 
-from tests.system.tier import Node, Proxy, until
+from tests.system.conftest import WITHIN, free_port, start
+from tests.system.tier import Link, Node, Proxy, until
 
 pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
 
@@ -131,3 +133,89 @@ def test_writes_go_on_after_the_primary_was_killed(stack, tmp_path_factory):
     until(lambda: replicated(nodes[0]), "the old primary follows the new one")
     until(lambda: rows(both[0])[f"127.0.0.1:{nodes[0].port}"]["state"] == "up", "and is up again")
     assert int(nodes[0]("GET", "w0")) >= writers[0].acknowledged[-1][1]
+
+
+def test_a_primary_that_came_back_empty_is_not_used(stack, tmp_path_factory):
+    """It is restarted at once, long before anybody calls it dead: its replicas still have everything."""
+    nodes = group(stack, tmp_path_factory, "a")
+    (proxy,) = proxies(stack, tmp_path_factory, [server("a", nodes)], count=1)
+    flows(proxy)
+    for number in range(200):
+        assert proxy("SET", f"key:{number}", number) == "OK"
+    assert nodes[0]("WAIT", 2, 1000) == 2
+    nodes[0].kill()
+    nodes[0].start()
+    with proxy.link() as link:
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline:
+            reply = link("GET", "key:7")
+            assert isinstance(reply, hiredis.ReplyError) or reply == b"7", reply
+    flows(proxy)
+    assert proxy("DBSIZE") >= 200
+    until(lambda: replicated(nodes[0]), "the empty one is a replica now")
+
+
+def test_the_proxy_starts_from_what_the_nodes_say(stack, tmp_path_factory):
+    """The configured primary has been a replica for long, and clients are not shown the records."""
+    nodes = group(stack, tmp_path_factory, "a")
+    nodes[2]("REPLICAOF", "NO", "ONE")
+    for node in nodes[:2]:
+        node("REPLICAOF", "127.0.0.1", nodes[2].port)
+    until(lambda: all(map(replicated, nodes[:2])), "replicas are in step")
+    for options in (OPTIONS, "failover: off"):
+        (proxy,) = proxies(stack, tmp_path_factory, [server("a", nodes)], count=1, options=options)
+        flows(proxy)
+        assert primaries(proxy) == [f"127.0.0.1:{nodes[2].port}"]
+    (proxy,) = proxies(stack, tmp_path_factory, [server("a", nodes)], count=1)
+    assert proxy("KEYS", "*") == [b"k"]
+
+
+def test_our_own_nodes_fail_over(stack, tmp_path_factory):
+    started = []
+    for _ in range(3):
+        port = free_port()
+        node = start(stack, sys.executable, "-m", "proxy", "node", "--listen", f"127.0.0.1:{port}")
+        node.log.wait_for("ready", within=WITHIN)
+        node.port = port
+        started.append(node)
+    for node in started[1:]:
+        with Link(node.port) as link:
+            assert link("REPLICAOF", "127.0.0.1", started[0].port) == "OK"
+            until(lambda link=link: b"master_link_status:up" in link("INFO", "replication"), "it follows")
+    (proxy,) = proxies(stack, tmp_path_factory, [server("a", started)], count=1)
+    flows(proxy)
+    proxy("SET", "before", "1")
+    with Link(started[0].port) as link:
+        assert link("WAIT", 2, 1000) == 2
+    started[0].process.kill()
+    flows(proxy, "after")
+    assert proxy("GET", "before") == b"1"
+
+
+def test_sentinel_is_followed(stack, tmp_path_factory):
+    nodes = group(stack, tmp_path_factory, "mymaster")
+    sentinels = []
+    for _ in range(3):
+        port = free_port()
+        file = tmp_path_factory.mktemp("sentinel") / "sentinel.conf"
+        file.write_text(
+            f"port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {nodes[0].port} 2\n"
+            "sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 3000\n"
+        )
+        started = start(stack, "redis-server", str(file), "--sentinel", pipe="stdout")
+        started.log.wait_for(r"\+monitor")
+        sentinels.append((started, port))
+    options = f"failover: sentinel\nsentinels: [127.0.0.1:{sentinels[0][1]}]\ntimeout: 3s"
+    (proxy,) = proxies(stack, tmp_path_factory, [f"127.0.0.1:{nodes[0].port} mymaster"], count=1, options=options)
+    flows(proxy)
+    def known(port):
+        with Link(port) as link:
+            return all(len(link("SENTINEL", what, "mymaster")) == 2 for what in ("SENTINELS", "REPLICAS"))
+
+    for _, port in sentinels:
+        until(lambda port=port: known(port), "sentinels know each other and the replicas")
+    lines = len(proxy.log.lines)
+    nodes[0].kill()
+    proxy.log.wait_for("failover.primary .*sentinel", after=lines)
+    flows(proxy, "after")
+    assert any(node("GET", "after") == b"v" and b"role:master" in node("INFO", "replication") for node in nodes[1:])
