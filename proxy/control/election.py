@@ -121,7 +121,7 @@ class Election:
         chance: Callable[[], float], clock: Callable[[], float], now: float,
     ) -> None:  # fmt: skip
         """`members`: the addresses of each member's nodes, by its label; the first is preferred where nothing else is
-        known. `chance()` in [0, 1) keeps proxies from acting in step. `clock()` is the time of day in seconds."""
+        known. `chance()` in [0, 1) keeps proxies from acting in step. `clock()` is the time of day in seconds: its milliseconds are numbers that no epoch had."""
         self.record: Record | None = None
         self.lease_until = 0.0  #: writes may be acknowledged by `record`
         self.answers: dict[str, Answer] = {}
@@ -285,7 +285,7 @@ class Election:
         return self._propose(fresh, {}, f"{', '.join(behind)} had no record, or an older one", now)
 
     def _start(self, fresh: Mapping[str, Answer], now: float) -> list[Action]:
-        return self._propose(fresh, {}, "too few voters had a record", now, int(self._clock()), forgotten=True)
+        return self._propose(fresh, {}, "too few voters had a record", now, int(self._clock() * 1000), forgotten=True)
 
     def _propose(
         self, fresh: Mapping[str, Answer], places: Mapping[str, Place], why: str, now: float, least: int = 0,

@@ -29,7 +29,7 @@ from proxy.control.resolve import socket_address
 from proxy.control.roles import Freshness, leading, readable
 from proxy.control.seats import Seats
 from proxy.control.sentinel import Sentinel
-from proxy.control.voter import Act, Voter
+from proxy.control.voter import EVERY, Act, Voter
 from proxy.settings import Pool, Settings
 
 log = logging.getLogger("quench.failover")
@@ -82,6 +82,7 @@ class PoolFailover:
         self._seats = seats
         self._generation = 0
         self._readable: dict[int, bool] = {}
+        self._read_at = 0.0
         self._answers: dict[str, Answer] = {}
         self._why: dict[str, str] = {}  # by address: why it could not be asked; "" when it was
         self._states: dict[str, str] = {}
@@ -205,8 +206,10 @@ class PoolFailover:
                     await self._sit(member, address, "", f"{address} says that it is the primary")
             if all(address in self._why for address in self._voters):
                 self.settled.set()
-        await self._read(now)
-        await self._refuse(now)
+        if now >= self._read_at:
+            self._read_at = now + EVERY
+            await self._read(now)
+            await self._refuse(now)
 
     def _reports(self, now: float) -> Mapping[str, Answer]:
         return {address: answer for address, answer in self._answers.items() if now - answer.sent < FRESH}
