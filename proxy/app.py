@@ -18,7 +18,6 @@ from proxy.control.clients import Clients
 from proxy.control.engines import Engines, Event, EventKind
 from proxy.control.failover import Failover
 from proxy.control.nodes import Nodes
-from proxy.control.replicas import Replicas
 from proxy.control.request import Request
 from proxy.control.requests import Requests
 from proxy.control.seats import Seats
@@ -86,7 +85,6 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             failover = Failover(settings, engines, seats)
             nodes = Nodes(settings, engines.engines, nursery, lambda pool, live: pubsub.live(pool, live), seats)
             links = Links(settings, nursery, nodes.ejected, engines.kill_ghost, seats, failover.fenced)
-            replicas = Replicas(settings, engines.engines)
             pubsub = PubSub(settings, engines, kept, links)
             clients = Clients(settings, engines, pubsub.counts)
             databases = Databases(links)
@@ -143,7 +141,6 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             nursery.start_soon(snapshot.sample)
             nursery.start_soon(requests.run)
             nursery.start_soon(kept.run)
-            nursery.start_soon(replicas.run)
             nursery.start_soon(monitor.run)
             nursery.start_soon(pubsub.run)
             nursery.start_soon(scripts.run)

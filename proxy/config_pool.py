@@ -22,6 +22,10 @@ from proxy.settings import MASK, Group, HotPrefix, Pool, Secret
 from proxy.spelling import nearest
 
 
+#: Seconds of silence that tell a dead node from one that was asked a moment ago.
+LEAST_DOWN_AFTER = 0.3
+
+
 class PoolReader:
     """The way from one mapping to one Pool."""
 
@@ -336,6 +340,8 @@ class PoolReader:
                 problems.append("promote needs nodes with replicas: {address: …, replicas: […]}")
             if any(node.path for node in pool.nodes):
                 problems.append("promote needs nodes that reach each other: a unix socket is none")
+        if pool.failover == "promote" and pool.down_after < LEAST_DOWN_AFTER:
+            problems.append("promote asks its nodes ten times a second; let down_after be 300ms or more")
         if pool.failover == "sentinel" and not pool.sentinels and "sentinels" not in self.nodes:
             problems.append("sentinel needs sentinels: [host:port, …]")
         if pool.failover == "sentinel" and (found := [server.address for server in pool.servers if not server.name]):

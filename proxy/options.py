@@ -172,7 +172,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "down_after", "duration", "with failover: promote a primary is dead when it has been silent for so long",
-        least=0.1,
+        least=0.001,
     ),
     Option("sentinels", "addresses", "with failover: sentinel whom to ask, one after the other, e.g. [10.0.0.9:26379]"),
     Option(

@@ -121,7 +121,8 @@ class Election:
         chance: Callable[[], float], clock: Callable[[], float], now: float,
     ) -> None:  # fmt: skip
         """`members`: the addresses of each member's nodes, by its label; the first is preferred where nothing else is
-        known. `chance()` in [0, 1) keeps proxies from acting in step. `clock()` is the time of day in seconds: its milliseconds are numbers that no epoch had."""
+        known. `chance()` in [0, 1) keeps proxies from acting in step. `clock()` is the time of day in seconds, whose
+        milliseconds are numbers that no epoch had."""
         self.record: Record | None = None
         self.lease_until = 0.0  #: writes may be acknowledged by `record`
         self.answers: dict[str, Answer] = {}

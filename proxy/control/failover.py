@@ -25,8 +25,9 @@ import trio
 from proxy.address import Server
 from proxy.control.election import Action, Adopt, Answer, Ask, Election
 from proxy.control.engines import Engines
+from proxy.control.freshness import Freshness, Replication
 from proxy.control.resolve import socket_address
-from proxy.control.roles import Freshness, leading, readable
+from proxy.control.roles import leading
 from proxy.control.seats import Seats
 from proxy.control.sentinel import Sentinel
 from proxy.control.voter import EVERY, Act, Voter
@@ -67,7 +68,6 @@ class _Member:
     addresses: tuple[str, ...]
     freshness: Freshness = field(default_factory=Freshness)
     run_id: str = ""  #: of the process that is to be in the member's seat; "": any
-    stream: str = ""  #: of its data
     vacant_since: float | None = None
     refused: bool = False
 
@@ -82,6 +82,7 @@ class PoolFailover:
         self._seats = seats
         self._generation = 0
         self._readable: dict[int, bool] = {}
+        self._fresh: dict[int, float] = {}
         self._read_at = 0.0
         self._answers: dict[str, Answer] = {}
         self._why: dict[str, str] = {}  # by address: why it could not be asked; "" when it was
@@ -263,19 +264,19 @@ class PoolFailover:
             primary = None
             if not self._seats.empty(self.index, member.nodes[0]):
                 primary = reports.get(self._seats.server(self.index, member.nodes[0]).address)
-            if primary is not None and primary.report.primary and member.run_id in ("", primary.report.run_id):
-                member.stream = primary.report.replid
-                member.freshness.mark(primary.sent, primary.report)
+            if primary is not None and member.run_id not in ("", primary.report.run_id):
+                primary = None
+            member.freshness.heard(now if primary is None else primary.sent, _replication(primary))
             for node in member.nodes[1:]:
-                answer = reports.get(self._seats.server(self.index, node).address)
-                may = answer is not None and readable(answer.report, member.stream)
-                fresh = member.freshness.of(answer.report) if answer is not None else None
+                server = self._seats.server(self.index, node)
+                may, fresh = member.freshness.judge(_replication(reports.get(server.address)))
+                if may != self._readable.get(node, False):
+                    log.info("replica.%s pool=%s node=%s", "readable" if may else "unreadable", self._pool.name,
+                             server.name or server.address)  # fmt: skip
                 if may or self._readable.get(node, False):
                     for engine in self._engines.engines:
-                        await self._engines.post(partial(
-                            engine.readable, self.index, node, may, int((fresh or 0.0) * 1e6)
-                        ))  # fmt: skip
-                self._readable[node] = may
+                        await self._engines.post(partial(engine.readable, self.index, node, may, int(fresh * 1e6)))
+                self._readable[node], self._fresh[node] = may, fresh
 
     async def _refuse(self, now: float) -> None:
         """Requests do not wait for ever for a primary that does not come."""
@@ -309,11 +310,18 @@ class PoolFailover:
         elif self._why.get(server.address):
             found.state = "suspect"
         if node != member.nodes[0] and answer is not None:
-            fresh = member.freshness.of(answer.report)
-            found.lag = None if fresh is None else max(0.0, now - fresh)
+            fresh = self._fresh.get(node, 0.0)
+            found.lag = max(0.0, now - fresh) if fresh else None
             if found.state == "up" and not self._readable.get(node, False):
                 found.state = "behind"
         return found
+
+
+def _replication(answer: Answer | None) -> Replication | None:
+    if answer is None:
+        return None
+    report = answer.report
+    return Replication(report.primary, report.replid, report.offset, report.linked and not report.syncing)
 
 
 class Failover:

@@ -1,4 +1,4 @@
-"""Roles: what a node says of its place in replication. Pure: text in, records out.
+"""Roles: what a node says of its place in replication. Pure: text in, reports out.
 
 A role is learnt from the node and never taken from the configuration: who is a replica there may have been promoted
 since. It is read from INFO replication, which has what ROLE says, and the ids of the streams besides.
@@ -7,9 +7,8 @@ since. It is read from INFO replication, which has what ROLE says, and the ids o
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 NO_ID = "0" * 40
 
@@ -56,45 +55,8 @@ def parse(run_id: str, text: str, keys: int = 0) -> Report:
     )
 
 
-#: Samples of a primary's offset: at ten a second as many as the largest lag of interest has.
-SAMPLES = 600
-
-
-@dataclass(slots=True)
-class Freshness:
-    """How far each replica of one primary is behind, in seconds.
-
-    A primary's offset at a time is a mark; a replica that has reached it has all that the primary had at that time.
-    """
-
-    marks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=SAMPLES))
-    stream: str = NO_ID
-
-    def mark(self, at: float, report: Report) -> None:
-        """The primary was asked at time `at`, and said this."""
-        if report.replid != self.stream:
-            self.marks.clear()
-            self.stream = report.replid
-        self.marks.append((at, report.offset))
-
-    def of(self, report: Report) -> float | None:
-        """The latest time whose state the replica has; None where nothing is known."""
-        if report.replid != self.stream:
-            return None
-        for at, offset in reversed(self.marks):
-            if offset <= report.offset:
-                return at
-        return None
-
-
 def leading(now_there: str, addresses: Sequence[str], reports: Mapping[str, Report]) -> str:
     """Who of a member's nodes is primary by their own account: the one that is thought to be, as long as it says so or
     nobody else does; else the only other one."""
     primaries = [address for address in addresses if address in reports and reports[address].primary]
     return primaries[0] if len(primaries) == 1 and now_there not in primaries else now_there
-
-
-def readable(report: Report, stream: str) -> bool:
-    """May a replica be asked for reads? It has to have data of its primary's stream, though it may be behind, or cut
-    off since the primary died; how much so is for others to judge."""
-    return not report.primary and not report.syncing and (not stream or stream in (report.replid, report.replid2))
