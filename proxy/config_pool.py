@@ -21,7 +21,6 @@ from proxy.placement import pointless
 from proxy.settings import MASK, Group, HotPrefix, Pool, Secret
 from proxy.spelling import nearest
 
-
 #: Seconds of silence that tell a dead node from one that was asked a moment ago.
 LEAST_DOWN_AFTER = 0.3
 

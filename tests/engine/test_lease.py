@@ -33,7 +33,7 @@ def seconds(ahead):
     [
         ((b"SET", b"a", b"1"), b"+OK\r\n"),
         ((b"INCR", b"a"), b":1\r\n"),
-        ((b"EVAL", b"return 1", b"1", b"a"), b":1\r\n"),
+        ((b"RPUSH", b"a", b"1"), b":1\r\n"),
         ((b"LPOP", b"a"), b"$40000\r\n" + b"x" * 40000 + b"\r\n"),
         ((b"SET", b"a", b"x" * 300000), b"+OK\r\n"),
     ],
@@ -62,6 +62,17 @@ def test_reads_and_errors_acknowledge_nothing():
     engine.sent(conn(0))
     engine.answer(conn(0), b"$1\r\nx\r\n-WRONGTYPE no\r\n")
     assert engine.take(client) == b"$1\r\nx\r\n-WRONGTYPE no\r\n"
+
+
+def test_reads_of_primaries_only_are_fenced_too():
+    group = EngineGroup(1)
+    engine = build(1, group=group, failover="promote", replicas=1, reads={"from": 0})
+    group.lease(0, 0, seconds(-1))
+    client = engine.open()
+    engine.feed(client, request(b"GET", b"a"))
+    engine.sent(conn(0))
+    engine.answer(conn(0), b"$1\r\nx\r\n")
+    assert engine.take(client).endswith(b"into 'get': this proxy is out of touch with most of the pool\r\n")
 
 
 def test_a_transaction_is_fenced_as_a_whole():
@@ -110,10 +121,10 @@ def test_a_node_that_cannot_be_reached_is_waited_for_until_it_is_given_up():
     engine.fail(conn(0), b"gone")
     engine.connect_node(0, 0, b"", False)  # fails at once: no address
     engine.turn()
-    engine.feed(client, request(b"GET", b"a"))
+    engine.feed(client, request(b"SET", b"a", b"1"))
     assert engine.take(client) == b""
     engine.node_down(0, 0, b"no node can be its primary")
     engine.turn()
     assert b"no node can be its primary" in engine.take(client)
-    engine.feed(client, request(b"GET", b"a"))
+    engine.feed(client, request(b"SET", b"a", b"1"))
     assert b"is down: no node can be its primary" in engine.take(client)
