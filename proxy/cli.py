@@ -200,7 +200,7 @@ def check(file: str | None, given: str | None) -> None:
     If nothing is, say how many connections a node has to expect.
     """
     settings = _settings(file, given)
-    nodes = sum(len(pool.nodes) for pool in settings.pools)
+    nodes = sum(len(pool.nodes or pool.cluster) for pool in settings.pools)
     pools = "1 pool" if len(settings.pools) == 1 else f"{len(settings.pools)} pools"
     click.echo(f"{settings.file}: ok: {pools}, {nodes} node{'s' * (nodes != 1)}, engines: {settings.engines}")
     facts, warnings = report(settings)
@@ -260,6 +260,9 @@ def route(file: str | None, name: str | None, json_: bool, keys: tuple[str, ...]
         click.echo(_json(rows))
         return
     for row in rows:
+        if pool.cluster:
+            click.echo(f"{row['key']} → slot {row['hash']}")
+            continue
         home = "any node" if row["node"] is None else f"node {row['node']} → {row['address']}"
         if row["replicas"]:
             home += f" (replicas: {', '.join(row['replicas'])})"

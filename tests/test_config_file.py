@@ -17,7 +17,7 @@ from proxy.acl import apply_rules, new_user
 from proxy.address import Listen, Server
 from proxy.config_file import load, loads
 from proxy.config_text import SAMPLES, defaults, describe, describe_text, effective, to_yaml
-from proxy.options import HASHES, OPTIONS
+from proxy.options import CLUSTER, HASHES, OPTIONS
 from proxy.settings import MASK, ConfigError, Group, Limits, Pool, Reconnect, Secret, Settings, usable_cpus
 
 CONFIG = Path(__file__).parent.parent / "config"
@@ -436,7 +436,7 @@ def test_samples_load_without_a_warning(name: str) -> None:
 
 
 def test_the_samples_are_there() -> None:
-    samples = {"minimal.yml", "quench.yml", "redis.yml", "nutcracker.yml", "applications.yml"}
+    samples = {"minimal.yml", "quench.yml", "redis.yml", "nutcracker.yml", "applications.yml", "cluster.yml"}
     assert samples <= {path.name for path in CONFIG.glob("*.yml")}
 
 
@@ -521,8 +521,8 @@ def pools(names: st.SearchStrategy[str]) -> st.SearchStrategy[Pool]:
             return st.integers(int(option.least), int(min(option.most, (1 << 31) - 1)))
         return values[option.kind]
 
-    own = {option.key: value(option.key) for option in OPTIONS
-           if option.sets is None and not (option.group or option.required or option.key == "failover")}  # fmt: skip
+    own = {option.key: value(option.key) for option in OPTIONS if option.key not in CLUSTER
+           and option.sets is None and not option.group and not (option.required or option.key == "failover")}  # fmt: skip
     sizes = st.lists(st.integers(1024, 1 << 40), min_size=7, max_size=7).map(sorted)
     limits = st.builds(
         lambda sizes, window, tombstones, age: Limits(

@@ -44,6 +44,7 @@ class EventKind:
     MONITOR = 10
     SCRIPT = 11
     HOT = 12
+    REDIRECTED = 40
 
 
 def open_listener(pool: Pool, shared: bool) -> socket.socket:
@@ -120,6 +121,7 @@ def pool_values(pool: Pool, listener: int) -> dict[str, Any]:
         "counters": counter_values(pool),
         "nodes": [((node.name or node.address).encode(), node.address.encode()) for node in pool.nodes],
         "replica_of": pool.replica_of,
+        "cluster": bool(pool.cluster),
         "reads": reads_values(pool),
         "limits": {
             "window": limits.window,

@@ -13,39 +13,34 @@ from proxy.address import Server
 from proxy.settings import Settings
 
 
+#: Stands for a server that was not changed.
+NOBODY = Server("")
+
+
 class Seats:
     """Those of all pools. A member of the ring keeps its name; a replica has that of the server."""
 
     def __init__(self, settings: Settings) -> None:
-        self._named = [
-            tuple(replace(server, name=server.name or server.address, replicas=()) for server in pool.nodes)
-            for pool in settings.pools
-        ]
-        self._members = [len(pool.servers) for pool in settings.pools]
-        self._servers: list[list[Server | None]] = [list(named) for named in self._named]
+        self._settings = settings
+        self._changed: dict[tuple[int, int], Server | None] = {}
         self._listeners: list[Callable[[int, int], None]] = []
 
     def server(self, pool: int, node: int) -> Server:
         """The server behind a node; while there is none, the configured one."""
-        return self._servers[pool][node] or self._named[pool][node]
+        return self._changed.get((pool, node)) or self._settings.pools[pool].nodes[node]
 
     def empty(self, pool: int, node: int) -> bool:
         """Nobody is there."""
-        return self._servers[pool][node] is None
-
-    def place(self, pool: int, address: str) -> int | None:
-        """The node whose seat the server at `address` has."""
-        for node, server in enumerate(self._servers[pool]):
-            if server is not None and server.address == address:
-                return node
-        return None
+        return self._changed.get((pool, node), NOBODY) is None
 
     def change(self, pool: int, node: int, address: str) -> None:
         """Another server is behind a node; an empty address: none."""
-        named = self._named[pool][node]
-        if node >= self._members[pool]:
-            named = next((server for server in self._named[pool] if server.address == address), named)
-        self._servers[pool][node] = replace(named, address=address) if address else None
+        settings = self._settings.pools[pool]
+        named = settings.nodes[node]
+        if node >= len(settings.servers):
+            named = next((server for server in settings.nodes if server.address == address), named)
+        server = replace(named, address=address, name=named.name or named.address, replicas=())
+        self._changed[pool, node] = server if address else None
         for listener in self._listeners:
             listener(pool, node)
 

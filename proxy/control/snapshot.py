@@ -18,6 +18,7 @@ from typing import Any
 
 import trio
 
+from proxy.control.cluster import present
 from proxy.control.engines import Engines
 from proxy.control.failover import Failover
 from proxy.control.nodes import Nodes
@@ -262,7 +263,8 @@ class Snapshot:
                 clients=sum(pools[index]["clients"] for pools in by_engine),
                 nodes=tuple(
                     self._node(pool, index, place, [pools[index]["nodes"][place] for pools in by_engine])
-                    for place in range(len(pool.nodes))
+                    for place, server in enumerate(pool.nodes)
+                    if present(server)
                 ),
             )
             for index, pool in enumerate(self._settings.pools)

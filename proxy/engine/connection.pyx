@@ -73,7 +73,8 @@ cdef Conn* conn_for(Core* core, Node* node, int protocol, int database, int bulk
         conn.protocol = <unsigned char> protocol
         conn.database = <unsigned char> database
         conn.bulk = <unsigned char> bulk
-        conn.retains = node.pool.retains
+        conn.keeps = node.pool.cluster != NULL
+        conn.retains = node.pool.retains or conn.keeps
         node.conns[place] = conn
     if conn.state == CONN_IDLE:
         conn_connect(core, conn)
@@ -317,6 +318,8 @@ cdef void conn_close(Core* core, Conn* conn) noexcept nogil:
     conn.stuck = 0
     input_clear(&conn.input, &core.chunks)
     output_clear(&conn.greeting, &core.chunks)
+    free(conn.told)
+    conn.told = NULL
     reply_reset(&conn.frame)
 
 

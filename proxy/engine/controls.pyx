@@ -14,7 +14,7 @@ from proxy.engine.types cimport (
     ORDER_FORGET, ORDER_GHOST, ORDER_GO_ON, ORDER_HEAT, ORDER_HELD, ORDER_HOT, ORDER_KILL, ORDER_LEARN, ORDER_LIST,
     ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_READABLE, ORDER_RELEASE, ORDER_REPLY, ORDER_SEAT, ORDER_SET, ORDER_SHARED,
     ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, SCRIPTS, Client,
-    Order,
+    ORDER_MEMBER, ORDER_SLOTS, Order,
 )
 from proxy.wire.mailbox cimport mailbox_post
 from proxy.wire.poll cimport wake
@@ -263,4 +263,19 @@ cdef class Controls:
         order.pool = pool
         order.node = node
         order.flag = subscribed
+        self.post(order)
+
+    def member(self, int pool, int node, bytes address, bint holds_slots):
+        """This place of a cluster is now the node with this address, as nodes write it; empty: nobody's. connect_node()
+        has to follow for one that is new."""
+        cdef Order* order = order_new(ORDER_MEMBER, address, len(address))
+        order.pool = pool
+        order.node = node
+        order.flag = holds_slots
+        self.post(order)
+
+    def slots(self, int pool, bytes table):
+        """From here on each slot of a cluster is at this node: 16384 indexes of 16 bits, 0xFFFF for nobody."""
+        cdef Order* order = order_new(ORDER_SLOTS, table, len(table))
+        order.pool = pool
         self.post(order)

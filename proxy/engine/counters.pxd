@@ -71,6 +71,7 @@ cdef struct Counters:
     uint64_t hints             # writes that another node was said to have missed
     uint64_t doubts            # replies of a copy that were others than the first one's
     uint64_t fan_out_tombstones    # and ended there, for the sake of a write
+    uint64_t redirects         # requests that a node of a cluster did not run, and that were sent on to another
     uint64_t replica_reads     # replies that replicas gave
     uint64_t retries           # reads that were asked of another node, the first one having failed or being too late
     uint64_t hedges            # and of these, before that: see ReadRules

@@ -14,6 +14,7 @@ from libc.stdlib cimport calloc, free, malloc
 
 from proxy.engine.again cimport agains_close
 from proxy.engine.audience cimport audiences_free
+from proxy.engine.cluster cimport NODE_TEXT, cluster_free, cluster_new, cluster_of
 from proxy.engine.connection cimport conn_free
 from proxy.engine.client cimport client_close
 from proxy.engine.controls cimport ORDERS, Controls
@@ -22,6 +23,7 @@ from proxy.engine.lease cimport GENERATION_AT
 from proxy.engine.marks cimport marks_new, quench_forget, quench_store_word
 from proxy.engine.monitor cimport monitor_clear, monitor_taken
 from proxy.engine.ring cimport Placement
+from proxy.engine.redirect cimport detours_free
 from proxy.engine.scripts cimport scripts_free
 from proxy.engine.shield cimport shields_close
 from proxy.engine.tables cimport build_errors, build_rows
@@ -63,7 +65,7 @@ COUNTERS = (
     "copy_hits", "copies_stored", "copy_refreshes", "copies_changed", "copies_expired", "copies_unsure",
     "copies_evicted", "copies_stale", "reads_joined", "fetches_stale", "invalidations", "copies_checked",
     "copies_wrong", "copies_wrong_us", "shield_misses", "shield_loads", "shield_early", "shield_nils",
-    "fenced", "fan_out_reads", "fan_out_hits", "fan_out_fills", "hints", "doubts", "fan_out_tombstones",
+    "fenced", "fan_out_reads", "fan_out_hits", "fan_out_fills", "hints", "doubts", "fan_out_tombstones", "redirects",
     "replica_reads", "retries", "hedges", "hedges_won", "hedges_denied", "reads_let_go", "increments",
     *(f"waves_{1 << bucket}" for bucket in range(WAVES - 1)), "waves_more",
 )
@@ -247,6 +249,9 @@ cdef class Engine(Controls):
                     conn = pool.nodes[node_index].privates
                     pool.nodes[node_index].privates = conn.next_private
                     conn_free(core, conn)
+            if pool.cluster != NULL:
+                detours_free(self.core, pool)
+                cluster_free(cluster_of(pool))
             audiences_free(pool)
             free(pool.nodes)
             free(pool.live)
@@ -365,6 +370,9 @@ cdef class Engine(Controls):
             pool.node_total = len(values["nodes"])
             pool.nodes = <Node*> calloc(pool.node_total, sizeof(Node))
             pool.live = <unsigned char*> malloc(pool.node_total)
+            if values.get("cluster"):
+                pool.cluster = cluster_new(pool.node_total)
+                pool.reads.retained_limit = values["reads"]["retained"] // self.group.peers.count
             if pool.nodes == NULL or pool.live == NULL:
                 raise MemoryError
             pool.node_count = pool.node_total - len(values["replica_of"])
@@ -378,6 +386,11 @@ cdef class Engine(Controls):
                 node.patient = values.get("failover", "off") != "off"
                 node.name = self.keep(name)
                 node.address = self.keep(address)
+                node.member = 1
+                if pool.cluster != NULL:
+                    # Filled by order.
+                    node.name = node.address = &cluster_of(pool).addresses[<int> place * NODE_TEXT]
+                    node.member = 0
                 node.blocked = &self.group.peers.held[2 * <int> held]
                 node.watching = node.blocked + 1
                 node.copied = &self.group.peers.copied[<int> held]

@@ -19,6 +19,7 @@ from proxy.engine.describe cimport client_describe
 from proxy.engine.hot cimport hot_describe, hot_forget_all, hot_promote
 from proxy.engine.mail cimport event_post
 from proxy.engine.marks cimport key_hash
+from proxy.engine.members cimport cluster_member, cluster_slots
 from proxy.engine.monitor cimport monitor_switch
 from proxy.engine.private cimport privates_fail
 from proxy.engine.scripts cimport script_go_on, script_held, script_shared, scripts_forget, scripts_learn
@@ -31,7 +32,7 @@ from proxy.engine.types cimport (
     ORDER_DRAIN, ORDER_ECHO, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_COLD, ORDER_GO_ON, ORDER_HEAT, ORDER_HELD, ORDER_HOT, ORDER_KILL, ORDER_LEARN,
     ORDER_LIST, ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_READABLE, ORDER_RELEASE, ORDER_REPLY, ORDER_SEAT, ORDER_SET,
     ORDER_SHARED, ORDER_STOP, ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, Client, Conn, Core,
-    Node, Order, Pool, PoolLimits,
+    ORDER_MEMBER, ORDER_SLOTS, Node, Order, Pool, PoolLimits,
 )
 from proxy.wire.chunk cimport SHARE_AT, Shared, chunk_share, chunk_view, shared_release
 from proxy.wire.mailbox cimport mailbox_take
@@ -110,6 +111,10 @@ cdef void orders_take(Core* core) noexcept nogil:
             conn_haunt(core, &core.pools[order.pool].nodes[order.node], <int64_t> order.tag, order.data, NULL)
         elif order.kind == ORDER_AUDIENCE:
             audience_set(core, &core.pools[order.pool], order.flag, order.data, order.length, <uint32_t> order.tag)
+        elif order.kind == ORDER_MEMBER:
+            cluster_member(core, order)
+        elif order.kind == ORDER_SLOTS:
+            cluster_slots(core, order)
         elif order.kind == ORDER_SUBSCRIBED:
             core.pools[order.pool].nodes[order.node].subscribed = order.flag != 0
         elif order.kind == ORDER_DRAIN:

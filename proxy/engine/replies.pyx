@@ -18,6 +18,7 @@ from proxy.engine.lease cimport lease_fence, lease_look
 from proxy.engine.mail cimport event_node
 from proxy.engine.marks cimport marks_close
 from proxy.engine.quorum cimport quorum_reply
+from proxy.engine.redirect cimport kept_reply
 from proxy.engine.retained cimport retained_release
 from proxy.engine.scripts cimport script_answered
 from proxy.engine.slots cimport slot_fill_chunk, slot_local
@@ -166,6 +167,8 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size
         conn_fail(core, conn, b"it sent a reply that nobody asked for")
         return NULL
     pending = &conn.pending[conn.head & conn.mask]
+    if conn.keeps and kept_reply(core, conn, data, size):
+        return NULL
     if pending.skip:
         pending.skip -= 1
         return NULL
@@ -203,7 +206,7 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size
     if late or pending.client == NULL and pending.role != ROLE_VALUE:
         return NULL
     count(core, conn, pending, data)
-    if conn.retains:
+    if conn.retains and conn.node.pool.retains:
         measure(conn.node, <uint32_t> core.now_us - pending.start)
         if data[0] == c'-' and sick(data):
             if pending.role == ROLE_VALUE:

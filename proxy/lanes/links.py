@@ -15,6 +15,7 @@ from typing import TypeGuard
 import trio
 
 from proxy.commands import COMMANDS, Command, find
+from proxy.control.cluster import Place, members
 from proxy.control.request import Request
 from proxy.control.seats import Seats
 from proxy.errors import ReplyError
@@ -65,9 +66,13 @@ class Links:
         self.first: Callable[[int, bytes], int | None] = lambda pool, key: None
         self._links: dict[tuple[int, int, int, int, int], Link] = {}
 
-    def nodes(self, pool: int) -> range:
-        """The nodes of a pool."""
-        return range(len(self._settings.pools[pool].servers))
+    def nodes(self, pool: int) -> Sequence[int]:
+        """The nodes of a pool that hold keys of their own; those of a cluster come and go."""
+        return members(self._settings.pools[pool])
+
+    def places(self, pool: int) -> list[Place]:
+        """The places of a pool in front of a cluster, by node; none in other pools."""
+        return [server for server in self._settings.pools[pool].servers if isinstance(server, Place)]
 
     def copies(self, pool: int) -> bool:
         """Are there keys of ours at the nodes, copies of hot ones and records, which clients are not shown?"""
@@ -168,21 +173,24 @@ class Links:
     ) -> list[Outcome]:
         """What becomes of `words` (the request's own) at each node of the pool, by node; all are asked at once, and
         share one room. `protocol` 0 is the client's."""
-        outcomes: list[Outcome] = [b""] * len(self.nodes(request.pool))
+        nodes = self.nodes(request.pool)
+        outcomes: list[Outcome] = [b""] * len(nodes)
         room = self.room(request.pool)
 
-        async def one(node: int) -> None:
+        async def one(place: int, node: int) -> None:
             try:
-                outcomes[node] = await self.ask(
+                outcomes[place] = await self.ask(
                     request.pool, node, request.args if words is None else words,
                     protocol=protocol or request.protocol, database=database, room=room,
                 )  # fmt: skip
             except ReplyError as error:
-                outcomes[node] = error
+                outcomes[place] = error
 
         async with trio.open_nursery() as nursery:
-            for node in self.nodes(request.pool):
-                nursery.start_soon(one, node)
+            for place, node in enumerate(nodes):
+                nursery.start_soon(one, place, node)
+        if not nodes:
+            raise ReplyError("pool_down", pool=self._settings.pools[request.pool].name, command=request.command.name)
         return outcomes
 
     async def agreed(
@@ -201,7 +209,8 @@ class Links:
 
     def failure(self, pool: int, command: Command, outcomes: Sequence[Outcome]) -> ReplyError:
         """The error for a command that did not work at every node."""
-        failed = [node for node, outcome in enumerate(outcomes) if not good(outcome)]
+        failed = [place for place, outcome in enumerate(outcomes) if not good(outcome)]
+        nodes = self.nodes(pool)
         first = outcomes[failed[0]]
         if isinstance(first, bytes) and all(outcome == first for outcome in outcomes):
             return NodeError(first)
@@ -210,10 +219,11 @@ class Links:
         )):
             return first
         reasons = []
-        for node in failed[:NAMED]:
-            outcome = outcomes[node]
+        for place in failed[:NAMED]:
+            outcome = outcomes[place]
             if isinstance(outcome, bytes):
-                reasons.append(f"node {self.name(pool, node)} said: {outcome[1:-2].decode('latin-1')}")
+                name = self.name(pool, nodes[place]) if place < len(nodes) else "that is gone"
+                reasons.append(f"node {name} said: {outcome[1:-2].decode('latin-1')}")
             else:
                 reasons.append(outcome.text.removeprefix("ERR "))
         if len(failed) > NAMED:

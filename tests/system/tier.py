@@ -185,8 +185,8 @@ class Proxy:
 
     def __init__(self, directory: Path, servers: Sequence[str], options: str = "", engines: int = 1,
                  listen: str = "127.0.0.1:0", place: Place = HERE) -> None:  # fmt: skip
-        lines = [f"engines: {engines}", "pools:", "  test:", f"    listen: {listen}", "    servers:"]
-        lines += [f"      - {server}" for server in servers]
+        lines = [f"engines: {engines}", "pools:", "  test:", f"    listen: {listen}"]
+        lines += ["    servers:", *(f"      - {server}" for server in servers)] if servers else []
         lines += ["    " + line for line in options.splitlines()]
         file = directory / "quench.yml"
         file.write_text("\n".join(lines) + "\n")
