@@ -521,8 +521,8 @@ def pools(names: st.SearchStrategy[str]) -> st.SearchStrategy[Pool]:
             return st.integers(int(option.least), int(min(option.most, (1 << 31) - 1)))
         return values[option.kind]
 
-    own = {option.key: value(option.key) for option in OPTIONS if option.key not in CLUSTER
-           and option.sets is None and not option.group and not (option.required or option.key == "failover")}  # fmt: skip
+    own = {option.key: value(option.key) for option in OPTIONS if option.key not in (*CLUSTER, "failover")
+           and option.sets is None and not option.group and not option.required}  # fmt: skip
     sizes = st.lists(st.integers(1024, 1 << 40), min_size=7, max_size=7).map(sorted)
     limits = st.builds(
         lambda sizes, window, tombstones, age: Limits(

@@ -69,9 +69,9 @@ SPINE = (
     "dispatch", "monitor", "transaction", "blocking", "elements", "copying", "replies", "combine", "quorum", "cool",
     "fanout", "tombstones", "places", "reads", "choice", "members", "redirect", "tracking", "shield", "ear",
     "private", "route", "answers", "rights", "refusals", "audience", "scripts", "connection", "again", "retained",
-    "effects", "hints", "voices", "greeting", "describe", "lease", "hot", "fans", "fetch", "fence", "holds", "waves", "copies",
-    "sketch", "marks", "keys", "lookup", "mail", "texts", "slots", "merge", "parts", "cluster", "heat", "tally",
-    "types", "kinds", "counters", "leaves", "rows", "ring", "colocate", "hashes",
+    "effects", "hints", "voices", "greeting", "describe", "lease", "hot", "fans", "fetch", "fence", "holds", "waves",
+    "copies", "sketch", "marks", "keys", "lookup", "mail", "texts", "slots", "merge", "parts", "cluster", "heat",
+    "tally", "types", "kinds", "counters", "leaves", "rows", "ring", "colocate", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.

@@ -254,7 +254,7 @@ class PoolFailover:
         for engine in self._engines.engines:
             await self._engines.post(partial(
                 engine.seat, self.index, node, run_id.encode(), address.encode() if found else b"", found,
-                self._generation,
+                self._generation, self._pool.failover != "off",
             ))  # fmt: skip
 
     async def _read(self, now: float) -> None:

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from proxy.address import Server
 from proxy.settings import Settings
 
-
 #: Stands for a server that was not changed.
 NOBODY = Server("")
 

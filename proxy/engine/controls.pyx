@@ -64,14 +64,17 @@ cdef class Controls:
         order.node = node
         self.post(order)
 
-    def seat(self, int pool, int node, bytes run_id, bytes name, bytes address, uint16_t generation):
+    def seat(self, int pool, int node, bytes run_id, bytes name, bytes address, uint16_t generation,
+             bint patient=True):
         """Another process is behind a node: the one with this run_id (empty: any) at this socket address, which people
-        know by `name`. Both empty: nobody is, and requests wait. The generation is the pool's, for its lease."""
+        know by `name`. Both empty: nobody is, and requests wait. The generation is the pool's, for its lease;
+        `patient`: requests wait, too, while a member's connection cannot be opened."""
         data = run_id[:40] + bytes(41 - len(run_id[:40])) + name + b"\0" + address
         cdef Order* order = order_new(ORDER_SEAT, data, len(data))
         order.pool = pool
         order.node = node
         order.tag = generation
+        order.flag = patient
         self.post(order)
 
     def eject(self, int pool, int node, bint ejected):

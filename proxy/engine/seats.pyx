@@ -34,7 +34,7 @@ cdef void seat_change(Core* core, Node* node, const Order* order) noexcept nogil
     node.pool.generation = <uint16_t> order.tag
     node.forgets += 1
     node.subscribed = 0
-    node.patient = node.primary == node.index
+    node.patient = node.primary == node.index and order.flag != 0
     memset(node.scripts, 0, sizeof(node.scripts))
     memcpy(node.expected_run, order.data, RUN_ID)
     node.socket_length = 0
