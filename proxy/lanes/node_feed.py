@@ -277,7 +277,7 @@ class NodeFeed:
         if isinstance(reply, list) and reply[0] == b"sunsubscribe" and not self._dropping(reply[1]):
             # The slot has left this node.
             lost = self._wanted.get((Kind.SHARD, reply[1]))
-            if lost is not None:
+            if lost is not None and self._pool.cluster:
                 self._elsewhere(lost, "MOVED")
             return
         if not self._expected:
@@ -292,7 +292,7 @@ class NodeFeed:
             self._complete(True)
         if self._wanted.get(wanted.key) is not wanted:
             return
-        if isinstance(reply, hiredis.ReplyError) and str(reply).startswith(_REDIRECTIONS):
+        if self._pool.cluster and isinstance(reply, hiredis.ReplyError) and str(reply).startswith(_REDIRECTIONS):
             self._elsewhere(wanted, str(reply))
             return
         if isinstance(reply, hiredis.ReplyError):

@@ -62,7 +62,11 @@ class Link:
         self.number = next(self._numbers)  #: no two are alike
         self.socket = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
         self.socket.settimeout(timeout)
-        self.socket.connect(address if isinstance(address, str) else (host, address))
+        try:
+            self.socket.connect(address if isinstance(address, str) else (host, address))
+        except OSError:
+            self.socket.close()
+            raise
         self.reader = hiredis.Reader()
         self._raw = bytearray()
         if protocol == 3:
