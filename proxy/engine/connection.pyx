@@ -6,8 +6,8 @@ LOST: requests queue while the control plane looks the name up and orders a new 
 DOWN and `refusing`: requests are answered with an error at once until it is OPEN again, so that a dead node costs its
 clients no waiting.
 
-Nothing is retried but reads, where there are replicas (again.pxd). What had been given to the kernel when a connection broke has an unknown fate; what had not is
-withdrawn, and the error says so. The old socket is reset (SO_LINGER 0), and if requests were on their way the
+Nothing is retried but reads, where there are replicas (again.pxd). What had been given to the kernel when a connection
+broke has an unknown fate; what had not is withdrawn, and the error says so. The old socket is reset (SO_LINGER 0), and if requests were on their way the
 successor first has the node kill it by its id, so that no old write lands after a newer one.
 """
 
