@@ -212,7 +212,7 @@ FAULTS = {
         FAILED_READS, Bar("p99.9 of reads", lambda found: 1000 * found.during["p99.9"], 25, "ms"),
         Bar("extra requests", lambda found: 100 * found.extra, 5, "%"), GHOSTS), needs=("hedge.after",), reads=1.0,
         most=2500),
-    "stall-unhedged": Fault("each wire stalls 50 ms every 5 s, hedging off", UNHEDGED, STALLS.strike, STALLS.relieve, 10, 1, bars=(
+    "stall-unhedged": Fault("the stalls, hedging off", UNHEDGED, STALLS.strike, STALLS.relieve, 10, 1, bars=(
         FAILED_READS, Bar("p99.9 of reads, of 50 ms at least", lambda found: -1000 * found.during["p99.9"], -40, "ms")),
         reads=1.0, most=2500),
     "slow-hedged": Fault("one node answers 100 ms later, hedging on", HEDGED, slow, fast, bars=(
@@ -226,8 +226,8 @@ FAULTS = {
         Bar("failed reads after one deadline", lambda found: late(found.failed_reads, found), 0),
         Bar("failed writes after one deadline", lambda found: late(found.failed_writes, found), 0), NO_LOSS, *ALWAYS),
         needs=("ring.copies",)),
-    "ring-stop-one": Fault("SIGSTOP of a node of a ring, and a read asks one node", RING_ONE, freeze, thaw, bars=(NO_LOSS, *ALWAYS),
-                           needs=("ring.copies",)),
+    "ring-stop-one": Fault("SIGSTOP of a node of a ring, and a read asks one node", RING_ONE, freeze, thaw,
+                           bars=(NO_LOSS, *ALWAYS), needs=("ring.copies",)),
     "ring-empty-one": Fault("a node of a ring comes back empty, and a read asks one node", RING_ONE, kill, start, 2, 6,
                             bars=(NO_LOSS, *ALWAYS), needs=("ring.copies",)),
     "ring-stop": Fault("SIGSTOP of a node of a ring, later SIGCONT", RING, freeze, thaw, bars=(

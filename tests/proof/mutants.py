@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,12 +70,12 @@ def run_there(directory: Path, *command: str) -> str:
     return (done.stderr.strip() or done.stdout.strip() or f"exit {done.returncode}").splitlines()[-1]
 
 
-def main(mutants: Mapping[str, Mutant], notice: Callable[[Path, str], str], arguments: Sequence[str] | None = None) -> int:
+def main(mutants: Mapping[str, Mutant], notice: Callable[[Path, str], str]) -> int:
     """Plant each, or those named on the command line, and ask `notice`, with its tree and name; 1 if one was not."""
     parser = argparse.ArgumentParser(description="Break the engine in one place after another: is it noticed?")
     parser.add_argument("names", nargs="*", help="of mutants; all, if none is given")
     unnoticed = 0
-    for name in parser.parse_args(arguments).names or mutants:
+    for name in parser.parse_args().names or mutants:
         with tempfile.TemporaryDirectory() as directory:
             began = time.monotonic()
             plant(mutants[name], Path(directory))
