@@ -103,7 +103,7 @@ def _address(node: Sequence[Any], host: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """This place is now the node with this address, or nobody's; `new`: it was another's before."""
+    """This place is now the node with this address, or nobody's; `new`: it was another's before, or was away."""
 
     place: int
     address: str
@@ -197,7 +197,9 @@ class Topology:
         self.without = 0
         for address in wanted:
             if address in at:
-                at[address].gone = 0.0
+                if at[address].gone:
+                    at[address].gone = 0.0
+                    changes.append(Member(self.places.index(at[address]), address, False, -1, True))
             elif free:
                 index = free.pop(0)
                 self.places[index].address = address  # type: ignore[misc]

@@ -210,7 +210,7 @@ def _order(engine: Any, pool: int, change: Change) -> None:
     if isinstance(change, Slots):
         engine.slots(pool, change.table)
     else:
-        engine.member(pool, change.place, change.address.encode(), change.holds_slots)
+        engine.member(pool, change.place, change.address.encode(), change.holds_slots, change.new)
 
 
 async def _talk(stream: trio.abc.Stream, pool: Pool) -> tuple[bytes, Any]:

@@ -8,7 +8,7 @@ from proxy.engine.connection cimport conn_fail
 from proxy.engine.private cimport privates_fail
 from proxy.engine.redirect cimport detours_go
 from proxy.engine.types cimport (
-    CLIENT_REROUTED, CONNS, CONN_IDLE, Client, Conn, Core, Node, Order, Pool,
+    CLIENT_REROUTED, CONNS, CONN_DOWN, CONN_IDLE, Client, Conn, Core, Node, Order, Pool,
 )
 
 
@@ -16,12 +16,27 @@ cdef void cluster_member(Core* core, Order* order) noexcept nogil:
     """The place is another node's from here on, or nobody's, or its node has got slots, or lost them."""
     cdef Pool* pool = &core.pools[order.pool]
     cdef Node* node = &pool.nodes[order.node]
-    node.member = order.flag != 0
+    node.member = order.flag & 1
+    if order.flag & 2:
+        revive(pool, node)
     if strlen(node.address) != order.length or memcmp(node.address, order.data, order.length) != 0:
         evict(core, node)
         memset(node.address, 0, NODE_TEXT)
         memcpy(node.address, order.data, order.length if order.length < NODE_TEXT else NODE_TEXT - 1)
     detours_go(core, pool)
+
+
+cdef void revive(Pool* pool, Node* node) noexcept nogil:
+    """The cluster knows that it is there: what was thought of it before is void, and a request opens its connections."""
+    cdef Conn* conn
+    cdef int index
+    node.ejected = 0
+    pool.live[node.index] = 1
+    for index in range(CONNS):
+        conn = node.conns[index]
+        if conn != NULL and conn.state == CONN_DOWN:
+            conn.state = CONN_IDLE
+            conn.refusing = 0
 
 
 cdef void evict(Core* core, Node* node) noexcept nogil:

@@ -84,7 +84,7 @@ cdef bint target_of(const Node* node, const char* data, size_t size, char* targe
 
 cdef bint kept_reply(Core* core, Conn* conn, const char* data, size_t size) noexcept nogil:
     """A reply to the oldest request of a connection that keeps them. True: it was sent on, or answered, and has left
-    the ring; else it is the caller's to take, and the bytes are kept no more."""
+    the ring; else it is the caller's to take."""
     cdef Pending* pending = &conn.pending[conn.head & conn.mask]
     cdef int word = word_of(data) if data[0] == c'-' else WORD_NONE
     cdef bint gone
@@ -131,7 +131,8 @@ cdef bint redirect(Core* core, Conn* conn, const Pending* pending, int word, con
         free(detour)
     elif word == WORD_CLUSTERDOWN:
         give_up(core, detour, ERROR_CLUSTER_DOWN, reason)
-    elif detour.length == 0 or detour.pending.hops >= HOPS or cluster_of(pool).waiting + detour.length > pool.limits.backlog:
+    elif (detour.length == 0 or detour.pending.hops >= HOPS
+            or cluster_of(pool).waiting + detour.length > pool.limits.backlog):
         give_up(core, detour, ERROR_NOT_REDIRECTED, reason)
     elif conn.private and core.rows[pending.row].flags & ROW_WATCH:
         unwatched(core, detour)
@@ -152,6 +153,9 @@ cdef bint redirect(Core* core, Conn* conn, const Pending* pending, int word, con
         give_up(core, detour, ERROR_NOT_REDIRECTED, reason)
     else:
         detour.asking = word == WORD_ASK
+        if cluster_of(pool).first != NULL:
+            # Those that came before, whose node may be known by now.
+            detours_go(core, pool)
         if not goes(core, pool, detour):
             append(pool, detour)
             tell(core, conn, data, size)
@@ -223,6 +227,9 @@ cdef bint goes(Core* core, Pool* pool, Detour* detour) noexcept nogil:
             return True
     else:
         conn = conn_for(core, node, detour.protocol, detour.database, 0)
+        if (node.ejected or conn.refusing) and not node.member:
+            # As it was when it left; the control plane will hear that it is back.
+            return False
         if node.ejected or conn.refusing:
             detour.node = node
             if node.ejected:

@@ -78,6 +78,7 @@ class NodeFeed:
         self._fence: trio.Event | None = None  # a PING that is not sent yet
         self._connected = False
         self._out: list[bytes] = []
+        self._serving = trio.CancelScope()
         self._write = trio.Event()
 
     @property
@@ -87,6 +88,11 @@ class NodeFeed:
     @property
     def address(self) -> str:
         return self._server.address
+
+    def move(self, server: Server) -> None:
+        """Another server is the node from here on."""
+        self._server = server
+        self._serving.cancel()
 
     def want(self, key: Key) -> Wanted:
         """Be subscribed from now on; wait for `answered`."""
@@ -140,7 +146,11 @@ class NodeFeed:
             while not self._wanted:
                 await self._wake()
             try:
-                await self._serve()
+                with trio.CancelScope() as self._serving:
+                    await self._serve()
+                if not self._serving.cancelled_caught:
+                    continue
+                self._lost("another node takes its place")
                 continue
             except* (OSError, UnicodeError, trio.BrokenResourceError, trio.ClosedResourceError,
                      hiredis.ProtocolError, _LostError) as group:  # fmt: skip
@@ -267,7 +277,7 @@ class NodeFeed:
         if isinstance(reply, list) and reply[0] == b"sunsubscribe" and not self._dropping(reply[1]):
             # The slot has left this node.
             lost = self._wanted.get((Kind.SHARD, reply[1]))
-            if lost is not None:
+            if lost is not None and self._pool.cluster:
                 self._elsewhere(lost, "MOVED")
             return
         if not self._expected:
@@ -282,7 +292,7 @@ class NodeFeed:
             self._complete(True)
         if self._wanted.get(wanted.key) is not wanted:
             return
-        if isinstance(reply, hiredis.ReplyError) and str(reply).startswith(_REDIRECTIONS):
+        if self._pool.cluster and isinstance(reply, hiredis.ReplyError) and str(reply).startswith(_REDIRECTIONS):
             self._elsewhere(wanted, str(reply))
             return
         if isinstance(reply, hiredis.ReplyError):

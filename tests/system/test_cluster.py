@@ -333,6 +333,18 @@ def test_channels(cluster: RedisCluster, proxy: Proxy) -> None:
             assert message[0] != b"smessage"
 
 
+def test_a_pool_of_servers_that_are_a_cluster(cluster: RedisCluster, tmp_path: Any) -> None:
+    """By mistake: their redirections are errors like any other, and nothing worse."""
+    proxy = Proxy(tmp_path, [node.address for node in cluster.nodes[:1]])
+    try:
+        key = next(key for key in KEYS if cluster.owner(slot_of(key.encode())) is not cluster.nodes[0])
+        requests: list[list[Any]] = [["GET", key], ["MGET", key, key], ["SSUBSCRIBE", key], ["BLPOP", key, 1]]
+        for request in requests:
+            error(proxy(*request), "^MOVED ")
+    finally:
+        proxy.stop()
+
+
 def test_seeds_that_are_down(cluster: RedisCluster, tmp_path: Any) -> None:
     """None of them is there: the proxy starts, says so, and serves as soon as one is."""
     port = free_port()
