@@ -199,6 +199,10 @@ FAULTS = {
                    needs=("failover",)),
     "minority": Fault("a proxy and a primary are cut off together, min-replicas-to-write 1", APART,
                       cut("node", "proxy"), heal, bars=(NO_LOSS, AGREE, *ALWAYS), needs=("failover",)),
+    "split": Fault("a proxy and a primary are cut off together", SPACED, cut("node", "proxy"), heal, bars=(
+        Bar("acknowledged writes lost that ended over 500 ms after it",
+            lambda found: sum(one.ended > found.struck + 0.5 for one in found.lost), 0), AGREE, *ALWAYS),
+        needs=("failover",)),
     "cut-proxy": Fault("one proxy is cut off", SPACED, cut("proxy"), heal, bars=(NO_LOSS, AGREE, *ALWAYS)),
     "cut-node": Fault("one primary is cut off", SPACED, cut("node"), heal, bars=(FLOW, AGREE, *ALWAYS),
                       needs=("failover",)),

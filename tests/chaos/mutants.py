@@ -13,6 +13,12 @@ from tests.proof.mutants import Mutant, main, run_there
 
 #: Behind each what it is, and the faults in which it has to be noticed.
 ROWS = {
+    "who is alone has the majority": (Mutant(
+        "control/election", "        self._majority = len(self._voters) // 2 + 1\n", "        self._majority = 1\n"),
+        ("split", "minority")),
+    "leases are not looked at when the reply comes": (Mutant(
+        "replies", "    if core.fenced:\n        data = lease_fence(core, conn, data, &size)\n", ""),
+        ("split", "pause")),
     "a hint is dropped": (Mutant(
         "lanes/mending", "            copied += await self._repair(database, list(hints), node)\n",
         "            copied += len(hints)\n"), ("ring-stop-one",)),
