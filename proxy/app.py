@@ -17,6 +17,7 @@ from proxy.control.access import Access
 from proxy.control.clients import Clients
 from proxy.control.engines import Engines, Event, EventKind
 from proxy.control.nodes import Nodes
+from proxy.control.replicas import Replicas
 from proxy.control.request import Request
 from proxy.control.requests import Requests
 from proxy.control.snapshot import Snapshot
@@ -80,6 +81,7 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
         async with trio.open_nursery() as nursery:
             kept = Kept(engines)
             nodes = Nodes(settings, engines.engines, nursery, lambda pool, live: pubsub.live(pool, live))
+            replicas = Replicas(settings, engines.engines)
             links = Links(settings, nursery, nodes.ejected, engines.kill_ghost)
             pubsub = PubSub(settings, engines, kept, links)
             clients = Clients(settings, engines, pubsub.counts)
@@ -136,6 +138,7 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             nursery.start_soon(snapshot.sample)
             nursery.start_soon(requests.run)
             nursery.start_soon(kept.run)
+            nursery.start_soon(replicas.run)
             nursery.start_soon(monitor.run)
             nursery.start_soon(pubsub.run)
             nursery.start_soon(scripts.run)

@@ -11,11 +11,11 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import fields
 
-from proxy.settings import Counters, HotKeys, Limits, Pool, Reconnect, RingCopies
+from proxy.settings import P95, READ_FROM, Counters, Hedge, HotKeys, Limits, Pool, Reconnect, RingCopies
 
 Kind = Literal[
     "engines", "listen", "servers", "groups", "users", "acl_file", "duration", "size", "count", "flag", "choice", "tag",
-    "text", "secret", "file", "rate", "hot_prefixes", "counted",
+    "text", "secret", "file", "rate", "hot_prefixes", "delay", "percent", "counted",
 ]  # fmt: skip
 Where = Literal["both", "native", "nutcracker"]
 
@@ -25,7 +25,8 @@ HASHES = (
 )  # fmt: skip
 
 GROUPS: dict[str, type[Struct]] = {
-    "reconnect": Reconnect, "ring": RingCopies, "hot_keys": HotKeys, "limits": Limits, "counters": Counters,
+    "reconnect": Reconnect, "ring": RingCopies, "hedge": Hedge, "hot_keys": HotKeys, "limits": Limits,
+    "counters": Counters,
 }  # fmt: skip
 
 
@@ -164,6 +165,23 @@ OPTIONS: tuple[Option, ...] = (
     Option("reconnect.first", "duration", "the wait after the first failed attempt to connect to a node", least=0.001),
     Option("reconnect.most", "duration", "every failure doubles the wait, up to this", least=0.001),
     Option(
+        "read_from", "choice",
+        "where nodes have replicas: whom reads are asked of. With primary never a replica; with prefer_primary one is "
+        "asked when the node itself is down, hangs or is lost",
+        choices=READ_FROM,
+    ),
+    Option(
+        "max_replica_lag", "duration", "a replica that may lack more than what its node got in this time is not asked",
+        least=0.001, endless=True,
+    ),
+    Option(
+        "hedge.after", "delay",
+        f"a read without an answer for so long is asked of another node, too, and the first reply counts; {P95}: "
+        "longer than 95 of 100 replies of that node take",
+        least=0.0001, endless=True,
+    ),
+    Option("hedge.budget", "percent", "requests that may be sent so on top of all reads", least=1, most=100),
+    Option(
         "replication", "choice",
         "who keeps copies of a key: the nodes themselves, if anybody does, or the proxies, on the next nodes of the "
         "key's walk round the ring, which know nothing of each other: for caches",
@@ -249,6 +267,10 @@ OPTIONS: tuple[Option, ...] = (
         "hot_keys.share", "flag", "tell the other proxies of the pool, through a channel at a node, which keys are hot",
     ),
     Option(
+        "hot_keys.replicas", "flag",
+        "reads of hot keys that no copy answers are spread over the node and its replicas, whatever read_from says",
+    ),
+    Option(
         "hot_keys.prefixes", "hot_prefixes",
         "keys that begin so have their own strategy, copies, ttl, stale_if_error, shield, early and so on, as in "
         "{\"page:\": {copies: ttl, ttl: 1s}}; the longest prefix counts",
@@ -296,6 +318,12 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "limits.max_watching", "count",
         "clients that may hold a WATCH at one node, each on a connection of its own; 0 is none",
+    ),
+    Option(
+        "limits.retained", "size",
+        "where there are replicas: requests on their way that are kept to be asked again, of all engines together; "
+        "those beyond are asked once",
+        least=1024,
     ),
     Option(
         "counters.keys", "counted",

@@ -66,6 +66,21 @@ class Limits(Struct, frozen=True, kw_only=True):
     tombstone_age: float = 30.0
     max_blocked: int = 2000
     max_watching: int = 2000
+    retained: int = 64 << 20
+
+
+#: Whom reads are asked of, where there are replicas; types.pxd numbers them in this order.
+READ_FROM = ("primary", "prefer_primary", "prefer_replica", "nearest", "any")
+
+#: `hedge.after`: what 95 of 100 replies of a node take no longer than.
+P95 = "p95"
+
+
+class Hedge(Struct, frozen=True, kw_only=True):
+    """When a read that takes long is asked of a second node, too, and how many may be: in percent of all reads."""
+
+    after: float | str | None = None
+    budget: int = 5
 
 
 class HotPrefix(Struct, frozen=True, kw_only=True):
@@ -99,6 +114,7 @@ class HotKeys(Struct, frozen=True, kw_only=True):
     max_value: int = 64 << 10
     max_keys: int = 1024
     share: bool = False
+    replicas: bool = False
     prefixes: tuple[HotPrefix, ...] = ()
 
     @property
@@ -209,6 +225,10 @@ class Pool(Struct, frozen=True, kw_only=True):
     server_failure_limit: int = 2
     server_retry_timeout: float = 1.0
     reconnect: Reconnect = Reconnect()
+
+    read_from: str = "prefer_primary"
+    max_replica_lag: float | None = None
+    hedge: Hedge = Hedge()
 
     replication: str = "node"
     ring: RingCopies = RingCopies()

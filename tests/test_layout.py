@@ -67,10 +67,11 @@ LAYERS = (
 SPINE = (
     "probe", "audit", "engine", "controls", "tables", "users", "turn", "orders", "clients", "accept", "client",
     "dispatch", "monitor", "transaction", "blocking", "elements", "copying", "replies", "combine", "quorum", "cool",
-    "fanout", "tombstones", "places", "choice", "tracking", "shield", "ear", "private", "route", "answers", "rights",
-    "refusals", "audience", "scripts", "connection", "effects", "hints", "voices", "greeting", "describe", "hot",
-    "fans", "fetch", "fence", "holds", "waves", "copies", "sketch", "marks", "keys", "lookup", "mail", "texts",
-    "slots", "merge", "parts", "heat", "tally", "types", "counters", "rows", "ring", "colocate", "hashes",
+    "fanout", "tombstones", "places", "reads", "choice", "tracking", "shield", "ear", "private", "route", "answers",
+    "rights", "refusals", "audience", "scripts", "connection", "again", "retained", "effects", "hints", "voices",
+    "greeting", "describe", "hot", "fans", "fetch", "fence", "holds", "waves", "copies", "sketch", "marks", "keys",
+    "lookup", "mail", "texts", "slots", "merge", "parts", "heat", "tally", "types", "counters", "leaves", "rows",
+    "ring", "colocate", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.

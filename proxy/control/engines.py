@@ -18,7 +18,7 @@ import trio
 from proxy.acl import users_of
 from proxy.engine.engine import Engine, EngineGroup
 from proxy.placement import placement
-from proxy.settings import HotPrefix, Pool, Settings
+from proxy.settings import P95, READ_FROM, HotPrefix, Pool, Settings
 
 log = logging.getLogger("quench.engines")
 
@@ -119,6 +119,7 @@ def pool_values(pool: Pool, listener: int) -> dict[str, Any]:
         "counters": counter_values(pool),
         "nodes": [((node.name or node.address).encode(), node.address.encode()) for node in pool.nodes],
         "replica_of": pool.replica_of,
+        "reads": reads_values(pool),
         "limits": {
             "window": limits.window,
             "most_clients": pool.client_connections,
@@ -138,6 +139,20 @@ def pool_values(pool: Pool, listener: int) -> dict[str, Any]:
             "most_tombstones": limits.max_tombstones,
             "tombstone_us": max(1, int(limits.tombstone_age * 1e6)),
         },
+    }
+
+
+def reads_values(pool: Pool) -> dict[str, Any]:
+    """What an engine wants to know of reads that replicas may answer."""
+    after = pool.hedge.after
+    return {
+        "from": READ_FROM.index(pool.read_from),
+        "hot": pool.hot_keys.replicas,
+        "lag_us": int((pool.max_replica_lag or 0) * 1e6),
+        "retained": pool.limits.retained,
+        "quantile": after == P95,
+        "after_us": int(after * 1e6) if isinstance(after, float) else 0,
+        "budget": 0 if after is None else pool.hedge.budget * 10,
     }
 
 

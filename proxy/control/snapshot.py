@@ -22,6 +22,7 @@ from proxy.control.engines import Engines
 from proxy.control.nodes import Nodes
 from proxy.control.statistics import (
     HEAT_COUNTERS,
+    READ_COUNTERS,
     WAVES,
     CommandStatistics,
     DatabaseStatistics,
@@ -166,6 +167,7 @@ class Snapshot:
             coalesced_requests=counters["reads_joined"],
             copy_hits=counters["copy_hits"],
             heat={name: counters[name] for name in HEAT_COUNTERS},
+            replicated={name: counters[name] for name in READ_COUNTERS},
             increments=counters["increments"],
             waves={size: counters[f"waves_{size}"] for size in WAVES},
             hot_keys=self._hot_keys(),

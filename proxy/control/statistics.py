@@ -143,6 +143,9 @@ HEAT_COUNTERS = (
 )  # fmt: skip
 
 
+#: What they count of reads that replicas may answer, likewise.
+READ_COUNTERS = ("replica_reads", "retries", "hedges", "hedges_won", "hedges_denied", "reads_let_go")
+
 #: How many increments left together: the upper ends of the buckets of counters.pxd, the last of which has none.
 WAVES = (*(str(1 << bucket) for bucket in range(15)), "more")
 
@@ -224,6 +227,7 @@ class Statistics:
     pools: tuple[PoolStatistics, ...] = ()
     databases: Mapping[int, DatabaseStatistics] = field(default_factory=dict)  #: of the client's pool, by number
     heat: Mapping[str, int] = field(default_factory=dict)  #: HEAT_COUNTERS
+    replicated: Mapping[str, int] = field(default_factory=dict)  #: READ_COUNTERS
     increments: int = 0  #: that were looked at together
     waves: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(WAVES, 0))  #: that they left as, by WAVES
     hot_keys: tuple[HotKeyStatistics, ...] = ()

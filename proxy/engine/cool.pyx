@@ -27,6 +27,7 @@ from proxy.engine.heat cimport (
 from proxy.engine.hot cimport hot_ask, hot_find, hot_rule
 from proxy.engine.lookup cimport lookup, same_word
 from proxy.engine.marks cimport marks_quiet, marks_sum, quench_key_hash, quench_load_word
+from proxy.engine.reads cimport reads_elsewhere
 from proxy.engine.refusals cimport DONE, GO_ON, WAIT
 from proxy.engine.route cimport home
 from proxy.engine.shield cimport is_nil, shield_early, shield_join, shield_reply, shield_take
@@ -35,7 +36,7 @@ from proxy.engine.tombstones cimport tombstones_before
 from proxy.engine.types cimport (
     CLIENT_BARRIER, CLIENT_CLOSING, CLIENT_RESTRICTED, CLIENT_SILENT, CLIENT_SKIP, CLIENT_SPECIAL, CLIENT_TRACKING,
     CLIENT_WATCHING, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, FLUSH_AT, ROW_CACHEABLE, ROW_GET, Client, Conn,
-    Core, HotRule, Node, Pending, Row,
+    Core, HotRule, Node, Pending, Pool, Row,
 )
 from proxy.wire.input cimport MOVE_AT
 from proxy.wire.output cimport Output, output_append, output_bulk, output_clear, output_flatten, output_repeat
@@ -205,7 +206,7 @@ cdef bint asked_before(Heat* heat, Client* client, Frame* frame) noexcept nogil:
 
 cdef inline bint same(const Fetch* fetch, const Client* client, const Frame* frame) noexcept nogil:
     """Does it ask for the very same, and is its reply out?"""
-    return (not fetch.over and fetch.asked == frame.length and fetch.protocol == client.protocol
+    return (not fetch.over and not fetch.lost and fetch.asked == frame.length and fetch.protocol == client.protocol
             and fetch.database == client.database and memcmp(fetch + 1, frame.data, frame.length) == 0)
 
 
@@ -262,6 +263,12 @@ cdef Copy* cool_copy(Core* core, Client* client, HotKey* key, const char* name, 
 
 # -- fetching -----------------------------------------------------------------------------------------------------------
 
+cdef inline bint spreads(const Pool* pool, const HotKey* key) noexcept nogil:
+    """Are reads of this key spread over its node and the replicas, because no copy will answer them?"""
+    return pool.reads.hot and (key.rule.copies == COPIES_OFF
+                               or <uint64_t> key.write_rate * READS_A_WRITE > key.read_rate)
+
+
 cdef int start(Core* core, Client* client, Row* row, Frame* frame, HotKey* key, Copy* copy,
                uint64_t marks, bint keeps) noexcept nogil:
     """Send the request, as a fetch that others may join and that, if it `keeps`, may bring a copy."""
@@ -272,6 +279,10 @@ cdef int start(Core* core, Client* client, Row* row, Frame* frame, HotKey* key, 
     if index < 0:
         return GO_ON
     node = &client.pool.nodes[index]
+    if node.replica_count and (spreads(client.pool, key) or reads_elsewhere(core, client, node)):
+        # What a replica says becomes no copy, and nobody joins it.
+        core.spread = client.pool.reads.hot
+        return GO_ON
     conn = node.conns[conn_place(client.protocol, client.database, 0)]
     if (copy != NULL and copy.marks == marks and copy.forgets == quench_load_word(&core.peers.forgets)
             and core.now_us < copy.stale_us and (node.ejected or conn != NULL and conn.refusing)):
@@ -398,7 +409,7 @@ cdef int cool_shield(Core* core, Client* client, Row* row, Frame* frame, uint64_
     if shield_join(core, client, row, hash):
         return DONE
     index = home(core, client.pool, key, frame.args[row.key].length)
-    if index < 0 or frame.length >= MOVE_AT:
+    if index < 0 or frame.length >= MOVE_AT or reads_elsewhere(core, client, &client.pool.nodes[index]):
         return GO_ON
     conn = usable(core, client, row, &client.pool.nodes[index], 0)
     if conn == NULL:

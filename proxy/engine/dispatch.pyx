@@ -9,6 +9,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
+from proxy.engine.again cimport again_waits
 from proxy.engine.answers cimport answer
 from proxy.engine.audience cimport audience_extra
 from proxy.engine.blocking cimport block, wait
@@ -28,6 +29,7 @@ from proxy.engine.merge cimport merge_new, merge_take
 from proxy.engine.monitor cimport monitor_show
 from proxy.engine.parts cimport Part, parts_find, parts_write
 from proxy.engine.private cimport unwatch, watch, watch_end
+from proxy.engine.reads cimport reads_conn
 from proxy.engine.refusals cimport DONE, GO_ON, WAIT, refuse, unknown, unknown_child
 from proxy.engine.rights cimport permitted
 from proxy.engine.route cimport home
@@ -43,7 +45,7 @@ from proxy.engine.types cimport (
     CLIENT_MULTI, CLIENT_PAUSED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRACKING, CLIENT_TRUSTED,
     ERROR_ARITY, ERROR_BUSY, ERROR_COPIES_REFUSED, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, ERROR_RESERVED_KEY, ERROR_SUBSCRIBED, EVENT_REQUEST,
     LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MGET, LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS,
-    ROW_CONTAINER, ROW_DISCARD, ROW_EVAL, ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT,
+    ROW_CONTAINER, ROW_DISCARD, ROW_EVAL, ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT, ROW_READ,
     ROW_RESET, ROW_SHARD, ROW_SPECIAL, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE,
     SLOT_ADDING, SLOT_MERGING, SLOT_WAITING, Client, Conn, Core, Merge, Node, Pool, Row, Slot,
 )
@@ -71,6 +73,8 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
         return refuse(core, client, row, ERROR_NOAUTH, NULL, NULL)
     client.last_row = row.index
     core.noted = 0
+    if client.pool.retains and again_waits(core, client, row, frame):
+        return WAIT
     core.asked = 0
     if client.pool.fans and names_copy(core, row, frame):
         return refuse(core, client, row, ERROR_RESERVED_KEY, NULL, NULL)
@@ -180,12 +184,15 @@ cdef inline int send_to(Core* core, Client* client, Row* row, Frame* frame, Pool
     node = &pool.nodes[index]
     if frame.length >= MOVE_AT:
         return send_large(core, client, row, frame, node)
-    conn = usable(core, client, row, node, 0)
+    if node.replica_count and row.flags & ROW_READ:
+        conn = reads_conn(core, client, row, node)
+    else:
+        conn = usable(core, client, row, node, 0)
     if conn == NULL:
         return DONE
     slot = slot_push(core, client, row.index)
     core.row_stats[row.index].calls += 1
-    node.requests += 1
+    conn.node.requests += 1
     # For WAIT: the nodes that were written to. ROW_WRITE is 1.
     client.wrote |= <uint64_t> (row.flags & ROW_WRITE) << (index & 63)
     conn_send(core, conn, client, slot, 0, row.index, frame.data, frame.length)
@@ -366,7 +373,10 @@ cdef int split(Core* core, Client* client, Row* row, Frame* frame, int count, Ch
     # Every connection must take its part before anything is sent: a split that fails at once leaves no half behind.
     for number in range(used):
         part = &parts[number]
-        part.conn = usable(core, client, row, part.node, 0)
+        if part.node.replica_count and row.flags & ROW_READ:
+            part.conn = reads_conn(core, client, row, part.node)
+        else:
+            part.conn = usable(core, client, row, part.node, 0)
         if part.conn == NULL:
             free(parts)
             if taken != NULL:
@@ -387,7 +397,7 @@ cdef int split(Core* core, Client* client, Row* row, Frame* frame, int count, Ch
         merge_take(core, merge, count, taken)
     for number in range(used):
         part = &parts[number]
-        part.node.requests += 1
+        part.conn.node.requests += 1
         client.wrote |= <uint64_t> (row.flags & ROW_WRITE) << (part.node.index & 63)
         # Nothing of its own is appended: the bytes are in place already.
         conn_expect(core, part.conn, client, slot, number, row.index, part.length)

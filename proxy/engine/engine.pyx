@@ -12,6 +12,7 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 
+from proxy.engine.again cimport agains_close
 from proxy.engine.audience cimport audiences_free
 from proxy.engine.connection cimport conn_free
 from proxy.engine.client cimport client_close
@@ -61,7 +62,8 @@ COUNTERS = (
     "copy_hits", "copies_stored", "copy_refreshes", "copies_changed", "copies_expired", "copies_unsure",
     "copies_evicted", "copies_stale", "reads_joined", "fetches_stale", "invalidations", "copies_checked",
     "copies_wrong", "copies_wrong_us", "shield_misses", "shield_loads", "shield_early", "shield_nils",
-    "fan_out_reads", "fan_out_hits", "fan_out_fills", "hints", "doubts", "fan_out_tombstones", "increments",
+    "fan_out_reads", "fan_out_hits", "fan_out_fills", "hints", "doubts", "fan_out_tombstones",
+    "replica_reads", "retries", "hedges", "hedges_won", "hedges_denied", "reads_let_go", "increments",
     *(f"waves_{1 << bucket}" for bucket in range(WAVES - 1)), "waves_more",
 )
 MERGE_MODES = {"off": MERGE_OFF, "hot": MERGE_HOT, "all": MERGE_ALL}
@@ -95,6 +97,20 @@ cdef build_heat(Pool* pool, list kept, dict heat, int engines):
     # At a steady rate the sketch counts between 0.13 and 0.26 seconds' worth.
     pool.hot_count = max(2, heat["threshold"] * 18 // 100 // engines)
     pool.cools = True
+
+
+cdef build_reads(Core* core, Pool* pool, dict reads, int engines):
+    """The pool has replicas, and this is how they are read from."""
+    pool.retains = True
+    pool.reads.from_ = reads["from"]
+    pool.reads.hot = reads["hot"]
+    pool.reads.lag_us = reads["lag_us"]
+    pool.reads.retained_limit = reads["retained"] // engines
+    pool.reads.quantile = reads["quantile"]
+    pool.reads.after_us = reads["after_us"]
+    pool.reads.budget = reads["budget"]
+    core.replicas = True
+    core.hedges = core.hedges or pool.reads.budget > 0
 
 
 cdef build_counters(Pool* pool, list kept, list rules):
@@ -245,6 +261,7 @@ cdef class Engine(Controls):
                 close(fd)
         output_clear(&core.rewritten, &core.chunks)
         scripts_free(core)
+        agains_close(core)
         pool_trim(&core.chunks)
         shields_close(core)
         hot_close(core)
@@ -341,6 +358,8 @@ cdef class Engine(Controls):
             if pool.nodes == NULL or pool.live == NULL:
                 raise MemoryError
             pool.node_count = pool.node_total - len(values["replica_of"])
+            if values["replica_of"]:
+                build_reads(self.core, pool, values["reads"], self.group.peers.count)
             for place, (name, address) in enumerate(values["nodes"]):
                 node = &pool.nodes[place]
                 node.pool = pool

@@ -42,6 +42,7 @@ cdef enum Role:                # of a Pending: what its reply does besides answe
     ROLE_TOMBSTONE = 12        # a Hold*: to the SET that ends one
     ROLE_WAVE = 13             # a Wave*: increments that left as one
     ROLE_SET = 14              # a Fetch*: to a client's SET of a hot key; who asks for the key joins it
+    ROLE_AGAIN = 15            # an Again*: to a read that was asked, or is asked, of two nodes; see again.pxd
 
 cdef struct Cell:              # sketch.pyx
     uint64_t hash              # 0: free
@@ -128,7 +129,7 @@ cdef struct Fetch:             # fetch.pyx; followed by the request's bytes
     uint32_t length
     uint8_t filling            # its reply may become a copy on other nodes
     uint8_t place              # it reads the copy at this Place of the walk, from 1; `next` is in heat.copy_reads
-    uint8_t lost               # ... which will not answer
+    uint8_t lost               # ... which will not answer; of others: it is late, and may be joined no more
     Node* home                 # ... and where the key lives
 
 cdef struct Place:             # one node of a key's walk

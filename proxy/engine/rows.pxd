@@ -50,6 +50,7 @@ cdef enum RowFlag:
     ROW_EVAL = 16777216        # brings a script's body: see scripts.pxd
     ROW_CACHEABLE = 33554432   # a deterministic read of one key
     ROW_GET = 67108864
+    ROW_READ = 134217728       # a read that a replica can answer
     # Rows that leave the straight road of dispatch: see special() there.
     ROW_SPECIAL = (ROW_MULTI | ROW_EXEC | ROW_DISCARD | ROW_RESET | ROW_WATCH | ROW_UNWATCH | ROW_BLOCKS | ROW_WAIT
                    | ROW_TRACKING | ROW_EVAL)

@@ -44,6 +44,7 @@ cdef inline uint32_t slot_push(Core* core, Client* client, uint32_t row) noexcep
     slot.state = SLOT_WAITING
     slot.doubt = 0
     slot.row = row
+    slot.key = core.key
     client.tail = number + 1
     return number
 

@@ -15,12 +15,13 @@ Who owns what:
 from libc.stdint cimport int8_t, int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from proxy.engine.counters cimport *
+from proxy.engine.leaves cimport *
 from proxy.engine.ring cimport Ring
 from proxy.engine.rows cimport *
 from proxy.wire.chunk cimport Chunk, ChunkPool
 from proxy.wire.input cimport Input
 from proxy.wire.mailbox cimport Mailbox
-from proxy.wire.output cimport Output
+from proxy.wire.output cimport Output, Trail
 from proxy.wire.poll cimport Handle, Poll
 from proxy.wire.reply cimport ReplyFrame
 from proxy.wire.resp cimport Frame
@@ -51,11 +52,12 @@ cdef enum SlotState:
     SLOT_MERGING = 3           # waiting; `at` is a Merge*
     SLOT_ADDING = 4            # waiting; `at` is to be added to the integer that comes
 
-cdef struct Slot:              # the place of one owed reply; 16 bytes
+cdef struct Slot:              # the place of one owed reply; 24 bytes
     size_t at
     uint32_t length
     uint16_t row
     uint8_t state
+    uint32_t key               # of the request's only key: 32 bits of its hash; 0: unknown
     uint8_t doubt              # waiting: see fence.pxd
 
 cdef enum ClientFlag:
@@ -155,30 +157,12 @@ cdef struct Client:
     uint64_t fan_hash          # of the key whose copies on other nodes it waits for,
     uint32_t fan_reads         # how many replies it is owed from there,
     uint8_t fan_place          # and from which Place
+    uint32_t write_end         # the slot behind its last request that was no read, where the pool has replicas
+    uint32_t apart_end         # and behind its last read that may be answered by a replica
     uint32_t home_end          # the slot behind its last request that asked for hot keys at home,
     uint64_t home_keys         # and a filter over the keys that such requests are for: see fence.pxd
     uint32_t doubts            # how many of its slots are in doubt
     uint64_t slow_us           # a subscriber: since when its unread output is above pubsub_soft; 0: it is not
-
-cdef enum MergeKind:           # of a Merge, beside Lane
-    MERGE_EXEC = 100           # elements of EXEC's array, in the order of queueing
-    MERGE_LEAST = 101          # the least integer
-
-cdef struct Merge:             # a split command: one part a node
-    uint8_t lane               # Lane or MergeKind
-    uint8_t nil_on_error       # partial_mget: nil
-    uint32_t parts
-    uint32_t waiting           # parts not answered
-    uint32_t keys
-    int64_t sum
-    size_t bytes               # of the parts that are here; they count as held by the client
-    Chunk** replies            # by part; NULL: not here, or not needed
-    Chunk* error               # the first error reply
-    uint16_t* part_of          # by key; of MERGE_EXEC by queued command, where PLACE_SPLIT may stand
-    uint16_t* blocks           # of a command inside a transaction: by part, the block that it is in; else NULL
-    Merge* splits              # MERGE_EXEC: its commands that are split themselves, in the order of queueing
-    Merge* next                # in such a list
-
 
 cdef enum:
     PLACE_SPLIT = 0xFFFE       # of a queued command of which several blocks have a part
@@ -253,6 +237,7 @@ cdef struct Conn:
     uint8_t blocking           # private: its client waits, without a deadline
     uint8_t watching           # private: its client's WATCH is on it
     uint8_t tracking           # private: it tells its client what was changed
+    uint8_t retains            # what it sends is kept until it is answered, see retained.pxd
     uint8_t released           # private: the node was asked to end the wait
     uint8_t ear                # private, nobody's: it hears of keys that were changed, see ear.pxd
     Client* owner              # private: who holds it; NULL: spare
@@ -269,6 +254,9 @@ cdef struct Conn:
     uint8_t deferred           # turns that its requests have waited for more of them
     Conn* next_touched
     Output output              # requests
+    Trail trail                # those that were sent
+    uint32_t seen[2]           # requests before these need not be looked at for being late: by the hedge's time, and by
+    uint64_t seen_offset[2]    # half of the deadline
     Output greeting
     Input input
     ReplyFrame frame
@@ -337,6 +325,8 @@ cdef struct Node:
     uint64_t bytes_out
     uint64_t bytes_in
     uint64_t latency_us        # sum
+    uint32_t smooth_us         # eight times its latency, smoothed; 0: not known yet
+    uint32_t slow_us           # what 95 of 100 replies took no longer than, about
 
 cdef struct PoolLimits:
     uint32_t window            # requests of one client that are at nodes
@@ -358,27 +348,6 @@ cdef struct PoolLimits:
     uint32_t tombstone_us      # age of the oldest tombstone that ends a connection
     uint64_t idle_us           # clients that are silent for so long are closed; 0: none
 
-cdef enum AudienceKind:        # what is subscribed to; lanes.registry.Kind
-    AUDIENCE_CHANNEL = 0
-    AUDIENCE_PATTERN = 1
-    AUDIENCE_SHARD = 2
-
-cdef struct Audience:          # one subscription that several clients of this process share
-    Audience* next             # in its bucket
-    Audience* next_pattern     # in Audiences.patterns
-    Audience* before_pattern
-    uint64_t hash
-    uint32_t extra             # clients besides the first
-    uint32_t length
-    uint8_t kind
-    char* name                 # behind this struct
-
-cdef struct Audiences:
-    Audience** buckets         # NULL while there is none
-    uint32_t mask
-    uint32_t count
-    Audience* patterns
-
 cdef struct Pool:
     Handle listener            # must be first
     Core* core
@@ -390,6 +359,8 @@ cdef struct Pool:
     int node_total             # and replicas
     uint8_t* live              # by node: 0 when ejected and auto_eject
     uint8_t auto_eject
+    uint8_t retains            # it has replicas: reads may be asked again
+    ReadRules reads
     uint8_t copies             # nodes that have a key, with `replication: ring`; 0: its home alone
     uint8_t write_level        # voices.Level
     uint8_t read_level
@@ -488,6 +459,17 @@ cdef struct Core:
     KeyRef* keys
     KeyRef* args               # all arguments, in the same block; valid after keys_find
     size_t key_room
+    uint32_t key               # Slot.key of the request at hand
+    uint8_t spread             # the request at hand is a read of a hot key, to be spread over replicas
+    uint8_t replicas           # some pool has replicas
+    uint8_t hedges             # some pool hedges: late reads are looked for every millisecond or so
+    uint64_t late_us           # when they were,
+    uint64_t late_second_us    # and when the second began in which reads are counted
+    void* agains               # again.Again, the oldest first: reads that are asked again
+    void* last_again
+    uint8_t agains_due         # some are to be asked now
+    char* kept                 # room for a request that lies in several chunks
+    size_t kept_room
     uint64_t random_state
     void* scripts              # scripts.Scripts; NULL: none was learned
     void* undecided            # voices.Quorum: requests that a connection told something of

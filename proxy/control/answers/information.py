@@ -165,6 +165,7 @@ def _stats(context: AnswerContext) -> Lines:
     yield "combined_requests", now.combined_requests
     yield "timed_out_requests", now.timeouts
     yield "late_replies", now.late_replies
+    yield from now.replicated.items()
     yield "transactions", now.transactions
     yield "blocked_requests", now.blocked_requests
     yield "lost_pops", now.lost_pops
