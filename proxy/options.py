@@ -14,8 +14,8 @@ from msgspec.structs import fields
 from proxy.settings import P95, READ_FROM, Counters, Hedge, HotKeys, Limits, Pool, Reconnect, RingCopies
 
 Kind = Literal[
-    "engines", "listen", "servers", "groups", "users", "acl_file", "duration", "size", "count", "flag", "choice", "tag",
-    "text", "secret", "file", "rate", "hot_prefixes", "delay", "percent", "counted",
+    "engines", "listen", "servers", "seeds", "groups", "users", "acl_file", "duration", "size", "count", "flag",
+    "choice", "tag", "text", "secret", "file", "rate", "hot_prefixes", "delay", "percent", "counted", "addresses",
 ]  # fmt: skip
 Where = Literal["both", "native", "nutcracker"]
 
@@ -23,6 +23,10 @@ HASHES = (
     "murmur", "fnv1a_64", "fnv1a_32", "fnv1_64", "fnv1_32", "md5", "crc16", "crc32", "crc32a", "one_at_a_time",
     "jenkins", "hsieh",
 )  # fmt: skip
+
+#: Options of pools whose nodes are on a ring, and of those whose nodes are a Redis Cluster.
+RING = ("servers", "hash", "hash_tag", "colocate", "distribution")
+CLUSTER = ("cluster", "cluster_nodes")
 
 GROUPS: dict[str, type[Struct]] = {
     "reconnect": Reconnect, "ring": RingCopies, "hedge": Hedge, "hot_keys": HotKeys, "limits": Limits,
@@ -85,6 +89,16 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "servers", "servers",
         "the nodes; the name, else the address exactly as written, decides which keys a node holds", "both",
+    ),
+    Option(
+        "cluster", "seeds",
+        "in place of servers: some nodes of a Redis Cluster, which are asked for the others, and who holds which keys",
+    ),
+    Option(
+        "cluster_nodes", "count",
+        "nodes of the cluster that there is room for, replicas that are read from included; beyond that, slots of "
+        "further nodes are not served",
+        least=1, most=1024,
     ),
     Option(
         "hash", "choice",
@@ -164,6 +178,17 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("reconnect.first", "duration", "the wait after the first failed attempt to connect to a node", least=0.001),
     Option("reconnect.most", "duration", "every failure doubles the wait, up to this", least=0.001),
+    Option(
+        "failover", "choice",
+        "a primary that dies: off waits for it; promote has the proxies agree on a replica and promote it, with three "
+        "nodes or more, replicas included; sentinel does as Redis Sentinel says, where a node's name is its master's",
+        choices=("off", "promote", "sentinel"),
+    ),
+    Option(
+        "down_after", "duration", "with failover: promote a primary is dead when it has been silent for so long",
+        least=0.001,
+    ),
+    Option("sentinels", "addresses", "with failover: sentinel whom to ask, one after the other, e.g. [10.0.0.9:26379]"),
     Option(
         "read_from", "choice",
         "where nodes have replicas: whom reads are asked of. With primary never a replica; with prefer_primary one is "

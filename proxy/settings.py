@@ -124,6 +124,11 @@ class HotKeys(Struct, frozen=True, kw_only=True):
             (rule.strategy or self.strategy) != "local" for rule in (HotPrefix(prefix=""), *self.prefixes)
         )
 
+    @property
+    def shields(self) -> bool:
+        """Some loaders are shielded."""
+        return self.shield is not None or any(rule.shield is not None for rule in self.prefixes)
+
 
 class RingCopies(Struct, frozen=True, kw_only=True):
     """With `replication: ring`: how many nodes have a key, and how many of them have to confirm."""
@@ -200,6 +205,8 @@ class Pool(Struct, frozen=True, kw_only=True):
     name: str
     listen: Listen
     servers: tuple[Server, ...]
+    cluster: tuple[Server, ...] = ()  # seeds; the nodes are then places that change hands: control/cluster.py
+    cluster_nodes: int = 64
 
     hash: str = "murmur"
     hash_tag: str | None = None
@@ -226,6 +233,9 @@ class Pool(Struct, frozen=True, kw_only=True):
     server_retry_timeout: float = 1.0
     reconnect: Reconnect = Reconnect()
 
+    failover: str = "off"
+    down_after: float = 0.5
+    sentinels: tuple[Server, ...] = ()
     read_from: str = "prefer_primary"
     max_replica_lag: float | None = None
     hedge: Hedge = Hedge()

@@ -127,7 +127,7 @@ cdef Again* again_new(Core* core, Conn* conn, Client* client, uint32_t slot, uin
 cdef Again* again_pending(Core* core, Conn* conn, Pending* pending, uint64_t place) noexcept nogil:
     """That, of a plain read, whose bytes are at `place` of the connection's stream. The Pending has no client then."""
     cdef Again* again
-    if not conn.retains or pending.client == NULL or pending.role != ROLE_NONE:
+    if not conn.node.pool.retains or pending.client == NULL or pending.role != ROLE_NONE:
         return NULL
     if not core.rows[pending.row].flags & ROW_READ:
         return NULL
@@ -147,7 +147,7 @@ cdef void give_up_with(Core* core, Again* again, int kind, const char* why) noex
 cdef bint again_take(Core* core, Conn* conn, Pending* pending, uint64_t place, int kind, const char* why) noexcept nogil:
     """A request failed, and would be answered with this error: True if it is asked again instead."""
     cdef Again* again
-    if not conn.retains or not anybody(core, conn):
+    if not conn.node.pool.retains or not anybody(core, conn):
         return False
     again = again_pending(core, conn, pending, place)
     if again == NULL:
@@ -162,7 +162,7 @@ cdef void again_waiters(Core* core, Conn* conn, Fetch* fetch, int kind, const ch
     cdef uint32_t index, left = 0, exact = 0
     cdef Waiter* waiter
     cdef Again* again
-    if not conn.retains or not anybody(core, conn):
+    if not conn.node.pool.retains or not anybody(core, conn):
         return
     for index in range(fetch.waiters.count):
         waiter = &fetch.waiters.list[index]

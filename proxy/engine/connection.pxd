@@ -63,6 +63,7 @@ cdef inline void conn_expect(Core* core, Conn* conn, Client* client, uint32_t sl
     pending.skip = 0
     pending.row = row
     pending.role = ROLE_NONE
+    pending.hops = 0
     if client != NULL:
         client.references += 1
         if core.noted:

@@ -14,6 +14,7 @@ from proxy.engine.answers cimport answer
 from proxy.engine.audience cimport audience_extra
 from proxy.engine.blocking cimport block, wait
 from proxy.engine.choice cimport usable
+from proxy.engine.cluster cimport node_at
 from proxy.engine.combine cimport combine, combine_ahead
 from proxy.engine.connection cimport conn_expect, conn_place, conn_send, conn_send_chunk, conn_touch
 from proxy.engine.cool cimport cool, cool_set
@@ -32,7 +33,7 @@ from proxy.engine.private cimport unwatch, watch, watch_end
 from proxy.engine.reads cimport reads_conn
 from proxy.engine.refusals cimport DONE, GO_ON, WAIT, refuse, unknown, unknown_child
 from proxy.engine.rights cimport permitted
-from proxy.engine.route cimport home
+from proxy.engine.route cimport home, key_place
 from proxy.engine.scripts cimport script_frame, script_taught
 from proxy.engine.slots cimport slot_local, slot_push
 from proxy.engine.tombstones cimport tombstones_before
@@ -42,7 +43,7 @@ from proxy.engine.transaction cimport (
 )
 from proxy.engine.types cimport (
     ANSWER_RESET, AUDIENCE_CHANNEL, AUDIENCE_SHARD, CACHING_FRESH, CLIENT_BARRIER, CLIENT_COPIED, CLIENT_KNOWN, CLIENT_MONITORED,
-    CLIENT_MULTI, CLIENT_PAUSED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRACKING, CLIENT_TRUSTED,
+    CLIENT_MULTI, CLIENT_PAUSED, CLIENT_REROUTED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRACKING, CLIENT_TRUSTED,
     ERROR_ARITY, ERROR_BUSY, ERROR_COPIES_REFUSED, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, ERROR_RESERVED_KEY, ERROR_SUBSCRIBED, EVENT_REQUEST,
     LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MGET, LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS,
     ROW_CONTAINER, ROW_DISCARD, ROW_EVAL, ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT, ROW_READ,
@@ -76,7 +77,7 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
     if client.pool.retains and again_waits(core, client, row, frame):
         return WAIT
     core.asked = 0
-    if client.pool.fans and names_copy(core, row, frame):
+    if (client.pool.fans or client.pool.leased) and names_copy(core, row, frame):
         return refuse(core, client, row, ERROR_RESERVED_KEY, NULL, NULL)
     if client.flags & CLIENT_SPECIAL or row.flags & ROW_SPECIAL:
         verdict = special(core, client, row, frame)
@@ -99,7 +100,7 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
                        home(core, client.pool, frame.data + frame.args[row.key].offset, frame.args[row.key].length))
     if row.lane <= LANE_SUM:
         return with_keys(core, client, row, frame)
-    if row.flags & ROW_ONE_NODE and client.pool.node_count == 1:
+    if row.flags & ROW_ONE_NODE and client.pool.node_count == 1 and not client.pool.leased:
         if row.flags & ROW_PAUSES and client.pool.cools:
             marks_note_every(core)
         return send_to(core, client, row, frame, client.pool, home(core, client.pool, b"", 0))
@@ -118,6 +119,11 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
 
 cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
     """Clients in a state of their own, and commands that change it or need a connection for themselves."""
+    if client.flags & CLIENT_REROUTED:
+        # What it is owed may yet come by way of nodes that had its keys before.
+        if client.head != client.tail:
+            return WAIT
+        client.flags &= ~(<uint32_t> CLIENT_REROUTED)
     if client.flags & CLIENT_RESTRICTED and not permitted(core, client, row, frame):
         return DONE
     if client.flags & CLIENT_SUBSCRIBER and client.protocol == 2 and not row.flags & ROW_SUBSCRIBED:
@@ -294,19 +300,19 @@ cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept 
     if row.lane == LANE_MSET and frame.argc % 2 == 0:
         return refuse(core, client, row, ERROR_ARITY, NULL, NULL)
     if together:
-        return send_found(core, client, row, frame, pool, core.keys[0].node)
+        return send_found(core, client, row, frame, pool, node_at(pool, core.keys[0].node))
     if row.lane == LANE_FAST:
         return refuse(core, client, row, ERROR_CROSSSLOT, NULL, NULL)
     return split(core, client, row, frame, count, NULL, 0)
 
 
 cdef bint place_keys(Core* core, Pool* pool, int count, bint* together) noexcept nogil:
-    """Find the node of each key, and whether it is one for all. False: there is none for one of them."""
+    """Find the place of each key, and whether it is one for all. False: there is no node for one of them."""
     cdef int index
     together[0] = True
     for index in range(count):
-        core.keys[index].node = home(core, pool, core.keys[index].data, core.keys[index].length)
-        if core.keys[index].node < 0:
+        core.keys[index].node = key_place(core, pool, core.keys[index].data, core.keys[index].length)
+        if node_at(pool, core.keys[index].node) < 0:
             return False
         if core.keys[index].node != core.keys[0].node:
             together[0] = False
@@ -328,7 +334,7 @@ cdef int mget(Core* core, Client* client, Row* row, Frame* frame, int count) noe
         return refuse(core, client, row, ERROR_NO_NODE, NULL, NULL)
     if left == count:
         if together:
-            return send_to(core, client, row, frame, client.pool, core.keys[0].node)
+            return send_to(core, client, row, frame, client.pool, node_at(client.pool, core.keys[0].node))
         return split(core, client, row, frame, count, NULL, 0)
     chunk = output_array(&taken, &core.chunks, count - left)
     if left:
@@ -362,7 +368,7 @@ cdef int send_found(Core* core, Client* client, Row* row, Frame* frame, Pool* po
 
 
 cdef int split(Core* core, Client* client, Row* row, Frame* frame, int count, Chunk* taken, int all) noexcept nogil:
-    """One sub-request a node, merged from as many replies.
+    """One sub-request a node, or a slot of a cluster, merged from as many replies.
 
     `taken`, unless NULL: an array of the elements that are here already, of `all` that MGET asks for; it is taken over.
     """

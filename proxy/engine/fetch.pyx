@@ -216,7 +216,8 @@ cdef Fetch* fetch_life(Core* core, Fetch* fetch, const char* data) noexcept nogi
     if fetch.sent_us + life <= core.now_us:
         return again_for(core, fetch)
     fetch_tell(core, fetch, fetch.value, fetch.length)
-    if fetch.length <= heat_of(core).largest and (left != -2 or fetch.tracked):
+    # In a cluster the key may come into being at another node than the one that would tell: see cluster.pxd.
+    if fetch.length <= heat_of(core).largest and (left != -2 or fetch.tracked and not fetch.conn.keeps):
         copy_store(core, fetch, life, <uint64_t> left * 1000 if left >= 0 else 0)
     return NULL
 

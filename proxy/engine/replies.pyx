@@ -14,9 +14,11 @@ from proxy.engine.cool cimport cool_reply, cool_was_set
 from proxy.engine.ear cimport ear_heard
 from proxy.engine.greeting cimport greeting_reply
 from proxy.engine.heat cimport ROLE_AGAIN, ROLE_MARK, ROLE_SET, ROLE_VALUE, ROLE_WAVE, Fetch
+from proxy.engine.lease cimport lease_fence, lease_look
 from proxy.engine.mail cimport event_node
 from proxy.engine.marks cimport marks_close
 from proxy.engine.quorum cimport quorum_reply
+from proxy.engine.redirect cimport kept_reply
 from proxy.engine.retained cimport retained_release
 from proxy.engine.scripts cimport script_answered
 from proxy.engine.slots cimport slot_fill_chunk, slot_local
@@ -82,6 +84,7 @@ cdef void conn_take(Core* core, Conn* conn, const char* data, size_t length) noe
     cdef Chunk* chunk
     if conn.head != conn.tail:
         conn.proved_us = core.now_us - <uint32_t> (<uint32_t> core.now_us - conn.pending[conn.head & conn.mask].start)
+    lease_look(core, conn)
     while used < length:
         status = frame_reply(&conn.frame, data + used, length - used, MOST_REPLY)
         if status == MORE:
@@ -164,6 +167,8 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size
         conn_fail(core, conn, b"it sent a reply that nobody asked for")
         return NULL
     pending = &conn.pending[conn.head & conn.mask]
+    if conn.keeps and kept_reply(core, conn, data, size):
+        return NULL
     if pending.skip:
         pending.skip -= 1
         return NULL
@@ -201,7 +206,7 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size
     if late or pending.client == NULL and pending.role != ROLE_VALUE:
         return NULL
     count(core, conn, pending, data)
-    if conn.retains:
+    if conn.retains and conn.node.pool.retains:
         measure(conn.node, <uint32_t> core.now_us - pending.start)
         if data[0] == c'-' and sick(data):
             if pending.role == ROLE_VALUE:
@@ -249,6 +254,8 @@ cdef void reply(Core* core, Conn* conn, const char* data, size_t size) noexcept 
     if data[0] == c'>':
         pushed(core, conn, data, size)
         return
+    if core.fenced:
+        data = lease_fence(core, conn, data, &size)
     pending = next_pending(core, conn, data, size)
     if pending == NULL:
         return
@@ -265,6 +272,11 @@ cdef void reply_large(Core* core, Conn* conn, Chunk* chunk) noexcept nogil:
         return
     if chunk.data[chunk.head] == c'>':
         pushed(core, conn, chunk.data + chunk.head, chunk.tail - chunk.head)
+        chunk_free(&core.chunks, chunk)
+        return
+    if core.fenced:
+        # It may be an error now, which is short.
+        reply(core, conn, chunk.data + chunk.head, chunk.tail - chunk.head)
         chunk_free(&core.chunks, chunk)
         return
     pending = next_pending(core, conn, chunk.data + chunk.head, chunk.tail - chunk.head)
@@ -287,6 +299,9 @@ cdef void greeted(Core* core, Conn* conn, const char* data, size_t size) noexcep
     if data[0] == c'>':
         return
     status = greeting_reply(core, conn, data, size)
+    if status == -2:
+        conn_fail(core, conn, b"another process is at its address")
+        return
     if status < 0:
         length = size - 3 if size - 3 < 150 else 150
         memcpy(words, data + 1, length)

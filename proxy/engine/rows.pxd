@@ -267,7 +267,11 @@ cdef enum ErrorKind:           # rows of errors.ENGINE_ERRORS, in this order
     ERROR_QUORUM_READ = 32         # too few of them answered a read
     ERROR_COPIES_REFUSED = 33      # not where keys have copies
     ERROR_COPIES_HIDDEN = 34       # the name of a key of our own
-    ERROR_KINDS = 35
+    ERROR_NO_SLOT = 35         # of a cluster: nobody is known to hold the key's slot
+    ERROR_CLUSTER_DOWN = 36    # a node of a cluster serves nobody
+    ERROR_NOT_REDIRECTED = 37  # it belongs to another node of the cluster, and did not get there
+    ERROR_FENCED = 38          # a write was answered when the lease was over
+    ERROR_KINDS = 39
 
 cdef enum ErrorField:
     FIELD_NONE = 0

@@ -10,6 +10,7 @@ from libc.stdint cimport int32_t
 from proxy.engine.accept cimport accept_clients, inbox_take
 from proxy.engine.client cimport client_close, client_flush, client_gone, client_readable, client_resume, clients_admit
 from proxy.engine.clients cimport clients_close_idle, clients_unpause_due
+from proxy.engine.cluster cimport cluster_of
 from proxy.engine.combine cimport combine_due, combine_tick
 from proxy.engine.connection cimport conn_established, conn_flush, conn_tick
 from proxy.engine.cool cimport cool_tick
@@ -19,6 +20,7 @@ from proxy.engine.monitor cimport monitor_send
 from proxy.engine.orders cimport drain_step, orders_take
 from proxy.engine.private cimport private_settle, privates_bury, privates_tick
 from proxy.engine.quorum cimport quorums_decide
+from proxy.engine.redirect cimport detours_go
 from proxy.engine.reads cimport reads_late, reads_resend, reads_tick
 from proxy.engine.replies cimport conn_readable
 from proxy.engine.shield cimport shields_tick
@@ -238,6 +240,8 @@ cdef void tick(Core* core) noexcept nogil:
     core.tick_us = core.now_us
     for pool_index in range(core.pool_count):
         pool = &core.pools[pool_index]
+        if pool.cluster != NULL and cluster_of(pool).first != NULL:
+            detours_go(core, pool)
         for node_index in range(pool.node_total):
             for index in range(CONNS):
                 conn = pool.nodes[node_index].conns[index]

@@ -1,6 +1,6 @@
 # cython: language_level=3
 """Every struct and enum that the engine's modules share; those of the compiled tables are in rows.pxd, what it counts is
-in counters.pxd, hot keys are in heat.pxd. Read this first.
+in counters.pxd, the kinds of orders and events in kinds.pxd, hot keys are in heat.pxd. Read this first.
 
 Who owns what:
   Core owns everything of one engine: pools, clients, the chunk pool, the scratch area. One thread, no locks.
@@ -15,6 +15,7 @@ Who owns what:
 from libc.stdint cimport int8_t, int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from proxy.engine.counters cimport *
+from proxy.engine.kinds cimport *
 from proxy.engine.leaves cimport *
 from proxy.engine.ring cimport Ring
 from proxy.engine.rows cimport *
@@ -86,9 +87,10 @@ cdef enum ClientFlag:
     CLIENT_MONITORED = 4194304     # its requests are shown to somebody's MONITOR
     CLIENT_COPIED = 33554432       # its requests go to all nodes that have the key: see copying.pxd
     CLIENT_TEACHING = 8388608      # its EVAL waits until all engines have the body: see scripts.pxd
+    CLIENT_REROUTED = 67108864     # slots changed their nodes while it was owed replies: these come first, see cluster.pxd
     # Clients whose requests leave the straight road of dispatch: see special() there.
     CLIENT_SPECIAL = (CLIENT_MULTI | CLIENT_SUBSCRIBER | CLIENT_PAUSED | CLIENT_TRACKING | CLIENT_RESTRICTED
-                      | CLIENT_MONITORED | CLIENT_COPIED)
+                      | CLIENT_MONITORED | CLIENT_COPIED | CLIENT_REROUTED)
 
 cdef enum TrackingMode:
     TRACKING_OPTIN = 1
@@ -168,8 +170,8 @@ cdef enum:
     PLACE_SPLIT = 0xFFFE       # of a queued command of which several blocks have a part
     PLACE_LOCAL = 0xFFFF       # of a queued command that the proxy answers by itself
 
-cdef struct Block:             # what one node gets of a transaction
-    Node* node
+cdef struct Block:             # what one place gets of a transaction
+    int place                  # where its keys live: see route.pxd
     Output bytes               # MULTI and the queued commands
     uint32_t commands
 
@@ -225,6 +227,7 @@ cdef struct Pending:           # one request on its way, or one transaction; 40 
     uint32_t skip              # replies before the one that answers: those to MULTI and to what it queues
     uint16_t row
     uint8_t role               # heat.Role: what else hangs on its reply
+    uint8_t hops               # times that a node of a cluster sent it on
     uint64_t cool              # of that role: marks that are open, or a Fetch*
 
 cdef struct Conn:
@@ -240,6 +243,7 @@ cdef struct Conn:
     uint8_t retains            # what it sends is kept until it is answered, see retained.pxd
     uint8_t released           # private: the node was asked to end the wait
     uint8_t ear                # private, nobody's: it hears of keys that were changed, see ear.pxd
+    uint8_t keeps              # what is not answered is kept, to be sent to another node: see redirect.pxd
     Client* owner              # private: who holds it; NULL: spare
     Conn* next_owned           # in client.privates
     Conn* next_private         # in node.privates
@@ -254,6 +258,7 @@ cdef struct Conn:
     uint8_t deferred           # turns that its requests have waited for more of them
     Conn* next_touched
     Output output              # requests
+    char* told                 # keeps: where a command that it queues for EXEC belongs, in the node's words; or NULL
     Trail trail                # those that were sent
     uint32_t seen[2]           # requests before these need not be looked at for being late: by the hedge's time, and by
     uint64_t seen_offset[2]    # half of the deadline
@@ -297,6 +302,10 @@ cdef struct Node:
     uint8_t socket_address[128]
     uint32_t socket_length     # 0: not resolved yet
     uint8_t ejected
+    uint8_t patient            # requests wait for a connection rather than being refused: see seats.pxd
+    char expected_run[41]      # run_id of the process that has to be behind it; empty: any
+    char seat[128]             # its address for people, where it was changed
+    uint8_t member             # has keys of its own; of a cluster: is there, and holds slots
     uint8_t away               # voices.Away: it misses, or has missed, what is written
     uint8_t subscribed         # all that our clients subscribed to here is confirmed by the node
     uint8_t ghost_count
@@ -354,11 +363,14 @@ cdef struct Pool:
     int index
     char* name
     Ring* ring                 # owned by the Python object that the facade keeps
+    void* cluster              # cluster.Cluster; NULL: keys are placed by the ring
     Node* nodes                # the members of the ring, then their replicas
-    int node_count             # members
+    int node_count             # members; of a cluster: places for any node
     int node_total             # and replicas
     uint8_t* live              # by node: 0 when ejected and auto_eject
     uint8_t auto_eject
+    uint8_t leased             # a write is acknowledged only under a lease: see lease.pxd
+    uint16_t generation        # of the seats
     uint8_t retains            # it has replicas: reads may be asked again
     ReadRules reads
     uint8_t copies             # nodes that have a key, with `replication: ring`; 0: its home alone
@@ -409,6 +421,7 @@ cdef struct Peers:             # shared by the engines of one process
     uint64_t seed              # of the hashes of keys
     uint64_t* fans             # by stripe: until when copies of such keys may be on other nodes; atomic. NULL: never
     uint64_t* copied           # by node, pool after pool: see Node.copied
+    uint64_t* leases           # by pool: see lease.pxd; atomic
 
 cdef struct Core:
     Poll poll
@@ -432,6 +445,8 @@ cdef struct Core:
     char* scratch              # SCRATCH + SLACK bytes
     Output rewritten
     Frame rewritten_frame
+    uint8_t fenced             # what was just received may not be acknowledged
+    Output fence               # the error in its place
     uint8_t moved              # the request being dispatched was taken over as a chunk
     size_t input_reserved      # bytes: the meter of all client inputs
     size_t input_limit
@@ -492,55 +507,6 @@ cdef struct Core:
 
 # -- orders and events ----------------------------------------------------------------------------------------------
 
-cdef enum OrderKind:           # control plane -> engine
-    ORDER_STOP = 1             # end the loop now
-    ORDER_DRAIN = 2            # no new clients; leave when all is answered
-    ORDER_REPLY = 3            # answer a control request
-    ORDER_CONNECT = 4          # (re)connect a node, at this address
-    ORDER_DOWN = 5             # the node is down: refuse at once
-    ORDER_EJECT = 6            # live[node] = 0
-    ORDER_ADMIT = 7            # live[node] = 1
-    ORDER_LIST = 8             # describe the clients
-    ORDER_LISTEN = 9           # start accepting
-    ORDER_RELEASE = 10         # the control plane has forgotten a client that it knew
-    ORDER_PUSH = 11            # append these bytes to the output of these clients
-    ORDER_KILL = 12            # close the clients with these ids
-    ORDER_PAUSE = 13           # hold requests of a pool's clients for `slot` ms more, or no longer
-    ORDER_SET = 14             # change a pool's limit
-    ORDER_LEARN = 15           # keep the body of a script: number `slot`, digest and body
-    ORDER_FORGET = 16          # script number `slot` is not to be sent any more
-    ORDER_GHOST = 17           # the control plane lost a connection: have the node kill it, by its id and run_id
-    ORDER_AUDIENCE = 18        # so many clients share this subscription
-    ORDER_SUBSCRIBED = 19      # our subscriptions at this node are there, or are not
-    ORDER_MONITOR = 20         # show a pool's requests, or no longer
-    ORDER_HELD = 21            # a node's process, by run_id, holds script number `slot`
-    ORDER_SHARED = 22          # every engine has script number `slot`
-    ORDER_GO_ON = 23           # the script of a client's EVAL was seen to
-    ORDER_ECHO = 24            # say that the orders before this one were carried out
-    ORDER_HOT = 25             # a key is hot
-    ORDER_COLD = 26            # forget all hot keys
-    ORDER_HEAT = 27            # describe the hot keys
-    ORDER_AWAY = 40            # a node misses writes, is being mended, or serves: `flag` is a voices.Away
-    ORDER_READABLE = 28        # whether a replica may be asked for reads, and how fresh it is
-
-cdef enum ReplyFlag:           # ORDER_REPLY: Order.flag
-    REPLY_CLOSE = 1            # end the connection afterwards
-    REPLY_KEEP = 2             # the control plane goes on naming the client
-    REPLY_SUBSCRIBER = 4       # it is in subscribe mode from here on
-    REPLY_NO_SUBSCRIBER = 8    # it is not
-    REPLY_RESET = 16           # its connection is as new: RESET of a client that the control plane knows
-
-cdef enum PauseMode:           # ORDER_PAUSE: Order.flag
-    PAUSE_NONE = 0
-    PAUSE_WRITE = 1            # what may change a key, or publishes
-    PAUSE_ALL = 2
-
-cdef enum Limit:               # ORDER_SET: Order.flag; the value is in the data
-    LIMIT_CLIENTS = 1          # number, of the whole pool
-    LIMIT_BULK = 2             # bytes
-    LIMIT_QUERY_BUFFER = 3     # bytes
-    LIMIT_IDLE = 4             # us
-
 cdef struct Order:
     int kind
     int pool
@@ -551,19 +517,6 @@ cdef struct Order:
     uint32_t length
     uint64_t tag
     char* data                 # behind this struct
-
-cdef enum EventKind:           # engine -> control plane
-    EVENT_REQUEST = 1          # a command of the control lane
-    EVENT_NODE = 2             # a node connection failed
-    EVENT_OPEN = 3             # a node connection is open
-    EVENT_SICK = 4             # a node answers, but with -LOADING and the like
-    EVENT_LISTED = 5           # what an order with a tag asked for: clients described, ids of those closed
-    EVENT_DRAINED = 6
-    EVENT_GONE = 7             # a client that the control plane knows has left
-    EVENT_DENIED = 9           # a user was refused something
-    EVENT_MONITOR = 10         # lines for those who monitor a pool; the tag: how many are missing before them
-    EVENT_SCRIPT = 11          # the body of a script that a client's EVAL brought; the client waits for ORDER_GO_ON
-    EVENT_HOT = 12             # a key became hot here
 
 cdef struct Event:
     int kind
