@@ -6,8 +6,8 @@ LOST: requests queue while the control plane looks the name up and orders a new 
 DOWN and `refusing`: requests are answered with an error at once until it is OPEN again, so that a dead node costs its
 clients no waiting.
 
-Nothing is retried but reads, where there are replicas (again.pxd). What had been given to the kernel when a connection broke has an unknown fate; what had not is
-withdrawn, and the error says so. The old socket is reset (SO_LINGER 0), and if requests were on their way the
+Nothing is retried but reads, where there are replicas (again.pxd). What had been given to the kernel when a connection
+broke has an unknown fate; what had not is withdrawn, and the error says so. The old socket is reset (SO_LINGER 0), and if requests were on their way the
 successor first has the node kill it by its id, so that no old write lands after a newer one.
 """
 
@@ -378,8 +378,9 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
     if conn.node.pool.copies and not conn.private:
         # Others have the keys: nothing waits for it to come back, and it will not be asked before it was mended.
         node_away(conn.node)
-    conn.state = CONN_LOST if (
-        was_open and not conn.node.ejected and not conn.private and not conn.node.pool.copies) else CONN_DOWN
+    conn.state = CONN_DOWN
+    if (was_open or conn.node.patient) and not conn.node.ejected and not conn.private and not conn.node.pool.copies:
+        conn.state = CONN_LOST
     conn.since_us = core.now_us
     conn.refusing = conn.state == CONN_DOWN
     conn.failures += 1

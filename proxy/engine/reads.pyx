@@ -113,8 +113,8 @@ cdef Conn* reads_conn(Core* core, Client* client, Row* row, Node* home) noexcept
 # -- asking again -------------------------------------------------------------------------------------------------------
 
 cdef Conn* other(Core* core, Conn* last, int least) noexcept nogil:
-    """The connection to ask next, whose node has this Standing at least; that of the node asked `last` only if there is no
-    other, and it is open. NULL: there is none."""
+    """The connection to ask next, whose node has this Standing at least; that of the node asked `last` only if there is
+    no other, and it is open. NULL: there is none."""
     cdef Node* home = &last.node.pool.nodes[last.node.primary]
     cdef Node* best = NULL
     cdef Node* node
@@ -219,7 +219,7 @@ cdef bint paid(Core* core, ReadRules* rules, bint far) noexcept nogil:
 
 
 cdef void earn(ReadRules* rules, bint second) noexcept nogil:
-    """What was sent since last time has earned its part; once a second the reserve is measured by how many reads there are."""
+    """What was sent since last time has earned its part; once a second the reserve is measured by the reads there are."""
     cdef int64_t most
     rules.tokens += <int64_t> rules.earned * rules.budget
     rules.counted += rules.earned

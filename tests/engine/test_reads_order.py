@@ -1,5 +1,5 @@
-"""Whatever goes wrong with nodes that have replicas, each request has one reply, in its place, and no client reads what it
-wrote later, or less than what its unanswered writes may have done.
+"""Whatever goes wrong with nodes that have replicas, each request has one reply, in its place, and no client reads
+what it wrote later, or less than what its unanswered writes may have done.
 
 Values count upwards: the n-th SET of a key writes n. The primary executes what it is sent at once or as it is told; the
 replica has what the primary had some time ago.
