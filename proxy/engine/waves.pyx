@@ -91,7 +91,8 @@ cdef Tally* tally_new(Core* core, Conn* conn, const CounterRule* rule, uint64_t 
     tally.field = is_field
     tally.field_length = <uint32_t> field_length
     memcpy(tally + 1, key, length)
-    memcpy(<char*> (tally + 1) + length, field, field_length)
+    if is_field:
+        memcpy(<char*> (tally + 1) + length, field, field_length)
     bucket = &tallies.buckets[hash >> 20 & (TALLY_BUCKETS - 1)]
     tally.next = bucket[0]
     bucket[0] = tally
