@@ -38,7 +38,7 @@ def seconds(ahead):
         ((b"SET", b"a", b"x" * 300000), b"+OK\r\n"),
     ],
 )
-@pytest.mark.parametrize(("generation", "ahead"), [(0, -0.001), (1, 10.0)])
+@pytest.mark.parametrize(("generation", "ahead"), [(0, -0.001), (1, 10.0), (0xFFFE, 10.0)])
 def test_a_write_is_acknowledged_only_under_a_lease(words, reply, generation, ahead):
     group, engine = leased()
     client = engine.open()
