@@ -66,8 +66,8 @@ HEAT = (
         "heat-key", "one key, GET, depth 64", ("redis", "floor", "quench", "quench-cold"), "hot-key", depth=64, keys=1,
     ),
     Scenario(
-        "heat-written", "one key, GET, depth 64, written once a second; copies live 1 s", ("redis", "quench-1s"),
-        "hot-key", depth=64, keys=1, writes=1,
+        "heat-written", "one key, GET, depth 64, written once a second; copies live 1 s",
+        ("redis", "floor", "quench-1s"), "hot-key", depth=64, keys=1, writes=1,
     ),
     *(
         Scenario(

@@ -346,8 +346,8 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "limits.retained", "size",
-        "where there are replicas: requests on their way that are kept to be asked again, of all engines together; "
-        "those beyond are asked once",
+        "where there are replicas, or a cluster: requests on their way that are kept to be asked again, of all engines "
+        "together; those beyond are asked once",
         least=1024,
     ),
     Option(

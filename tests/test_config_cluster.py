@@ -32,6 +32,7 @@ def test_a_pool_in_front_of_a_cluster() -> None:
             "hot_keys.prefixes",
         )
     ]  # fmt: skip
+    assert "failover: is not for a pool with cluster" in problems_of(text + "    failover: promote\n")[0]
     assert problems_of(text.replace("10.0.0.1:7000", "/tmp/s")) == [
         "<text>:4:15: pools.a.cluster[0]: expected host:port: nodes of a cluster name each other so"
     ]

@@ -148,6 +148,8 @@ class Election:
         self._moved: dict[str, float] = {}  # by node: when its offset was last seen to grow
         self._streams: dict[str, str] = {}  # by member: the stream of its last primary
         self._followed: dict[str, float] = {}
+        self._strange: dict[str, float] = {}  # by run_id: when another process than the record's was first seen
+        self._hesitation = lease * (0.25 + 0.35 * chance())
 
     # -- what happened ------------------------------------------------------------------------------------------------
 
@@ -354,14 +356,17 @@ class Election:
             self._streams[member] = answer.report.replid
         if not self._best(member, fresh):
             return ""
+        # Who raised last raises first: two at once would get in each other's way.
+        hesitation = 0.0 if record.proxy == self._proxy else self._hesitation
         if answer is not None and place.address in fresh:
             if answer.report.run_id != place.run_id:
-                return f"{place.address} of {member} was restarted"
+                seen = self._strange.setdefault(answer.report.run_id, now)
+                return f"{place.address} of {member} was restarted" if now - seen >= hesitation else ""
             if not answer.report.primary and now - self._adopted >= self._down_after:
                 return f"{place.address} of {member} is a replica"
             return ""
         silent = now - max(self._awake, self._adopted if answer is None else answer.sent)
-        if silent < self._down_after or any(
+        if silent < self._down_after + hesitation or any(
             now - self._moved.get(node, -math.inf) < self._down_after and fresh[node].report.linked
             for node in self._members[member] if node in fresh
         ):  # fmt: skip

@@ -191,6 +191,7 @@ class PoolFailover:
                 record = adopted.record
                 log.info("failover.epoch pool=%s epoch=%d proxy=%s why=%r", self._pool.name, record.epoch, record.proxy,
                          adopted.why)  # fmt: skip
+                self._generation = (self._generation + 1) & 0xFFFF
                 for member in self.members:
                     place = record.primary(member.name)
                     await self._sit(member, place.address, place.run_id, adopted.why)
@@ -230,7 +231,6 @@ class PoolFailover:
             return
         log.warning("failover.primary pool=%s member=%s before=%s now=%s why=%r", self._pool.name, member.name,
                     before or "nobody", address or "nobody", why)  # fmt: skip
-        self._generation = (self._generation + 1) & 0xFFFF
         member.run_id = run_id
         await self._order(first, address, run_id)
         if not address:

@@ -25,6 +25,7 @@ from proxy.engine.heat cimport (
     SEEN, Copy, Fetch, Heat, HotKey, heat_of,
 )
 from proxy.engine.hot cimport hot_ask, hot_find, hot_rule
+from proxy.engine.lease cimport lease_over
 from proxy.engine.lookup cimport lookup, same_word
 from proxy.engine.marks cimport marks_quiet, marks_sum, quench_key_hash, quench_load_word
 from proxy.engine.reads cimport reads_elsewhere
@@ -80,8 +81,12 @@ cdef int cool_hot(Core* core, Client* client, Row* row, Frame* frame, uint64_t h
 
 
 cdef bint cool_may(const Client* client) noexcept nogil:
-    """A client that holds a WATCH, or that tracks, is answered by the node itself."""
-    return not client.flags & (CLIENT_WATCHING | CLIENT_TRACKING)
+    """A client that holds a WATCH, or that tracks, is answered by the node itself; and so is everybody while this proxy is
+    out of touch with most of the pool: others may have made another node the primary, and an ear at this one hears
+    nothing of what is written there."""
+    if client.flags & (CLIENT_WATCHING | CLIENT_TRACKING):
+        return False
+    return not (client.pool.leased and lease_over(client.pool.core, client.pool))
 
 
 cdef int read(Core* core, Client* client, Row* row, Frame* frame, HotKey* key, const Bound* bound) noexcept nogil:

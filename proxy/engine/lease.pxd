@@ -10,7 +10,7 @@ worth nothing to an engine that still asks the old ones.
 The clock is read once for what was received together, after it was received: never per reply.
 """
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint16_t, uint64_t
 
 from proxy.engine.marks cimport quench_load_word
 from proxy.engine.types cimport Conn, Core, Pool
@@ -23,9 +23,10 @@ cdef const char* lease_fence(Core* core, Conn* conn, const char* data, size_t* s
 
 
 cdef inline bint lease_over(Core* core, Pool* pool) noexcept nogil:
-    """Of a pool that needs one."""
+    """Of a pool that needs one. That of the generation before counts, too, while it lives: all that has changed since is
+    the seats of others, which nobody gives away before every lease on who was there has run out."""
     cdef uint64_t word = quench_load_word(&core.peers.leases[pool.index])
-    return (word >> GENERATION_AT) != pool.generation or monotonic_us() >= (word & ((<uint64_t> 1 << GENERATION_AT) - 1))
+    return <uint16_t> (pool.generation - (word >> GENERATION_AT)) > 1 or monotonic_us() >= (word & ((<uint64_t> 1 << GENERATION_AT) - 1))
 
 
 cdef inline void lease_look(Core* core, Conn* conn) noexcept nogil:

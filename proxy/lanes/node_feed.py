@@ -45,13 +45,14 @@ _MESSAGES = {b"message": Kind.CHANNEL, b"smessage": Kind.SHARD}
 class Wanted:
     """One subscription at one node."""
 
-    __slots__ = ("answered", "confirmed", "error", "key")
+    __slots__ = ("answered", "confirmed", "error", "gone", "key")
 
     def __init__(self, key: Key) -> None:
         self.key = key
         self.answered = trio.Event()  #: the node said yes or no, or was lost; another one for its next answer
         self.confirmed = False  #: by the node, on the connection that there is now
         self.error = ""  #: the node's words if it said no
+        self.gone = False  #: it is wanted no more: perhaps at another node
 
 
 class NodeFeed:
@@ -104,7 +105,11 @@ class NodeFeed:
 
     def drop(self, key: Key) -> trio.Event | None:
         """Be subscribed no more; set when the node counts us no more. None: it does not."""
-        if self._wanted.pop(key, None) is None or not self._connected:
+        wanted = self._wanted.pop(key, None)
+        if wanted is not None:
+            wanted.gone = True
+            wanted.answered.set()
+        if wanted is None or not self._connected:
             return None
         dropped = trio.Event()
         self._expected.append((key, dropped))

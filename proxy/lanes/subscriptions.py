@@ -123,9 +123,8 @@ class Subscriptions:
             with trio.move_on_after(math.inf if self._pool.timeout is None else self._pool.timeout):
                 known = {feed for key in keys for feed in self._feeds(key) if feed.has(key)}
                 fences = [feed.fence() for feed in known]
-                for everywhere in [self._want(key) for key in keys]:
-                    for feed, wanted in everywhere:
-                        await self._answered(feed, wanted, everywhere)
+                for key, everywhere in [(key, self._want(key)) for key in keys]:
+                    await self._confirmed(key, everywhere)
                 await self._passed(fences)
                 return
             raise self._unreachable(keys, command)
@@ -147,9 +146,18 @@ class Subscriptions:
             self._at[key] = self.nodes(key)
         return [(self.feeds[node], self.feeds[node].want(key)) for node in self._at[key]]
 
+    async def _confirmed(self, key: Key, everywhere: Sequence[tuple[NodeFeed, Wanted]]) -> None:
+        """Wait for all nodes of one subscription, which may become others meanwhile."""
+        while True:
+            for feed, wanted in everywhere:
+                await self._answered(feed, wanted, everywhere)
+            if not any(wanted.gone for _, wanted in everywhere):
+                return
+            everywhere = self._want(key)
+
     async def _answered(self, feed: NodeFeed, wanted: Wanted, everywhere: Sequence[tuple[NodeFeed, Wanted]]) -> None:
         """Wait for one node. Of several, those that cannot be reached now are left to be told when they are back."""
-        while not wanted.confirmed:
+        while not (wanted.confirmed or wanted.gone):
             if wanted.error:
                 raise NodeError(b"-%b\r\n" % wanted.error.encode("latin-1", "replace"))
             if feed.down and any(other.confirmed for _, other in everywhere):

@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.chaos.history import Findings
 from tests.chaos.stage import Shape, Stage
@@ -17,6 +17,7 @@ PROMOTE = (("failover", "promote"), ("down_after", "500ms"))
 REPLICATED = Shape(options=(TIMEOUT, *PROMOTE))
 READS_SURVIVE = Shape(options=(TIMEOUT, *PROMOTE, ("read_from", "prefer_primary")))
 RING = Shape(5, 0, (TIMEOUT, ("replication", "ring"), ("ring", "{copies: 3, write: quorum, read: quorum}")))
+RING_ONE = replace(RING, options=(*RING.options[:-1], ("ring", "{copies: 3, write: quorum, read: one}")))
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,10 @@ FAULTS = {
                    needs=("failover",)),
     "minority": Fault("a proxy and a primary are cut off together, min-replicas-to-write 1", APART,
                       cut("node", "proxy"), heal, bars=(NO_LOSS, AGREE, *ALWAYS), needs=("failover",)),
+    "split": Fault("a proxy and a primary are cut off together", SPACED, cut("node", "proxy"), heal, bars=(
+        Bar("acknowledged writes lost that ended over 500 ms after it",
+            lambda found: sum(one.ended > found.struck + 0.5 for one in found.lost), 0), AGREE, *ALWAYS),
+        needs=("failover",)),
     "cut-proxy": Fault("one proxy is cut off", SPACED, cut("proxy"), heal, bars=(NO_LOSS, AGREE, *ALWAYS)),
     "cut-node": Fault("one primary is cut off", SPACED, cut("node"), heal, bars=(FLOW, AGREE, *ALWAYS),
                       needs=("failover",)),
@@ -211,8 +216,11 @@ FAULTS = {
         FAILED_READS, Bar("p99.9 of reads", lambda found: 1000 * found.during["p99.9"], 25, "ms"),
         Bar("extra requests", lambda found: 100 * found.extra, 5, "%"), GHOSTS), needs=("hedge.after",), reads=1.0,
         most=2500),
-    "stall-unhedged": Fault("the same, hedging off", UNHEDGED, STALLS.strike, STALLS.relieve, 10, 1, bars=(
+    "stall-unhedged": Fault("the stalls, hedging off", UNHEDGED, STALLS.strike, STALLS.relieve, 10, 1, bars=(
         FAILED_READS, Bar("p99.9 of reads, of 50 ms at least", lambda found: -1000 * found.during["p99.9"], -40, "ms")),
+        reads=1.0, most=2500),
+    "slow-hedged": Fault("one node answers 100 ms later, hedging on", HEDGED, slow, fast, bars=(
+        FAILED_READS, Bar("extra requests", lambda found: 100 * found.extra, 5, "%"), GHOSTS), needs=("hedge.after",),
         reads=1.0, most=2500),
     "ring-kill": Fault("kill -9 of a node of a ring, 3 copies, quorum", RING, kill, bars=(
         Bar("failed reads after one deadline", lambda found: late(found.failed_reads, found), 0),
@@ -222,6 +230,10 @@ FAULTS = {
         Bar("failed reads after one deadline", lambda found: late(found.failed_reads, found), 0),
         Bar("failed writes after one deadline", lambda found: late(found.failed_writes, found), 0), NO_LOSS, *ALWAYS),
         needs=("ring.copies",)),
+    "ring-stop-one": Fault("SIGSTOP of a node of a ring, and a read asks one node", RING_ONE, freeze, thaw,
+                           bars=(NO_LOSS, *ALWAYS), needs=("ring.copies",)),
+    "ring-empty-one": Fault("a node of a ring comes back empty, and a read asks one node", RING_ONE, kill, start, 2, 6,
+                            bars=(NO_LOSS, *ALWAYS), needs=("ring.copies",)),
     "ring-stop": Fault("SIGSTOP of a node of a ring, later SIGCONT", RING, freeze, thaw, bars=(
         Bar("failed reads after one deadline", lambda found: late(found.failed_reads, found), 0),
         Bar("failed writes after one deadline", lambda found: late(found.failed_writes, found), 0), NO_LOSS, *ALWAYS),

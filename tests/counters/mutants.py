@@ -39,7 +39,7 @@ MUTANTS = {
 }  # fmt: skip
 
 
-def notice(directory: Path) -> str:
+def notice(directory: Path, name: str) -> str:
     """What the checker says of the engine in `directory`; nothing if it is content."""
     for seed, option in enumerate((EVERYTHING, LATER, EVERYTHING)):
         said = run_there(directory, "tests.counters", "--seconds", "20", "--seed", str(seed), "--option", option)

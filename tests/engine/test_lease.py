@@ -8,8 +8,8 @@ import time
 import pytest
 
 from proxy.engine.engine import EngineGroup
-from tests.engine.harness import build, conn, settle
-from tests.helpers import request
+from tests.engine.harness import build, conn, heated, settle
+from tests.helpers import bulk, request
 
 FENCED = (
     b"-ERR the fate of '%s' is unknown: node n0 (10.0.0.0:6379) of pool p answered after 3 ms, when this proxy was out "
@@ -38,7 +38,7 @@ def seconds(ahead):
         ((b"SET", b"a", b"x" * 300000), b"+OK\r\n"),
     ],
 )
-@pytest.mark.parametrize(("generation", "ahead"), [(0, -0.001), (1, 10.0)])
+@pytest.mark.parametrize(("generation", "ahead"), [(0, -0.001), (1, 10.0), (0xFFFE, 10.0)])
 def test_a_write_is_acknowledged_only_under_a_lease(words, reply, generation, ahead):
     group, engine = leased()
     client = engine.open()
@@ -128,3 +128,25 @@ def test_a_node_that_cannot_be_reached_is_waited_for_until_it_is_given_up():
     assert b"no node can be its primary" in engine.take(client)
     engine.feed(client, request(b"SET", b"a", b"1"))
     assert b"is down: no node can be its primary" in engine.take(client)
+
+
+def test_copies_are_served_only_under_a_lease():
+    """An ear at a node that is no primary any more would not hear of what is written at the new one."""
+    group = EngineGroup(1)
+    engine = build(1, group=group, failover="promote", replicas=1, hot=heated("ttl"))
+    group.lease(0, 0, seconds(10))
+    client = engine.open()
+    engine.hot_key(0, b"a")
+    engine.turn()
+    for _ in range(4):
+        engine.feed(client, request(b"GET", b"a"))
+        engine.turn()
+        for part in engine.sent(conn(0)).split(b"*2\r\n")[1:]:
+            engine.answer(conn(0), b":-1\r\n" if b"PTTL" in part else bulk(b"x"))
+        engine.turn()
+        assert engine.take(client) == bulk(b"x")
+    assert engine.counters()["copy_hits"] > 0
+    group.lease(0, 0, seconds(-1))
+    engine.feed(client, request(b"GET", b"a"))
+    engine.turn()
+    assert engine.take(client) == b"" and b"GET" in engine.sent(conn(0))

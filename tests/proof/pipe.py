@@ -21,6 +21,7 @@ class Pipe:
         self._writers: set[asyncio.StreamWriter] = set()
         self._pairs: list[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = []
         self._halves: set[asyncio.StreamWriter] = set()
+        self._over = asyncio.Event()
         self._moving = asyncio.Event()
         self._moving.set()
 
@@ -36,6 +37,7 @@ class Pipe:
     async def close(self) -> None:
         """Accept nobody any more, and let go of everybody."""
         self._server.close()
+        self._over.set()
         self.snap()
 
     def stand(self, still: bool) -> None:
@@ -71,7 +73,8 @@ class Pipe:
         )
         self._pairs.remove((writer, back))
         if writer in self._halves:
-            await asyncio.sleep(HALF_OPEN)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), HALF_OPEN)
             self._halves.discard(writer)
         for one in (writer, back):
             self._writers.discard(one)
@@ -86,7 +89,8 @@ class Pipe:
                 due, data = await queue.get()
                 await asyncio.sleep(due - loop.time())
                 await self._moving.wait()
-                writer.write(data)
+                if not writer.is_closing():
+                    writer.write(data)
 
         task = asyncio.create_task(write())
         try:
@@ -127,7 +131,7 @@ class Pipes:
         async def end() -> None:
             for pipe in self._pipes:
                 await pipe.close()
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.05)
             tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
             for task in tasks:
                 task.cancel()

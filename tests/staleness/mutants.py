@@ -95,7 +95,7 @@ MUTANTS = {
 }  # fmt: skip
 
 
-def notice(directory: Path) -> str:
+def notice(directory: Path, name: str) -> str:
     """What the walk says of the engine in `directory`, or the scenes; nothing if they are content."""
     return run_there(directory, "tests.engine.test_coherence", *SEEDS) or run_there(directory, "pytest", "-qx", *SCENES)
 

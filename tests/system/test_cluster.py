@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import hiredis
@@ -254,31 +255,59 @@ class Writer(threading.Thread):
             self.wrong.append(f"{key} is {reply}, not {self.written[key]} or one of {self.maybe[key]}")
 
 
-def running_writers(proxy: Proxy, stop: threading.Event) -> list[Writer]:
-    writers = [Writer(proxy, f"w{number}", stop) for number in range(4)]
+@contextmanager
+def writing(proxy: Proxy) -> Iterator[list[Writer]]:
+    """Four of them, which have begun and go on until the end of the block."""
+    over = threading.Event()
+    writers = [Writer(proxy, f"w{number}", over) for number in range(4)]
     for writer in writers:
         writer.start()
-    return writers
+    try:
+        go_on(writers)
+        yield writers
+    finally:
+        over.set()
+        for writer in writers:
+            writer.join()
+
+
+def go_on(writers: list[Writer]) -> None:
+    """Wait until each has written and read all of its keys a few times more."""
+    mark = [writer.turns for writer in writers]
+    until(lambda: all(writer.turns > at + 3 for writer, at in zip(writers, mark, strict=True)), "all of them write")
 
 
 def test_resharding_under_load(cluster: RedisCluster, proxy: Proxy, client: Link) -> None:
     """A hundred slots move, most of them with keys, while four clients write and read: nobody notices anything."""
-    stop = threading.Event()
-    writers = running_writers(proxy, stop)
-    slots = sorted({slot_of(key.encode()) for writer in writers for key in writer.written})[:100]
-    try:
-        until(lambda: all(writer.turns for writer in writers), "all of them write")
-        for slot in slots:
+    with writing(proxy) as writers:
+        for slot in sorted({slot_of(key.encode()) for writer in writers for key in writer.written})[:100]:
             cluster.move(slot, other(cluster, slot))
-    finally:
-        stop.set()
-        for writer in writers:
-            writer.join()
     assert [writer.wrong for writer in writers] == [[]] * 4
     assert [writer.errors for writer in writers] == [[]] * 4
     for writer in writers:
         for key, version in writer.written.items():
             assert client("GET", key) == str(version).encode()
+
+
+def test_what_is_kept_is_bounded(cluster: RedisCluster, tmp_path: Any) -> None:
+    """What there was no room to keep is answered with an error that says that it did not happen, and did not happen."""
+    slot = slot_of(b"{t}")
+    proxy = Proxy(tmp_path, [], f"cluster: {cluster.seeds}\nlimits: {{retained: 64kb}}")
+    try:
+        with proxy.link() as link:
+            assert link("SET", "{t}1", "a") == b"OK"
+            cluster.move(slot, other(cluster, slot))
+            link.send(*(["SET", f"{{t}}{number}", "v" * 30_000] for number in range(20)))
+            replies = link.replies(20)
+            refused = [number for number, reply in enumerate(replies) if reply != b"OK"]
+            assert 0 < len(refused) < 20
+            for number in refused:
+                error(replies[number], "^TRYAGAIN 'set' was not executed")
+            node = cluster.owner(slot)
+            for number in range(20):
+                assert node("STRLEN", f"{{t}}{number}") == (1 if number == 1 else 0) if number in refused else 30_000
+    finally:
+        proxy.stop()
 
 
 def test_nobody_reads_a_key_that_moved_from_a_copy(cluster: RedisCluster, tmp_path: Any) -> None:
@@ -323,8 +352,9 @@ def test_channels(cluster: RedisCluster, proxy: Proxy) -> None:
             ]  # fmt: skip
         assert publisher("PUBLISH", "news", "by the proxy") >= 1
         assert {subscriber.reply()[-1], subscriber.reply()[-1]} == {b"by the proxy"}
-        subscriber("SSUBSCRIBE", "{t}shard")
         slot = slot_of(b"{t}")
+        cluster.move(slot, other(cluster, slot))  # which the proxy does not know yet
+        assert subscriber("SSUBSCRIBE", "{t}shard") == [b"ssubscribe", b"{t}shard", 1]
         assert publisher("SPUBLISH", "{t}shard", "one") == 1
         assert subscriber.reply() == [b"smessage", b"{t}shard", b"one"]
         cluster.move(slot, other(cluster, slot))
@@ -388,11 +418,8 @@ def test_a_node_that_joins_and_leaves(cluster: RedisCluster, proxy: Proxy, clien
 
 def test_failover_under_load(cluster: RedisCluster, proxy: Proxy, client: Link) -> None:
     """A primary is killed, its replica is promoted, and writes flow again: as soon as the cluster itself is well."""
-    stop = threading.Event()
-    writers = running_writers(proxy, stop)
     victim = cluster.owner(0)
-    try:
-        until(lambda: all(writer.turns > 2 for writer in writers), "all of them write")
+    with writing(proxy) as writers:
         victim.kill()
         died = time.monotonic()
         rest = [node for node in cluster.nodes if node is not victim]
@@ -401,12 +428,7 @@ def test_failover_under_load(cluster: RedisCluster, proxy: Proxy, client: Link) 
             and victim.port not in [entry[2][1] for entry in node("CLUSTER", "SLOTS")] for node in rest
         ), "the cluster has failed over")  # fmt: skip
         healed = time.monotonic()
-        mark = [writer.turns for writer in writers]
-        until(lambda: all(writer.turns > at + 3 for writer, at in zip(writers, mark, strict=True)), "they go on")
-    finally:
-        stop.set()
-        for writer in writers:
-            writer.join()
+        go_on(writers)
     last = max((at for writer in writers for at, _ in writer.errors), default=died)
     assert last - healed < 2.0, f"{last - healed:.1f} s behind the cluster itself"
     # Asynchronous replication may lose the last writes: only what the cluster lost itself may be missing.
@@ -422,21 +444,13 @@ def test_failover_under_load(cluster: RedisCluster, proxy: Proxy, client: Link) 
 def test_a_failover_that_was_asked_for_costs_nothing(cluster: RedisCluster, proxy: Proxy, client: Link) -> None:
     """CLUSTER FAILOVER, as before an upgrade of a node."""
     until(lambda: client("DBSIZE") == 0, "the proxy has seen all that was before")
-    stop = threading.Event()
-    writers = running_writers(proxy, stop)
     replica = next(node for node in cluster.nodes if node.role() == "slave")
-    try:
-        until(lambda: all(writer.turns > 2 for writer in writers), "all of them write")
+    with writing(proxy) as writers:
         # Primaries do not vote for two failovers one shortly after the other: then it has to be asked for again.
         until(
             lambda: replica.role() == "master" or replica("CLUSTER", "FAILOVER") is None, "it is promoted", every=1.0
         )
-        mark = [writer.turns for writer in writers]
-        until(lambda: all(writer.turns > at + 3 for writer, at in zip(writers, mark, strict=True)), "they go on")
-    finally:
-        stop.set()
-        for writer in writers:
-            writer.join()
+        go_on(writers)
     assert [writer.wrong for writer in writers] == [[]] * 4
     assert [writer.errors for writer in writers] == [[]] * 4
 

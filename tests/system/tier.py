@@ -192,6 +192,7 @@ class Proxy:
         lines = [f"engines: {engines}", "pools:", "  test:", f"    listen: {listen}"]
         lines += ["    servers:", *(f"      - {server}" for server in servers)] if servers else []
         lines += ["    " + line for line in options.splitlines()]
+        self.place = place
         file = directory / "quench.yml"
         file.write_text("\n".join(lines) + "\n")
         self._stack = ExitStack()
