@@ -36,7 +36,7 @@ from storenode.interest cimport interests_open
 from storenode.invalidation cimport invalidation_close, invalidation_open, tracked_sweep
 from storenode.keeping cimport keeping_open
 from storenode.keyspace cimport database_clear
-from storenode.latency cimport latency_reset
+from storenode.latency cimport LATENCY_EXPIRE, latency_begin, latency_end, latency_reset
 from storenode.limits cimport clients_check, limits_open, output_check
 from storenode.pages cimport pages_close, pages_turn
 from storenode.pause cimport pause_end
@@ -217,6 +217,7 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
     """What no request pays for; returns the microseconds until it wants to be called again."""
     cdef uint64_t deadline = node.now_us + MOVE_US
     cdef uint64_t elapsed = node.now_us - node.rate_us
+    cdef uint64_t begun
     cdef Database* database
     cdef bint busy = False
     cdef int number
@@ -241,9 +242,10 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
         while table_moving(&database.keys) and not busy:
             table_move(&database.keys, MOVED_A_CHECK)
             busy = monotonic_us() > deadline
-    if (not node.expiry_off and not node.paused_until_us and not node.loading.on and node.primary == NULL
-            and expire_sweep(node, SWEEP_US)):
-        busy = True
+    if not node.expiry_off and not node.paused_until_us and not node.loading.on and node.primary == NULL:
+        begun = latency_begin(node)
+        busy = expire_sweep(node, SWEEP_US) or busy
+        latency_end(node, LATENCY_EXPIRE, begun)
     deadline = monotonic_us() + REAP_US
     while node.doomed != NULL and monotonic_us() < deadline:
         busy = reap(node, REAPED_A_CHECK) or busy

@@ -108,6 +108,32 @@ def test_delays_are_remembered_above_the_threshold(node: Server) -> None:
         connection("config", "set", "latency-monitor-threshold", 0)
 
 
+def test_delays_of_the_node_s_own_work_have_names(new_node: Callable[..., Server]) -> None:
+    """What a full node evicts for one write, and a sweep of many keys that expire together."""
+    node = new_node("--maxmemory", "0")
+    with node.connect() as connection:
+        connection("config", "set", "maxmemory-policy", "allkeys-random")
+        connection("config", "set", "latency-monitor-threshold", 1)
+        connection("debug", "set-active-expire", 0)
+        for base in range(0, 200_000, 20_000):
+            pipeline(connection, [("set", f"key:{base + n}", "x" * 50, "px", 1) for n in range(20_000)])
+        connection("debug", "set-active-expire", 1)
+        seen = b""
+        for _ in range(200):
+            seen = connection("latency", "latest")
+            if b"expire-cycle" in seen:
+                break
+            time.sleep(0.05)
+        assert b"expire-cycle" in seen
+        connection("flushall")
+        for base in range(0, 200_000, 20_000):
+            pipeline(connection, [("set", f"key:{base + n}", "x" * 50) for n in range(20_000)])
+        connection("config", "set", "maxmemory", 1_000_000)
+        connection("set", "one", "more")
+        assert b"eviction-cycle" in connection("latency", "latest")
+        assert b"eviction-cycle: 1 delays" in connection("latency", "doctor")
+
+
 def test_errors_are_counted_by_their_code(node: Server) -> None:
     with node.connect() as connection:
         connection("flushall")
