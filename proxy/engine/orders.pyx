@@ -244,6 +244,9 @@ cdef void set_ejected(Core* core, Pool* pool, int index, bint ejected) noexcept 
     A connection that owes late replies is given up now: were it kept, a node that serves again would be reached
     through the one connection that may hang. Keys change their home, and the old one no longer tells of changes; those
     of a replica have another home.
+
+    One that is admitted has answered a PING just now: requests wait for its connections, which are opened next, rather
+    than being refused because of what was. With `replication: ring` nothing waits for a node, as others have its keys.
     """
     cdef Node* node = &pool.nodes[index]
     cdef Conn* conn
@@ -255,8 +258,13 @@ cdef void set_ejected(Core* core, Pool* pool, int index, bint ejected) noexcept 
             pool.nodes[place].forgets += 1
     for place in range(CONNS):
         conn = node.conns[place]
-        if ejected and conn != NULL and conn.state == CONN_OPEN and conn.expired:
+        if conn == NULL:
+            continue
+        if ejected and conn.state == CONN_OPEN and conn.expired:
             conn_fail(core, conn, b"the node was ejected")
+        elif not ejected and conn.state == CONN_DOWN and not pool.copies:
+            conn.state = CONN_LOST
+            conn.refusing = 0
     if ejected:
         privates_fail(core, node, b"the node was ejected")
 
