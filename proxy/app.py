@@ -18,10 +18,11 @@ from proxy.control.clients import Clients
 from proxy.control.cluster import present
 from proxy.control.clusters import Clusters, with_places
 from proxy.control.engines import Engines, Event, EventKind
+from proxy.control.failover import Failover
 from proxy.control.nodes import Nodes
-from proxy.control.replicas import Replicas
 from proxy.control.request import Request
 from proxy.control.requests import Requests
+from proxy.control.seats import Seats
 from proxy.control.snapshot import Snapshot
 from proxy.lanes.across import handlers
 from proxy.lanes.administration import Administration
@@ -83,15 +84,16 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
         stop, stop_now = trio.Event(), trio.Event()
         async with trio.open_nursery() as nursery:
             kept = Kept(engines)
-            nodes = Nodes(settings, engines.engines, nursery, lambda pool, live: pubsub.live(pool, live))
-            replicas = Replicas(settings, engines.engines)
-            links = Links(settings, nursery, nodes.ejected, engines.kill_ghost)
+            seats = Seats(settings)
+            failover = Failover(settings, engines, seats)
+            nodes = Nodes(settings, engines.engines, nursery, lambda pool, live: pubsub.live(pool, live), seats)
+            links = Links(settings, nursery, nodes.ejected, engines.kill_ghost, seats, failover.fenced)
             clusters = Clusters(settings, engines, nodes, lambda pool: pubsub.moved(pool))
             pubsub = PubSub(settings, engines, kept, links, clusters.owner, clusters.redirected)
             clients = Clients(settings, engines, pubsub.counts)
             databases = Databases(links)
             hot = Hot(settings, engines, clients)
-            snapshot = Snapshot(settings, engines, nodes, databases.known, pubsub.totals, hot.known)
+            snapshot = Snapshot(settings, engines, nodes, databases.known, pubsub.totals, hot.known, failover)
             access = Access(settings, clients)
             administration = Administration(engines, clients, snapshot, links)
             monitor = Monitor(settings, engines, clients, kept)
@@ -119,6 +121,7 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
                 elif kind in (EventKind.NODE, EventKind.SICK):
                     lost = kind == EventKind.NODE and tag == 1
                     nodes.failed(engine, pool, node, code, lost, data.decode("latin-1"))
+                    failover.suspect(pool, node)
                     mending.failed(engine, pool, node, lost, data.decode("latin-1"))
                     clusters.failed(pool, node)
                 elif kind == EventKind.OPEN:
@@ -146,16 +149,23 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             nursery.start_soon(snapshot.sample)
             nursery.start_soon(requests.run)
             nursery.start_soon(kept.run)
-            nursery.start_soon(replicas.run)
             nursery.start_soon(monitor.run)
             nursery.start_soon(pubsub.run)
             nursery.start_soon(scripts.run)
             nursery.start_soon(fleet.run)
+
+            def moved(pool: int, node: int) -> None:
+                pubsub.seated(pool, node, seats.server(pool, node))
+                fleet.moved(pool, node, seats.server(pool, node))
+
+            seats.listen(moved)
+            nursery.start_soon(failover.run)
             # Names that take long to look up must not keep a signal waiting.
             await _until(stop, nodes.start)
             await _until(stop, clusters.start)
             nursery.start_soon(clusters.run)
             await _until(stop, mending.first_look)
+            await _until(stop, failover.settle)
             nursery.start_soon(mending.run)
             if not stop.is_set():
                 for engine in engines.engines:

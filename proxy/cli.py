@@ -28,6 +28,7 @@ from proxy.address import parse_listen
 from proxy.config_file import load, loads
 from proxy.config_text import defaults, describe, describe_text, effective, to_yaml
 from proxy.connections import report
+from proxy.nodes_page import nodes_of, table
 from proxy.placement import routes
 from proxy.settings import ConfigError, Pool, Settings
 from proxy.units import parse_size
@@ -267,6 +268,25 @@ def route(file: str | None, name: str | None, json_: bool, keys: tuple[str, ...]
             home += f" (replicas: {', '.join(row['replicas'])})"
         group = f"group {row['group']} → " if row["group"] else ""
         click.echo(f"{row['key']} → {group}hash {row['hash']} → {home}")
+
+
+@cli.command(
+    context_settings=CONTEXT, short_help="Say how the nodes of a running proxy are.",
+    epilog="Example:  quench nodes -c config/redis.yml",
+)  # fmt: skip
+@conf_file
+@click.option("--pool", "name", metavar="NAME", envvar="QUENCH_POOL", help="The pool to ask, of several.")
+@as_json
+def nodes(file: str | None, given: str | None, name: str | None, json_: bool) -> None:
+    """Say how the nodes of the proxy that runs with FILE are: state, role, lag, epoch, and what is on its way."""
+    settings = _settings(file, given)
+    pool = _pool(settings, name) if name else settings.pools[0]
+    try:
+        rows = nodes_of(pool)
+    except OSError as error:
+        click.echo(f"quench: {pool.listen}: {error.strerror or error}", err=True)
+        sys.exit(1)
+    click.echo(_json(rows) if json_ else table(rows))
 
 
 @cli.command(

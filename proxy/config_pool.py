@@ -21,6 +21,9 @@ from proxy.placement import pointless
 from proxy.settings import MASK, Group, HotPrefix, Pool, Secret
 from proxy.spelling import nearest
 
+#: Seconds of silence that tell a dead node from one that was asked a moment ago.
+LEAST_DOWN_AFTER = 0.3
+
 
 class PoolReader:
     """The way from one mapping to one Pool."""
@@ -85,7 +88,7 @@ class PoolReader:
         self.nodes[option.key] = node
         readers: dict[str, Callable[[Node, str], Any]] = {
             "servers": self.servers, "seeds": self.seeds, "groups": self.groups, "hot_prefixes": self.hot_prefixes,
-            "counted": self.counted,
+            "counted": self.counted, "addresses": self.addresses,
             "users": partial(read_users, self.walk),
             "acl_file": partial(read_acl_file, self.walk),
         }  # fmt: skip
@@ -262,6 +265,11 @@ class PoolReader:
             found.append(replica)
         return tuple(found)
 
+    def addresses(self, node: Node, path: str) -> Any:
+        """A list of addresses, or UNSET if one of them is wrong."""
+        found = self.replicas(node, path)
+        return UNSET if found is None else found
+
     def attempt(self, node: Node, path: str, make: Callable[[], Server]) -> Server | None:
         """`make()`, or None and its ValueError noted."""
         try:
@@ -318,6 +326,7 @@ class PoolReader:
             self.check_cluster(pool)
         elif pool.servers:
             self.check_ring(pool, harm)
+        self.check_failover(pool)
         if pool.distribution == "random" and len(pool.servers) > 1:
             self.walk.warn(
                 self.node("distribution"), f"{self.path}.distribution",
@@ -335,6 +344,29 @@ class PoolReader:
                 self.node("server_connections"), f"{self.path}.server_connections",
                 "has no effect: an engine pipelines on one connection to a node; use engines: for more",
             )  # fmt: skip
+
+    def check_failover(self, pool: Pool) -> None:
+        """Does the pool have what its failover needs?"""
+        problems = []
+        if pool.failover == "promote" and pool.servers:
+            if len(pool.nodes) < 3:
+                problems.append(
+                    f"promote needs a majority of three nodes or more, replicas included; there are {len(pool.nodes)}"
+                )
+            if all(not server.replicas for server in pool.servers):
+                problems.append("promote needs nodes with replicas: {address: …, replicas: […]}")
+            if any(node.path for node in pool.nodes):
+                problems.append("promote needs nodes that reach each other: a unix socket is none")
+        if pool.failover == "promote" and pool.down_after < LEAST_DOWN_AFTER:
+            problems.append("promote asks its nodes ten times a second; let down_after be 300ms or more")
+        if pool.failover == "sentinel" and not pool.sentinels and "sentinels" not in self.nodes:
+            problems.append("sentinel needs sentinels: [host:port, …]")
+        if pool.failover == "sentinel" and (found := [server.address for server in pool.servers if not server.name]):
+            problems.append(f"sentinel knows masters by name, and {found[0]} has none: write {found[0]} NAME")
+        if pool.failover != "off" and pool.auto_eject:
+            problems.append("auto_eject moves the keys of a dead node, failover keeps them; take one of them out")
+        for text in problems:
+            self.walk.problem(self.node("failover"), f"{self.path}.failover", text)
 
     def check_ring(self, pool: Pool, harm: Callable[[Node, str, str], None]) -> None:
         """Can every node be reached?"""

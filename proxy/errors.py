@@ -237,6 +237,9 @@ _ROWS = (
     ErrorRow("lost_write",
              "ERR the fate of '{command}' is unknown: node {node} ({address}) of pool {pool} was lost {elapsed} ms "
              "into it: {reason}; it was not retried", "fate_unknown"),
+    ErrorRow("fenced",
+             "ERR the fate of '{command}' is unknown: node {node} ({address}) of pool {pool} answered after {elapsed} "
+             "ms, when this proxy was out of touch with most of the pool; it was not retried", "fate_unknown"),
     ErrorRow("database_limit",
              "ERR database {database} cannot be opened on node {node} ({address}) of pool {pool}: all {limit} extra "
              "connections are in use", "database_limit"),
@@ -309,6 +312,7 @@ ENGINE_ERRORS: tuple[ErrorRow, ...] = tuple(
         "slot_unserved",
         "cluster_down",
         "not_redirected",
+        "fenced",
     )
 )
 

@@ -15,7 +15,7 @@ from proxy.settings import P95, READ_FROM, Counters, Hedge, HotKeys, Limits, Poo
 
 Kind = Literal[
     "engines", "listen", "servers", "seeds", "groups", "users", "acl_file", "duration", "size", "count", "flag",
-    "choice", "tag", "text", "secret", "file", "rate", "hot_prefixes", "delay", "percent", "counted",
+    "choice", "tag", "text", "secret", "file", "rate", "hot_prefixes", "delay", "percent", "counted", "addresses",
 ]  # fmt: skip
 Where = Literal["both", "native", "nutcracker"]
 
@@ -178,6 +178,17 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("reconnect.first", "duration", "the wait after the first failed attempt to connect to a node", least=0.001),
     Option("reconnect.most", "duration", "every failure doubles the wait, up to this", least=0.001),
+    Option(
+        "failover", "choice",
+        "a primary that dies: off waits for it; promote has the proxies agree on a replica and promote it, with three "
+        "nodes or more, replicas included; sentinel does as Redis Sentinel says, where a node's name is its master's",
+        choices=("off", "promote", "sentinel"),
+    ),
+    Option(
+        "down_after", "duration", "with failover: promote a primary is dead when it has been silent for so long",
+        least=0.001,
+    ),
+    Option("sentinels", "addresses", "with failover: sentinel whom to ask, one after the other, e.g. [10.0.0.9:26379]"),
     Option(
         "read_from", "choice",
         "where nodes have replicas: whom reads are asked of. With primary never a replica; with prefer_primary one is "

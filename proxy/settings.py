@@ -233,6 +233,9 @@ class Pool(Struct, frozen=True, kw_only=True):
     server_retry_timeout: float = 1.0
     reconnect: Reconnect = Reconnect()
 
+    failover: str = "off"
+    down_after: float = 0.5
+    sentinels: tuple[Server, ...] = ()
     read_from: str = "prefer_primary"
     max_replica_lag: float | None = None
     hedge: Hedge = Hedge()

@@ -199,6 +199,7 @@ def _spell_server(server: Server) -> str | dict[str, Any]:
 _SPELLERS: dict[Kind, Callable[[Any], Any]] = {
     "listen": str,
     "servers": lambda servers: [_spell_server(server) for server in servers],
+    "addresses": lambda servers: [server.address for server in servers],
     "seeds": lambda seeds: [seed.address for seed in seeds],
     "groups": lambda groups: {group.name: list(group.prefixes) for group in groups},
     "duration": format_duration,
@@ -217,6 +218,7 @@ _EXPECTED: dict[Kind, str] = {
     "engines": "auto or a number",
     "listen": "host:port, or /path [mode]",
     "servers": "a list of 'host:port[:weight] [name]', '/path[:weight] [name]' or {address, weight, name, replicas}",
+    "addresses": "a list of host:port",
     "seeds": "a list of 'host:port'",
     "groups": "GROUP: [PREFIX, …] for each group",
     "duration": "a duration like 400ms, 30s, 5m",

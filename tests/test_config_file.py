@@ -508,6 +508,7 @@ def pools(names: st.SearchStrategy[str]) -> st.SearchStrategy[Pool]:
         "users": st.lists(USERS, max_size=3, unique_by=lambda user: user.name).map(tuple),
         "flag": st.booleans(), "text": st.none() | WORDS, "secret": st.none() | WORDS.map(Secret),
         "tag": st.none() | st.text("{}[]$<>'\"#:ab", min_size=2, max_size=2), "groups": groups(),
+        "addresses": st.just(()),
     }  # fmt: skip
 
     def value(key: str) -> st.SearchStrategy[Any]:
@@ -520,7 +521,7 @@ def pools(names: st.SearchStrategy[str]) -> st.SearchStrategy[Pool]:
             return st.integers(int(option.least), int(min(option.most, (1 << 31) - 1)))
         return values[option.kind]
 
-    own = {option.key: value(option.key) for option in OPTIONS if option.key not in CLUSTER
+    own = {option.key: value(option.key) for option in OPTIONS if option.key not in (*CLUSTER, "failover")
            and option.sets is None and not option.group and not option.required}  # fmt: skip
     sizes = st.lists(st.integers(1024, 1 << 40), min_size=7, max_size=7).map(sorted)
     limits = st.builds(

@@ -48,7 +48,7 @@ LAYERS = (
     ("proxy.config_envoy", "proxy.config_predixy"),
     ("proxy.migration",),
     ("proxy.config_file", "proxy.config_text"),
-    ("proxy.config_pool", "proxy.connections"),
+    ("proxy.config_pool", "proxy.connections", "proxy.nodes_page"),
     ("proxy.config_users",),
     ("proxy.config_walk",),
     ("proxy.placement",),
@@ -65,13 +65,13 @@ LAYERS = (
 #: The engine, from the loop down: a file imports only from files further down. The `.pxd` of a file may name those that
 #: its inline functions need, and obeys the same order.
 SPINE = (
-    "probe", "audit", "engine", "controls", "tables", "users", "turn", "orders", "clients", "accept", "client",
+    "probe", "audit", "engine", "controls", "tables", "users", "turn", "orders", "seats", "clients", "accept", "client",
     "dispatch", "monitor", "transaction", "blocking", "elements", "copying", "replies", "combine", "quorum", "cool",
     "fanout", "tombstones", "places", "reads", "choice", "members", "redirect", "tracking", "shield", "ear",
     "private", "route", "answers", "rights", "refusals", "audience", "scripts", "connection", "again", "retained",
-    "effects", "hints", "voices", "greeting", "describe", "hot", "fans", "fetch", "fence", "holds", "waves", "copies",
-    "sketch", "marks", "keys", "lookup", "mail", "texts", "slots", "merge", "parts", "cluster", "heat", "tally",
-    "types", "kinds", "counters", "leaves", "rows", "ring", "colocate", "hashes",
+    "effects", "hints", "voices", "greeting", "describe", "lease", "hot", "fans", "fetch", "fence", "holds", "waves",
+    "copies", "sketch", "marks", "keys", "lookup", "mail", "texts", "slots", "merge", "parts", "cluster", "heat",
+    "tally", "types", "kinds", "counters", "leaves", "rows", "ring", "colocate", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.

@@ -111,6 +111,7 @@ def pool_values(pool: Pool, listener: int) -> dict[str, Any]:
         "placement": placement(pool),
         "auto_eject": pool.auto_eject or pool.copied,
         "copies": copies_values(pool),
+        "failover": pool.failover,
         "nil_on_error": pool.partial_mget == "nil",
         "split_transactions": pool.cross_node_transactions == "split",
         "database": pool.redis_db,
@@ -282,6 +283,11 @@ class Engines:
     def forget_copies(self) -> None:
         """Every copy of every engine is void from here on."""
         self._group.forget_copies()
+
+    def lease(self, pool: int, generation: int, until: float) -> None:
+        """Writes of a pool may be acknowledged until this time.monotonic(), by engines whose seats are of this
+        generation."""
+        self._group.lease(pool, generation, int(until * 1e6))
 
     def drain(self) -> None:
         """Accept no more and let every client go that is owed nothing; the paths of unix sockets are removed."""

@@ -78,7 +78,9 @@ class NodeStatistics:
     address: str  #: host:port or the path of a socket
     role: str = "master"  #: master or slave, as Redis says
     replica_of: str = ""  #: the member of the ring, by its label; "" for a member
-    state: str = "up"  #: up, suspect, down, ejected
+    state: str = "up"  #: up, suspect, down, ejected; of a replica behind, too: it is not read from
+    lag: float | None = None  #: seconds that a replica is behind; None: not known
+    epoch: int = 0  #: of the record by which its pool goes; 0: there is none
     connections: int = 0
     in_flight: int = 0  #: requests sent and not answered
     backlog: int = 0  #: bytes queued and not sent

@@ -378,8 +378,9 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
     if conn.node.pool.copies and not conn.private:
         # Others have the keys: nothing waits for it to come back, and it will not be asked before it was mended.
         node_away(conn.node)
-    conn.state = CONN_LOST if (
-        was_open and not conn.node.ejected and not conn.private and not conn.node.pool.copies) else CONN_DOWN
+    conn.state = CONN_DOWN
+    if (was_open or conn.node.patient) and not conn.node.ejected and not conn.private and not conn.node.pool.copies:
+        conn.state = CONN_LOST
     conn.since_us = core.now_us
     conn.refusing = conn.state == CONN_DOWN
     conn.failures += 1

@@ -64,6 +64,7 @@ cdef struct Counters:
     uint64_t shield_loads      # clients that were told to load one
     uint64_t shield_early      # of these, or nearly so, before it had expired
     uint64_t shield_nils       # clients that waited in vain
+    uint64_t fenced            # replies to writes that came when the lease was over
     uint64_t fan_out_reads     # requests that went to a copy on another node
     uint64_t fan_out_hits      # and were answered by it
     uint64_t fan_out_fills     # copies set on other nodes

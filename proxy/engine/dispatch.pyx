@@ -77,7 +77,7 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
     if client.pool.retains and again_waits(core, client, row, frame):
         return WAIT
     core.asked = 0
-    if client.pool.fans and names_copy(core, row, frame):
+    if (client.pool.fans or client.pool.leased) and names_copy(core, row, frame):
         return refuse(core, client, row, ERROR_RESERVED_KEY, NULL, NULL)
     if client.flags & CLIENT_SPECIAL or row.flags & ROW_SPECIAL:
         verdict = special(core, client, row, frame)
@@ -100,7 +100,7 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
                        home(core, client.pool, frame.data + frame.args[row.key].offset, frame.args[row.key].length))
     if row.lane <= LANE_SUM:
         return with_keys(core, client, row, frame)
-    if row.flags & ROW_ONE_NODE and client.pool.node_count == 1:
+    if row.flags & ROW_ONE_NODE and client.pool.node_count == 1 and not client.pool.leased:
         if row.flags & ROW_PAUSES and client.pool.cools:
             marks_note_every(core)
         return send_to(core, client, row, frame, client.pool, home(core, client.pool, b"", 0))

@@ -19,7 +19,8 @@ from proxy.engine.connection cimport conn_free
 from proxy.engine.client cimport client_close
 from proxy.engine.controls cimport ORDERS, Controls
 from proxy.engine.hot cimport hot_close, hot_open
-from proxy.engine.marks cimport marks_new, quench_forget
+from proxy.engine.lease cimport GENERATION_AT
+from proxy.engine.marks cimport marks_new, quench_forget, quench_store_word
 from proxy.engine.monitor cimport monitor_clear, monitor_taken
 from proxy.engine.ring cimport Placement
 from proxy.engine.redirect cimport detours_free
@@ -64,7 +65,7 @@ COUNTERS = (
     "copy_hits", "copies_stored", "copy_refreshes", "copies_changed", "copies_expired", "copies_unsure",
     "copies_evicted", "copies_stale", "reads_joined", "fetches_stale", "invalidations", "copies_checked",
     "copies_wrong", "copies_wrong_us", "shield_misses", "shield_loads", "shield_early", "shield_nils",
-    "fan_out_reads", "fan_out_hits", "fan_out_fills", "hints", "doubts", "fan_out_tombstones", "redirects",
+    "fenced", "fan_out_reads", "fan_out_hits", "fan_out_fills", "hints", "doubts", "fan_out_tombstones", "redirects",
     "replica_reads", "retries", "hedges", "hedges_won", "hedges_denied", "reads_let_go", "increments",
     *(f"waves_{1 << bucket}" for bucket in range(WAVES - 1)), "waves_more",
 )
@@ -166,11 +167,17 @@ cdef class EngineGroup:
         free(self.peers.clients)
         free(self.peers.held)
         free(self.peers.copied)
+        free(self.peers.leases)
         free(self.peers.fans)
 
     def forget_copies(self):
         """Every copy of every engine is void: before and after a command for all keys that the engines do not see."""
         quench_forget(&self.peers.forgets)
+
+    def lease(self, int pool, uint64_t generation, uint64_t until_us):
+        """Writes of a pool may be acknowledged until `until_us` of the monotonic clock, by engines whose seats are of this
+        generation."""
+        quench_store_word(&self.peers.leases[pool], generation << GENERATION_AT | until_us)
 
     @property
     def clients(self):
@@ -265,6 +272,7 @@ cdef class Engine(Controls):
             if fd >= 0:
                 close(fd)
         output_clear(&core.rewritten, &core.chunks)
+        output_clear(&core.fence, &core.chunks)
         scripts_free(core)
         agains_close(core)
         pool_trim(&core.chunks)
@@ -302,7 +310,8 @@ cdef class Engine(Controls):
                 2 * sum(len(values["nodes"]) for values in pools) + 1, sizeof(uint32_t))
             self.group.peers.copied = <uint64_t*> calloc(
                 sum(len(values["nodes"]) for values in pools) + 1, sizeof(uint64_t))
-            if self.group.peers.held == NULL or self.group.peers.copied == NULL:
+            self.group.peers.leases = <uint64_t*> calloc(len(pools) + 1, sizeof(uint64_t))
+            if self.group.peers.held == NULL or self.group.peers.copied == NULL or self.group.peers.leases == NULL:
                 raise MemoryError
         held = 0
         for index, values in enumerate(pools):
@@ -317,6 +326,7 @@ cdef class Engine(Controls):
             self.kept.append(placement)
             pool.ring = placement.ring
             pool.auto_eject = values["auto_eject"]
+            pool.leased = values.get("failover", "off") == "promote"
             if values.get("copies"):
                 pool.copies, pool.write_level, pool.read_level = values["copies"]
                 pool.client_flags |= CLIENT_COPIED
@@ -373,6 +383,7 @@ cdef class Engine(Controls):
                 node.pool = pool
                 node.index = place
                 node.primary = place
+                node.patient = values.get("failover", "off") != "off"
                 node.name = self.keep(name)
                 node.address = self.keep(address)
                 node.member = 1
@@ -387,6 +398,7 @@ cdef class Engine(Controls):
                 pool.live[place] = 1
             for place, primary in enumerate(values["replica_of"], pool.node_count):
                 pool.nodes[place].primary = primary
+                pool.nodes[place].patient = False
                 if pool.nodes[primary].replica_count == 0:
                     pool.nodes[primary].first_replica = place
                 pool.nodes[primary].replica_count += 1

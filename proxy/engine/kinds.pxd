@@ -31,6 +31,7 @@ cdef enum OrderKind:           # control plane -> engine
     ORDER_HEAT = 27            # describe the hot keys
     ORDER_AWAY = 40            # a node misses writes, is being mended, or serves: `flag` is a voices.Away
     ORDER_READABLE = 28        # whether a replica may be asked for reads, and how fresh it is
+    ORDER_SEAT = 29            # another process, or none, is behind a node; the tag is the generation
     ORDER_MEMBER = 50          # of a cluster: `node` is now this one (`data` is its address; empty: none); `flag`: holds slots
     ORDER_SLOTS = 51           # of a cluster: the node of each slot, as Cluster.slots has them
 

@@ -23,13 +23,14 @@ from proxy.engine.members cimport cluster_member, cluster_slots
 from proxy.engine.monitor cimport monitor_switch
 from proxy.engine.private cimport privates_fail
 from proxy.engine.scripts cimport script_go_on, script_held, script_shared, scripts_forget, scripts_learn
+from proxy.engine.seats cimport seat_change, seat_give_up
 from proxy.engine.slots cimport client_ready, client_release, client_unread, slot_fill
 from proxy.engine.types cimport (
     CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_PARKED, CLIENT_SILENT, CLIENT_STUCK, CLIENT_SUBSCRIBER,
     CONNS, CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD, EVENT_DRAINED, EVENT_LISTED, LIMIT_BULK,
     LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, LISTENER, ORDER_ADMIT, ORDER_AUDIENCE, ORDER_AWAY, ORDER_CONNECT, ORDER_DOWN,
     ORDER_DRAIN, ORDER_ECHO, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_COLD, ORDER_GO_ON, ORDER_HEAT, ORDER_HELD, ORDER_HOT, ORDER_KILL, ORDER_LEARN,
-    ORDER_LIST, ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_READABLE, ORDER_RELEASE, ORDER_REPLY, ORDER_SET,
+    ORDER_LIST, ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_READABLE, ORDER_RELEASE, ORDER_REPLY, ORDER_SEAT, ORDER_SET,
     ORDER_SHARED, ORDER_STOP, ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, Client, Conn, Core,
     ORDER_MEMBER, ORDER_SLOTS, Node, Order, Pool, PoolLimits,
 )
@@ -55,7 +56,9 @@ cdef void orders_take(Core* core) noexcept nogil:
         elif order.kind == ORDER_CONNECT:
             reconnect(core, &core.pools[order.pool].nodes[order.node], order)
         elif order.kind == ORDER_DOWN:
-            give_up(core, &core.pools[order.pool].nodes[order.node], order.data)
+            seat_give_up(core, &core.pools[order.pool].nodes[order.node], order.data)
+        elif order.kind == ORDER_SEAT:
+            seat_change(core, &core.pools[order.pool].nodes[order.node], order)
         elif order.kind == ORDER_EJECT:
             set_ejected(core, &core.pools[order.pool], order.node, True)
         elif order.kind == ORDER_ADMIT:
@@ -233,19 +236,6 @@ cdef void reconnect(Core* core, Node* node, Order* order) noexcept nogil:
             conn_connect(core, conn)
     if order.flag:
         conn_for(core, node, 2, 0, 0)
-
-
-cdef void give_up(Core* core, Node* node, const char* reason) noexcept nogil:
-    """No address can be had: what waits for a connection is answered, and new requests are refused."""
-    cdef int index
-    cdef Conn* conn
-    for index in range(CONNS):
-        conn = node.conns[index]
-        if conn != NULL and conn.state == CONN_LOST:
-            conn.state = CONN_CONNECTING
-            conn.refusing = 1
-            conn_fail(core, conn, reason)
-    privates_fail(core, node, reason)
 
 
 cdef void set_ejected(Core* core, Pool* pool, int index, bint ejected) noexcept nogil:

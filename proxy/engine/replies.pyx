@@ -14,6 +14,7 @@ from proxy.engine.cool cimport cool_reply, cool_was_set
 from proxy.engine.ear cimport ear_heard
 from proxy.engine.greeting cimport greeting_reply
 from proxy.engine.heat cimport ROLE_AGAIN, ROLE_MARK, ROLE_SET, ROLE_VALUE, ROLE_WAVE, Fetch
+from proxy.engine.lease cimport lease_fence, lease_look
 from proxy.engine.mail cimport event_node
 from proxy.engine.marks cimport marks_close
 from proxy.engine.quorum cimport quorum_reply
@@ -83,6 +84,7 @@ cdef void conn_take(Core* core, Conn* conn, const char* data, size_t length) noe
     cdef Chunk* chunk
     if conn.head != conn.tail:
         conn.proved_us = core.now_us - <uint32_t> (<uint32_t> core.now_us - conn.pending[conn.head & conn.mask].start)
+    lease_look(core, conn)
     while used < length:
         status = frame_reply(&conn.frame, data + used, length - used, MOST_REPLY)
         if status == MORE:
@@ -252,6 +254,8 @@ cdef void reply(Core* core, Conn* conn, const char* data, size_t size) noexcept 
     if data[0] == c'>':
         pushed(core, conn, data, size)
         return
+    if core.fenced:
+        data = lease_fence(core, conn, data, &size)
     pending = next_pending(core, conn, data, size)
     if pending == NULL:
         return
@@ -268,6 +272,11 @@ cdef void reply_large(Core* core, Conn* conn, Chunk* chunk) noexcept nogil:
         return
     if chunk.data[chunk.head] == c'>':
         pushed(core, conn, chunk.data + chunk.head, chunk.tail - chunk.head)
+        chunk_free(&core.chunks, chunk)
+        return
+    if core.fenced:
+        # It may be an error now, which is short.
+        reply(core, conn, chunk.data + chunk.head, chunk.tail - chunk.head)
         chunk_free(&core.chunks, chunk)
         return
     pending = next_pending(core, conn, chunk.data + chunk.head, chunk.tail - chunk.head)
@@ -290,6 +299,9 @@ cdef void greeted(Core* core, Conn* conn, const char* data, size_t size) noexcep
     if data[0] == c'>':
         return
     status = greeting_reply(core, conn, data, size)
+    if status == -2:
+        conn_fail(core, conn, b"another process is at its address")
+        return
     if status < 0:
         length = size - 3 if size - 3 < 150 else 150
         memcpy(words, data + 1, length)

@@ -270,7 +270,8 @@ cdef enum ErrorKind:           # rows of errors.ENGINE_ERRORS, in this order
     ERROR_NO_SLOT = 35         # of a cluster: nobody is known to hold the key's slot
     ERROR_CLUSTER_DOWN = 36    # a node of a cluster serves nobody
     ERROR_NOT_REDIRECTED = 37  # it belongs to another node of the cluster, and did not get there
-    ERROR_KINDS = 38
+    ERROR_FENCED = 38          # a write was answered when the lease was over
+    ERROR_KINDS = 39
 
 cdef enum ErrorField:
     FIELD_NONE = 0

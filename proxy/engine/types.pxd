@@ -302,6 +302,9 @@ cdef struct Node:
     uint8_t socket_address[128]
     uint32_t socket_length     # 0: not resolved yet
     uint8_t ejected
+    uint8_t patient            # requests wait for a connection rather than being refused: see seats.pxd
+    char expected_run[41]      # run_id of the process that has to be behind it; empty: any
+    char seat[128]             # its address for people, where it was changed
     uint8_t member             # has keys of its own; of a cluster: is there, and holds slots
     uint8_t away               # voices.Away: it misses, or has missed, what is written
     uint8_t subscribed         # all that our clients subscribed to here is confirmed by the node
@@ -366,6 +369,8 @@ cdef struct Pool:
     int node_total             # and replicas
     uint8_t* live              # by node: 0 when ejected and auto_eject
     uint8_t auto_eject
+    uint8_t leased             # a write is acknowledged only under a lease: see lease.pxd
+    uint16_t generation        # of the seats
     uint8_t retains            # it has replicas: reads may be asked again
     ReadRules reads
     uint8_t copies             # nodes that have a key, with `replication: ring`; 0: its home alone
@@ -416,6 +421,7 @@ cdef struct Peers:             # shared by the engines of one process
     uint64_t seed              # of the hashes of keys
     uint64_t* fans             # by stripe: until when copies of such keys may be on other nodes; atomic. NULL: never
     uint64_t* copied           # by node, pool after pool: see Node.copied
+    uint64_t* leases           # by pool: see lease.pxd; atomic
 
 cdef struct Core:
     Poll poll
@@ -439,6 +445,8 @@ cdef struct Core:
     char* scratch              # SCRATCH + SLACK bytes
     Output rewritten
     Frame rewritten_frame
+    uint8_t fenced             # what was just received may not be acknowledged
+    Output fence               # the error in its place
     uint8_t moved              # the request being dispatched was taken over as a chunk
     size_t input_reserved      # bytes: the meter of all client inputs
     size_t input_limit

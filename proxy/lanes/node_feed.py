@@ -78,6 +78,7 @@ class NodeFeed:
         self._fence: trio.Event | None = None  # a PING that is not sent yet
         self._connected = False
         self._out: list[bytes] = []
+        self._serving = trio.CancelScope()
         self._write = trio.Event()
 
     @property
@@ -87,6 +88,11 @@ class NodeFeed:
     @property
     def address(self) -> str:
         return self._server.address
+
+    def move(self, server: Server) -> None:
+        """Another server is the node from here on."""
+        self._server = server
+        self._serving.cancel()
 
     def want(self, key: Key) -> Wanted:
         """Be subscribed from now on; wait for `answered`."""
@@ -140,7 +146,11 @@ class NodeFeed:
             while not self._wanted:
                 await self._wake()
             try:
-                await self._serve()
+                with trio.CancelScope() as self._serving:
+                    await self._serve()
+                if not self._serving.cancelled_caught:
+                    continue
+                self._lost("another node takes its place")
                 continue
             except* (OSError, UnicodeError, trio.BrokenResourceError, trio.ClosedResourceError,
                      hiredis.ProtocolError, _LostError) as group:  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Any
 
 import trio
 
+from proxy.address import Server
 from proxy.control.engines import Engines
 from proxy.control.reply import encode
 from proxy.control.request import Answer, Handler, Request
@@ -86,6 +87,10 @@ class PubSub:
     def live(self, pool: int, live: bytes) -> None:
         """Nodes were ejected or readmitted: channels follow what is published to them."""
         self.pools[pool].live(live)
+
+    def seated(self, pool: int, node: int, server: Server) -> None:
+        """Another server is behind a node: what is subscribed to there is subscribed to at it."""
+        self.pools[pool].seated(node, server)
 
     def moved(self, pool: int) -> None:
         """Slots of a cluster have changed their nodes."""

@@ -17,6 +17,7 @@ from functools import partial
 
 import trio
 
+from proxy.address import Server
 from proxy.control.cluster import members
 from proxy.control.engines import POST_AGAIN, Engines
 from proxy.errors import ReplyError
@@ -65,6 +66,11 @@ class Subscriptions:
             for feed in self.feeds:
                 nursery.start_soon(feed.run)
             nursery.start_soon(self._post_late)
+
+    def seated(self, node: int, server: Server) -> None:
+        """Another server is behind a node."""
+        if node < len(self.feeds):
+            self.feeds[node].move(server)
 
     # -- where ------------------------------------------------------------------------------------------------------
 

@@ -262,6 +262,8 @@ def _nodes(context: AnswerContext) -> Lines:
                 ("role", node.role),
                 *([("replica_of", quote(node.replica_of, safe="/:[]"))] if node.replica_of else []),
                 ("state", node.state),
+                *([("lag", f"{node.lag:.1f}")] if node.lag is not None else []),
+                *([("epoch", node.epoch)] if node.epoch else []),
                 ("connections", node.connections),
                 ("in_flight", node.in_flight),
                 ("backlog", node.backlog),
