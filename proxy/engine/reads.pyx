@@ -209,12 +209,17 @@ cdef void reads_tick(Core* core) noexcept nogil:
 
 # -- being late ---------------------------------------------------------------------------------------------------------
 
+cdef inline int64_t price(bint far) noexcept nogil:
+    """Who is merely slow pays double: some always are, and half of the budget is to be left for stalls."""
+    return 1000 if far else 2000
+
+
 cdef bint paid(Core* core, ReadRules* rules, bint far) noexcept nogil:
     """Take one hedge from the reserve, if there is enough."""
-    if rules.tokens < (1000 if far else 1000 + rules.most_tokens // 2):
+    if rules.tokens < price(far) + (0 if far else rules.most_tokens // 2):
         core.counters.hedges_denied += 1
         return False
-    rules.tokens -= 1000
+    rules.tokens -= price(far)
     return True
 
 
@@ -266,7 +271,7 @@ cdef bint double_fetch(Core* core, Conn* conn, Fetch* fetch, bint hedge, bint fa
             again = again_new(core, conn, waiter.client, waiter.slot, 0, fetch.row, <uint32_t> fetch.sent_us,
                               <const char*> (fetch + 1), fetch.asked)
             if again == NULL and hedge:
-                rules.tokens += 1000
+                rules.tokens += price(far)
         if again == NULL or not again_to(core, again, hedge):
             if again != NULL:
                 core.agains_due = 1
@@ -293,7 +298,7 @@ cdef bint double(Core* core, Conn* conn, uint32_t number, uint64_t offset, bint 
     again = again_pending(core, conn, pending, offset)
     if again == NULL:
         if hedge:
-            rules.tokens += 1000
+            rules.tokens += price(far)
         return True
     pending.role = ROLE_AGAIN
     pending.cool = <uint64_t> again

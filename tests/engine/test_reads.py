@@ -337,6 +337,24 @@ def test_hedges_are_within_the_budget_and_the_first_reply_wins() -> None:
     settle(engine)
 
 
+def test_reads_that_are_merely_slow_leave_half_of_the_budget_to_those_that_wait_for_long() -> None:
+    engine, client = world(reads={"quantile": True, "budget": 50})
+    for _ in range(5000):
+        engine.feed(client, get())
+        engine.sent(PRIMARY)
+        engine.advance(1000)
+        engine.answer(PRIMARY, b"+x\r\n")
+        engine.turn()
+        engine.take(client)
+    engine.feed(client, get() * 300)
+    engine.sent(PRIMARY)
+    pass_time(engine, 3000)
+    slow = engine.sent(REPLICA).count(b"GET")
+    pass_time(engine, 20_000)
+    far = engine.sent(REPLICA).count(b"GET")
+    assert 0 < slow < far and slow + far <= 261
+
+
 def test_without_a_replica_that_answers_nothing_is_hedged() -> None:
     engine, client = world(reads={"after_us": 1000, "budget": 1000})
     engine.readable(0, 1, False, 0)

@@ -63,11 +63,6 @@ def lines(proxy: Proxy, section: str) -> dict[str, str]:
     return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
 
 
-def readable(proxy: Proxy, count: int) -> None:
-    for _ in range(count):
-        proxy.log.wait_for(r"replica\.readable")
-
-
 def test_reads_survive_the_death_of_a_node(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
     """kill -9 of a primary under load: every read is answered, with the right value."""
     with running_nodes(tmp_path_factory.mktemp("mortal"), 2) as [primary, replica]:
