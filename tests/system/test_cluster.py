@@ -330,7 +330,7 @@ def test_nobody_reads_a_key_that_moved_from_a_copy(cluster: RedisCluster, tmp_pa
             link("SET", "{t}hot", "old")
             for _ in range(2):
                 before = copy_hits(link)
-                until(lambda before=before: read_both(link) and copy_hits(link) > before, "the key is hot and read from a copy")
+                until(lambda before=before: read_both(link) and copy_hits(link) > before, "both are read from copies")
                 target = other(cluster, slot)
                 cluster.move(slot, target)
                 target("MSET", "{t}hot", "new", "{t}none", "there")
