@@ -74,9 +74,13 @@ class Sentinel:
 
     async def _ask(self, link: _Link, sentinel: Server) -> None:
         for name in self._masters:
-            fields = _pairs(await _within(link.ask("SENTINEL", "MASTER", name)))
-            address = f"{fields['ip']}:{fields['port']}"
-            epoch = int(fields.get("config-epoch", "0"))
+            # In one go, so that the epoch is that of the address. MASTER has an address as well, but while a sentinel
+            # repoints the replicas it is still the old master's, beside the epoch of the new one.
+            fields, (host, port) = await _within(
+                link.ask_all(("SENTINEL", "MASTER", name), ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name))
+            )
+            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            epoch = int(_pairs(fields).get("config-epoch", "0"))
             known = self._known.get(name)
             if known is None or epoch > known[0]:
                 self._known[name] = epoch, address
@@ -95,8 +99,13 @@ class _Link:
 
     async def ask(self, *words: str) -> Any:
         """Raises hiredis.ReplyError when the sentinel refuses."""
-        await self._stream.send_all(hiredis.pack_command(tuple[Any, ...](words)))
-        return await self.reply()
+        (reply,) = await self.ask_all(words)
+        return reply
+
+    async def ask_all(self, *requests: tuple[Any, ...]) -> list[Any]:
+        """Several in one write. Raises hiredis.ReplyError when the sentinel refuses any."""
+        await self._stream.send_all(b"".join(map(hiredis.pack_command, requests)))
+        return [await self.reply() for _ in requests]
 
     async def reply(self) -> Any:
         """The next reply, or message."""

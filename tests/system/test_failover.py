@@ -216,6 +216,8 @@ def test_sentinel_is_followed(stack, tmp_path_factory):
         until(lambda port=port: known(port), "sentinels know each other and the replicas")
     lines = len(proxy.log.lines)
     nodes[0].kill()
+    for started, _ in sentinels:
+        started.log.wait_for(r"\+switch-master mymaster")  # where this fails, sentinels could not agree
     proxy.log.wait_for("failover.primary .*sentinel", after=lines)
     flows(proxy, "after")
     assert any(node("GET", "after") == b"v" and b"role:master" in node("INFO", "replication") for node in nodes[1:])
