@@ -5,7 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from tests.store.conftest import Server
+from tests.store.conftest import SANITIZED, Server
 from tests.store.raw import Argument, info, parse, pipeline, words
 
 
@@ -206,7 +206,7 @@ def test_memory_is_explained(node: Server, reference: Server) -> None:
         assert b"handed out:" in ours("memory", "malloc-stats")
         assert ours("memory", "purge") == b"+OK\r\n"
         ratio = re.search(rb"mem_fragmentation_ratio:([\d.]+)", ours("info", "memory"))
-        assert ratio and 0.5 < float(ratio[1]) < 20
+        assert ratio and (0.5 < float(ratio[1]) < 20 or SANITIZED)  # its malloc does not say what it handed out
 
 
 def test_the_doctor_sees_holes_and_a_missing_limit(new_node: Callable[..., Server]) -> None:
