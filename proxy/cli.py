@@ -108,6 +108,21 @@ class SizeType(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+class PairType(click.ParamType[tuple[str, str]]):
+    """An option that is two words: name=value."""
+
+    name = "name=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """(name, value), the name in lower case."""
+        if isinstance(value, tuple):
+            return value
+        word, equals, other = value.partition("=")
+        if not word or not equals:
+            self.fail(f"expected NAME=VALUE, got {value!r}", param, ctx)
+        return word.lower(), other
+
+
 class HostPortType(click.ParamType[tuple[str, int]]):
     """An option that is a TCP address: host:port."""
 
@@ -299,21 +314,26 @@ def nodes(file: str | None, given: str | None, name: str | None, json_: bool) ->
               help="Evict beyond this; 0b is no limit.")  # fmt: skip
 @click.option("--aclfile", type=click.Path(dir_okay=False), help="Users, a line each as ACL LIST shows them.")
 @click.option("--deny", multiple=True, metavar="COMMAND", help="Have no such command; may be repeated.")
+@click.option("--rename", type=PairType(), multiple=True, metavar="COMMAND=NAME",
+              help="What clients call it; may be repeated.")  # fmt: skip
+@click.option("--set", "settings", type=PairType(), multiple=True, metavar="NAME=VALUE",
+              help="As CONFIG SET does; may be repeated.")  # fmt: skip
 @click.option("--dir", "folder", metavar="FOLDER", envvar="QUENCH_DIR",
               help="Where snapshots and the log are kept, and loaded from.")  # fmt: skip
 @click.option("--save", metavar="'SECONDS CHANGES …'", help="When to write a snapshot; also at the end, then.")
 @click.option("--appendonly", type=click.Choice(["yes", "no"]), help="Keep a log of all writes.")
 @click.option("--appendfsync", type=click.Choice(["always", "everysec", "no"]), help="When the log is surely on disk.")
 def node(
-    listen: tuple[str, int], maxmemory: int, aclfile: str | None, deny: tuple[str, ...], folder: str | None,
-    save: str | None, appendonly: str | None, appendfsync: str | None,
+    listen: tuple[str, int], maxmemory: int, aclfile: str | None, deny: tuple[str, ...],
+    rename: tuple[tuple[str, str], ...], settings: tuple[tuple[str, str], ...], folder: str | None, save: str | None,
+    appendonly: str | None, appendfsync: str | None,
 ) -> None:  # fmt: skip
     """Run one embedded storage node."""
     host, port = listen
     chosen = {"dir": folder, "save": save, "appendonly": appendonly, "appendfsync": appendfsync}
-    parameters = {name: value for name, value in chosen.items() if value is not None}
+    parameters = {**dict(settings), **{name: value for name, value in chosen.items() if value is not None}}
     _start("storenode.server", "run", host, port, maxmemory, on_ready=_node_ready, aclfile=aclfile, deny=deny,
-           parameters=parameters)  # fmt: skip
+           rename=dict(rename), parameters=parameters)  # fmt: skip
 
 
 @cli.command(

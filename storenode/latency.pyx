@@ -11,7 +11,7 @@ from storenode.answer cimport (
 )
 from storenode.arguments cimport copy_text, is_word
 from storenode.clock cimport clock_usec
-from storenode.commands cimport command_find
+from storenode.names cimport command_find
 from storenode.text cimport Text, text_add, text_free, text_room
 from storenode.types cimport (
     CONTAINER, EVENTS_SEEN, LATENCY_THRESHOLD, SPIKES, Call, Event, Node, Row, Slice, Spike,

@@ -24,7 +24,7 @@ from storenode.acl cimport acl_close
 from storenode.aclfile cimport FILE_PROBLEM_ROOM, aclfile_load
 from storenode.channels cimport channels_open
 from storenode.clock cimport clock_learn, cycles
-from storenode.commands cimport command_deny, commands_open
+from storenode.commands cimport commands_open
 from storenode.config cimport PROBLEM_ROOM, config_apply, config_open, config_password
 from storenode.connection cimport client_close, client_open, clients_bury
 from storenode.delivery cimport client_touch
@@ -38,6 +38,7 @@ from storenode.keeping cimport keeping_open
 from storenode.keyspace cimport database_clear
 from storenode.latency cimport LATENCY_EXPIRE, latency_begin, latency_end, latency_reset
 from storenode.limits cimport clients_check, limits_open, output_check
+from storenode.names cimport command_rename, names_close
 from storenode.pages cimport pages_close, pages_turn
 from storenode.pause cimport pause_end
 from storenode.log cimport log_turn
@@ -328,9 +329,10 @@ cdef class Loop:
     """
 
     def __cinit__(self, int listener, *, bytes bind, int port, size_t maxmemory, bytes password, bytes run_id,
-                  uint64_t seed, int maxclients, bytes aclfile=None, list deny=None):
+                  uint64_t seed, int maxclients, bytes aclfile=None, list renamed=None):
         cdef Node* node = <Node*> calloc(1, sizeof(Node))
-        cdef Slice secret
+        cdef Slice secret, called
+        cdef const char* why
         cdef char problem[FILE_PROBLEM_ROOM]
         cdef int number
         if node == NULL:
@@ -378,11 +380,17 @@ cdef class Loop:
             secret.data = <char*> password
             secret.length = len(password)
             config_password(node, &secret)
-        for name in deny or []:
+        for name, other in renamed or []:
             secret.data = <char*> name
             secret.length = len(name)
-            if not command_deny(node, &secret):
-                raise ValueError(f"cannot deny {name.decode(errors='replace')!r}: there is no such command")
+            called.data = <char*> other
+            called.length = len(other)
+            why = command_rename(node, &secret, &called)
+            if why != NULL:
+                what = f"rename {name.decode(errors='replace')!r} to {other.decode(errors='replace')!r}"
+                if not other:
+                    what = f"deny {name.decode(errors='replace')!r}"
+                raise ValueError(f"cannot {what}: {why.decode()}")
         if aclfile is not None:
             node.aclfile = strdup(<char*> aclfile)
             if not aclfile_load(node, problem):
@@ -429,6 +437,7 @@ cdef class Loop:
         slow_limit(node, 0)
         for number in range(node.row_count):
             latency_reset(&node.rows[number])
+        names_close(node)
         free(node.password)
         free(node.aclfile)
         free(node)

@@ -217,12 +217,12 @@ def test_the_doctor_sees_holes_and_a_missing_limit(new_node: Callable[..., Serve
         for start in range(0, 60_000, 5000):
             pipeline(connection, [("del", f"key:{n}") for n in range(start, start + 5000) if n % 4])
         assert b"Peak: once" in connection("memory", "doctor")
-        assert b"Fragmentation: the process holds" in connection("memory", "doctor")
+        assert b"Fragmentation: the process holds" in connection("memory", "doctor") or SANITIZED
 
 
 def test_every_container_has_help(node: Server) -> None:
     with node.connect() as connection:
-        for container in ("acl", "config", "slowlog", "latency", "memory", "object", "command"):
+        for container in ("acl", "client", "command", "config", "latency", "memory", "object", "pubsub", "slowlog"):
             reply = connection(container, "help")
             assert reply.startswith(b"*") and f"+{container.upper()} <subcommand>".encode() in reply
             assert b"+HELP\r\n" in reply
