@@ -34,6 +34,7 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "disturbance": (
         ("p99.9 µs quiet", "quiet_p999", ",.0f"),
+        ("beside a busy core", "beside_p999", ",.0f"),
         ("p99.9 µs", "p999", ",.0f"),
         ("ratio", "p999_ratio", ".2f"),
         ("fork ms", "fork_ms", ".1f"),
