@@ -231,6 +231,9 @@ class Statistics:
     heat: Mapping[str, int] = field(default_factory=dict)  #: HEAT_COUNTERS
     replicated: Mapping[str, int] = field(default_factory=dict)  #: READ_COUNTERS
     increments: int = 0  #: that were looked at together
+    early: int = 0  #: requests of counters that were answered before their node had them
+    early_pending: int = 0  #: of them, those that it has not confirmed
+    early_lost: int = 0  #: and those that it may not have
     waves: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(WAVES, 0))  #: that they left as, by WAVES
     hot_keys: tuple[HotKeyStatistics, ...] = ()
 

@@ -19,6 +19,7 @@ from proxy.engine.combine cimport combine, combine_ahead
 from proxy.engine.connection cimport conn_expect, conn_place, conn_send, conn_send_chunk, conn_touch
 from proxy.engine.cool cimport cool, cool_set
 from proxy.engine.copying cimport copying
+from proxy.engine.early cimport early_read
 from proxy.engine.elements cimport elements_take
 from proxy.engine.fence cimport fence_many
 from proxy.engine.fans cimport names_copy
@@ -84,6 +85,8 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
         if verdict != GO_ON:
             return verdict
     if core.tallied and not (row.adds and client.pool.merges):
+        if core.early_owed and row.tells and early_read(core, client, row, frame) == DONE:
+            return DONE
         combine_ahead(core, client, row, frame)
     if row.key:
         if client.pool.cools:

@@ -15,6 +15,7 @@ from proxy.engine.effects cimport (
 )
 from proxy.engine.lookup cimport Table, lookup_add, lookup_new
 from proxy.engine.types cimport (
+    TELLS_FIELD, TELLS_KEY, TELLS_NOTHING,
     ADDS_ARGUMENT, ADDS_ELEMENTS, ADDS_FIELD, ADDS_LESS_ARGUMENT, ADDS_LESS_ONE, ADDS_LIFE, ADDS_LOGGED, ADDS_NOTHING, ADDS_ONE, ANSWER_ACL_WHOAMI, ANSWER_AUTH, ANSWER_CACHING, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID,
     ANSWER_CLIENT_OK, ANSWER_CLIENT_REPLY, ANSWER_CLIENT_SETINFO, ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_GETREDIR,
     ANSWER_HELLO, ANSWER_NOT_CLUSTER, ANSWER_PING, ANSWER_QUIT, ANSWER_RESET, ANSWER_SELECT, ANSWER_SPECIAL,
@@ -153,6 +154,7 @@ cdef fill_row(list kept, Row* row, command):
         else:
             row.effect = EFFECT_REFUSED if command.effect == "refused" else EFFECT_SAME
     row.adds = ADDS.get(command.name, ADDS_NOTHING)
+    row.tells = {"get": TELLS_KEY, "hget": TELLS_FIELD}.get(command.name, TELLS_NOTHING)
     fill_rights(row, command)
     row.kind = CLASS_WRITE if row.flags & ROW_WRITE else CLASS_READ
     if command.lane in (Lane.MGET, Lane.MSET, Lane.SUM):

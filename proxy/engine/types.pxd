@@ -404,6 +404,7 @@ cdef struct Pool:
     HotRule* hot_rules         # the first one is for every key; owned by the Python object that the facade keeps
     int hot_rule_count
     uint8_t merges             # the most that one of its rules does: MergeMode
+    uint8_t alone              # all of its clients belong to one engine: see early.pxd
     CounterRule* counter_rules # the first one is for every key; owned by the Python object that the facade keeps
     int counter_rule_count
 
@@ -493,6 +494,7 @@ cdef struct Core:
     uint32_t order             # the highest so far: see fence.pxd
     void* tallies              # tally.Tallies; NULL: no pool merges increments
     uint32_t tallied           # counters in it
+    uint64_t early_owed        # requests that were answered and that the node has not confirmed
     uint64_t gather_due_us     # when the next wave has gathered long enough; 0: none waits for that
     void* joined               # tally.Wave that the request at hand joined, which may come again; else NULL
     void* served               # heat.Copy that answered the request at hand, which may come again; else NULL

@@ -306,6 +306,9 @@ def _counters(context: AnswerContext) -> Lines:
     yield "increments", statistics.increments
     yield "increment_writes", sum(statistics.waves.values())
     yield "increments_by_write", tuple(statistics.waves.items())
+    yield "early", statistics.early
+    yield "early_pending", statistics.early_pending
+    yield "early_lost", statistics.early_lost
 
 
 #: name → (title, lines), in the order of the reply.
