@@ -66,10 +66,10 @@ LAYERS = (
 #: its inline functions need, and obeys the same order.
 SPINE = (
     "probe", "audit", "engine", "controls", "tables", "users", "turn", "orders", "clients", "accept", "client",
-    "dispatch", "monitor", "transaction", "blocking", "elements", "copying", "replies", "combine", "quorum", "cool",
-    "fanout", "tombstones", "places", "choice", "tracking", "shield", "ear", "private", "route", "answers", "rights",
-    "refusals", "audience", "scripts", "connection", "effects", "hints", "voices", "greeting", "describe", "hot",
-    "fans", "fetch", "holds", "waves", "copies", "sketch", "marks", "keys", "lookup", "mail", "texts", "slots",
+    "dispatch", "monitor", "copied", "transaction", "blocking", "elements", "copying", "replies", "combine", "quorum",
+    "cool", "fanout", "tombstones", "places", "choice", "tracking", "shield", "ear", "private", "route", "answers",
+    "rights", "refusals", "audience", "scripts", "connection", "effects", "hints", "voices", "greeting", "describe",
+    "hot", "fans", "fetch", "holds", "waves", "copies", "sketch", "marks", "keys", "lookup", "mail", "texts", "slots",
     "merge", "parts", "heat", "tally", "types", "counters", "rows", "ring", "colocate", "hashes",
 )  # fmt: skip
 

@@ -24,6 +24,7 @@ from proxy.control.statistics import (
     HEAT_COUNTERS,
     WAVES,
     CommandStatistics,
+    CopiesStatistics,
     DatabaseStatistics,
     Histogram,
     HotKeyStatistics,
@@ -87,12 +88,15 @@ class Snapshot:
         databases: Callable[[int], Mapping[int, DatabaseStatistics]] = lambda pool: {},
         subscriptions: Callable[[], tuple[int, int, int, int]] = lambda: (0, 0, 0, 0),
         hot_keys: Callable[[], tuple[HotKeyStatistics, ...]] = lambda: (),
+        copies: Callable[[int, int], CopiesStatistics | None] = lambda pool, node: None,
     ) -> None:
         """`databases(pool)` is what is known of a pool's databases, without asking anybody; `subscriptions()`:
-        subscribed clients, and different channels, patterns and shard channels; `hot_keys()`: as far as is known."""
+        subscribed clients, and different channels, patterns and shard channels; `hot_keys()`: as far as is known;
+        `copies(pool, node)`: of a node of a pool with `replication: ring`."""
         self._databases = databases
         self._subscriptions = subscriptions
         self._hot_keys = hot_keys
+        self._copies = copies
         self._settings = settings
         self._engines = engines
         self._nodes = nodes
@@ -166,6 +170,8 @@ class Snapshot:
             coalesced_requests=counters["reads_joined"],
             copy_hits=counters["copy_hits"],
             heat={name: counters[name] for name in HEAT_COUNTERS},
+            hints=counters["hints"],
+            doubts=counters["doubts"],
             increments=counters["increments"],
             waves={size: counters[f"waves_{size}"] for size in WAVES},
             hot_keys=self._hot_keys(),
@@ -286,6 +292,7 @@ class Snapshot:
             bytes_in=total["bytes_in"],
             bytes_out=total["bytes_out"],
             microseconds=total["latency_us"],
+            copies=self._copies(index, place),
         )
 
 

@@ -16,6 +16,7 @@ from proxy.engine.choice cimport usable
 from proxy.engine.combine cimport combine, combine_ahead
 from proxy.engine.connection cimport conn_expect, conn_place, conn_send, conn_send_chunk, conn_touch
 from proxy.engine.cool cimport cool
+from proxy.engine.copied cimport copied_queue, copied_run
 from proxy.engine.copying cimport copying
 from proxy.engine.elements cimport elements_take
 from proxy.engine.fanout cimport fan_asks_home
@@ -128,8 +129,13 @@ cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept no
         return GO_ON
     if row.flags & ROW_QUIT:
         return GO_ON
-    if client.flags & CLIENT_COPIED and row.flags & (ROW_MULTI | ROW_WATCH | ROW_TRACKING | ROW_BLOCKS):
-        return refuse(core, client, row, ERROR_COPIES_REFUSED, NULL, NULL)
+    if client.flags & CLIENT_COPIED:
+        if row.flags & (ROW_WATCH | ROW_TRACKING | ROW_BLOCKS):
+            return refuse(core, client, row, ERROR_COPIES_REFUSED, NULL, NULL)
+        if row.flags & ROW_EXEC:
+            return copied_run(core, client, row)
+        if client.flags & CLIENT_MULTI and not row.flags & (ROW_MULTI | ROW_DISCARD):
+            return copied_queue(core, client, row, frame)
     if row.flags & ROW_MULTI:
         return transaction_begin(core, client, row)
     if row.flags & ROW_EXEC:

@@ -66,7 +66,7 @@ cdef bint troubled(const char* data, size_t size) noexcept nogil:
 
 cdef const char* TROUBLES[12]
 TROUBLES[:] = [b"LOADING ", b"OOM ", b"MISCONF ", b"READONLY ", b"BUSY ", b"MASTERDOWN ", b"NOREPLICAS ", b"NOAUTH ",
-               b"NOPERM ", b"CLUSTERDOWN ", b"MOVED ", NULL]
+               b"NOPERM ", b"CLUSTERDOWN ", b"EXECABORT ", NULL]
 
 
 cdef void quorum_reply(Core* core, Conn* conn, Pending* pending, const char* data, size_t size) noexcept nogil:
