@@ -12,8 +12,8 @@ from proxy.engine.types cimport Core, Row
 from proxy.wire.output cimport Output, output_append, output_bulk, output_number
 from proxy.wire.resp cimport Frame, args_begin, args_next, read_number, write_number
 
-cdef enum:
-    FARTHEST = 1000000000000000    # ms: what is beyond is left to the node, whose limits differ by version
+# ms: what is beyond is left to the node, whose limits differ by version. No enum: it does not fit an int.
+cdef int64_t FARTHEST = 1000000000000000
 
 
 cdef bint instant(const char* text, size_t length, int64_t unit, int64_t wall_ms, bint past, long long* at) noexcept nogil:

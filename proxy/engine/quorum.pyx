@@ -40,7 +40,8 @@ cdef void hint_send(Core* core, Conn* conn, Node* about, bint doubt, Quorum* quo
     """Have the node of `conn` keep in mind that another one has missed the keys; `awaited`: before the client's reply."""
     cdef size_t before = conn.output.length
     hint_write(core, about, doubt, quorum_keys(quorum), quorum.key_count, wall_ms, &conn.output)
-    conn_ask(core, conn, 0, quorum.row, conn.output.length - before, ROLE_HINT if awaited else 0, quorum)
+    conn_ask(core, conn, 0, quorum.row if awaited else 0, conn.output.length - before, ROLE_HINT if awaited else 0,
+             quorum)
     if awaited:
         quorum.hinting += 1
         quorum.pendings += 1

@@ -62,6 +62,10 @@ def build(
             for protocol in (2, 3):
                 engine.connect(node, protocol)
                 engine.connect(node, protocol, bulk=1)
+        for node in range(nodes if copies else 0):
+            # Opening one without a socket failed at first.
+            engine.set_away(0, node, 0)
+            engine.turn()
         engine.events()
     return engine
 
