@@ -65,7 +65,10 @@ soak: $(VENV)/.tested   ## a storage node killed KILLS times, each checker for S
 	QUENCH_RANDOM=1 $(PY) -m pytest -q tests/store tests/engine tests/wire
 	$(PY) -m tests.staleness --seconds $(SOAK_SECONDS)
 	$(PY) -m tests.staleness.mutants
-	$(PY) -m tests.counters --seconds $(SOAK_SECONDS)
+	$(PY) -m tests.counters --seconds $(SOAK_SECONDS) --option "counters: {keys: all}"
+	$(PY) -m tests.counters.mutants
+	$(PY) -m tests.chaos --seconds $(SOAK_SECONDS) --report
+	$(PY) -m tests.chaos.mutants
 
 bench: build     ## targets side by side: requests/s, latency, CPU per request
 	$(PY) -m pip install --quiet --group bench

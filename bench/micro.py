@@ -37,7 +37,11 @@ COOLS = {"threshold": 1000, "memory": HUGE, "max_value": 65536, "max_keys": 0,
 HOT = COOLS | {"max_keys": 1024, "rules": [(b"", "ttl", 10_000_000, 0, 0, False, 0, 0)]}
 
 #: Increments of hot keys travel together, as by default; no key is hot.
-COUNTS = [(b"", "hot", 8192, 0)]
+COUNTS = [(b"", "hot", 8192, 0, False)]
+
+
+#: Where nodes have replicas: as by default, and hedges.
+READS = {"from": 1, "hot": False, "lag_us": 0, "retained": HUGE, "quantile": True, "after_us": 0, "budget": 50}
 
 
 def words(*arguments: bytes) -> bytes:
@@ -55,9 +59,10 @@ def operations() -> dict[str, tuple[list[list[bytes]], bytes]]:
 
 
 def prepare(
-    hot: dict[str, Any] | None = None, counters: list[tuple[bytes, str, int, int]] | None = None
+    hot: dict[str, Any] | None = None, counters: list[tuple[bytes, str, int, int, bool]] | None = None,
+    replicas: int = 0,
 ) -> tuple[Probe, Placement]:
-    """An engine whose one pool has two open nodes."""
+    """An engine whose one pool has two open nodes, each with so many replicas."""
     placement = Placement([b"n%d" % node for node in range(NODES)], [1] * NODES)
     engine = Probe(EngineGroup(1), 0, b"quench:0:0", HUGE, HUGE)
     limits = dict.fromkeys(
@@ -69,9 +74,10 @@ def prepare(
         "name": b"micro", "listener": -1, "unix_socket": False, "placement": placement, "auto_eject": False,
         "nil_on_error": False, "split_transactions": False, "database": 0,
         "users": [default_user(None)], "node_auth": [], "hot": hot, "counters": counters,
-        "replica_of": [], "nodes": [(b"n%d" % node, b"n%d" % node) for node in range(NODES)], "limits": limits,
+        "replica_of": [node for node in range(NODES) for _ in range(replicas)], "reads": READS, "limits": limits,
+        "nodes": [(b"n%d" % node, b"n%d" % node) for node in range(NODES * (1 + replicas))],
     }])
-    for node in range(NODES):
+    for node in range(NODES * (1 + replicas)):
         engine.connect(node)
     return engine, placement
 
@@ -80,12 +86,16 @@ def measure(rounds: int = ROUNDS, repetitions: int = REPETITIONS) -> dict[str, d
     """By operation and part: nanoseconds per request, the minimum of `repetitions` of `rounds` passes each.
 
     `GET, cools` is GET in a pool that looks for hot keys and finds none; `GET, hot` is GET of one key that is answered
-    from a copy; `INCR, counts` is INCR where increments of hot keys travel together, and none is hot. The repetitions
-    of all operations take turns, so a busy moment of the machine falls on all of them.
+    from a copy; `INCR, counts` is INCR where increments of hot keys travel together, and none is hot; `GET, reads` and
+    `SET, reads` are in a pool whose nodes have replicas. The repetitions of all operations take turns, so a busy moment
+    of the machine falls on all of them.
     """
     engines = [
-        (suffix, *prepare(hot, counters))
-        for suffix, hot, counters in (("", None, None), (", cools", COOLS, None), (", counts", COOLS, COUNTS))
+        (suffix, *prepare(hot, counters, replicas))
+        for suffix, hot, counters, replicas in (
+            ("", None, None, 0), (", cools", COOLS, None, 0), (", counts", COOLS, COUNTS, 0),
+            (", reads", None, None, 1),
+        )
     ]
     tracks = [
         Track(operation + suffix, engine, placement, requests, reply)

@@ -34,6 +34,7 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "disturbance": (
         ("p99.9 µs quiet", "quiet_p999", ",.0f"),
+        ("beside a busy core", "beside_p999", ",.0f"),
         ("p99.9 µs", "p999", ",.0f"),
         ("ratio", "p999_ratio", ".2f"),
         ("fork ms", "fork_ms", ".1f"),
@@ -92,7 +93,19 @@ COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("SET ns", "set_ns", ".1f"),
         ("looking for hot keys", "set_cools_ns", ".1f"),
         ("more", "set_more_ns", ".1f"),
+        ("INCR ns", "incr_cools_ns", ".1f"),
+        ("looking for hot counters", "incr_counts_ns", ".1f"),
+        ("more", "incr_more_ns", ".1f"),
     ),
+    "counter": (
+        ("increments/s", "rate", ",.0f"),
+        ("writes at the node in 1,000", "writes", ".2f"),
+        ("p50 µs", "p50", ",.0f"),
+        ("p99 µs", "p99", ",.0f"),
+        ("CPU µs/increment, proxy and node", "both_us", ".3f"),
+        ("of it the proxy's", "front_us", ".3f"),
+    ),
+    "pairs": (("pairs/s", "rate", ",.0f"), ("pairs at the node in 1,000", "writes", ".2f")),
     "pubsub": (
         ("deliveries/s", "rate", ",.0f"),
         ("CPU µs/delivery", "front_us", ".2f"),
@@ -119,7 +132,8 @@ UNITS = {"front_us": "CPU µs/request", "p50": "p50 µs", "idle_bytes": "bytes/c
          "reached": "nodes' commands in 10,000 requests", "busiest": "requests of the busiest node / mean",
          "busiest_cpu": "CPU of the busiest node / mean", "over_floor": "busiest node / floor",
          "get_more_ns": "ns more for GET", "set_more_ns": "ns more for SET", "p99_ms": "p99 ms",
-         "highest_ms": "highest ms", "loads": "loads"}  # fmt: skip
+         "highest_ms": "highest ms", "loads": "loads", "writes": "writes at the node in 1,000",
+         "both_us": "CPU of proxy and node / increment", "incr_more_ns": "ns more for INCR"}  # fmt: skip
 
 # The README's table: a row is (what it says, scenario, metric, format), a column (heading, target).
 README_ROWS = (
@@ -128,6 +142,7 @@ README_ROWS = (
         for op in ("get", "set")
         for depth in (64, 16, 1)
     ),
+    ("CPU µs/request, GET of one hot key, depth 64", "heat-key", "front_us", ".3f"),
     ("requests/s, GET, depth 64", "get-64", "rate", ",.0f"),
     ("requests/s, GET, depth 1", "get-1", "rate", ",.0f"),
     ("p50 µs, one client, depth 1", "one-client", "p50", ",.0f"),
@@ -142,6 +157,20 @@ README_COLUMNS = (
     ("HAProxy (TCP pipe)", "haproxy"),
     ("Redis, no proxy", "redis"),
 )
+
+# And what hot keys are spared: what it says, scenario, metric, format, target with and target without.
+HEAT_ROWS = (
+    ("nodes' commands in 10,000 GETs of one key", "heat-key", "reached", ",.2f", "quench", "quench-cold"),
+    ("the same, written once a second", "heat-written", "reached", ",.2f", "quench-1s", None),
+    ("busiest of 4 nodes / mean, Zipf 1.2, 99 % GET", "heat-zipf-99", "busiest", ".2f",
+     "quench-4-nodes", "quench-4-nodes-cold"),
+    ("busiest / what its writes alone make of it, 90 % GET", "heat-zipf-90", "over_floor", ".2f",
+     "quench-4-nodes", "quench-4-nodes-cold"),
+    ("ms until a key that is suddenly hot is served here, at most", "heat-sudden", "highest_ms", ".0f", "quench", None),
+    ("ms by which another proxy's writes are seen late, p99", "heat-stale", "p99_ms", ".1f", "quench-twice", None),
+    ("of 1,000 clients that miss a key, how many load it", "heat-stampede", "loads", ",.0f",
+     "quench-twice-shield", "quench-twice"),
+)  # fmt: skip
 README = Path(__file__).parents[1] / "README.md"
 LATEST = Path(__file__).parent / "results" / "latest.json"
 FIGURES_BEGIN = "<!-- figures: python -m bench.report -->\n"
@@ -153,7 +182,8 @@ def one_line(sample: Row) -> str:
     shown = ("rate", "front_us", "nodes_us", "generator_us", "p50", "p99", "idle_bytes", "peak_mb", "rss_after_mb",
              "plain_us", "multi_ratio", "quiet_p99", "waiting_percent", "hit_percent", "held_percent", "seconds",
              "cpu_seconds", "reached", "busiest", "busiest_cpu", "floor", "over_floor", "found_ms", "p99_ms",
-             "highest_ms", "core_percent", "get_more_ns", "set_more_ns", "loads", "all_ms")
+             "highest_ms", "core_percent", "get_more_ns", "set_more_ns", "loads", "all_ms",
+             "writes", "both_us", "incr_more_ns")
     return "  ".join(f"{key} {sample[key]:,.2f}" for key in shown if key in sample)
 
 
@@ -230,22 +260,35 @@ def markdown(results: Row, scenarios: Sequence[Scenario]) -> str:
 
 
 def readme_table(results: Row) -> str:
-    """The README's table: a row a figure, a column a target, medians; "-" where nothing was measured."""
+    """The README's tables: a row a figure, a column a target, medians; "-" where nothing was measured, and no row where
+    that is so of Quench."""
     machine = results["machine"]
     lines = [
         "| median | " + " | ".join(heading for heading, _ in README_COLUMNS) + " |",
         "|---|" + "---:|" * len(README_COLUMNS),
     ]
     for title, scenario, metric, form in README_ROWS:
-        values = (median_of(results["rows"], scenario, target, metric) for _, target in README_COLUMNS)
+        values = [median_of(results["rows"], scenario, target, metric) for _, target in README_COLUMNS]
+        if values[0] is None:
+            continue
         lines.append(f"| {title} | " + " | ".join("-" if v is None else format(v, form) for v in values) + " |")
     lines += [
-        "",
+        *heat_table(results), "",
         f"`make bench`, {results['taken'][:10]}: {machine['cpu']}, {machine['cores']} cores shared by the generator, "
         f"the proxy and two nodes; {results['rounds']} rounds of {results['seconds']:g} s; 50 clients and values of 64 "
         "bytes unless a row says otherwise; one worker for each proxy. CPU is that of the process clients talk to.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def heat_table(results: Row) -> list[str]:
+    """Hot keys, found and not looked for; nothing where nothing of it was measured."""
+    lines = ["", "| median | hot keys cooled | not |", "|---|---:|---:|"]
+    for title, scenario, metric, form, *targets in HEAT_ROWS:
+        values = [target and median_of(results["rows"], scenario, target, metric) for target in targets]
+        if values[0] is not None:
+            lines.append(f"| {title} | " + " | ".join("-" if v is None else format(v, form) for v in values) + " |")
+    return lines if len(lines) > 3 else []
 
 
 def with_figures(readme: str, results: Row) -> str:

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import crowd, durable, heat, hits, micro, pubsub, report, sessions, stale, stampede, sync
+from bench import counters, crowd, durable, heat, hits, micro, pubsub, report, sessions, stale, stampede, sync
 from bench.load import Load, Options, prefill
 from bench.process import StartFailedError, cpu_ns, hardware, raise_file_limit
 from bench.scenarios import BARS, SCENARIOS, Scenario
@@ -106,7 +106,7 @@ def measure_micro(target: Running, scenario: Scenario, seconds: float) -> Sample
     found = micro.measure()
     turns = {f"{name.lower().replace(', ', '_')}_ns": figures["turn"] for name, figures in found.items()}
     more = {f"{name}_more_ns": turns[f"{name}_cools_ns"] - turns[f"{name}_ns"] for name in ("get", "set")}
-    return {**turns, **more}
+    return {**turns, **more, "incr_more_ns": turns["incr_counts_ns"] - turns["incr_cools_ns"]}
 
 
 def measure_disturbance(target: Running, scenario: Scenario, seconds: float) -> Sample:
@@ -117,11 +117,20 @@ def measure_sync(target: Running, scenario: Scenario, seconds: float) -> Sample:
     return sync.full_sync(target, scenario.keys, scenario.value_size)
 
 
+def measure_counter(target: Running, scenario: Scenario, seconds: float) -> Sample:
+    return dict(counters.increments(target, scenario.clients, scenario.depth, seconds))
+
+
+def measure_pairs(target: Running, scenario: Scenario, seconds: float) -> Sample:
+    return dict(counters.pairs(target, scenario.clients, seconds))
+
+
 MEASURES = {
     "load": measure_load, "idle": measure_idle, "burst": measure_burst, "transactions": measure_transactions,
     "blocked": measure_blocked, "pubsub": measure_pubsub, "hits": measure_hits, "hot-key": measure_hot_key,
     "zipf": measure_zipf, "sudden": measure_sudden, "stale": measure_stale, "stampede": measure_stampede,
     "micro": measure_micro, "sync": measure_sync, "disturbance": measure_disturbance,
+    "counter": measure_counter, "pairs": measure_pairs,
 }  # fmt: skip
 
 

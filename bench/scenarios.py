@@ -66,8 +66,8 @@ HEAT = (
         "heat-key", "one key, GET, depth 64", ("redis", "floor", "quench", "quench-cold"), "hot-key", depth=64, keys=1,
     ),
     Scenario(
-        "heat-written", "one key, GET, depth 64, written once a second; copies live 1 s", ("redis", "quench-1s"),
-        "hot-key", depth=64, keys=1, writes=1,
+        "heat-written", "one key, GET, depth 64, written once a second; copies live 1 s",
+        ("redis", "floor", "quench-1s"), "hot-key", depth=64, keys=1, writes=1,
     ),
     *(
         Scenario(
@@ -107,6 +107,29 @@ HEAT_BARS = (
     Bar("heat-stale", "p99_ms", "quench-twice", 5.0),
     Bar("heat-stale", "highest_ms", "quench-twice-ttl", COPY_TTL_MS),
     Bar("heat-stampede", "loads", "quench-twice-shield", 1.0),
+)
+
+#: Hot counters, merged with a window or without; `quench-apart` does not merge.
+COUNTERS = (
+    Scenario("count-1", "200 clients INCR one key", ("quench", "quench-apart"), "counter", clients=200),
+    Scenario("count-window-1", "the same, gathered for 50 ms", ("quench-50ms",), "counter", clients=200),
+    Scenario(
+        "count-window-16", "the same, depth 16, gathered for 50 ms", ("quench-50ms",), "counter", clients=200, depth=16,
+    ),
+    Scenario("count-pairs", "200 clients, INCR and EXPIRE of one key, pipelined", ("quench",), "pairs", clients=200),
+    Scenario(
+        "count-16", "50 clients INCR one key, depth 16: CPU of proxy and node", ("redis", "quench"), "counter",
+        depth=16,
+    ),
+)
+COUNTER_BARS = (
+    Bar("count-1", "writes", "quench", 1000 / 20),
+    Bar("count-1", "p50", "quench", 1.1, "quench-apart"),
+    Bar("count-window-1", "writes", "quench-50ms", 1000 / 150),
+    Bar("count-window-16", "writes", "quench-50ms", 1.0),
+    Bar("count-pairs", "writes", "quench", 1000 / 20),
+    Bar("count-16", "both_us", "quench", 1 / 2, "redis"),
+    Bar("heat-micro", "incr_more_ns", "quench", 10.0),
 )
 
 SCENARIOS = (
@@ -150,6 +173,7 @@ SCENARIOS = (
         for depth in (1, 16)
     ),
     *HEAT,
+    *COUNTERS,
     Scenario("idle", "9,000 idle connections", PEERS, "idle", clients=9_000, rounds=1),
     Scenario("burst", "2,000 clients send 1 MB at once", PEERS, "burst", clients=2_000, value_size=1_000_000, rounds=1),
 )
@@ -175,6 +199,7 @@ BARS = (
     *(Bar(f"node-{name}", "front_us", "storenode", 0.90, "redis") for name in TYPES),
     *(Bar(f"pubsub-{depth}", "front_us", "quench", 10.0) for depth in (1, 16)),  # 100,000 deliveries a CPU second
     *HEAT_BARS,
+    *COUNTER_BARS,
     Bar("idle", "idle_bytes", "quench", 1024.0),
     Bar("burst", "peak_mb", "quench", 1073.7),
     Bar("burst", "left_ratio", "quench", 1.10),

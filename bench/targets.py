@@ -102,13 +102,13 @@ def storenode(binary: str, directory: Path, port: int, nodes: list[int], engines
 
 
 def quench(
-    binary: str, directory: Path, port: int, nodes: list[int], engines: int, hot_keys: str = "enabled: true"
+    binary: str, directory: Path, port: int, nodes: list[int], engines: int, options: str = "hot_keys: {enabled: true}"
 ) -> list[str]:
     """The nodes have names: so a key's node does not depend on which ports were free."""
     servers = ", ".join(f"127.0.0.1:{node}:1 {name}" for node, name in zip(nodes, node_names(len(nodes)), strict=True))
     text = (
         f"engines: {engines}\npools:\n  bench:\n    listen: 127.0.0.1:{port}\n    servers: [{servers}]\n"
-        f"    hot_keys: {{{hot_keys}}}\n"
+        f"    {options}\n"
     )
     return [binary, "run", "-c", written(directory, "quench.yml", text)]
 
@@ -188,18 +188,20 @@ COPY_TTL_MS = 200
 """Of quench-ttl: what its reader may be behind."""
 
 QUENCHES = {
-    "quench": "enabled: true",
-    "quench-cold": "enabled: false",
-    "quench-1s": "copies: tracked, ttl: 1s",
-    "quench-shield": "shield: 2s",
-    "quench-ttl": f"copies: ttl, ttl: {COPY_TTL_MS}ms",
+    "quench": "hot_keys: {enabled: true}",
+    "quench-cold": "hot_keys: {enabled: false}",
+    "quench-1s": "hot_keys: {copies: tracked, ttl: 1s}",
+    "quench-shield": "hot_keys: {shield: 2s}",
+    "quench-ttl": f"hot_keys: {{copies: ttl, ttl: {COPY_TTL_MS}ms}}",
+    "quench-50ms": "counters: {window: 50ms}",
+    "quench-apart": "counters: {keys: off}",
 }
 PROXIES = {
     **{
         name: Program(
-            beside_python("quench"), "this project (make build)", functools.partial(quench, hot_keys=hot_keys)
+            beside_python("quench"), "this project (make build)", functools.partial(quench, options=options)
         )
-        for name, hot_keys in QUENCHES.items()
+        for name, options in QUENCHES.items()
     },
     "nutcracker": Program(on_path("nutcracker"), "Debian package nutcracker", nutcracker),
     "haproxy": Program(on_path("haproxy"), "Debian package haproxy", haproxy),
@@ -218,6 +220,8 @@ TARGETS = {
     "quench-100-nodes": Target("quench", nodes=100),
     "quench-cold": Target("quench-cold"),
     "quench-1s": Target("quench-1s"),
+    "quench-50ms": Target("quench-50ms"),
+    "quench-apart": Target("quench-apart"),
     "quench-4-nodes": Target("quench", nodes=4),
     "quench-4-nodes-cold": Target("quench-cold", nodes=4),
     "quench-twice": Target("quench", twice=True),

@@ -58,7 +58,7 @@ class Server(Struct, frozen=True):
     @property
     def port(self) -> int:
         """The TCP port; 0 for a unix socket."""
-        return 0 if self.path else int(self.address.rpartition(":")[2])
+        return 0 if self.path else int(self.address.rpartition(":")[2] or 0)
 
     @property
     def label(self) -> str:

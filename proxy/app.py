@@ -15,10 +15,14 @@ import trio
 
 from proxy.control.access import Access
 from proxy.control.clients import Clients
+from proxy.control.cluster import present
+from proxy.control.clusters import Clusters, with_places
 from proxy.control.engines import Engines, Event, EventKind
+from proxy.control.failover import Failover
 from proxy.control.nodes import Nodes
 from proxy.control.request import Request
 from proxy.control.requests import Requests
+from proxy.control.seats import Seats
 from proxy.control.snapshot import Snapshot
 from proxy.lanes.across import handlers
 from proxy.lanes.administration import Administration
@@ -73,20 +77,24 @@ def raise_descriptor_limit() -> None:
 
 async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | None) -> int:
     """Run the engines and everything that looks after them; `on_ready` gets the addresses listened on."""
+    settings = with_places(settings)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         engines = Engines(settings)
         drained = [trio.Event() for _ in engines.engines]
         stop, stop_now = trio.Event(), trio.Event()
         async with trio.open_nursery() as nursery:
             kept = Kept(engines)
-            nodes = Nodes(settings, engines.engines, nursery, lambda pool, live: pubsub.live(pool, live))
-            links = Links(settings, nursery, nodes.ejected, engines.kill_ghost)
-            pubsub = PubSub(settings, engines, kept, links)
+            seats = Seats(settings)
+            failover = Failover(settings, engines, seats)
+            nodes = Nodes(settings, engines.engines, nursery, lambda pool, live: pubsub.live(pool, live), seats)
+            links = Links(settings, nursery, nodes.ejected, engines.kill_ghost, seats, failover.fenced)
+            clusters = Clusters(settings, engines, nodes, lambda pool: pubsub.moved(pool))
+            pubsub = PubSub(settings, engines, kept, links, clusters.owner, clusters.redirected)
             clients = Clients(settings, engines, pubsub.counts)
             databases = Databases(links)
             hot = Hot(settings, engines, clients)
             snapshot = Snapshot(
-                settings, engines, nodes, databases.known, pubsub.totals, hot.known,
+                settings, engines, nodes, databases.known, pubsub.totals, hot.known, failover,
                 lambda pool, node: mending.known(pool, node),
             )  # fmt: skip
             access = Access(settings, clients)
@@ -116,10 +124,15 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
                 elif kind in (EventKind.NODE, EventKind.SICK):
                     lost = kind == EventKind.NODE and tag == 1
                     nodes.failed(engine, pool, node, code, lost, data.decode("latin-1"))
+                    failover.suspect(pool, node)
                     mending.failed(engine, pool, node, lost, data.decode("latin-1"))
+                    clusters.failed(pool, node)
                 elif kind == EventKind.OPEN:
                     nodes.opened(engine, pool, node)
                     mending.opened(engine, pool, node)
+                    clusters.opened(pool, node)
+                elif kind == EventKind.REDIRECTED:
+                    clusters.redirected(pool, node, data.decode("latin-1"))
                 elif kind == EventKind.MONITOR:
                     monitor.shown(pool, tag, data)
                 elif kind == EventKind.SCRIPT:
@@ -143,15 +156,26 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             nursery.start_soon(pubsub.run)
             nursery.start_soon(scripts.run)
             nursery.start_soon(fleet.run)
+
+            def moved(pool: int, node: int) -> None:
+                pubsub.seated(pool, node, seats.server(pool, node))
+                fleet.moved(pool, node, seats.server(pool, node))
+
+            seats.listen(moved)
+            nursery.start_soon(failover.run)
             # Names that take long to look up must not keep a signal waiting.
             await _until(stop, nodes.start)
+            await _until(stop, clusters.start)
+            nursery.start_soon(clusters.run)
             await _until(stop, mending.first_look)
+            await _until(stop, failover.settle)
             nursery.start_soon(mending.run)
             if not stop.is_set():
                 for engine in engines.engines:
                     engine.listen()
                 for pool, address in zip(settings.pools, engines.ports, strict=True):
-                    log.info("pool.listening pool=%s address=%s nodes=%d", pool.name, address, len(pool.nodes))
+                    log.info("pool.listening pool=%s address=%s nodes=%d", pool.name, address,
+                             sum(map(present, pool.nodes)))
                 log.info("ready pid=%d engines=%d", os.getpid(), settings.engines)
                 if on_ready is not None:
                     on_ready(engines.ports)

@@ -28,6 +28,7 @@ from proxy.address import parse_listen
 from proxy.config_file import load, loads
 from proxy.config_text import defaults, describe, describe_text, effective, to_yaml
 from proxy.connections import report
+from proxy.nodes_page import nodes_of, table
 from proxy.placement import routes
 from proxy.settings import ConfigError, Pool, Settings
 from proxy.units import parse_size
@@ -105,6 +106,21 @@ class SizeType(click.ParamType[int]):
             return value if isinstance(value, int) else parse_size(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class PairType(click.ParamType[tuple[str, str]]):
+    """An option that is two words: name=value."""
+
+    name = "name=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """(name, value), the name in lower case."""
+        if isinstance(value, tuple):
+            return value
+        word, equals, other = value.partition("=")
+        if not word or not equals:
+            self.fail(f"expected NAME=VALUE, got {value!r}", param, ctx)
+        return word.lower(), other
 
 
 class HostPortType(click.ParamType[tuple[str, int]]):
@@ -199,7 +215,7 @@ def check(file: str | None, given: str | None) -> None:
     If nothing is, say how many connections a node has to expect.
     """
     settings = _settings(file, given)
-    nodes = sum(len(pool.nodes) for pool in settings.pools)
+    nodes = sum(len(pool.nodes or pool.cluster) for pool in settings.pools)
     pools = "1 pool" if len(settings.pools) == 1 else f"{len(settings.pools)} pools"
     click.echo(f"{settings.file}: ok: {pools}, {nodes} node{'s' * (nodes != 1)}, engines: {settings.engines}")
     facts, warnings = report(settings)
@@ -259,11 +275,33 @@ def route(file: str | None, name: str | None, json_: bool, keys: tuple[str, ...]
         click.echo(_json(rows))
         return
     for row in rows:
+        if pool.cluster:
+            click.echo(f"{row['key']} → slot {row['hash']}")
+            continue
         home = "any node" if row["node"] is None else f"node {row['node']} → {row['address']}"
         if row["replicas"]:
             home += f" (replicas: {', '.join(row['replicas'])})"
         group = f"group {row['group']} → " if row["group"] else ""
         click.echo(f"{row['key']} → {group}hash {row['hash']} → {home}")
+
+
+@cli.command(
+    context_settings=CONTEXT, short_help="Say how the nodes of a running proxy are.",
+    epilog="Example:  quench nodes -c config/redis.yml",
+)  # fmt: skip
+@conf_file
+@click.option("--pool", "name", metavar="NAME", envvar="QUENCH_POOL", help="The pool to ask, of several.")
+@as_json
+def nodes(file: str | None, given: str | None, name: str | None, json_: bool) -> None:
+    """Say how the nodes of the proxy that runs with FILE are: state, role, lag, epoch, and what is on its way."""
+    settings = _settings(file, given)
+    pool = _pool(settings, name) if name else settings.pools[0]
+    try:
+        rows = nodes_of(pool)
+    except OSError as error:
+        click.echo(f"quench: {pool.listen}: {error.strerror or error}", err=True)
+        sys.exit(1)
+    click.echo(_json(rows) if json_ else table(rows))
 
 
 @cli.command(
@@ -276,21 +314,26 @@ def route(file: str | None, name: str | None, json_: bool, keys: tuple[str, ...]
               help="Evict beyond this; 0b is no limit.")  # fmt: skip
 @click.option("--aclfile", type=click.Path(dir_okay=False), help="Users, a line each as ACL LIST shows them.")
 @click.option("--deny", multiple=True, metavar="COMMAND", help="Have no such command; may be repeated.")
+@click.option("--rename", type=PairType(), multiple=True, metavar="COMMAND=NAME",
+              help="What clients call it; may be repeated.")  # fmt: skip
+@click.option("--set", "settings", type=PairType(), multiple=True, metavar="NAME=VALUE",
+              help="As CONFIG SET does; may be repeated.")  # fmt: skip
 @click.option("--dir", "folder", metavar="FOLDER", envvar="QUENCH_DIR",
               help="Where snapshots and the log are kept, and loaded from.")  # fmt: skip
 @click.option("--save", metavar="'SECONDS CHANGES …'", help="When to write a snapshot; also at the end, then.")
 @click.option("--appendonly", type=click.Choice(["yes", "no"]), help="Keep a log of all writes.")
 @click.option("--appendfsync", type=click.Choice(["always", "everysec", "no"]), help="When the log is surely on disk.")
 def node(
-    listen: tuple[str, int], maxmemory: int, aclfile: str | None, deny: tuple[str, ...], folder: str | None,
-    save: str | None, appendonly: str | None, appendfsync: str | None,
+    listen: tuple[str, int], maxmemory: int, aclfile: str | None, deny: tuple[str, ...],
+    rename: tuple[tuple[str, str], ...], settings: tuple[tuple[str, str], ...], folder: str | None, save: str | None,
+    appendonly: str | None, appendfsync: str | None,
 ) -> None:  # fmt: skip
     """Run one embedded storage node."""
     host, port = listen
     chosen = {"dir": folder, "save": save, "appendonly": appendonly, "appendfsync": appendfsync}
-    parameters = {name: value for name, value in chosen.items() if value is not None}
+    parameters = {**dict(settings), **{name: value for name, value in chosen.items() if value is not None}}
     _start("storenode.server", "run", host, port, maxmemory, on_ready=_node_ready, aclfile=aclfile, deny=deny,
-           parameters=parameters)  # fmt: skip
+           rename=dict(rename), parameters=parameters)  # fmt: skip
 
 
 @cli.command(

@@ -153,6 +153,14 @@ class Command:
         return self.write or (not self.readonly and any({"RW", "OW", "RM"} & set(spec.flags) for spec in self.routes))
 
     @property
+    def from_replicas(self) -> bool:
+        """A read whose answer, or its age, is all that differs at a replica. Commands about how often or when a key was
+        used are about one node; a script may not be there."""
+        reads = self.readonly and bool(self.routes) and self.lane in (Lane.FAST, Lane.MGET, Lane.SUM)
+        about_one = self.name == "touch" or self.name.startswith("object|")
+        return reads and not (self.may_write or self.blocking or self.runs_code or self.publishes or about_one)
+
+    @property
     def publishes(self) -> bool:
         """Routed by a channel, which is no key; answers with the number of receivers."""
         return any("channel" in spec.flags for spec in self.routes)

@@ -16,10 +16,13 @@ from proxy.acl import DEFAULT
 from proxy.address import Listen, Server, make_server, parse_replica, parse_server, parse_weight
 from proxy.config_users import read_acl_file, read_users
 from proxy.config_walk import Walk, join, shape
-from proxy.options import GROUPS, OPTIONS, Option
+from proxy.options import GROUPS, OPTIONS, RING, Option
 from proxy.placement import pointless
-from proxy.settings import MASK, Group, HotPrefix, Pool, Secret
+from proxy.settings import MASK, CounterPrefix, Group, HotPrefix, Pool, Secret
 from proxy.spelling import nearest
+
+#: Seconds of silence that tell a dead node from one that was asked a moment ago.
+LEAST_DOWN_AFTER = 0.3
 
 
 class PoolReader:
@@ -41,7 +44,8 @@ class PoolReader:
         before = len(self.walk.problems)
         self.mapping(node, "")
         for option in self.options.values():
-            if option.required and option.key not in self.nodes:
+            needed = option.required and (option.key not in RING or "cluster" not in self.nodes)
+            if needed and option.key not in self.nodes:
                 self.walk.problem(self.key, f"{self.path}.{option.key}", f"is missing: {option.help}")
         if self.walk.nutcracker and self.values.pop("redis", False) is not True:
             self.walk.problem(
@@ -83,7 +87,10 @@ class PoolReader:
         """One key and its value."""
         self.nodes[option.key] = node
         readers: dict[str, Callable[[Node, str], Any]] = {
-            "servers": self.servers, "groups": self.groups, "hot_prefixes": self.hot_prefixes, "counted": self.counted,
+            "servers": self.servers, "seeds": self.seeds, "groups": self.groups,
+            "hot_prefixes": partial(self.prefix_rules, "hot_keys", HotPrefix),
+            "counter_prefixes": partial(self.prefix_rules, "counters", CounterPrefix),
+            "counted": self.counted, "addresses": self.addresses,
             "users": partial(read_users, self.walk),
             "acl_file": partial(read_acl_file, self.walk),
         }  # fmt: skip
@@ -130,6 +137,21 @@ class PoolReader:
                 addresses.add(replica.address)
         return tuple(servers) if len(self.walk.problems) == before else UNSET
 
+    def seeds(self, node: Node, path: str) -> Any:
+        """The seeds of a cluster, or UNSET if one of them is wrong."""
+        if not isinstance(node, SequenceNode) or not node.value:
+            self.walk.problem(node, path, f"expected a list of nodes like [10.0.0.1:6379], got {shape(node)}")
+            return UNSET
+        seeds = []
+        for index, item in enumerate(node.value):
+            text = self.walk.text(item, f"{path}[{index}]")
+            seed = None if text is None else self.attempt(item, f"{path}[{index}]", partial(parse_replica, text))
+            if seed is not None and seed.path:
+                self.walk.problem(item, f"{path}[{index}]", "expected host:port: nodes of a cluster name each other so")
+            elif seed is not None:
+                seeds.append(seed)
+        return tuple(seeds) if len(seeds) == len(node.value) else UNSET
+
     def groups(self, node: Node, path: str) -> Any:
         """The groups of keys that live together, or UNSET if one of them is wrong."""
         before = len(self.walk.problems)
@@ -165,29 +187,29 @@ class PoolReader:
         owners.setdefault(text, group)
         return text
 
-    def hot_prefixes(self, node: Node, path: str) -> Any:
-        """What differs for some hot keys, or UNSET if any of it is wrong. Each value is read as the pool's own is."""
+    def prefix_rules(self, group: str, rule: type[HotPrefix] | type[CounterPrefix], node: Node, path: str) -> Any:
+        """What differs for some keys, or UNSET if any of it is wrong. Each value is read as the pool's own is."""
         before = len(self.walk.problems)
         if not isinstance(node, MappingNode):
-            self.walk.problem(node, path, f'expected prefixes like {{"page:": {{ttl: 1s}}}}, got {shape(node)}')
+            self.walk.problem(node, path, f'expected prefixes like {{"page:": {{…: …}}}}, got {shape(node)}')
             return UNSET
         rules = []
         for prefix, key, value in self.walk.entries(node, path):
             here = join(path, prefix)
             if not prefix:
-                self.walk.problem(key, path, "is for every key; say it under hot_keys itself")
+                self.walk.problem(key, path, f"is for every key; say it under {group} itself")
             if not isinstance(value, MappingNode):
-                self.walk.problem(value, here, f"expected options like {{ttl: 1s}}, got {shape(value)}")
+                self.walk.problem(value, here, f"expected options by name, got {shape(value)}")
                 continue
             fields = {}
             for name, place, item in self.walk.entries(value, here):
-                option = self.options.get(f"hot_keys.{name}")
-                known = HotPrefix.__struct_fields__[1:]
+                option = self.options.get(f"{group}.{name}")
+                known = rule.__struct_fields__[1:]
                 if option is None or name not in known:
                     self.walk.problem(place, join(here, name), f"is none of {', '.join(known)}")
                     continue
                 fields[name] = self.walk.scalar(option, item, join(here, name))
-            rules.append(HotPrefix(prefix=prefix, **{name: got for name, got in fields.items() if got is not UNSET}))
+            rules.append(rule(prefix=prefix, **{name: got for name, got in fields.items() if got is not UNSET}))
         return tuple(rules) if len(self.walk.problems) == before else UNSET
 
     def counted(self, node: Node, path: str) -> Any:
@@ -245,6 +267,11 @@ class PoolReader:
             found.append(replica)
         return tuple(found)
 
+    def addresses(self, node: Node, path: str) -> Any:
+        """A list of addresses, or UNSET if one of them is wrong."""
+        found = self.replicas(node, path)
+        return UNSET if found is None else found
+
     def attempt(self, node: Node, path: str, make: Callable[[], Server]) -> Server | None:
         """`make()`, or None and its ValueError noted."""
         try:
@@ -297,8 +324,11 @@ class PoolReader:
                 self.node(culprit), f"{self.path}.{culprit}",
                 f"has a user called {DEFAULT}, whose password is given by {self.spelled['password']}, too; keep one",
             )  # fmt: skip
-        if pool.servers:
+        if "cluster" in self.nodes:
+            self.check_cluster(pool)
+        elif pool.servers:
             self.check_ring(pool, harm)
+        self.check_failover(pool)
         if pool.distribution == "random" and len(pool.servers) > 1:
             self.walk.warn(
                 self.node("distribution"), f"{self.path}.distribution",
@@ -311,11 +341,46 @@ class PoolReader:
             )  # fmt: skip
         if pool.copied:
             self.check_copies(pool)
+        self.check_counters(pool)
         if pool.server_connections > 1:
             self.walk.warn(
                 self.node("server_connections"), f"{self.path}.server_connections",
                 "has no effect: an engine pipelines on one connection to a node; use engines: for more",
             )  # fmt: skip
+
+    def check_counters(self, pool: Pool) -> None:
+        """Do early ones say what may be lost, and can they be had?"""
+        every = pool.counters.keys in ("hot", "all")
+        early = [rule for rule in pool.counters.rules if rule.mode == "early" and (rule.prefix or every)]
+        where = next((key for key in ("counters.mode", "counters.prefixes") if key in self.nodes), "counters.mode")
+        problem = partial(self.walk.problem, self.node(where), f"{self.path}.{where}")
+        if early and pool.copied:
+            problem("early is not for replication: ring, where no increments travel together")
+        elif any(not rule.window for rule in early):
+            problem("early needs a window, which is how much may be lost: counters: {window: 50ms}, or one by prefix")
+
+    def check_failover(self, pool: Pool) -> None:
+        """Does the pool have what its failover needs?"""
+        problems = []
+        if pool.failover == "promote" and pool.servers:
+            if len(pool.nodes) < 3:
+                problems.append(
+                    f"promote needs a majority of three nodes or more, replicas included; there are {len(pool.nodes)}"
+                )
+            if all(not server.replicas for server in pool.servers):
+                problems.append("promote needs nodes with replicas: {address: …, replicas: […]}")
+            if any(node.path for node in pool.nodes):
+                problems.append("promote needs nodes that reach each other: a unix socket is none")
+        if pool.failover == "promote" and pool.down_after < LEAST_DOWN_AFTER:
+            problems.append("promote asks its nodes ten times a second; let down_after be 300ms or more")
+        if pool.failover == "sentinel" and not pool.sentinels and "sentinels" not in self.nodes:
+            problems.append("sentinel needs sentinels: [host:port, …]")
+        if pool.failover == "sentinel" and (found := [server.address for server in pool.servers if not server.name]):
+            problems.append(f"sentinel knows masters by name, and {found[0]} has none: write {found[0]} NAME")
+        if pool.failover != "off" and pool.auto_eject:
+            problems.append("auto_eject moves the keys of a dead node, failover keeps them; take one of them out")
+        for text in problems:
+            self.walk.problem(self.node("failover"), f"{self.path}.failover", text)
 
     def check_ring(self, pool: Pool, harm: Callable[[Node, str, str], None]) -> None:
         """Can every node be reached?"""
@@ -331,6 +396,25 @@ class PoolReader:
                 servers.value[index], f"{self.path}.servers[{index}]",
                 f"weight {pool.servers[index].weight} of {total} gives it no point, so no key; raise it",
             )  # fmt: skip
+
+    def check_cluster(self, pool: Pool) -> None:
+        """What a Redis Cluster decides by itself, or cannot do."""
+        placed = "the cluster says which nodes there are, and places keys by its own rule; {} is its hash tag"
+        for key, wrong, why in (
+            *((key, key in self.nodes, placed) for key in RING),
+            ("auto_eject", pool.auto_eject, "no node takes over another one's keys unless the cluster says so"),
+            ("replication", pool.replication == "ring", "its nodes have replicas of their own"),
+            ("read_from", "primary" not in pool.read_from, "replicas of a cluster are not read from yet"),
+            ("failover", pool.failover != "off", "the cluster promotes its replicas by itself"),
+            ("redis_db", pool.redis_db != 0, "a Redis Cluster has database 0 only"),
+            ("hot_keys.share", pool.hot_keys.share, "proxies in front of a cluster do not tell each other of hot keys"),
+            ("hot_keys.strategy", pool.hot_keys.fans_out, "nodes of a cluster take no copies of other nodes' keys"),
+            ("hot_keys.shield", pool.hot_keys.shields, "its leases would have other slots than their keys"),
+        ):
+            if wrong:
+                culprit = self.spelled.get(key, "hot_keys.prefixes")
+                path = f"{self.path}.{culprit}"
+                self.walk.problem(self.node(culprit), path, f"is not for a pool with cluster: {why}")
 
     def check_copies(self, pool: Pool) -> None:
         """With `replication: ring`."""

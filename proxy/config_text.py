@@ -12,7 +12,7 @@ import yaml
 from msgspec import UNSET
 
 from proxy.config_users import spell_users
-from proxy.options import ENGINES, OPTIONS, Option
+from proxy.options import CLUSTER, ENGINES, OPTIONS, RING, Option
 from proxy.settings import Pool, Settings
 from proxy.spelling import expected, spell
 
@@ -27,7 +27,7 @@ def effective(settings: Settings) -> dict[str, Any]:
 def _pool(pool: Pool) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for option in OPTIONS:
-        if option.sets is None:
+        if option.sets is None and option.key not in (RING if pool.cluster else CLUSTER):
             holder = getattr(pool, option.group) if option.group else pool
             place = options.setdefault(option.group, {}) if option.group else options
             value = getattr(holder, option.name)
@@ -106,6 +106,7 @@ SAMPLES = {
     "listen": "listen: 127.0.0.1:6400",
     "servers": "servers:\n      - 127.0.0.1:6379:1 a\n"
     "      - {address: 127.0.0.1:6380, weight: 1, name: b, replicas: [127.0.0.1:6390]}",
+    "cluster": "#cluster: [10.0.0.1:6379, 10.0.0.2:6379]",
     "hash_tag": '#hash_tag: "{}"',
     "colocate": '#colocate: {celery: ["celery", "unacked", "_kombu."], rq: ["rq:"]}',
     "password": "#password: ${CACHE_PASSWORD}",
@@ -122,7 +123,9 @@ SAMPLES = {
 
 def _sample(option: Option, indent: str) -> list[str]:
     """The comment and the line of one option."""
-    told = option.choices or option.kind in ("groups", "hot_prefixes", "listen", "servers", "users")
+    told = option.choices or option.kind in (
+        "groups", "hot_prefixes", "counter_prefixes", "listen", "seeds", "servers", "users",
+    )  # fmt: skip
     values = f" ({expected(option)})" if told else ""
     note = fill(
         f"{option.help[:1].upper()}{option.help[1:]}{values}.", WIDTH,

@@ -35,7 +35,7 @@ def burdens(settings: Settings) -> list[Burden]:
     """One for each address, in the order of the file."""
     found: dict[str, Burden] = {}
     for pool in settings.pools:
-        for server in pool.nodes:
+        for server in pool.nodes or pool.cluster:
             old = found.get(server.address, Burden(server.address, 0, 0, 0, 0))
             found[server.address] = Burden(
                 server.address,

@@ -202,11 +202,23 @@ _ROWS = (
     ErrorRow("cursor_range",
              "ERR the cursor of node {node} is too large to be counted together with the other nodes", "gathered"),
     ErrorRow("cursor", "ERR invalid cursor", "syntax"),
+    ErrorRow("cursor_lost",
+             "ERR the cluster has changed since this cursor was made: its node holds other slots; begin the scan anew",
+             "gathered"),
     ErrorRow("slowlog_count", "ERR count should be greater than or equal to -1", "syntax"),
     # nodes
     ErrorRow("node_down", "ERR node {node} ({address}) of pool {pool} is down: {reason}; '{command}' was not sent",
              "node_down"),
     ErrorRow("pool_down", "ERR pool {pool} has no live node; '{command}' was not sent", "node_down"),
+    ErrorRow("slot_unserved",
+             "CLUSTERDOWN Hash slot not served: pool {pool} knows no node that holds it; '{command}' was not sent",
+             "node_down"),
+    ErrorRow("cluster_down",
+             "CLUSTERDOWN '{command}' was not executed: node {node} ({address}) of pool {pool} said: {reason}; send it "
+             "again when the cluster serves all slots", "cluster_down"),
+    ErrorRow("not_redirected",
+             "TRYAGAIN '{command}' was not executed after {elapsed} ms: node {node} ({address}) of pool {pool} "
+             "sends it elsewhere: {reason}; send it again", "not_redirected"),
     ErrorRow("timeout_not_sent",
              "ERR '{command}' was not sent: node {node} ({address}) of pool {pool} took no request for {elapsed} ms",
              "not_sent"),
@@ -225,6 +237,9 @@ _ROWS = (
     ErrorRow("lost_write",
              "ERR the fate of '{command}' is unknown: node {node} ({address}) of pool {pool} was lost {elapsed} ms "
              "into it: {reason}; it was not retried", "fate_unknown"),
+    ErrorRow("fenced",
+             "ERR the fate of '{command}' is unknown: node {node} ({address}) of pool {pool} answered after {elapsed} "
+             "ms, when this proxy was out of touch with most of the pool; it was not retried", "fate_unknown"),
     ErrorRow("database_limit",
              "ERR database {database} cannot be opened on node {node} ({address}) of pool {pool}: all {limit} extra "
              "connections are in use", "database_limit"),
@@ -294,6 +309,10 @@ ENGINE_ERRORS: tuple[ErrorRow, ...] = tuple(
         "quorum_read",
         "copies_refused",
         "copies_hidden",
+        "slot_unserved",
+        "cluster_down",
+        "not_redirected",
+        "fenced",
     )
 )
 

@@ -11,11 +11,12 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import fields
 
-from proxy.settings import Counters, HotKeys, Limits, Pool, Reconnect, RingCopies
+from proxy.settings import P95, READ_FROM, Counters, Hedge, HotKeys, Limits, Pool, Reconnect, RingCopies
 
 Kind = Literal[
-    "engines", "listen", "servers", "groups", "users", "acl_file", "duration", "size", "count", "flag", "choice", "tag",
-    "text", "secret", "file", "rate", "hot_prefixes", "counted",
+    "engines", "listen", "servers", "seeds", "groups", "users", "acl_file", "duration", "size", "count", "flag",
+    "choice", "tag", "text", "secret", "file", "rate", "hot_prefixes", "counter_prefixes", "delay", "percent",
+    "counted", "addresses",
 ]  # fmt: skip
 Where = Literal["both", "native", "nutcracker"]
 
@@ -24,8 +25,13 @@ HASHES = (
     "jenkins", "hsieh",
 )  # fmt: skip
 
+#: Options of pools whose nodes are on a ring, and of those whose nodes are a Redis Cluster.
+RING = ("servers", "hash", "hash_tag", "colocate", "distribution")
+CLUSTER = ("cluster", "cluster_nodes")
+
 GROUPS: dict[str, type[Struct]] = {
-    "reconnect": Reconnect, "ring": RingCopies, "hot_keys": HotKeys, "limits": Limits, "counters": Counters,
+    "reconnect": Reconnect, "ring": RingCopies, "hedge": Hedge, "hot_keys": HotKeys, "limits": Limits,
+    "counters": Counters,
 }  # fmt: skip
 
 
@@ -84,6 +90,16 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "servers", "servers",
         "the nodes; the name, else the address exactly as written, decides which keys a node holds", "both",
+    ),
+    Option(
+        "cluster", "seeds",
+        "in place of servers: some nodes of a Redis Cluster, which are asked for the others, and who holds which keys",
+    ),
+    Option(
+        "cluster_nodes", "count",
+        "nodes of the cluster that there is room for, replicas that are read from included; beyond that, slots of "
+        "further nodes are not served",
+        least=1, most=1024,
     ),
     Option(
         "hash", "choice",
@@ -163,6 +179,34 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("reconnect.first", "duration", "the wait after the first failed attempt to connect to a node", least=0.001),
     Option("reconnect.most", "duration", "every failure doubles the wait, up to this", least=0.001),
+    Option(
+        "failover", "choice",
+        "a primary that dies: off waits for it; promote has the proxies agree on a replica and promote it, with three "
+        "nodes or more, replicas included; sentinel does as Redis Sentinel says, where a node's name is its master's",
+        choices=("off", "promote", "sentinel"),
+    ),
+    Option(
+        "down_after", "duration", "with failover: promote a primary is dead when it has been silent for so long",
+        least=0.001,
+    ),
+    Option("sentinels", "addresses", "with failover: sentinel whom to ask, one after the other, e.g. [10.0.0.9:26379]"),
+    Option(
+        "read_from", "choice",
+        "where nodes have replicas: whom reads are asked of. With primary never a replica; with prefer_primary one is "
+        "asked when the node itself is down, hangs or is lost",
+        choices=READ_FROM,
+    ),
+    Option(
+        "max_replica_lag", "duration", "a replica that may lack more than what its node got in this time is not asked",
+        least=0.001, endless=True,
+    ),
+    Option(
+        "hedge.after", "delay",
+        f"a read without an answer for so long is asked of another node, too, and the first reply counts; {P95}: "
+        "longer than 95 of 100 replies of that node take",
+        least=0.0001, endless=True,
+    ),
+    Option("hedge.budget", "percent", "requests that may be sent so on top of all reads", least=1, most=100),
     Option(
         "replication", "choice",
         "who keeps copies of a key: the nodes themselves, if anybody does, or the proxies, on the next nodes of the "
@@ -249,6 +293,10 @@ OPTIONS: tuple[Option, ...] = (
         "hot_keys.share", "flag", "tell the other proxies of the pool, through a channel at a node, which keys are hot",
     ),
     Option(
+        "hot_keys.replicas", "flag",
+        "reads of hot keys that no copy answers are spread over the node and its replicas, whatever read_from says",
+    ),
+    Option(
         "hot_keys.prefixes", "hot_prefixes",
         "keys that begin so have their own strategy, copies, ttl, stale_if_error, shield, early and so on, as in "
         "{\"page:\": {copies: ttl, ttl: 1s}}; the longest prefix counts",
@@ -298,15 +346,32 @@ OPTIONS: tuple[Option, ...] = (
         "clients that may hold a WATCH at one node, each on a connection of its own; 0 is none",
     ),
     Option(
+        "limits.retained", "size",
+        "where there are replicas, or a cluster: requests on their way that are kept to be asked again, of all engines "
+        "together; those beyond are asked once",
+        least=1024,
+    ),
+    Option(
         "counters.keys", "counted",
         "INCR, INCRBY, DECR, DECRBY and HINCRBY of these keys leave together while one is on its way: of keys that "
         "are hot, of all, of none (off), or of those with these prefixes; each client has the value that it would have "
         "had alone",
     ),
     Option(
+        "counters.mode", "choice",
+        "early: an increment is answered at once, and so are GET and HGET, from a running value that goes to the node "
+        "once in each window: what the last one answered is lost with the proxy or the node. Best said by prefix",
+        choices=("exact", "early"),
+    ),
+    Option(
         "counters.window", "duration",
         "an increment waits so long for others, besides the time that the one before it is on its way", most=0.1,
     ),
     Option("counters.max_batch", "count", "increments that leave together", least=1, most=65536),
+    Option(
+        "counters.prefixes", "counter_prefixes",
+        "counters that begin so leave together, whatever keys says, with a mode, window and max_batch of their own, as "
+        "in {\"views:\": {mode: early, window: 50ms}}; the longest prefix counts",
+    ),
     Option("redis", "flag", "true: the pool speaks Redis; Quench speaks nothing else", "nutcracker", sets=()),
 )  # fmt: skip

@@ -66,6 +66,21 @@ class Limits(Struct, frozen=True, kw_only=True):
     tombstone_age: float = 30.0
     max_blocked: int = 2000
     max_watching: int = 2000
+    retained: int = 64 << 20
+
+
+#: Whom reads are asked of, where there are replicas; types.pxd numbers them in this order.
+READ_FROM = ("primary", "prefer_primary", "prefer_replica", "nearest", "any")
+
+#: `hedge.after`: what 95 of 100 replies of a node take no longer than.
+P95 = "p95"
+
+
+class Hedge(Struct, frozen=True, kw_only=True):
+    """When a read that takes long is asked of a second node, too, and how many may be: in percent of all reads."""
+
+    after: float | str | None = None
+    budget: int = 5
 
 
 class HotPrefix(Struct, frozen=True, kw_only=True):
@@ -99,6 +114,7 @@ class HotKeys(Struct, frozen=True, kw_only=True):
     max_value: int = 64 << 10
     max_keys: int = 1024
     share: bool = False
+    replicas: bool = False
     prefixes: tuple[HotPrefix, ...] = ()
 
     @property
@@ -107,6 +123,11 @@ class HotKeys(Struct, frozen=True, kw_only=True):
         return self.enabled and any(
             (rule.strategy or self.strategy) != "local" for rule in (HotPrefix(prefix=""), *self.prefixes)
         )
+
+    @property
+    def shields(self) -> bool:
+        """Some loaders are shielded."""
+        return self.shield is not None or any(rule.shield is not None for rule in self.prefixes)
 
 
 class RingCopies(Struct, frozen=True, kw_only=True):
@@ -120,12 +141,35 @@ class RingCopies(Struct, frozen=True, kw_only=True):
     anti_entropy: int = 200
 
 
+class CounterPrefix(Struct, frozen=True, kw_only=True):
+    """What differs for counters that begin with `prefix`; None: nothing."""
+
+    prefix: str
+    mode: str | None = None
+    window: float | None = None
+    max_batch: int | None = None
+
+
 class Counters(Struct, frozen=True, kw_only=True):
     """Which increments of a pool travel together, and how long they wait for one another, in seconds."""
 
     keys: str | tuple[str, ...] = "hot"  # hot, all, off, or prefixes
+    mode: str = "exact"
     window: float = 0.0
     max_batch: int = 8192
+    prefixes: tuple[CounterPrefix, ...] = ()
+
+    @property
+    def rules(self) -> tuple[CounterPrefix, ...]:
+        """All of them, in full: for every key, and by prefix. Of prefixes that are told twice the last counts."""
+        listed = [CounterPrefix(prefix=prefix) for prefix in self.keys] if isinstance(self.keys, tuple) else []
+        return tuple(
+            CounterPrefix(
+                prefix=rule.prefix, mode=rule.mode or self.mode, max_batch=rule.max_batch or self.max_batch,
+                window=self.window if rule.window is None else rule.window,
+            )
+            for rule in (CounterPrefix(prefix=""), *listed, *self.prefixes)
+        )  # fmt: skip
 
 
 class Group(Struct, frozen=True):
@@ -184,6 +228,8 @@ class Pool(Struct, frozen=True, kw_only=True):
     name: str
     listen: Listen
     servers: tuple[Server, ...]
+    cluster: tuple[Server, ...] = ()  # seeds; the nodes are then places that change hands: control/cluster.py
+    cluster_nodes: int = 64
 
     hash: str = "murmur"
     hash_tag: str | None = None
@@ -209,6 +255,13 @@ class Pool(Struct, frozen=True, kw_only=True):
     server_failure_limit: int = 2
     server_retry_timeout: float = 1.0
     reconnect: Reconnect = Reconnect()
+
+    failover: str = "off"
+    down_after: float = 0.5
+    sentinels: tuple[Server, ...] = ()
+    read_from: str = "prefer_primary"
+    max_replica_lag: float | None = None
+    hedge: Hedge = Hedge()
 
     replication: str = "node"
     ring: RingCopies = RingCopies()

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from proxy.address import Server, parse_listen
 from proxy.options import Kind, Option
-from proxy.settings import MASK, HotPrefix, Secret, usable_cpus
+from proxy.settings import MASK, P95, CounterPrefix, HotPrefix, Secret, usable_cpus
 from proxy.units import LONGEST, format_duration, format_size, parse_duration, parse_size
 
 Number = TypeVar("Number", int, float)
@@ -38,7 +38,7 @@ def parse(option: Option, text: str, nutcracker: bool = False) -> Any:
 def spell(option: Option, value: Any) -> Any:
     """What to write for `value`: a str, int, bool, a list of them, or None."""
     if value is None:
-        return "none" if option.kind == "duration" else None
+        return "none" if option.kind in ("duration", "delay") else None
     return _SPELLERS.get(option.kind, lambda value: value)(value)
 
 
@@ -117,6 +117,13 @@ def _parse_rate(option: Option, text: str) -> int:
     return _bounded(option, int(number), lambda bound: f"{bound:g}/s")
 
 
+def _parse_percent(option: Option, text: str) -> int:
+    number, percent, rest = text.partition("%")
+    if not percent or rest or not _NUMBER.fullmatch(number):
+        raise ValueError(f"expected a whole percentage like 5%, got '{text}'")
+    return _bounded(option, int(number), lambda bound: f"{bound:g}%")
+
+
 def _parse_tag(option: Option, text: str) -> str:
     if len(text.encode()) != 2:
         raise ValueError(f"expected two characters like \"{{}}\", got '{text}'")
@@ -151,12 +158,12 @@ def _bounded(option: Option, value: Number, write: Callable[[Number], str]) -> N
     return value
 
 
-def _spell_prefixes(prefixes: tuple[HotPrefix, ...]) -> dict[str, dict[str, Any]]:
+def _spell_prefixes(prefixes: tuple[HotPrefix, ...] | tuple[CounterPrefix, ...]) -> dict[str, dict[str, Any]]:
     """By prefix, what differs for it."""
     return {
         rule.prefix: {
             name: format_duration(value) if isinstance(value, float) else value
-            for name in HotPrefix.__struct_fields__[1:]
+            for name in rule.__struct_fields__[1:]
             if (value := getattr(rule, name)) is not None
         }
         for rule in prefixes
@@ -173,6 +180,8 @@ _PARSERS: dict[Kind, Callable[[Option, str], Any]] = {
     "choice": _parse_choice,
     "tag": _parse_tag,
     "rate": _parse_rate,
+    "delay": lambda option, text: P95 if text == P95 else _parse_duration(option, text),
+    "percent": _parse_percent,
     "text": _parse_text,
     "secret": lambda option, text: Secret(_parse_text(option, text)),
     "file": _parse_file,
@@ -190,11 +199,16 @@ def _spell_server(server: Server) -> str | dict[str, Any]:
 _SPELLERS: dict[Kind, Callable[[Any], Any]] = {
     "listen": str,
     "servers": lambda servers: [_spell_server(server) for server in servers],
+    "addresses": lambda servers: [server.address for server in servers],
+    "seeds": lambda seeds: [seed.address for seed in seeds],
     "groups": lambda groups: {group.name: list(group.prefixes) for group in groups},
     "duration": format_duration,
     "size": format_size,
     "rate": lambda rate: f"{rate}/s",
+    "delay": lambda delay: delay if delay == P95 else format_duration(delay),
+    "percent": lambda percent: f"{percent}%",
     "hot_prefixes": _spell_prefixes,
+    "counter_prefixes": _spell_prefixes,
     "counted": lambda keys: keys if isinstance(keys, str) else list(keys),
     "secret": lambda secret: MASK,
 }
@@ -205,6 +219,8 @@ _EXPECTED: dict[Kind, str] = {
     "engines": "auto or a number",
     "listen": "host:port, or /path [mode]",
     "servers": "a list of 'host:port[:weight] [name]', '/path[:weight] [name]' or {address, weight, name, replicas}",
+    "addresses": "a list of host:port",
+    "seeds": "a list of 'host:port'",
     "groups": "GROUP: [PREFIX, …] for each group",
     "duration": "a duration like 400ms, 30s, 5m",
     "size": "a size like 256kb, 64mb, 1gb",
@@ -213,8 +229,11 @@ _EXPECTED: dict[Kind, str] = {
     "choice": "a word",
     "tag": "two characters",
     "rate": "requests a second like 1000/s",
+    "delay": f"{P95}, or a duration like 20ms, or none",
+    "percent": "a percentage like 5%",
     "counted": "hot | all | off | a list of prefixes",
     "hot_prefixes": "PREFIX: {strategy, copies, ttl, …} for each prefix",
+    "counter_prefixes": "PREFIX: {mode, window, max_batch} for each prefix",
     "text": "text",
     "secret": "a password, or ${VARIABLE}",
     "file": "a path",

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 
 from storenode.server import run
 
@@ -25,15 +26,15 @@ def parse_address(text: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def parse_parameters(settings: list[str]) -> dict[str, str]:
-    """`["name=value", …]` -> {name: value}. Raises ValueError."""
-    parameters = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
+def parse_pairs(option: str, texts: Iterable[str]) -> dict[str, str]:
+    """`["name=value", …]`, as an option was given them -> {name: value}. Raises ValueError."""
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
         if not equals or not name:
-            raise ValueError(f"not a parameter: {setting!r}; write NAME=VALUE")
-        parameters[name.lower()] = value
-    return parameters
+            raise ValueError(f"{option}: not two words: {text!r}; write NAME=VALUE")
+        pairs[name.lower()] = value
+    return pairs
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -43,6 +44,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--password", help="clients must AUTH with it")
     parser.add_argument("--aclfile", metavar="PATH", help="users, a line each as ACL LIST shows them")
     parser.add_argument("--deny", action="append", default=[], metavar="COMMAND", help="have none such; repeatable")
+    parser.add_argument(
+        "--rename", action="append", default=[], metavar="COMMAND=NAME", help="clients call it so; may be repeated"
+    )
     parser.add_argument("--dir", metavar="FOLDER", help="where snapshots and the log are kept, and loaded from")
     parser.add_argument("--save", metavar="'SECONDS CHANGES …'", help="when to write a snapshot, and at the end")
     parser.add_argument("--appendonly", choices=("yes", "no"), help="keep a log of all writes")
@@ -54,7 +58,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         host, port = parse_address(arguments.listen)
         maxmemory = parse_size(arguments.maxmemory)
-        parameters = parse_parameters(arguments.set)
+        parameters = parse_pairs("--set", arguments.set)
+        rename = parse_pairs("--rename", arguments.rename)
     except ValueError as error:
         parser.error(str(error))
     for name in ("dir", "save", "appendonly", "appendfsync"):
@@ -68,6 +73,7 @@ def main(argv: list[str] | None = None) -> int:
             arguments.password,
             aclfile=arguments.aclfile,
             deny=arguments.deny,
+            rename=rename,
             on_ready=lambda host, port: print(f"storenode: ready on {host}:{port}", flush=True),
             parameters=parameters,
         )

@@ -12,7 +12,7 @@ from storenode.answer cimport (
 )
 from storenode.arguments cimport copy_text, is_word, take_integer
 from storenode.catalog cimport CATEGORIES, category_find, category_name
-from storenode.commands cimport command_find, command_find_under
+from storenode.names cimport command_find, command_find_under
 from storenode.manual cimport answer_try_help
 from storenode.session cimport client_describe
 from storenode.text cimport Text, text_add, text_bytes, text_free

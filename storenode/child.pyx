@@ -7,6 +7,7 @@ from libc.string cimport memset, strstr
 
 from proxy.wire.system cimport EINTR, close, errno, monotonic_us, read, write
 from storenode.files cimport O_CLOEXEC, O_RDONLY, open
+from storenode.latency cimport LATENCY_FORK, latency_event
 from storenode.pages cimport pages_ready
 from storenode.types cimport ChildDone, ChildJob, NO_CHILD, Node
 
@@ -151,6 +152,7 @@ cdef bint child_start(Node* node, int kind, ChildJob job, ChildDone done, int ke
     node.child.begun_us = begun
     node.child.fork_us = monotonic_us() - begun
     node.child.forks += 1
+    latency_event(node, LATENCY_FORK, node.child.fork_us)
     return True
 
 

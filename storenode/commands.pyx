@@ -1,13 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Commands: one row each, with its arity, flags, key positions and handler; lookup by name.
+"""Commands: one row each, with its arity, flags, key positions and handler.
 
 Arity counts the name; negative means "at least". A container's rows follow it, named as INFO commandstats shows them.
 """
 
-from libc.stdint cimport uint64_t
 from libc.stdio cimport fprintf, stderr
 from libc.stdlib cimport abort
-from libc.string cimport memcpy, memset, strchr, strlen
+from libc.string cimport strlen
 
 from storenode.acl cimport (
     command_acl_cat, command_acl_deluser, command_acl_dryrun, command_acl_genpass, command_acl_getuser,
@@ -15,7 +14,6 @@ from storenode.acl cimport (
 )
 from storenode.aclfile cimport command_acl_load, command_acl_save
 from storenode.acks cimport command_wait
-from storenode.arguments cimport is_word
 from storenode.bitfield cimport command_bitfield, command_bitfield_ro
 from storenode.bits cimport command_bitcount, command_bitop, command_bitpos, command_getbit, command_setbit
 from storenode.blocking cimport (
@@ -74,6 +72,7 @@ from storenode.persistence cimport (
 )
 from storenode.replicaof cimport command_replicaof, command_role
 from storenode.replicas cimport command_psync, command_replconf, command_sync
+from storenode.names cimport names_index
 from storenode.pubsub cimport (
     command_psubscribe, command_publish, command_pubsub_channels, command_pubsub_numpat, command_pubsub_numsub,
     command_pubsub_shardchannels, command_pubsub_shardnumsub, command_punsubscribe, command_spublish,
@@ -108,8 +107,8 @@ from storenode.tracking cimport (
 )
 from storenode.transaction cimport command_discard, command_exec, command_multi
 from storenode.types cimport (
-    ADMIN, AT_ONCE, BLOCKING, CONTAINER, DATASET, DENYOOM, FAST, NO_AUTH, NUMKEYS, READONLY, ROW_INDEX, ROWS_MOST,
-    WHILE_SUBSCRIBED, WRITE, Handler, Node, Row, Slice,
+    ADMIN, AT_ONCE, BLOCKING, CONTAINER, DATASET, DENYOOM, FAST, NO_AUTH, NUMKEYS, READONLY, ROWS_MOST,
+    WHILE_SUBSCRIBED, WRITE, Handler, Node, Row,
 )
 from storenode.watch cimport command_unwatch, command_watch
 from storenode.zalgebra cimport (
@@ -128,7 +127,6 @@ from storenode.zsets cimport (
 
 
 cdef enum:
-    NAME_ROOM = 24             # bytes of the longest command name that is looked up
     WDF = WRITE | DENYOOM | FAST
     WF = WRITE | FAST
     WD = WRITE | DENYOOM
@@ -149,6 +147,8 @@ cdef void add(Node* node, const char* name, int arity, int flags, int first, int
         abort()
     row.name = name
     row.name_length = <int> strlen(name)
+    row.called = name
+    row.called_length = row.name_length
     row.arity = arity
     row.flags = flags
     row.first = first
@@ -398,6 +398,7 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"client|reply",      3, 0,          0, 0, 0,   command_client_reply)
     add(node, b"client|pause",     -3, ADMIN,      0, 0, 0,   command_client_pause)
     add(node, b"client|unpause",    2, ADMIN,      0, 0, 0,   command_client_unpause)
+    add(node, b"client|help",       2, 0,          0, 0, 0,   command_help)
     add(node, b"subscribe",        -2, WHILE_SUBSCRIBED, 0, 0, 0, command_subscribe)
     add(node, b"psubscribe",       -2, WHILE_SUBSCRIBED, 0, 0, 0, command_psubscribe)
     add(node, b"ssubscribe",       -2, WHILE_SUBSCRIBED, 0, 0, 0, command_ssubscribe)
@@ -412,6 +413,7 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"pubsub|numpat",     2, 0,          0, 0, 0,   command_pubsub_numpat)
     add(node, b"pubsub|shardchannels", -2, 0,      0, 0, 0,   command_pubsub_shardchannels)
     add(node, b"pubsub|shardnumsub", -2, 0,        0, 0, 0,   command_pubsub_shardnumsub)
+    add(node, b"pubsub|help",       2, 0,          0, 0, 0,   command_help)
     add(node, b"monitor",           1, ADMIN,      0, 0, 0,   command_monitor)
     add(node, b"info",             -1, 0,          0, 0, 0,   command_info)
     add(node, b"config",           -2, CONTAINER,  0, 0, 0,   NULL)
@@ -462,94 +464,5 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"lastsave",          1, FAST,       0, 0, 0,   command_lastsave)
     add(node, b"bgrewriteaof",      1, ADMIN,      0, 0, 0,   command_bgrewriteaof)
     add(node, b"shutdown",         -1, ADMIN,      0, 0, 0,   command_shutdown)
-    index_rows(node)
+    names_index(node)
     catalog_open(node)
-
-
-cdef inline uint64_t name_place(const uint64_t* words) noexcept nogil:
-    cdef uint64_t mixed = words[0] ^ (words[1] * <uint64_t> 0x9E3779B97F4A7C15)
-    mixed ^= words[2] * <uint64_t> 0xC2B2AE3D27D4EB4F
-    return (mixed * <uint64_t> 0xD6E8FEB86659FD93 >> 32) & (ROW_INDEX - 1)
-
-
-cdef inline void fold_name(const char* name, size_t length, uint64_t* words) noexcept nogil:
-    """The name in lower case, padded with zeros, as words. Only letters become letters, so nothing else matches."""
-    words[0] = 0
-    words[1] = 0
-    words[2] = 0
-    memcpy(words, name, length)
-    words[0] |= <uint64_t> 0x2020202020202020
-    words[1] |= <uint64_t> 0x2020202020202020
-    words[2] |= <uint64_t> 0x2020202020202020
-
-
-cdef void index_rows(Node* node) noexcept nogil:
-    cdef uint64_t words[3]
-    cdef uint64_t at
-    cdef int index, parent
-    parent = -1
-    memset(node.row_index, 0, sizeof(node.row_index))
-    for index in range(node.row_count):
-        if strchr(node.rows[index].name, c'|') != NULL:
-            node.rows[index].parent = parent
-            continue
-        parent = index
-        if node.rows[index].denied:
-            continue
-        fold_name(node.rows[index].name, node.rows[index].name_length, words)
-        at = name_place(words)
-        while node.row_index[at]:
-            at = (at + 1) & (ROW_INDEX - 1)
-        node.row_index[at] = index + 1
-
-
-cdef bint command_deny(Node* node, const Slice* name) noexcept nogil:
-    """Have no such command, or subcommand (`config|set`), from now on; False: there is none."""
-    cdef int index
-    for index in range(node.row_count):
-        if is_word(name, node.rows[index].name):
-            node.rows[index].denied = True
-            index_rows(node)
-            return True
-    return False
-
-
-cdef Row* command_find(Node* node, const Slice* name) noexcept nogil:
-    """The row of a command, in whatever case; NULL: unknown."""
-    cdef uint64_t words[3]
-    cdef uint64_t own[3]
-    cdef uint64_t at
-    cdef Row* row
-    if name.length > NAME_ROOM:
-        return NULL
-    fold_name(name.data, name.length, words)
-    at = name_place(words)
-    while node.row_index[at]:
-        row = &node.rows[node.row_index[at] - 1]
-        if <size_t> row.name_length == name.length:
-            fold_name(row.name, row.name_length, own)
-            if words[0] == own[0] and words[1] == own[1] and words[2] == own[2]:
-                return row
-        at = (at + 1) & (ROW_INDEX - 1)
-    return NULL
-
-
-cdef Row* command_find_under(Node* node, const Row* container, const Slice* name) noexcept nogil:
-    """The row of a subcommand; the few of a container are simply tried."""
-    cdef const char* own
-    cdef size_t at
-    cdef char byte
-    cdef Row* row = <Row*> container + 1
-    while row < &node.rows[node.row_count] and row.parent >= 0:
-        own = row.name + container.name_length + 1
-        if <size_t> (row.name_length - container.name_length - 1) == name.length:
-            at = 0
-            while at < name.length:
-                byte = name.data[at]
-                if (byte + 32 if c'A' <= byte <= c'Z' else byte) != own[at]:
-                    break
-                at += 1
-            if at == name.length:
-                return NULL if row.denied else row
-        row += 1
-    return NULL

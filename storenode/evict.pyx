@@ -15,6 +15,7 @@ from storenode.changes cimport EVENT_EVICTED
 from storenode.entry cimport entry_key
 from storenode.hash cimport hash_bytes
 from storenode.keyspace cimport key_remove
+from storenode.latency cimport LATENCY_EVICTION, latency_begin, latency_end
 from storenode.pick cimport table_random, table_sample, table_sample_volatile
 from storenode.random cimport random_below
 from storenode.reaper cimport reap
@@ -138,6 +139,7 @@ cdef bint evict_for(Node* node, size_t wanted) noexcept nogil:
 
     Works until there is room, so one huge value pays for what it displaces, and nobody else does.
     """
+    cdef uint64_t begun
     if node.primary != NULL:
         # A replica holds what its primary holds, which is who decides what goes.
         return True
@@ -145,9 +147,11 @@ cdef bint evict_for(Node* node, size_t wanted) noexcept nogil:
         wanted = 0
     while node.doomed != NULL and node.memory + wanted > node.maxmemory:
         reap(node, REAPED_A_CHECK)
-    if node.policy != NOEVICTION:
+    if node.policy != NOEVICTION and node.memory + wanted > node.maxmemory:
+        begun = latency_begin(node)
         while node.memory + wanted > node.maxmemory:
             if not evict_one(node):
                 break
             node.stats.evicted += 1
+        latency_end(node, LATENCY_EVICTION, begun)
     return node.memory <= node.maxmemory

@@ -20,7 +20,7 @@ from storenode.acl cimport acl_check
 from storenode.answer cimport answer_error
 from storenode.arguments cimport copy_text
 from storenode.call cimport ARGV_KEPT, call_read, call_run
-from storenode.commands cimport command_find, command_find_under
+from storenode.names cimport command_find, command_find_under, command_named
 from storenode.delivery cimport end_reply
 from storenode.evict cimport evict_for
 from storenode.guard cimport guard_refuses
@@ -154,8 +154,11 @@ cdef void execute(Node* node, Client* client, const Frame* frame, Row* row) noex
         serve_ready(node)
 
 
-cdef bint execute_rewritten(Node* node, Client* client, Frame* frame) noexcept nogil:
-    """Run a request that is an inline command or uses Redis's slack, by way of its canonical form."""
+cdef bint execute_rewritten(Node* node, Client* client, Frame* frame, bint own) noexcept nogil:
+    """Run a request that is an inline command or uses Redis's slack, by way of its canonical form.
+
+    own: the command is called by its own name, not as clients call it.
+    """
     cdef FrameLimits limits = FrameLimits(max_bulk=QUERY_BUFFER, trusted=True)
     cdef Frame canonical
     cdef Slice name
@@ -165,7 +168,7 @@ cdef bint execute_rewritten(Node* node, Client* client, Frame* frame) noexcept n
         frame_reset(&canonical)
         frame_request(&canonical, node.rewritten.first.data + node.rewritten.first.head, node.rewritten.length, &limits)
         name = argument(&canonical, 0)
-        execute(node, client, &canonical, command_find(node, &name))
+        execute(node, client, &canonical, command_named(node, &name) if own else command_find(node, &name))
         output_clear(&node.rewritten, &node.chunks)
     return True
 
@@ -178,9 +181,9 @@ cdef void execute_framed(Node* node, Client* client, Frame* frame, Output* outpu
     node.call.output = output
     if frame.canonical and frame.argc:
         name = argument(frame, 0)
-        execute(node, client, frame, command_find(node, &name))
+        execute(node, client, frame, command_named(node, &name))
     else:
-        execute_rewritten(node, client, frame)
+        execute_rewritten(node, client, frame, True)
 
 
 cdef void look_ahead(Node* node, Client* client, Ahead* batch, int count) noexcept nogil:
@@ -232,7 +235,7 @@ cdef bint execute_batch(Node* node, Client* client, Ahead* batch, int count, siz
         used[0] += frame.length
         if frame.canonical and frame.argc:
             execute(node, client, frame, batch[index].row)
-        elif not execute_rewritten(node, client, frame):
+        elif not execute_rewritten(node, client, frame, False):
             client.frame.error = frame.error
             return False
         if client.tracking & TRACK_CACHING:

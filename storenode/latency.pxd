@@ -8,8 +8,9 @@ was ever run. Times are counted in cycles of the clock and become microseconds w
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc
 
+from proxy.wire.system cimport monotonic_us
 from storenode.text cimport Text
-from storenode.types cimport Call, Node, Row
+from storenode.types cimport LATENCY_THRESHOLD, Call, Node, Row
 
 cdef extern from *:
     """
@@ -26,7 +27,11 @@ cdef enum LatencyEvent:        # EVENTS_SEEN of them
     LATENCY_EXPIRE = 2
     LATENCY_EVICTION = 3
     LATENCY_FORK = 4
-    LATENCY_LOG = 5            # writing or syncing the append-only file
+    LATENCY_LOG = 5            # appending to the log, and again under what went on meanwhile:
+    LATENCY_LOG_ALONE = 6
+    LATENCY_LOG_SYNC = 7       # the clerk was syncing
+    LATENCY_LOG_CHILD = 8      # a child was writing
+    LATENCY_LOG_ALWAYS = 9     # syncing it before replies are sent
 
 cdef void latency_event(Node* node, int event, uint64_t usec) noexcept nogil
 cdef void latency_reset(Row* row) noexcept nogil
@@ -37,6 +42,16 @@ cdef void command_latency_histogram(Call* call) noexcept nogil
 cdef void command_latency_history(Call* call) noexcept nogil
 cdef void command_latency_latest(Call* call) noexcept nogil
 cdef void command_latency_reset(Call* call) noexcept nogil
+
+
+cdef inline uint64_t latency_begin(const Node* node) noexcept nogil:
+    """The time, if anybody wants to know; else 0, which latency_end() understands."""
+    return monotonic_us() if node.settings[LATENCY_THRESHOLD] else 0
+
+
+cdef inline void latency_end(Node* node, int event, uint64_t begun) noexcept nogil:
+    if begun:
+        latency_event(node, event, monotonic_us() - begun)
 
 
 cdef inline int latency_index(uint64_t spent) noexcept nogil:

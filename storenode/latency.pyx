@@ -11,7 +11,7 @@ from storenode.answer cimport (
 )
 from storenode.arguments cimport copy_text, is_word
 from storenode.clock cimport clock_usec
-from storenode.commands cimport command_find
+from storenode.names cimport command_find
 from storenode.text cimport Text, text_add, text_free, text_room
 from storenode.types cimport (
     CONTAINER, EVENTS_SEEN, LATENCY_THRESHOLD, SPIKES, Call, Event, Node, Row, Slice, Spike,
@@ -29,6 +29,10 @@ names[2] = b"expire-cycle"
 names[3] = b"eviction-cycle"
 names[4] = b"fork"
 names[5] = b"aof-write"
+names[6] = b"aof-write-alone"
+names[7] = b"aof-write-pending-fsync"
+names[8] = b"aof-write-active-child"
+names[9] = b"aof-fsync-always"
 
 cdef const char* advice[EVENTS_SEEN]
 advice[0] = b"SLOWLOG GET names the commands; those that walk large values can be split or run on a replica"
@@ -36,7 +40,11 @@ advice[1] = b"commands that ought to be quick were not: look for large values, o
 advice[2] = b"many keys expire together: spread their times to live"
 advice[3] = b"the node is full and makes room for what is written: raise maxmemory or write less at a time"
 advice[4] = b"copying page tables takes as long as memory is large: Linux 6.1 or later folds it into huge pages first"
-advice[5] = b"the disk is slow or shared: appendfsync everysec waits for it less often"
+advice[5] = b"the disk is slow, full or shared: see which aof-write-* it is"
+advice[6] = b"the disk is slow or shared with others"
+advice[7] = b"the disk does not keep up with what is synced once a second: write less, or to a faster one"
+advice[8] = b"a snapshot or a rewrite is written to the same disk: keep them apart, or rewrite less often"
+advice[9] = b"each turn waits for the disk: appendfsync everysec waits for it once a second"
 
 
 # -- histograms --------------------------------------------------------------------------------------------------------

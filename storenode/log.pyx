@@ -20,6 +20,9 @@ from storenode.files cimport (
     O_APPEND, O_CLOEXEC, O_CREAT, O_WRONLY, SEEK_END, WHOLE_PATH, fdatasync, file_sync_folder, file_write, lseek,
     mkdir, open,
 )
+from storenode.latency cimport (
+    LATENCY_LOG, LATENCY_LOG_ALONE, LATENCY_LOG_ALWAYS, LATENCY_LOG_CHILD, LATENCY_LOG_SYNC, latency_begin, latency_end,
+)
 from storenode.manifest cimport (
     manifest_base, manifest_increment, manifest_open, manifest_read, manifest_rebase, manifest_write,
 )
@@ -57,10 +60,16 @@ cdef void fail(Node* node, int error, const char* what) noexcept nogil:
 cdef void write_buffer(Node* node) noexcept nogil:
     """Append what is owed. What is not taken stays for the next try, which goes on exactly there."""
     cdef Log* log = &node.log
+    cdef uint64_t begun
     cdef size_t done
     if log.buffer.length == 0:
         return
+    begun = latency_begin(node)
     done = file_write(log.fd, log.buffer.data, log.buffer.length)
+    if begun:
+        latency_end(node, LATENCY_LOG, begun)
+        latency_end(node, LATENCY_LOG_SYNC if clerk_busy(node) else LATENCY_LOG_CHILD if node.child.pid
+                    else LATENCY_LOG_ALONE, begun)
     log.size += done
     log.increment += done
     log.unsynced += done
@@ -76,8 +85,12 @@ cdef void write_buffer(Node* node) noexcept nogil:
 
 
 cdef void sync_now(Node* node) noexcept nogil:
+    cdef uint64_t begun = latency_begin(node)
+    cdef bint good
     if node.log.unsynced and not node.log.sync_failed:
-        if fdatasync(node.log.fd) < 0:
+        good = fdatasync(node.log.fd) == 0
+        latency_end(node, LATENCY_LOG_ALWAYS, begun)
+        if not good:
             node.log.sync_failed = True
             fail(node, errno, b"syncing")
         else:

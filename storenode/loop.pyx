@@ -24,7 +24,7 @@ from storenode.acl cimport acl_close
 from storenode.aclfile cimport FILE_PROBLEM_ROOM, aclfile_load
 from storenode.channels cimport channels_open
 from storenode.clock cimport clock_learn, cycles
-from storenode.commands cimport command_deny, commands_open
+from storenode.commands cimport commands_open
 from storenode.config cimport PROBLEM_ROOM, config_apply, config_open, config_password
 from storenode.connection cimport client_close, client_open, clients_bury
 from storenode.delivery cimport client_touch
@@ -36,8 +36,9 @@ from storenode.interest cimport interests_open
 from storenode.invalidation cimport invalidation_close, invalidation_open, tracked_sweep
 from storenode.keeping cimport keeping_open
 from storenode.keyspace cimport database_clear
-from storenode.latency cimport latency_reset
+from storenode.latency cimport LATENCY_EXPIRE, latency_begin, latency_end, latency_reset
 from storenode.limits cimport clients_check, limits_open, output_check
+from storenode.names cimport command_rename, names_close
 from storenode.pages cimport pages_close, pages_turn
 from storenode.pause cimport pause_end
 from storenode.log cimport log_turn
@@ -217,6 +218,7 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
     """What no request pays for; returns the microseconds until it wants to be called again."""
     cdef uint64_t deadline = node.now_us + MOVE_US
     cdef uint64_t elapsed = node.now_us - node.rate_us
+    cdef uint64_t begun
     cdef Database* database
     cdef bint busy = False
     cdef int number
@@ -241,9 +243,10 @@ cdef uint64_t housekeep(Node* node) noexcept nogil:
         while table_moving(&database.keys) and not busy:
             table_move(&database.keys, MOVED_A_CHECK)
             busy = monotonic_us() > deadline
-    if (not node.expiry_off and not node.paused_until_us and not node.loading.on and node.primary == NULL
-            and expire_sweep(node, SWEEP_US)):
-        busy = True
+    if not node.expiry_off and not node.paused_until_us and not node.loading.on and node.primary == NULL:
+        begun = latency_begin(node)
+        busy = expire_sweep(node, SWEEP_US) or busy
+        latency_end(node, LATENCY_EXPIRE, begun)
     deadline = monotonic_us() + REAP_US
     while node.doomed != NULL and monotonic_us() < deadline:
         busy = reap(node, REAPED_A_CHECK) or busy
@@ -326,9 +329,10 @@ cdef class Loop:
     """
 
     def __cinit__(self, int listener, *, bytes bind, int port, size_t maxmemory, bytes password, bytes run_id,
-                  uint64_t seed, int maxclients, bytes aclfile=None, list deny=None):
+                  uint64_t seed, int maxclients, bytes aclfile=None, list renamed=None):
         cdef Node* node = <Node*> calloc(1, sizeof(Node))
-        cdef Slice secret
+        cdef Slice secret, called
+        cdef const char* why
         cdef char problem[FILE_PROBLEM_ROOM]
         cdef int number
         if node == NULL:
@@ -376,11 +380,17 @@ cdef class Loop:
             secret.data = <char*> password
             secret.length = len(password)
             config_password(node, &secret)
-        for name in deny or []:
+        for name, other in renamed or []:
             secret.data = <char*> name
             secret.length = len(name)
-            if not command_deny(node, &secret):
-                raise ValueError(f"cannot deny {name.decode(errors='replace')!r}: there is no such command")
+            called.data = <char*> other
+            called.length = len(other)
+            why = command_rename(node, &secret, &called)
+            if why != NULL:
+                what = f"rename {name.decode(errors='replace')!r} to {other.decode(errors='replace')!r}"
+                if not other:
+                    what = f"deny {name.decode(errors='replace')!r}"
+                raise ValueError(f"cannot {what}: {why.decode()}")
         if aclfile is not None:
             node.aclfile = strdup(<char*> aclfile)
             if not aclfile_load(node, problem):
@@ -427,6 +437,7 @@ cdef class Loop:
         slow_limit(node, 0)
         for number in range(node.row_count):
             latency_reset(&node.rows[number])
+        names_close(node)
         free(node.password)
         free(node.aclfile)
         free(node)

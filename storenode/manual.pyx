@@ -13,7 +13,7 @@ from storenode.arguments cimport copy_text, is_word
 from storenode.catalog cimport (
     CATEGORIES, KeyWalk, category_find, category_name, has_keys, keys_begin, keys_next,
 )
-from storenode.commands cimport command_find, command_find_under
+from storenode.names cimport command_find, command_find_under
 from storenode.session cimport STORE_VERSION
 from storenode.text cimport Text, text_add, text_free
 from storenode.types cimport CONTAINER, Call, Node, Row, Slice
@@ -70,20 +70,30 @@ cdef void answer_categories(Call* call, const Row* row) noexcept nogil:
             answer_simple(call, text, snprintf(text, sizeof(text), b"@%s", category_name(index)))
 
 
+cdef const Row* next_under(const Node* node, const Row* container, const Row* row) noexcept nogil:
+    """The subcommand behind `row`, of those that clients may call; NULL: there is none."""
+    row += 1
+    while row < &node.rows[node.row_count] and row.parent >= 0:
+        if row.called_length:
+            return row
+        row += 1
+    return NULL
+
+
 cdef long long subcommands_of(const Node* node, const Row* row) noexcept nogil:
-    """How many rows follow a container as its own."""
-    cdef int index = <int> (row - node.rows) + 1
+    """How many subcommands of a container clients may call."""
+    cdef const Row* under = next_under(node, row, row) if row.parent < 0 else NULL
     cdef long long count = 0
-    while row.parent < 0 and index < node.row_count and node.rows[index].parent >= 0:
+    while under != NULL:
         count += 1
-        index += 1
+        under = next_under(node, row, under)
     return count
 
 
 cdef void answer_row(Call* call, const Row* row) noexcept nogil:
     """COMMAND's ten fields. Tips and key specifications are left empty: no client that is known to us reads them."""
     cdef long long count = subcommands_of(call.node, row)
-    cdef int index
+    cdef const Row* under = row
     answer_array(call, 10)
     answer_text(call, row.name)
     answer_number(call, row.arity)
@@ -95,15 +105,17 @@ cdef void answer_row(Call* call, const Row* row) noexcept nogil:
     answer_array(call, 0)
     answer_array(call, 0)
     answer_array(call, count)
-    for index in range(<int> count):
-        answer_row(call, row + 1 + index)
+    while count:
+        under = next_under(call.node, row, under)
+        answer_row(call, under)
+        count -= 1
 
 
 cdef long long count_commands(const Node* node) noexcept nogil:
     cdef long long count = 0
     cdef int index
     for index in range(node.row_count):
-        count += node.rows[index].parent < 0
+        count += node.rows[index].parent < 0 and node.rows[index].called_length > 0
     return count
 
 
@@ -128,7 +140,7 @@ cdef void command_command(Call* call) noexcept nogil:
     cdef int index
     answer_array(call, count_commands(call.node))
     for index in range(call.node.row_count):
-        if call.node.rows[index].parent < 0:
+        if call.node.rows[index].parent < 0 and call.node.rows[index].called_length:
             answer_row(call, &call.node.rows[index])
 
 
@@ -154,7 +166,7 @@ cdef void command_command_info(Call* call) noexcept nogil:
 cdef void answer_docs(Call* call, const Row* row) noexcept nogil:
     """A name and what is said of it: summary, since, group, and the subcommands of a container."""
     cdef long long count = subcommands_of(call.node, row)
-    cdef int index
+    cdef const Row* under = row
     answer_text(call, row.name)
     answer_map(call, (3 if row.fact != NULL else 0) + (count != 0))
     if row.fact != NULL:
@@ -167,8 +179,10 @@ cdef void answer_docs(Call* call, const Row* row) noexcept nogil:
     if count:
         answer_text(call, b"subcommands")
         answer_map(call, count)
-        for index in range(<int> count):
-            answer_docs(call, row + 1 + index)
+        while count:
+            under = next_under(call.node, row, under)
+            answer_docs(call, under)
+            count -= 1
 
 
 cdef void command_command_docs(Call* call) noexcept nogil:
@@ -178,7 +192,7 @@ cdef void command_command_docs(Call* call) noexcept nogil:
     if call.argc == 2:
         answer_map(call, count_commands(call.node))
         for index in range(call.node.row_count):
-            if call.node.rows[index].parent < 0:
+            if call.node.rows[index].parent < 0 and call.node.rows[index].called_length:
                 answer_docs(call, &call.node.rows[index])
         return
     for index in range(2, call.argc):
@@ -192,6 +206,8 @@ cdef void command_command_docs(Call* call) noexcept nogil:
 
 cdef bint is_listed(Call* call, const Row* row, int category) noexcept nogil:
     """Does a row pass the filter of COMMAND LIST?"""
+    if not row.called_length:
+        return False
     if call.argc == 2:
         return True
     if is_word(&call.argv[3], b"aclcat"):
@@ -275,22 +291,23 @@ cdef void answer_try_help(Call* call) noexcept nogil:
 cdef void command_help(Call* call) noexcept nogil:
     """HELP of whatever container it was asked of: its subcommands, two lines each."""
     cdef const Row* container = &call.node.rows[call.row.parent]
-    cdef const Row* row = container + 1
+    cdef const Row* row = container
     cdef long long count = subcommands_of(call.node, container)
     cdef char text[160]
     cdef char name[64]
-    cdef int index
     answer_array(call, 1 + 2 * count)
     snprintf(name, sizeof(name), b"%s", container.name)
     upper(name)
     answer_simple(call, text, snprintf(text, sizeof(text),
                                        b"%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", name))
-    for index in range(<int> count):
-        snprintf(name, sizeof(name), b"%s", row[index].name + container.name_length + 1)
+    while count:
+        row = next_under(call.node, container, row)
+        count -= 1
+        snprintf(name, sizeof(name), b"%s", row.name + container.name_length + 1)
         upper(name)
         answer_simple(call, name, strlen(name))
-        if row[index].fact != NULL:
-            answer_simple(call, text, snprintf(text, sizeof(text), b"    %s.", row[index].fact.summary))
+        if row.fact != NULL:
+            answer_simple(call, text, snprintf(text, sizeof(text), b"    %s.", row.fact.summary))
         else:
             answer_simple(call, b"    See the README.", 19)
 

@@ -13,6 +13,7 @@ from storenode.arguments cimport copy_text
 from storenode.channels cimport (
     channel_find, channel_name, channels_deliver, subscription_add, subscription_end, subscription_free,
 )
+from storenode.replication cimport replication_tell
 from storenode.table cimport Walk, table_next, table_walk
 from storenode.types cimport CHANNEL, CHANNEL_KINDS, PATTERN, SHARD, Call, Channel, Client, Slice
 
@@ -103,7 +104,9 @@ cdef void command_sunsubscribe(Call* call) noexcept nogil:
 
 cdef void publish(Call* call, int kind) noexcept nogil:
     """A publisher that is a subscriber gets the message ahead of its reply; in EXEC's block, whose reply is one, behind
-    it."""
+    it. Replicas hear of it, the log does not."""
+    if call.node.primary == NULL:
+        replication_tell(call.node, call.argv, call.argc)
     answer_number(call, <long long> channels_deliver(
         call.node, kind, &call.argv[1], &call.argv[2], not call.node.in_exec and not call.client.quiet))
 

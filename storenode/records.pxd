@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef enum:
     SPIKES = 160               # of each kind that LATENCY HISTORY remembers
-    EVENTS_SEEN = 6            # kinds of delay: LatencyEvent of latency.pxd
+    EVENTS_SEEN = 10           # kinds of delay: LatencyEvent of latency.pxd
     CODES = 64                 # kinds of errors that are counted apart
     CODE_MOST = 32             # bytes of one, with its NUL
     ROW_WORDS = 6              # ROWS_MOST / 64, and one more

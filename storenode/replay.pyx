@@ -11,7 +11,7 @@ from proxy.wire.resp cimport BROKEN, FRAMED, Frame, FrameLimits, args_begin, arg
 from proxy.wire.system cimport monotonic_us
 from storenode.arguments cimport copy_text, is_word
 from storenode.call cimport call_read
-from storenode.commands cimport command_find
+from storenode.names cimport command_named
 from storenode.types cimport Client, Node, Row, Slice
 
 cdef enum:
@@ -63,7 +63,7 @@ cdef bint nothing_follows(Node* node, const Replay* play, size_t at) noexcept no
         at = found - play.data
         if play.data[at - 1] == c'\n' and next_frame(play, at, &frame) == FRAMED:
             name = name_of(&frame)
-            if command_find(node, &name) != NULL:
+            if command_named(node, &name) != NULL:
                 return False
         at += 1
     return True
@@ -165,7 +165,7 @@ cdef int replay(Node* node, Replay* play, Pause pause) noexcept nogil:
             status = status_of(node, play, framed, play.at)
             break
         name = name_of(&frame)
-        row = command_find(node, &name)
+        row = command_named(node, &name)
         if is_word(&name, b"multi") or is_word(&name, b"exec"):
             if is_word(&name, b"exec") != open:
                 snprintf(play.problem, sizeof(play.problem), b"byte %zu: MULTI and EXEC do not alternate", play.at)

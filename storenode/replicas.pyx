@@ -21,7 +21,8 @@ from storenode.replication cimport (
     Replica, Replication, replication_feed, replication_guard, replication_of, replication_rest,
 )
 from storenode.types cimport (
-    MIN_REPLICAS_LAG, OUTPUT_REPLICA, REPL_BACKLOG_TTL, REPL_PING_PERIOD, REPL_TIMEOUT, Call, Node, OutputLimit, Slice,
+    MIN_REPLICAS_LAG, OUTPUT_REPLICA, REPL_BACKLOG_SIZE, REPL_BACKLOG_TTL, REPL_PING_PERIOD, REPL_TIMEOUT, Call, Node,
+    OutputLimit, Slice,
 )
 
 cdef enum:
@@ -208,7 +209,8 @@ cdef void check_limits(Node* node, Replica* replica) noexcept nogil:
     cdef Replication* replication = replication_of(node)
     cdef OutputLimit* limit = &node.output_limits[OUTPUT_REPLICA]
     cdef uint64_t behind = replication.history.end - replica.position
-    if limit.hard and behind > limit.hard:
+    # As in Redis: less than the backlog is no limit, since that is kept anyway.
+    if limit.hard and behind > limit.hard and behind > <uint64_t> node.settings[REPL_BACKLOG_SIZE]:
         cut(replication, replica)
     elif limit.soft and behind > limit.soft:
         if replica.over_us == 0:

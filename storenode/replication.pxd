@@ -23,7 +23,7 @@ from proxy.wire.poll cimport Handle
 from storenode.history cimport Block, History
 from storenode.rdbfile cimport RdbLoad
 from storenode.text cimport Text
-from storenode.types cimport Client, Node
+from storenode.types cimport Client, Node, Slice
 
 cdef enum:
     ID_LENGTH = 40
@@ -156,6 +156,7 @@ cdef bint replication_open(Node* node) noexcept nogil
 cdef void replication_close(Node* node) noexcept nogil
 cdef void replication_follow(Node* node, const char* host, size_t length, int port) noexcept nogil
 cdef void replication_lead(Node* node) noexcept nogil
+cdef void replication_tell(Node* node, const Slice* argv, int argc) noexcept nogil
 cdef void replication_feed(Node* node) noexcept nogil
 cdef void replication_rest(Node* node) noexcept nogil
 cdef void replication_adopt(Node* node, const char* id) noexcept nogil

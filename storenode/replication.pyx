@@ -2,6 +2,7 @@
 """Replication: the state, the roles, and what a change of role does at once. See replication.pxd."""
 
 from libc.stdint cimport int64_t, uint8_t
+from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset, strcpy
 
@@ -10,14 +11,14 @@ from proxy.wire.output cimport output_clear
 from proxy.wire.poll cimport poll_add, wake, wake_open
 from proxy.wire.system cimport EPOLLIN, EPOLL_CTL_DEL, close, epoll_ctl
 from storenode.blocked cimport wait_cancel
-from storenode.effects cimport effects_attach, effects_detach
-from storenode.history cimport history_append, history_begin, history_clear
+from storenode.effects cimport effects_attach, effects_detach, effects_flush
+from storenode.history cimport History, history_append, history_begin, history_clear
 from storenode.keyspace cimport database_clear
 from storenode.rdbfile cimport load_end
 from storenode.transaction cimport transaction_end
 from storenode.types cimport (
     DATABASES, DEAD, GUARD_FEW, GUARD_LOADING, GUARD_STALE, GUARD_WRITES, LINK_WAKER, MIN_REPLICAS, MIN_REPLICAS_LAG,
-    REPLICA_ANNOUNCE_PORT, REPLICA_READ_ONLY, REPLICA_SERVE_STALE, REPL_BACKLOG_SIZE, REPL_TIMEOUT, Client, Node,
+    REPLICA_ANNOUNCE_PORT, REPLICA_READ_ONLY, REPLICA_SERVE_STALE, REPL_BACKLOG_SIZE, REPL_TIMEOUT, Client, Node, Slice,
 )
 
 cdef extern from "<sys/random.h>" nogil:
@@ -97,6 +98,23 @@ cdef void keep_old_id(Replication* replication) noexcept nogil:
 cdef void take_effects(Node* node, void* context, const char* data, size_t length) noexcept nogil:
     """A consumer of effects."""
     history_append(&(<Replication*> context).history, data, length)
+
+
+cdef void replication_tell(Node* node, const Slice* argv, int argc) noexcept nogil:
+    """Put a command that changes no key into the stream, if it is written down for replicas. As effects do not count it,
+    a WAIT that follows waits for it, too, as it does for a PING."""
+    cdef Replication* replication = replication_of(node)
+    cdef History* history = &replication.history
+    cdef char head[32]
+    cdef int index
+    if not replication.attached:
+        return
+    effects_flush(node)
+    history_append(history, head, snprintf(head, sizeof(head), b"*%d\r\n", argc))
+    for index in range(argc):
+        history_append(history, head, snprintf(head, sizeof(head), b"$%zu\r\n", argv[index].length))
+        history_append(history, argv[index].data, argv[index].length)
+        history_append(history, b"\r\n", 2)
 
 
 cdef void replication_feed(Node* node) noexcept nogil:

@@ -7,7 +7,7 @@ from libc.string cimport strlen
 from proxy.wire.resp cimport write_number
 from storenode.arguments cimport is_word
 from storenode.collection cimport collection_find
-from storenode.commands cimport command_find
+from storenode.names cimport command_named
 from storenode.deque cimport Item, deque_end, deque_of, deque_step
 from storenode.effects cimport effects_argument, effects_begin, effects_emit, effects_end, effects_head, effects_raw
 from storenode.entry cimport entry_slice
@@ -49,7 +49,7 @@ cdef void rewrites_open(Node* node) noexcept nogil:
     for index in range(REWRITES):
         name.data = table[index].name
         name.length = strlen(name.data)
-        row = command_find(node, &name)
+        row = command_named(node, &name)
         if row != NULL:
             row.effect = table[index].effect
 

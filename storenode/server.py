@@ -104,13 +104,15 @@ def run(
     *,
     aclfile: str | None = None,
     deny: Sequence[str] = (),
+    rename: Mapping[str, str] | None = None,
     parameters: Mapping[str, str] | None = None,
 ) -> int:
     """Serve on host:port (port 0: a free one) until SIGINT or SIGTERM; returns the exit code.
 
     maxmemory: bytes of keys and values, 0 for no limit. on_ready(host, port) is called in the main thread as soon as
     the port is open, signals are handled and what an earlier run kept is loaded. aclfile: a file of users; deny: names
-    of commands, or `config|set`, that this node is to have not. parameters: what CONFIG SET would set, by name; any of
+    of commands, or `config|set`, that this node is to have not. rename: by the name of a command, what clients have to
+    call it. parameters: what CONFIG SET would set, by name; any of
     those about the disk makes the node load at its start. Raises OSError if the port cannot be had, or for a wrong
     file, name or parameter; LoadError.
     """
@@ -122,6 +124,7 @@ def run(
             if on_ready is not None:
                 on_ready(bound_host, bound_port)
 
+        renamed = {**dict.fromkeys(deny, ""), **(rename or {})}
         try:
             loop = Loop(
                 listener.fileno(),
@@ -133,7 +136,7 @@ def run(
                 seed=int.from_bytes(os.urandom(8)),
                 maxclients=maxclients,
                 aclfile=os.fsencode(aclfile) if aclfile else None,
-                deny=[name.encode() for name in deny],
+                renamed=[(name.encode(), called.encode()) for name, called in renamed.items()],
             )
         except ValueError as error:
             raise OSError(errno.EINVAL, str(error)) from error

@@ -311,7 +311,7 @@ cdef struct Candidate:         # evict.pyx
 
 cdef struct Row:               # commands.pyx: one command
     const char* name           # lower case; "client|id" for a subcommand
-    int name_length
+    int name_length, called_length
     int arity                  # arguments with the name; negative: at least
     int flags                  # RowFlag
     int first                  # position of the first key; 0: none
@@ -324,7 +324,7 @@ cdef struct Row:               # commands.pyx: one command
     uint32_t categories        # of ACL, a bit each: catalog.pyx
     KeySpec specs[3]
     int spec_count
-    bint denied                # switched off by the configuration
+    const char* called         # by clients: `name`, or a copy of another; "": they have no such command
     uint64_t* latencies        # LATENCIES counters: latency.pyx; NULL: none yet
     uint64_t calls
     uint64_t cycles            # of the clock, spent in the handler: clock.pxd
@@ -519,7 +519,8 @@ cdef struct Node:              # node.pyx
     Output rewritten           # canonical form of an inline request
     Row rows[ROWS_MOST]
     int row_count
-    uint16_t row_index[ROW_INDEX]  # hash of the name -> row + 1
+    uint16_t row_names[ROW_INDEX]  # hash of the name -> row + 1
+    uint16_t row_calls[ROW_INDEX]  # hash of what clients call it -> row + 1; names that are not what they call it: none
     Candidate candidates[POOL_SIZE]    # most idle last
     int candidate_count
     int evict_database         # the one that evict_random() took from last

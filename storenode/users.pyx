@@ -9,7 +9,7 @@ from proxy.wire.glob cimport glob_match
 from proxy.wire.sha256 cimport sha256
 from storenode.arguments cimport is_word
 from storenode.catalog cimport KeyWalk, category_find, keys_begin, keys_next
-from storenode.commands cimport command_find, command_find_under
+from storenode.names cimport command_find_under, command_named
 from storenode.connection cimport client_close
 from storenode.types cimport (
     CONTAINER, KEY_READ, KEY_WRITE, NO_AUTH, Client, Node, Row, Selector, Slice, User, Word,
@@ -302,7 +302,7 @@ cdef const char* command_rule(Node* node, Selector* selector, const Slice* rule)
             under.length = name.length - index - 1
             name.length = index
             break
-    row = command_find(node, &name)
+    row = command_named(node, &name)
     if row == NULL:
         return UNKNOWN
     if under.data != NULL:

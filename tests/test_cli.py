@@ -259,7 +259,7 @@ def test_exit_statuses(calls: Calls) -> None:
 
 
 def test_node_and_demo(calls: Calls) -> None:
-    plain = {"on_ready": _node_ready, "aclfile": None, "deny": (), "parameters": {}}
+    plain = {"on_ready": _node_ready, "aclfile": None, "deny": (), "rename": {}, "parameters": {}}
     assert quench("node", "--listen", "[::1]:0", "--maxmemory", "64mb").exit_code == 0
     assert quench("node").exit_code == 0
     assert quench("demo").exit_code == 0

@@ -17,7 +17,7 @@ from proxy.acl import apply_rules, new_user
 from proxy.address import Listen, Server
 from proxy.config_file import load, loads
 from proxy.config_text import SAMPLES, defaults, describe, describe_text, effective, to_yaml
-from proxy.options import HASHES, OPTIONS
+from proxy.options import CLUSTER, HASHES, OPTIONS
 from proxy.settings import MASK, ConfigError, Group, Limits, Pool, Reconnect, Secret, Settings, usable_cpus
 
 CONFIG = Path(__file__).parent.parent / "config"
@@ -436,7 +436,7 @@ def test_samples_load_without_a_warning(name: str) -> None:
 
 
 def test_the_samples_are_there() -> None:
-    samples = {"minimal.yml", "quench.yml", "redis.yml", "nutcracker.yml", "applications.yml"}
+    samples = {"minimal.yml", "quench.yml", "redis.yml", "nutcracker.yml", "applications.yml", "cluster.yml"}
     assert samples <= {path.name for path in CONFIG.glob("*.yml")}
 
 
@@ -508,6 +508,7 @@ def pools(names: st.SearchStrategy[str]) -> st.SearchStrategy[Pool]:
         "users": st.lists(USERS, max_size=3, unique_by=lambda user: user.name).map(tuple),
         "flag": st.booleans(), "text": st.none() | WORDS, "secret": st.none() | WORDS.map(Secret),
         "tag": st.none() | st.text("{}[]$<>'\"#:ab", min_size=2, max_size=2), "groups": groups(),
+        "addresses": st.just(()),
     }  # fmt: skip
 
     def value(key: str) -> st.SearchStrategy[Any]:
@@ -520,8 +521,8 @@ def pools(names: st.SearchStrategy[str]) -> st.SearchStrategy[Pool]:
             return st.integers(int(option.least), int(min(option.most, (1 << 31) - 1)))
         return values[option.kind]
 
-    own = {option.key: value(option.key) for option in OPTIONS
-           if option.sets is None and not option.group and not option.required}  # fmt: skip
+    own = {option.key: value(option.key) for option in OPTIONS if option.key not in (*CLUSTER, "failover")
+           and option.sets is None and not option.group and not option.required}  # fmt: skip
     sizes = st.lists(st.integers(1024, 1 << 40), min_size=7, max_size=7).map(sorted)
     limits = st.builds(
         lambda sizes, window, tombstones, age: Limits(

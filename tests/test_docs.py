@@ -30,7 +30,7 @@ BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 #: Verbs that end by themselves; the others serve until they are told to stop.
 ENDING = {"check", "config", "route", "commands", "--version", "--help"}
-SERVING = {"run", "node", "demo"}
+SERVING = {"run", "node", "demo", "nodes"}
 
 
 def section(title: str) -> str:
@@ -75,7 +75,7 @@ def test_there_is_something_to_check() -> None:
 
 @pytest.mark.parametrize("line", quench_lines())
 def test_a_command_works(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands that end are run; those that serve are only parsed, their samples are loaded below."""
+    """Commands that end are run; those that serve, or ask who does, are only parsed, their samples are loaded below."""
     monkeypatch.chdir(ROOT)
     words = shlex.split(line.removesuffix("&"))[1:]
     if words[0] in ENDING:

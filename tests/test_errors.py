@@ -21,7 +21,7 @@ from proxy.errors import (
 from tests.redis_server import Connection, needs_redis_server, redis_server
 
 #: Error codes that Redis itself uses.
-REDIS_CODES = {"ERR", "CROSSSLOT", "NOAUTH", "WRONGPASS", "NOPROTO", "NOPERM", "EXECABORT"}
+REDIS_CODES = {"ERR", "CROSSSLOT", "NOAUTH", "WRONGPASS", "NOPROTO", "NOPERM", "EXECABORT", "CLUSTERDOWN", "TRYAGAIN"}
 
 
 def parsed(reply: bytes) -> str:

@@ -48,7 +48,7 @@ LAYERS = (
     ("proxy.config_envoy", "proxy.config_predixy"),
     ("proxy.migration",),
     ("proxy.config_file", "proxy.config_text"),
-    ("proxy.config_pool", "proxy.connections"),
+    ("proxy.config_pool", "proxy.connections", "proxy.nodes_page"),
     ("proxy.config_users",),
     ("proxy.config_walk",),
     ("proxy.placement",),
@@ -65,12 +65,14 @@ LAYERS = (
 #: The engine, from the loop down: a file imports only from files further down. The `.pxd` of a file may name those that
 #: its inline functions need, and obeys the same order.
 SPINE = (
-    "probe", "audit", "engine", "controls", "tables", "users", "turn", "orders", "clients", "accept", "client",
-    "dispatch", "monitor", "copied", "transaction", "blocking", "elements", "copying", "replies", "combine", "quorum",
-    "cool", "fanout", "tombstones", "places", "choice", "tracking", "shield", "ear", "private", "route", "answers",
-    "rights", "refusals", "audience", "scripts", "connection", "effects", "hints", "voices", "greeting", "describe",
-    "hot", "fans", "fetch", "holds", "waves", "copies", "sketch", "marks", "keys", "lookup", "mail", "texts", "slots",
-    "merge", "parts", "heat", "tally", "types", "counters", "rows", "ring", "colocate", "hashes",
+    "probe", "audit", "engine", "controls", "tables", "users", "turn", "orders", "seats", "clients", "accept",
+    "client", "dispatch", "monitor", "copied", "transaction", "blocking", "elements", "copying", "replies", "combine",
+    "early", "launch", "quorum", "cool", "fanout", "tombstones", "places", "reads", "choice", "members", "redirect",
+    "tracking", "shield", "ear",
+    "private", "route", "answers", "rights", "refusals", "audience", "scripts", "connection", "again", "retained",
+    "effects", "hints", "voices", "greeting", "describe", "lease", "hot", "fans", "fetch", "fence", "holds", "waves",
+    "copies", "sketch", "marks", "keys", "lookup", "mail", "texts", "slots", "merge", "parts", "cluster", "heat",
+    "tally", "types", "kinds", "counters", "leaves", "rows", "ring", "colocate", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.
@@ -117,7 +119,7 @@ def code_of(path: Path) -> str:
 
 def enum_of(name: str) -> list[tuple[str, int]]:
     """The members of an enum of the engine's types.pxd or rows.pxd, in order."""
-    text = "".join((ROOT / f"proxy/engine/{stem}.pxd").read_text() for stem in ("types", "rows"))
+    text = "".join((ROOT / f"proxy/engine/{stem}.pxd").read_text() for stem in ("types", "kinds", "rows"))
     body = re.search(rf"^cdef enum {name}:[^\n]*\n((?:    [^\n]*\n|\n)+)", text, re.MULTILINE)
     assert body, name
     return [(key, int(value)) for key, value in re.findall(r"^    (\w+) = (\d+)", body[1], re.MULTILINE)]
@@ -252,6 +254,11 @@ def test_enums_agree_with_the_tables() -> None:
 def test_no_two_flags_share_a_bit(name: str) -> None:
     numbers = [number for _, number in enum_of(name)]
     assert len(set(numbers)) == len(numbers) and all(number & (number - 1) == 0 for number in numbers)
+
+
+def test_no_two_orders_have_a_number() -> None:
+    numbers = [number for _, number in enum_of("OrderKind")]
+    assert len(set(numbers)) == len(numbers)
 
 
 # -- the project speaks of itself -------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import trio
 from proxy.acl import users_of
 from proxy.engine.engine import Engine, EngineGroup
 from proxy.placement import placement
-from proxy.settings import HotPrefix, Pool, Settings
+from proxy.settings import P95, READ_FROM, HotPrefix, Pool, Settings
 
 log = logging.getLogger("quench.engines")
 
@@ -44,6 +44,7 @@ class EventKind:
     MONITOR = 10
     SCRIPT = 11
     HOT = 12
+    REDIRECTED = 40
 
 
 def open_listener(pool: Pool, shared: bool) -> socket.socket:
@@ -110,6 +111,7 @@ def pool_values(pool: Pool, listener: int) -> dict[str, Any]:
         "placement": placement(pool),
         "auto_eject": pool.auto_eject or pool.copied,
         "copies": copies_values(pool),
+        "failover": pool.failover,
         "nil_on_error": pool.partial_mget == "nil",
         "split_transactions": pool.cross_node_transactions == "split",
         "database": pool.redis_db,
@@ -119,6 +121,8 @@ def pool_values(pool: Pool, listener: int) -> dict[str, Any]:
         "counters": counter_values(pool),
         "nodes": [((node.name or node.address).encode(), node.address.encode()) for node in pool.nodes],
         "replica_of": pool.replica_of,
+        "cluster": bool(pool.cluster),
+        "reads": reads_values(pool),
         "limits": {
             "window": limits.window,
             "most_clients": pool.client_connections,
@@ -138,6 +142,20 @@ def pool_values(pool: Pool, listener: int) -> dict[str, Any]:
             "most_tombstones": limits.max_tombstones,
             "tombstone_us": max(1, int(limits.tombstone_age * 1e6)),
         },
+    }
+
+
+def reads_values(pool: Pool) -> dict[str, Any]:
+    """What an engine wants to know of reads that replicas may answer."""
+    after = pool.hedge.after
+    return {
+        "from": READ_FROM.index(pool.read_from),
+        "hot": pool.hot_keys.replicas,
+        "lag_us": int((pool.max_replica_lag or 0) * 1e6),
+        "retained": pool.limits.retained,
+        "quantile": after == P95,
+        "after_us": int(after * 1e6) if isinstance(after, float) else 0,
+        "budget": 0 if after is None else pool.hedge.budget * 10,
     }
 
 
@@ -179,15 +197,19 @@ def heat_values(pool: Pool) -> dict[str, Any] | None:
     }
 
 
-def counter_values(pool: Pool) -> list[tuple[bytes, str, int, int]] | None:
-    """By prefix which increments travel together, how many at most, and for how many us they wait; None: none do."""
+def counter_values(pool: Pool) -> list[tuple[bytes, str, int, int, bool]] | None:
+    """By prefix which increments travel together, how many at most, for how many us they wait, and whether they are
+    answered early; None: none do."""
     counters = pool.counters
-    if pool.distribution == "random" or pool.copied or counters.keys == "off" or counters.keys == ():
+    rules = counters.rules
+    every = counters.keys if isinstance(counters.keys, str) else "off"
+    if pool.distribution == "random" or pool.copied or (every == "off" and len(rules) == 1):
         return None
-    listed = isinstance(counters.keys, tuple)
-    first = ("", "off" if listed else str(counters.keys))
-    rules = [first, *((prefix, "all") for prefix in counters.keys if listed)]
-    return [(prefix.encode(), mode, counters.max_batch, int(counters.window * 1e6)) for prefix, mode in rules]
+    return [
+        (rule.prefix.encode(), "all" if rule.prefix else every, rule.max_batch or counters.max_batch,
+         int((rule.window or 0) * 1e6), rule.mode == "early")
+        for rule in rules
+    ]  # fmt: skip
 
 
 def _written(name: Any) -> str:
@@ -265,6 +287,11 @@ class Engines:
     def forget_copies(self) -> None:
         """Every copy of every engine is void from here on."""
         self._group.forget_copies()
+
+    def lease(self, pool: int, generation: int, until: float) -> None:
+        """Writes of a pool may be acknowledged until this time.monotonic(), by engines whose seats are of this
+        generation."""
+        self._group.lease(pool, generation, int(until * 1e6))
 
     def drain(self) -> None:
         """Accept no more and let every client go that is owed nothing; the paths of unix sockets are removed."""

@@ -13,12 +13,15 @@ import trio
 from proxy.control.health import Action, Admit, Connect, Eject, NodeHealth, Probe, State
 from proxy.control.probe import probe
 from proxy.control.resolve import socket_address
+from proxy.control.seats import Seats
 
 if TYPE_CHECKING:
     from proxy.engine.engine import Engine
-    from proxy.settings import Settings
+    from proxy.settings import Pool, Settings
 
 log = logging.getLogger("quench.nodes")
+
+NEVER = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +38,28 @@ class Nodes:
 
     def __init__(
         self, settings: Settings, engines: list[Engine], nursery: trio.Nursery,
-        on_live: Callable[[int, bytes], None] = lambda pool, live: None,
+        on_live: Callable[[int, bytes], None] = lambda pool, live: None, seats: Seats | None = None,
     ) -> None:  # fmt: skip
         """`on_live(pool, live)` is called when a node was ejected or readmitted: a byte for each member of the ring, 0
         while it is out."""
         self._on_live = on_live
+        self._seats = seats or Seats(settings)
         self._settings = settings
         self._engines = engines
         self._nursery = nursery
         self._health = [
-            [
-                NodeHealth(
-                    limit=pool.server_failure_limit,
-                    retry=pool.server_retry_timeout,
-                    first=pool.reconnect.first,
-                    most=pool.reconnect.most,
-                )
-                for _ in pool.nodes
-            ]
-            for pool in settings.pools
+            [self._fresh(pool) for _ in pool.nodes] for pool in settings.pools
         ]
+
+    @staticmethod
+    def _fresh(pool: Pool) -> NodeHealth:
+        return NodeHealth(
+            # Where another node takes its place, a dead one is not given up here.
+            limit=pool.server_failure_limit if pool.failover == "off" else NEVER,
+            retry=pool.server_retry_timeout,
+            first=pool.reconnect.first,
+            most=pool.reconnect.most,
+        )
 
     def records(self, pool: int) -> list[NodeRecord]:
         """The health of every node of a pool, in the pool's order."""
@@ -72,14 +77,26 @@ class Nodes:
         """
         async with trio.open_nursery() as nursery:
             for index, pool in enumerate(self._settings.pools):
-                for place in range(len(pool.nodes)):
+                for place in range(0 if pool.cluster else len(pool.nodes)):
                     for engine in range(len(self._engines)):
                         nursery.start_soon(self._connect, index, place, engine, pool.preconnect)
+
+    async def arrived(self, pool: int, node: int) -> None:
+        """Another node has this place from here on, or none: what was known of the one before is void. The engines have
+        its address when this returns, or have been told that there is none."""
+        settings = self._settings.pools[pool]
+        self._health[pool][node] = self._fresh(settings)
+        with trio.move_on_after(settings.connect_timeout):
+            async with trio.open_nursery() as nursery:
+                for engine in range(len(self._engines)):
+                    nursery.start_soon(self._connect, pool, node, engine, settings.preconnect)
 
     # -- what the engines report --------------------------------------------------------------------------------
 
     def failed(self, engine: int, pool: int, node: int, failures: int, lost: bool, reason: str) -> None:
         """A node connection failed."""
+        if not self._settings.pools[pool].nodes[node].address:
+            return  # a place in a pool with cluster, whose node is gone
         health = self._health[pool][node]
         actions = health.failed(engine, failures, lost, reason, trio.current_time(), random.random())
         if not any(isinstance(action, Eject) for action in actions):
@@ -125,8 +142,11 @@ class Nodes:
             await self._connect(pool, node, engine, False)
 
     async def _connect(self, pool: int, node: int, engine: int, open_now: bool) -> None:
+        server = self._seats.server(pool, node)
+        if self._seats.empty(pool, node) or not server.address:
+            return  # whoever takes the place is connected to then
         try:
-            address = await socket_address(self._settings.pools[pool].nodes[node])
+            address = await socket_address(server)
         except (OSError, UnicodeError) as error:  # UnicodeError: a label that IDNA does not allow
             reason = f"its address cannot be looked up: {getattr(error, 'strerror', None) or error}"
             self._engines[engine].node_down(pool, node, reason.encode())
@@ -134,12 +154,16 @@ class Nodes:
             attempts = health.attempts.get(engine, 0) + 1
             self.failed(engine, pool, node, attempts, True, reason)
             return
-        self._engines[engine].connect_node(pool, node, address, open_now)
+        if self._seats.server(pool, node) == server and not self._seats.empty(pool, node):
+            self._engines[engine].connect_node(pool, node, address, open_now)
 
     async def _probe_at(self, pool: int, node: int, at: float) -> None:
         await trio.sleep_until(at)
         settings = self._settings.pools[pool]
-        reason = await probe(settings, settings.nodes[node])
+        server = self._seats.server(pool, node)
+        if not server.address:
+            return
+        reason = await probe(settings, server)
         self._act(pool, node, self._health[pool][node].probed(not reason, reason, trio.current_time()))
 
     def _name(self, pool: int, node: int) -> str:

@@ -18,10 +18,13 @@ from typing import Any
 
 import trio
 
+from proxy.control.cluster import present
 from proxy.control.engines import Engines
+from proxy.control.failover import Failover
 from proxy.control.nodes import Nodes
 from proxy.control.statistics import (
     HEAT_COUNTERS,
+    READ_COUNTERS,
     WAVES,
     CommandStatistics,
     CopiesStatistics,
@@ -34,6 +37,9 @@ from proxy.control.statistics import (
 )
 from proxy.errors import ERRORS
 from proxy.settings import Pool, Settings
+
+#: What Redis calls them.
+ROLES = {"primary": "master", "replica": "slave", "vacant": "vacant"}
 
 SAMPLE_EVERY = 1.0  # seconds
 
@@ -88,12 +94,14 @@ class Snapshot:
         databases: Callable[[int], Mapping[int, DatabaseStatistics]] = lambda pool: {},
         subscriptions: Callable[[], tuple[int, int, int, int]] = lambda: (0, 0, 0, 0),
         hot_keys: Callable[[], tuple[HotKeyStatistics, ...]] = lambda: (),
+        failover: Failover | None = None,
         copies: Callable[[int, int], CopiesStatistics | None] = lambda pool, node: None,
     ) -> None:
         """`databases(pool)` is what is known of a pool's databases, without asking anybody; `subscriptions()`:
         subscribed clients, and different channels, patterns and shard channels; `hot_keys()`: as far as is known;
         `copies(pool, node)`: of a node of a pool with `replication: ring`."""
         self._databases = databases
+        self._failover = failover
         self._subscriptions = subscriptions
         self._hot_keys = hot_keys
         self._copies = copies
@@ -172,7 +180,11 @@ class Snapshot:
             heat={name: counters[name] for name in HEAT_COUNTERS},
             hints=counters["hints"],
             doubts=counters["doubts"],
+            replicated={name: counters[name] for name in READ_COUNTERS},
             increments=counters["increments"],
+            early=counters["early"],
+            early_pending=counters["early_owed"],
+            early_lost=counters["early_lost"],
             waves={size: counters[f"waves_{size}"] for size in WAVES},
             hot_keys=self._hot_keys(),
             timeouts=counters["timeouts"],
@@ -260,7 +272,8 @@ class Snapshot:
                 clients=sum(pools[index]["clients"] for pools in by_engine),
                 nodes=tuple(
                     self._node(pool, index, place, [pools[index]["nodes"][place] for pools in by_engine])
-                    for place in range(len(pool.nodes))
+                    for place, server in enumerate(pool.nodes)
+                    if present(server)
                 ),
             )
             for index, pool in enumerate(self._settings.pools)
@@ -275,13 +288,24 @@ class Snapshot:
         for name in _NODE_COUNTS:
             total[name] -= self._base.nodes[index, place, name]
         state = self._nodes.records(index)[place].state
+        # Where no other node takes over its keys an ejected node is simply down.
+        if state == "ejected" and not pool.auto_eject:
+            state = "down"
+        name = server.name or server.address
+        role, address, lag, epoch = "master" if member < 0 else "slave", server.address, None, 0
+        found = self._failover.record(index, place) if self._failover is not None else None
+        if found is not None:
+            name, address, lag, epoch = found.name, found.address, found.lag, found.epoch
+            role = ROLES.get(found.role, role)
+            state = found.state if state == "up" else state
         return NodeStatistics(
-            name=server.name or server.address,
-            address=server.address,
-            role="master" if member < 0 else "slave",
+            name=name,
+            address=address,
+            role=role,
+            lag=lag,
+            epoch=epoch,
             replica_of="" if member < 0 else pool.servers[pool.replica_of[member]].label,
-            # Where no other node takes over its keys an ejected node is simply down.
-            state="down" if state == "ejected" and not pool.auto_eject else state,
+            state=state,
             connections=total["connections"],
             in_flight=total["in_flight"],
             backlog=total["backlog"],

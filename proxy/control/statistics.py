@@ -87,7 +87,9 @@ class NodeStatistics:
     address: str  #: host:port or the path of a socket
     role: str = "master"  #: master or slave, as Redis says
     replica_of: str = ""  #: the member of the ring, by its label; "" for a member
-    state: str = "up"  #: up, suspect, down, ejected
+    state: str = "up"  #: up, suspect, down, ejected; of a replica behind, too: it is not read from
+    lag: float | None = None  #: seconds that a replica is behind; None: not known
+    epoch: int = 0  #: of the record by which its pool goes; 0: there is none
     connections: int = 0
     in_flight: int = 0  #: requests sent and not answered
     backlog: int = 0  #: bytes queued and not sent
@@ -152,6 +154,9 @@ HEAT_COUNTERS = (
     "fan_out_reads", "fan_out_hits", "fan_out_fills", "fan_out_tombstones",
 )  # fmt: skip
 
+
+#: What they count of reads that replicas may answer, likewise.
+READ_COUNTERS = ("replica_reads", "retries", "hedges", "hedges_won", "hedges_denied", "reads_let_go")
 
 #: How many increments left together: the upper ends of the buckets of counters.pxd, the last of which has none.
 WAVES = (*(str(1 << bucket) for bucket in range(15)), "more")
@@ -236,7 +241,11 @@ class Statistics:
     heat: Mapping[str, int] = field(default_factory=dict)  #: HEAT_COUNTERS
     hints: int = 0  #: writes that a node was said to have missed, with replication: ring
     doubts: int = 0  #: replies of a node that were others than the first one's
+    replicated: Mapping[str, int] = field(default_factory=dict)  #: READ_COUNTERS
     increments: int = 0  #: that were looked at together
+    early: int = 0  #: requests of counters that were answered before their node had them
+    early_pending: int = 0  #: of them, those that it has not confirmed
+    early_lost: int = 0  #: and those that it may not have
     waves: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(WAVES, 0))  #: that they left as, by WAVES
     hot_keys: tuple[HotKeyStatistics, ...] = ()
 

@@ -180,6 +180,8 @@ cdef void select(Core* core, Client* client, const char* text, size_t length) no
         slot_say(core, client, b"-ERR value is not an integer or out of range\r\n")
     elif number < 0 or number >= DATABASES:
         slot_say(core, client, b"-ERR DB index is out of range\r\n")
+    elif number and client.pool.cluster != NULL:
+        slot_say(core, client, b"-ERR SELECT is not allowed in cluster mode: a Redis Cluster has database 0 only\r\n")
     else:
         client.database = <unsigned char> number
         slot_say(core, client, b"+OK\r\n")

@@ -6,7 +6,7 @@ what does not. See probe.pyx.
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.engine.heat cimport (
-    ROLE_LIFE, ROLE_MARK, ROLE_TRACKING, ROLE_WAVE, Copy, Fetch, Heat, HotKey, Waiters, heat_of,
+    ROLE_LIFE, ROLE_MARK, ROLE_SET, ROLE_TRACKING, ROLE_WAVE, Copy, Fetch, Heat, HotKey, Waiters, heat_of,
 )
 from proxy.engine.marks cimport EVERY, ONE, OPENED, STRIPES, Stripes, numbers
 from proxy.engine.tally cimport Wave
@@ -68,44 +68,48 @@ cdef list audit_waves(Core* core, dict pointed, set waves):
     cdef uint32_t index
     wrong = []
     flying = {}
+    early = 0
     while wave != NULL:
-        if wave.tally.gathered != wave:
+        if wave.tally.gathered == NULL or wave != wave.tally.gathered and wave != wave.tally.gathered.life:
             flying[<size_t> wave.tally] = flying.get(<size_t> wave.tally, 0) + 1
             if <size_t> wave not in waves:
                 wrong.append("a wave neither gathers nor is on its way")
         total = 0
         for index in range(wave.gone, wave.count):
-            total += wave.members[index].delta
-            if index >= wave.told:
+            total += wave.members[index].delta * wave.members[index].times
+            if index >= wave.told and wave.members[index].client != NULL:
                 at = <size_t> wave.members[index].client
-                pointed[at] = pointed.get(at, 0) + 1
+                pointed[at] = pointed.get(at, 0) + wave.members[index].times - wave.members[index].done
         if total != wave.sum or not wave.gone <= wave.told <= wave.count:
             wrong.append(f"a wave of {wave.count} has the sum {wave.sum}, not {total}")
         if wave.tally.flying < flying.get(<size_t> wave.tally, 0):
             wrong.append(f"a tally has {wave.tally.flying} waves on their way, not more")
+        early += wave.early
         wave = wave.after
+    if early != core.early_owed:
+        wrong.append(f"waves carry {early} that were answered early, not {core.early_owed}")
     return wrong
 
 
 cdef audit_pending(Pending* pending, dict pointed, dict fetches, dict open_marks):
     """Note what a pending request names: its client, its fetch, the marks that it holds open."""
-    cdef Stripes* stripes = <Stripes*> pending.cool
+    cdef uint64_t opened = (<Fetch*> pending.cool).opened if pending.role == ROLE_SET else pending.cool
+    cdef Stripes* stripes = <Stripes*> opened
     cdef uint32_t index
     found = []
     if pending.client != NULL:
         pointed[<size_t> pending.client] = pointed.get(<size_t> pending.client, 0) + 1
     if pending.role == ROLE_WAVE and (<Wave*> pending.cool).marks:
         found.append((<Wave*> pending.cool).marks >> 1)
-    elif pending.role == ROLE_MARK:
-        if pending.cool & ONE:
-            found.append(pending.cool >> 1)
+    elif pending.role == ROLE_MARK or pending.role == ROLE_SET:
+        if opened & ONE:
+            found.append(opened >> 1)
         elif not stripes.waits:
             for index in range(stripes.count):
                 found.append(numbers(stripes)[index])
-    if pending.role == ROLE_MARK or pending.role == ROLE_WAVE:
-        for stripe in found:
-            open_marks[stripe] = open_marks.get(stripe, 0) + 1
-    elif ROLE_TRACKING <= pending.role <= ROLE_LIFE:
+    for stripe in found:
+        open_marks[stripe] = open_marks.get(stripe, 0) + 1
+    if ROLE_TRACKING <= pending.role <= ROLE_LIFE or pending.role == ROLE_SET:
         fetches[pending.cool] = fetches.get(pending.cool, 0) + 1
 
 

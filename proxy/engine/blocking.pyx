@@ -8,11 +8,11 @@ from proxy.engine.connection cimport conn_expect, conn_send, conn_touch
 from proxy.engine.marks cimport marks_note_request
 from proxy.engine.merge cimport merge_new
 from proxy.engine.private cimport private_settle, private_take, private_unblock
-from proxy.engine.refusals cimport DONE, WAIT
+from proxy.engine.refusals cimport DONE, WAIT, refuse
 from proxy.engine.route cimport only_node
 from proxy.engine.slots cimport slot_push
 from proxy.engine.types cimport (
-    CLIENT_BARRIER, HOLD_WAIT, MERGE_LEAST, ROW_WRITE, SLOT_MERGING, Client, Conn, Core, Merge, Node, Pool, Row,
+    CLIENT_BARRIER, ERROR_NO_NODE, HOLD_WAIT, MERGE_LEAST, ROW_WRITE, SLOT_MERGING, Client, Conn, Core, Merge, Node, Pool, Row,
 )
 from proxy.wire.output cimport output_append
 from proxy.wire.resp cimport Frame
@@ -65,7 +65,7 @@ cdef int wait(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil
     if conns == NULL:
         abort()
     for index in range(pool.node_count):
-        if client.wrote and not client.wrote >> (index & 63) & 1:
+        if not pool.nodes[index].member or client.wrote and not client.wrote >> (index & 63) & 1:
             continue
         conn = private_take(core, client, row, &pool.nodes[index], HOLD_WAIT)
         if conn == NULL:
@@ -75,6 +75,9 @@ cdef int wait(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil
             return DONE
         conns[count] = conn
         count += 1
+    if count == 0:
+        free(conns)
+        return refuse(core, client, row, ERROR_NO_NODE, NULL, NULL)
     core.row_stats[row.index].calls += 1
     core.counters.blocked += 1
     client.flags |= CLIENT_BARRIER

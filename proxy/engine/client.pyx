@@ -14,6 +14,7 @@ one has its turn.
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport abort, calloc, free
 
+from proxy.engine.combine cimport combine_again
 from proxy.engine.cool cimport cool_again
 from proxy.engine.dispatch cimport dispatch
 from proxy.engine.mail cimport event_post
@@ -246,7 +247,9 @@ cdef void client_take(Core* core, Client* client, const char* data, size_t lengt
                 length -= used
                 used = 0
             verdict = dispatch(core, client, &client.frame)
-            if core.served != NULL:
+            if core.joined != NULL:
+                again = combine_again(core, client, data + used, size, length - used - size)
+            elif core.served != NULL:
                 again = cool_again(core, client, data + used, size, length - used - size)
         elif client.frame.canonical:
             verdict = DONE
@@ -291,6 +294,7 @@ cdef int rewritten(Core* core, Client* client) noexcept nogil:
         frame_request(&core.rewritten_frame, core.rewritten.first.data, core.rewritten.length, &limits)
         verdict = dispatch(core, client, &core.rewritten_frame)
         core.served = NULL
+        core.joined = NULL
     output_clear(&core.rewritten, &core.chunks)
     return verdict
 

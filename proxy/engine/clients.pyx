@@ -10,7 +10,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from proxy.engine.client cimport client_close
-from proxy.engine.combine cimport combine_send_all
+from proxy.engine.launch cimport launch_all
 from proxy.engine.mail cimport event_post
 from proxy.engine.slots cimport client_ready, client_unread
 from proxy.engine.types cimport (
@@ -73,7 +73,7 @@ cdef void clients_pause(Core* core, Pool* pool, int mode, uint64_t until_us) noe
             client = client.after
         return
     # As everything that came before: at the node, or about to be.
-    combine_send_all(core, pool)
+    launch_all(core, pool)
     if until_us > pool.paused_until_us:
         pool.paused_until_us = until_us
     if pool.paused == PAUSE_NONE:

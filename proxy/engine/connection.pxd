@@ -10,6 +10,7 @@ All requests of a pool have the same deadline, so deadlines expire from the head
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memmove
 
 from proxy.engine.heat cimport ROLE_MARK, ROLE_NONE
 from proxy.engine.marks cimport marks_open
@@ -62,6 +63,7 @@ cdef inline void conn_expect(Core* core, Conn* conn, Client* client, uint32_t sl
     pending.skip = 0
     pending.row = row
     pending.role = ROLE_NONE
+    pending.hops = 0
     if client != NULL:
         client.references += 1
         if core.noted:
@@ -103,6 +105,11 @@ cdef inline void conn_send(Core* core, Conn* conn, Client* client, uint32_t slot
 cdef inline void conn_send_chunk(Core* core, Conn* conn, Client* client, uint32_t slot, uint16_t row,
                                  Chunk* chunk) noexcept nogil:
     """Queue a large request by taking its chunk over."""
+    if conn.retains and chunk.head:
+        # A Trail counts from the first byte of a chunk.
+        memmove(chunk.data, chunk.data + chunk.head, chunk.tail - chunk.head)
+        chunk.tail -= chunk.head
+        chunk.head = 0
     conn_expect(core, conn, client, slot, 0, row, chunk.tail - chunk.head)
     output_move(&conn.output, &core.chunks, chunk)
     conn_touch(core, conn)

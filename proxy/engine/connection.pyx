@@ -6,8 +6,8 @@ LOST: requests queue while the control plane looks the name up and orders a new 
 DOWN and `refusing`: requests are answered with an error at once until it is OPEN again, so that a dead node costs its
 clients no waiting.
 
-Nothing is retried. What had been given to the kernel when a connection broke has an unknown fate; what had not is
-withdrawn, and the error says so. The old socket is reset (SO_LINGER 0), and if requests were on their way the
+Nothing is retried but reads, where there are replicas (again.pxd). What had been given to the kernel when a connection
+broke has an unknown fate; what had not is withdrawn, and the error says so. The old socket is reset (SO_LINGER 0), and if requests were on their way the
 successor first has the node kill it by its id, so that no old write lands after a newer one.
 """
 
@@ -15,16 +15,18 @@ from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport abort, calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset, strncpy
 
+from proxy.engine.again cimport Again, again_lost, again_take, again_waiters
 from proxy.engine.fetch cimport fetch_settle, fetch_tell
 from proxy.engine.greeting cimport greeting_start
 from proxy.engine.heat cimport (
-    ROLE_COPY, ROLE_LEASE, ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_PING, ROLE_TOMBSTONE, ROLE_TRACKING, ROLE_VALUE,
-    ROLE_WAVE, Fetch, Hold, Miss,
+    ROLE_AGAIN, ROLE_COPY, ROLE_LEASE, ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_PING, ROLE_SET, ROLE_TOMBSTONE, ROLE_TRACKING,
+    ROLE_VALUE, ROLE_WAVE, Fetch, Hold, Miss,
 )
 from proxy.engine.holds cimport hold_settle
 from proxy.engine.mail cimport event_node
 from proxy.engine.marks cimport marks_close
 from proxy.engine.merge cimport merge_free, merge_part, merge_result
+from proxy.engine.retained cimport retained_restart, retained_sent
 from proxy.engine.slots cimport client_release, slot_fill
 from proxy.engine.tally cimport Wave
 from proxy.engine.texts cimport error_field, error_words, error_write
@@ -39,7 +41,7 @@ from proxy.engine.waves cimport wave_next, wave_settle
 from proxy.wire.input cimport input_clear
 from proxy.wire.output cimport (
     WRITE_FAILED, WROTE_SOME, Output, output_append, output_bulk, output_clear, output_cut, output_flatten,
-    output_write,
+    output_write, output_write_keeping,
 )
 from proxy.wire.poll cimport poll_add, poll_want
 from proxy.wire.reply cimport reply_reset
@@ -71,6 +73,8 @@ cdef Conn* conn_for(Core* core, Node* node, int protocol, int database, int bulk
         conn.protocol = <unsigned char> protocol
         conn.database = <unsigned char> database
         conn.bulk = <unsigned char> bulk
+        conn.keeps = node.pool.cluster != NULL
+        conn.retains = node.pool.retains or conn.keeps
         node.conns[place] = conn
     if conn.state == CONN_IDLE:
         conn_connect(core, conn)
@@ -137,6 +141,7 @@ cdef void conn_flush(Core* core, Conn* conn) noexcept nogil:
     """Give the kernel what is queued: the greeting first, requests only once it was answered."""
     cdef Output* output = &conn.output if conn.state == CONN_OPEN else &conn.greeting
     cdef size_t before = output.length
+    cdef size_t kept = conn.trail.bytes
     cdef int status
     cdef char words[128]
     if conn.state != CONN_OPEN and conn.state != CONN_GREETING:
@@ -147,7 +152,11 @@ cdef void conn_flush(Core* core, Conn* conn) noexcept nogil:
         poll_want(&core.poll, &conn.handle, EPOLLIN)
         return
     conn.flushes += 1
-    status = output_write(output, &core.chunks, conn.handle.fd)
+    if conn.retains and output == &conn.output:
+        status = output_write_keeping(output, &core.chunks, conn.handle.fd, &conn.trail)
+        retained_sent(core, conn, kept)
+    else:
+        status = output_write(output, &core.chunks, conn.handle.fd)
     if status == WRITE_FAILED:
         conn_fail(core, conn, strerror_r(errno, words, sizeof(words)))
         return
@@ -221,8 +230,11 @@ cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, cons
     if pending.role == ROLE_COPY:
         # Who waits is not told: his key has a home.
         (<Fetch*> pending.cool).lost = 1
+    if pending.role == ROLE_SET:
+        joined_error(core, conn, pending, kind, reason)
     if pending.role == ROLE_VALUE or pending.role == ROLE_LIFE:
         fetch = <Fetch*> pending.cool
+        again_waiters(core, conn, fetch, kind, reason)
     if pending.client == NULL and (fetch == NULL or pending.role == ROLE_LIFE and fetch.waiters.count == 0):
         return
     memset(&args, 0, sizeof(args))
@@ -245,12 +257,32 @@ cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, cons
     pending.client = NULL
 
 
+cdef void joined_error(Core* core, Conn* conn, const Pending* pending, int kind, const char* reason) noexcept nogil:
+    """What became of the reads that joined a SET which gets this error."""
+    cdef Fetch* fetch = <Fetch*> pending.cool
+    cdef Pending reads = pending[0]
+    if fetch.over or fetch.waiters.count == 0:
+        fetch.over = 1
+        return
+    reads.client = NULL
+    reads.role = ROLE_VALUE
+    reads.row = fetch.row
+    if kind == ERROR_LOST_WRITE:
+        kind = ERROR_LOST_READ
+    elif kind == ERROR_TIMEOUT_WRITE:
+        kind = ERROR_TIMEOUT_READ
+    pending_error(core, conn, &reads, kind, reason)
+
+
 cdef void pending_settle(Core* core, Pending* pending) noexcept nogil:
     """It leaves the ring: what else hung on its reply hangs on nothing more."""
     if pending.role >= ROLE_QUORUM:
         quorum_settle(core, pending)
     elif pending.role == ROLE_MARK:
         marks_close(core, pending.cool)
+    elif pending.role == ROLE_SET:
+        marks_close(core, (<Fetch*> pending.cool).opened)
+        fetch_settle(core, <Fetch*> pending.cool)
     elif pending.role == ROLE_TOMBSTONE:
         hold_settle(<Hold*> pending.cool)
     elif pending.role == ROLE_WAVE:
@@ -258,6 +290,8 @@ cdef void pending_settle(Core* core, Pending* pending) noexcept nogil:
     elif ROLE_LEASE <= pending.role < ROLE_COPY:
         # The next tick sees that it waits for nothing.
         (<Miss*> pending.cool).pendings -= 1
+    elif pending.role == ROLE_AGAIN:
+        again_lost(core, <Again*> pending.cool)
     elif pending.role != ROLE_NONE and pending.role != ROLE_PING:
         fetch_settle(core, <Fetch*> pending.cool)
     pending.role = ROLE_NONE
@@ -284,6 +318,8 @@ cdef void conn_close(Core* core, Conn* conn) noexcept nogil:
     conn.stuck = 0
     input_clear(&conn.input, &core.chunks)
     output_clear(&conn.greeting, &core.chunks)
+    free(conn.told)
+    conn.told = NULL
     reply_reset(&conn.frame)
 
 
@@ -333,6 +369,7 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
     cdef Pending* pending
     cdef bint write
     cdef bint on_its_way
+    cdef int kind
     if conn.state == CONN_IDLE or conn.state == CONN_LOST or conn.state == CONN_DOWN:
         return
     sent = conn.queued - conn.output.length
@@ -341,8 +378,9 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
     if conn.node.pool.copies and not conn.private:
         # Others have the keys: nothing waits for it to come back, and it will not be asked before it was mended.
         node_away(conn.node)
-    conn.state = CONN_LOST if (
-        was_open and not conn.node.ejected and not conn.private and not conn.node.pool.copies) else CONN_DOWN
+    conn.state = CONN_DOWN
+    if (was_open or conn.node.patient) and not conn.node.ejected and not conn.private and not conn.node.pool.copies:
+        conn.state = CONN_LOST
     conn.since_us = core.now_us
     conn.refusing = conn.state == CONN_DOWN
     conn.failures += 1
@@ -358,10 +396,9 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
         if offset >= sent and conn.state == CONN_LOST:
             break
         write = (core.rows[pending.row].flags & ROW_WRITE) != 0
-        if offset >= sent:
-            pending_error(core, conn, pending, ERROR_LOST_NOT_SENT, reason)
-        else:
-            pending_error(core, conn, pending, ERROR_LOST_WRITE if write else ERROR_LOST_READ, reason)
+        kind = ERROR_LOST_NOT_SENT if offset >= sent else ERROR_LOST_WRITE if write else ERROR_LOST_READ
+        if not again_take(core, conn, pending, offset, kind, reason):
+            pending_error(core, conn, pending, kind, reason)
         pending_settle(core, pending)
         offset += pending.size
         conn.head += 1
@@ -370,6 +407,8 @@ cdef void conn_fail(Core* core, Conn* conn, const char* reason) noexcept nogil:
         output_cut(&conn.output, &core.chunks, 0, <size_t> (offset - sent))
     conn.head_offset = offset
     conn.expired = 0
+    retained_restart(core, conn)
+    conn_overlooked(conn)
     strncpy(conn.why, reason, sizeof(conn.why) - 1)
     if conn.private:
         conn_retire(core, conn)
@@ -394,6 +433,7 @@ cdef void conn_free(Core* core, Conn* conn) noexcept nogil:
     """End of the engine: release everything; clients are gone already."""
     conn_close(core, conn)
     output_clear(&conn.output, &core.chunks)
+    retained_restart(core, conn)
     while conn.head != conn.tail:
         if conn.pending[conn.head & conn.mask].client != NULL:
             client_release(core, conn.pending[conn.head & conn.mask].client)
@@ -406,6 +446,12 @@ cdef void conn_free(Core* core, Conn* conn) noexcept nogil:
 
 
 # -- deadlines ----------------------------------------------------------------------------------------------------
+
+cdef inline void conn_overlooked(Conn* conn) noexcept nogil:
+    """The ring has changed: look at all of it for what is late."""
+    conn.seen[0] = conn.head
+    conn.seen[1] = conn.head
+
 
 cdef inline bint overdue(Core* core, uint32_t start, uint32_t limit) noexcept nogil:
     """Has `limit` us passed since `start`, both on the low 32 bits of the clock (71 minutes)?"""
@@ -432,7 +478,8 @@ cdef void expire(Core* core, Conn* conn, uint32_t limit) noexcept nogil:
             if not overdue(core, pending.start, limit):
                 break
             conn.node.timeouts += 1
-            core.counters.timeouts += 1
+            if pending.role != ROLE_AGAIN:
+                core.counters.timeouts += 1
             if offset >= sent:
                 if withdrawn == 0:
                     from_offset = offset
@@ -450,6 +497,9 @@ cdef void expire(Core* core, Conn* conn, uint32_t limit) noexcept nogil:
                 if pending.role == ROLE_TRACKING:
                     conn_untrack(conn)
                 pending_settle(core, pending)
+            elif pending.role == ROLE_AGAIN:
+                # Its reply is nobody's any more.
+                pending_settle(core, pending)
         offset += pending.size
         number += 1
     if late and core.now_us - conn.failed_us >= limit:
@@ -466,6 +516,7 @@ cdef void expire(Core* core, Conn* conn, uint32_t limit) noexcept nogil:
             index -= 1
             conn.pending[(index + withdrawn) & conn.mask] = conn.pending[index & conn.mask]
         conn.head += withdrawn
+        conn_overlooked(conn)
     event_node(core, EVENT_NODE, conn, b"requests time out")
 
 
@@ -480,6 +531,9 @@ cdef void conn_tick(Core* core, Conn* conn) noexcept nogil:
             conn_fail(core, conn, b"connecting took too long")
             return
     if conn.head == conn.tail:
+        if conn.retains and conn.output.length == 0 and conn.output.first != NULL:
+            output_clear(&conn.output, &core.chunks)
+            retained_restart(core, conn)
         if conn.state == CONN_OPEN and core.now_us - conn.used_us > IDLE_CLOSE_US and (
                 conn.database or conn.bulk or conn.protocol == 3 or conn.private) and conn.output.length == 0:
             if conn.private:

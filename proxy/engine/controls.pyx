@@ -2,7 +2,7 @@
 """Controls: the orders that the control plane gives to an engine. See controls.pxd."""
 
 from cpython.bytes cimport PyBytes_AS_STRING
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
@@ -12,9 +12,9 @@ from proxy.engine.types cimport (
     LIMIT_BULK, LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER,
     ORDER_ADMIT, ORDER_AUDIENCE, ORDER_AWAY, ORDER_COLD, ORDER_CONNECT, ORDER_DOWN, ORDER_DRAIN, ORDER_ECHO, ORDER_EJECT,
     ORDER_FORGET, ORDER_GHOST, ORDER_GO_ON, ORDER_HEAT, ORDER_HELD, ORDER_HOT, ORDER_KILL, ORDER_LEARN, ORDER_LIST,
-    ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_READABLE, ORDER_RELEASE, ORDER_REPLY, ORDER_SET, ORDER_SHARED,
+    ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_READABLE, ORDER_RELEASE, ORDER_REPLY, ORDER_SEAT, ORDER_SET, ORDER_SHARED,
     ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, SCRIPTS, Client,
-    Order,
+    ORDER_MEMBER, ORDER_SLOTS, Order,
 )
 from proxy.wire.mailbox cimport mailbox_post
 from proxy.wire.poll cimport wake
@@ -62,6 +62,19 @@ cdef class Controls:
         cdef Order* order = order_new(ORDER_DOWN, reason, len(reason))
         order.pool = pool
         order.node = node
+        self.post(order)
+
+    def seat(self, int pool, int node, bytes run_id, bytes name, bytes address, uint16_t generation,
+             bint patient=True):
+        """Another process is behind a node: the one with this run_id (empty: any) at this socket address, which people
+        know by `name`. Both empty: nobody is, and requests wait. The generation is the pool's, for its lease;
+        `patient`: requests wait, too, while a member's connection cannot be opened."""
+        data = run_id[:40] + bytes(41 - len(run_id[:40])) + name + b"\0" + address
+        cdef Order* order = order_new(ORDER_SEAT, data, len(data))
+        order.pool = pool
+        order.node = node
+        order.tag = generation
+        order.flag = patient
         self.post(order)
 
     def eject(self, int pool, int node, bint ejected):
@@ -253,4 +266,19 @@ cdef class Controls:
         order.pool = pool
         order.node = node
         order.flag = subscribed
+        self.post(order)
+
+    def member(self, int pool, int node, bytes address, bint holds_slots, bint new):
+        """This place of a cluster is now the node with this address, as nodes write it; empty: nobody's. connect_node()
+        has to follow for one that is `new`, or has come back."""
+        cdef Order* order = order_new(ORDER_MEMBER, address, len(address))
+        order.pool = pool
+        order.node = node
+        order.flag = holds_slots | new << 1
+        self.post(order)
+
+    def slots(self, int pool, bytes table):
+        """From here on each slot of a cluster is at this node: 16384 indexes of 16 bits, 0xFFFF for nobody."""
+        cdef Order* order = order_new(ORDER_SLOTS, table, len(table))
+        order.pool = pool
         self.post(order)

@@ -7,11 +7,11 @@ pays for a key that is not hot is cool() here: a hash, a count, a look at the fi
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from proxy.engine.heat cimport Copy, HotKey, heat_of
+from proxy.engine.heat cimport Copy, Fetch, HotKey, heat_of
 from proxy.engine.hot cimport hot_look
 from proxy.engine.marks cimport key_hash, stripe_of
 from proxy.engine.refusals cimport GO_ON
-from proxy.engine.types cimport ROW_GET, ROW_PAUSES, Client, Conn, Core, Pending, Row
+from proxy.engine.types cimport ROW_GET, ROW_PAUSES, Client, Conn, Core, Node, Pending, Row
 from proxy.wire.resp cimport Frame
 
 cdef int cool_hot(Core* core, Client* client, Row* row, Frame* frame, uint64_t hash) noexcept nogil
@@ -21,6 +21,8 @@ cdef int cool_shield(Core* core, Client* client, Row* row, Frame* frame, uint64_
 cdef bint cool_may(const Client* client) noexcept nogil
 cdef Copy* cool_copy(Core* core, Client* client, HotKey* key, const char* name, size_t length) noexcept nogil
 cdef void cool_fetch(Core* core, Client* client, Row* get, HotKey* key) noexcept nogil
+cdef void cool_set(Core* core, Client* client, Row* row, Frame* frame, Node* node) noexcept nogil
+cdef void cool_was_set(Core* core, Fetch* fetch, const char* data, size_t size) noexcept nogil
 cdef void cool_reply(Core* core, Conn* conn, Pending* pending, const char* data, size_t size) noexcept nogil
 
 

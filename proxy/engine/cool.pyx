@@ -12,19 +12,23 @@ from libc.string cimport memcmp, memcpy, memset, strlen
 
 from proxy.engine.choice cimport usable
 from proxy.engine.connection cimport conn_ask, conn_flush, conn_place, conn_untrack, conn_willing
-from proxy.engine.copies cimport copy_find, copy_holds, copy_reply
+from proxy.engine.copies cimport copies_compare, copy_find, copy_holds, copy_reply
 from proxy.engine.ear cimport WANTED_US, ear_hears, ear_pong
-from proxy.engine.fanout cimport fan_asks_home, fan_fill, fan_read, fan_reply, fan_wants, fans_due
+from proxy.engine.fanout cimport fan_fill, fan_read, fan_reply, fan_wants, fans_due
+from proxy.engine.fence cimport Bound, fence_find, fence_key, fence_lets
 from proxy.engine.fetch cimport (
-    fetch_drop, fetch_holds, fetch_join, fetch_life, fetch_new, fetch_settle, fetch_shield, fetch_value,
+    fetch_drop, fetch_holds, fetch_join, fetch_life, fetch_move, fetch_new, fetch_settle, fetch_shield, fetch_tell,
+    fetch_value,
 )
 from proxy.engine.heat cimport (
-    CHECK_EVERY, ROLE_CACHING, ROLE_COPY, ROLE_LEASE, ROLE_LIFE, ROLE_PING, ROLE_TRACKING, ROLE_VALUE, SEEN, Copy, Fetch,
-    Heat, HotKey, heat_of,
+    CHECK_EVERY, ROLE_CACHING, ROLE_COPY, ROLE_LEASE, ROLE_LIFE, ROLE_MARK, ROLE_PING, ROLE_SET, ROLE_TRACKING, ROLE_VALUE,
+    SEEN, Copy, Fetch, Heat, HotKey, heat_of,
 )
-from proxy.engine.hot cimport hot_ask, hot_rule
-from proxy.engine.lookup cimport same_word
+from proxy.engine.hot cimport hot_ask, hot_find, hot_rule
+from proxy.engine.lease cimport lease_over
+from proxy.engine.lookup cimport lookup, same_word
 from proxy.engine.marks cimport marks_quiet, marks_sum, quench_key_hash, quench_load_word
+from proxy.engine.reads cimport reads_elsewhere
 from proxy.engine.refusals cimport DONE, GO_ON, WAIT
 from proxy.engine.route cimport home
 from proxy.engine.shield cimport is_nil, shield_early, shield_join, shield_reply, shield_take
@@ -33,7 +37,7 @@ from proxy.engine.tombstones cimport tombstones_before
 from proxy.engine.types cimport (
     CLIENT_BARRIER, CLIENT_CLOSING, CLIENT_RESTRICTED, CLIENT_SILENT, CLIENT_SKIP, CLIENT_SPECIAL, CLIENT_TRACKING,
     CLIENT_WATCHING, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, FLUSH_AT, ROW_CACHEABLE, ROW_GET, Client, Conn,
-    Core, HotRule, Node, Pending, Row,
+    Core, HotRule, Node, Pending, Pool, Row,
 )
 from proxy.wire.input cimport MOVE_AT
 from proxy.wire.output cimport Output, output_append, output_bulk, output_clear, output_flatten, output_repeat
@@ -44,6 +48,7 @@ cdef enum:
     JOIN_FREELY = 16           # answers that a client may wait for whatever their size
     READS_A_WRITE = 2          # a key that is read less often than that between two writes is not copied
     AGAIN_BYTES = 65536        # of replies that are written at once
+    JOINS_A_SET = 4            # a key that is written more often than that between two reads is not worth it
     # Clients each of whose requests is looked at.
     ONE_BY_ONE = (CLIENT_SPECIAL & ~CLIENT_RESTRICTED) | CLIENT_BARRIER | CLIENT_CLOSING | CLIENT_SILENT | CLIENT_SKIP
 
@@ -55,63 +60,79 @@ cdef int cool_hot(Core* core, Client* client, Row* row, Frame* frame, uint64_t h
     """A request that has to be counted, or whose key may be hot."""
     cdef HotKey* key = hot_ask(core, client.pool, row, frame.data + frame.args[row.key].offset,
                                frame.args[row.key].length, hash)
+    cdef Bound bound
     if key == NULL:
         return GO_ON
     key.bytes += frame.length
+    heat_of(core).asked = key
+    fence_find(core, client, hash, &bound)
     if key.fan != NULL:
         if client.fan_reads and client.fan_hash == hash and not row.flags & ROW_CACHEABLE:
             # It may have to be asked at home after all, and then behind nothing that came later.
             return WAIT
         if core.noted:
             tombstones_before(core, client.pool, client.protocol, client.database)
-    if not row.flags & ROW_CACHEABLE or frame.length >= MOVE_AT or not cool_may(client):
-        fan_asks_home(client)
-        return GO_ON
-    return read(core, client, row, frame, key)
+    if row.flags & ROW_CACHEABLE and frame.length < MOVE_AT and cool_may(client):
+        return read(core, client, row, frame, key, &bound)
+    if bound.doubt:
+        return WAIT
+    fence_key(core, client, hash)
+    return GO_ON
 
 
 cdef bint cool_may(const Client* client) noexcept nogil:
-    """A client that holds a WATCH, or that tracks, is answered by the node itself."""
-    return not client.flags & (CLIENT_WATCHING | CLIENT_TRACKING)
+    """A client that holds a WATCH, or that tracks, is answered by the node itself; and so is everybody while this proxy is
+    out of touch with most of the pool: others may have made another node the primary, and an ear at this one hears
+    nothing of what is written there."""
+    if client.flags & (CLIENT_WATCHING | CLIENT_TRACKING):
+        return False
+    return not (client.pool.leased and lease_over(client.pool.core, client.pool))
 
 
-cdef int read(Core* core, Client* client, Row* row, Frame* frame, HotKey* key) noexcept nogil:
+cdef int read(Core* core, Client* client, Row* row, Frame* frame, HotKey* key, const Bound* bound) noexcept nogil:
     cdef Heat* heat = heat_of(core)
     cdef uint64_t marks = marks_sum(core, key.hash)
     cdef Copy* copy = copy_find(key, client.protocol, client.database, frame.data, frame.length)
     cdef Fetch* fetch
-    cdef bint exact
+    cdef bint exact = False
+    cdef bint due = False
     cdef int verdict
     if client.fan_reads and client.fan_hash == key.hash:
         return fan_read(core, client, row, frame, key, marks)
+    if copy != NULL and not fence_lets(bound, copy.order):
+        copy = NULL
+        due = True
     if copy != NULL and copy_holds(core, copy, marks):
         if key.rule.early and row.flags & ROW_GET and shield_early(core, client, row, key, copy):
             return DONE
         if core.now_us < copy.refresh_us:
             serve(core, client, row, key, copy)
             core.served = copy
-            heat.served = key
             return DONE
         # This request fetches it anew, the others are served meanwhile; if nothing comes of it, another one tries.
         copy.refresh_us += (copy.expires_us - copy.refresh_us) // 2 + 1
         core.counters.copy_refreshes += 1
-    elif copy == NULL and not asked_before(heat, client, frame):
-        fan_asks_home(client)
+    elif copy == NULL and not due and not on_its_way(client, frame, key) and not asked_before(heat, client, frame):
+        if bound.doubt:
+            return WAIT
+        fence_key(core, client, key.hash)
         return GO_ON
-    elif key.fan != NULL:
+    elif key.fan != NULL and not bound.doubt:
         verdict = fan_read(core, client, row, frame, key, marks)
         if verdict != GO_ON:
             return verdict
-    fan_asks_home(client)
-    fetch = joinable(core, client, frame, key, marks, &exact)
-    if fetch != NULL:
-        if not bearable(client, key):
-            return GO_ON
-        core.row_stats[row.index].calls += 1
-        core.counters.reads_joined += 1
-        fetch_join(core, fetch, client, exact)
-        return DONE
-    return start(core, client, row, frame, key, copy, marks)
+    fetch = joinable(core, client, frame, key, marks, bound, &exact)
+    if fetch == NULL and bound.doubt:
+        return WAIT
+    fence_key(core, client, key.hash)
+    if fetch == NULL:
+        return start(core, client, row, frame, key, copy, marks, True)
+    if not bearable(client, key):
+        return start(core, client, row, frame, key, copy, marks, False)
+    core.row_stats[row.index].calls += 1
+    core.counters.reads_joined += 1
+    fetch_join(core, fetch, client, exact)
+    return DONE
 
 
 cdef bint bearable(Client* client, const HotKey* key) noexcept nogil:
@@ -147,7 +168,7 @@ cdef uint32_t cool_again(Core* core, Client* client, const char* request, size_t
     """
     cdef Heat* heat = heat_of(core)
     cdef Copy* copy = <Copy*> core.served
-    cdef HotKey* key = heat.served
+    cdef HotKey* key = heat.asked
     cdef size_t unread = client_unread(client)
     cdef size_t soft = client.pool.limits.output_soft
     cdef size_t most = behind // size
@@ -188,18 +209,35 @@ cdef bint asked_before(Heat* heat, Client* client, Frame* frame) noexcept nogil:
     return False
 
 
-cdef Fetch* joinable(Core* core, Client* client, Frame* frame, HotKey* key, uint64_t marks, bint* exact) noexcept nogil:
+cdef inline bint same(const Fetch* fetch, const Client* client, const Frame* frame) noexcept nogil:
+    """Does it ask for the very same, and is its reply out?"""
+    return (not fetch.over and not fetch.lost and fetch.asked == frame.length and fetch.protocol == client.protocol
+            and fetch.database == client.database and memcmp(fetch + 1, frame.data, frame.length) == 0)
+
+
+cdef bint on_its_way(const Client* client, const Frame* frame, const HotKey* key) noexcept nogil:
+    """Is somebody fetching it? Then it was asked before, and must not be asked in a way that says nothing to a copy."""
+    cdef const Fetch* fetch = key.fetches
+    while fetch != NULL:
+        if same(fetch, client, frame):
+            return True
+        fetch = fetch.next
+    return False
+
+
+cdef Fetch* joinable(Core* core, Client* client, Frame* frame, HotKey* key, uint64_t marks, const Bound* bound,
+                     bint* exact) noexcept nogil:
     """A fetch on its way that answers this request, too; `exact`: it was not given to the kernel yet."""
     cdef Fetch* fetch = key.fetches
     cdef uint32_t limit = client.pool.limits.timeout_us
     cdef uint64_t forgets = quench_load_word(&core.peers.forgets)
-    while fetch != NULL:
-        # What this client has sent before may be queued behind the fetch: then one of these has moved.
-        if (not fetch.over and fetch.asked == frame.length and fetch.protocol == client.protocol
-                and fetch.database == client.database and fetch.marks == marks and fetch.forgets == forgets
-                and not (limit and core.now_us - fetch.sent_us > limit // JOIN_PART)
-                and memcmp(fetch + 1, frame.data, frame.length) == 0):
-            exact[0] = fetch.flushes == fetch.conn.flushes
+    # The latest is the first, and marks only grow.
+    while fetch != NULL and fetch.marks == marks:
+        # What this client has written before may be queued behind the fetch: then one of these has moved.
+        if (fetch.forgets == forgets and not (limit and core.now_us - fetch.sent_us > limit // JOIN_PART)
+                and (fetch.order == bound.order if bound.doubt else fence_lets(bound, fetch.order))
+                and same(fetch, client, frame)):
+            exact[0] = fetch.flushes == fetch.conn.flushes and not bound.doubt
             if exact[0] or (fetch.storing and core.now_us - fetch.sent_us < key.rule.life_us
                             and fetch_holds(core, fetch)):
                 return fetch
@@ -212,13 +250,15 @@ cdef Copy* cool_copy(Core* core, Client* client, HotKey* key, const char* name, 
     cdef uint64_t marks = marks_sum(core, key.hash)
     cdef Copy* copy = key.copies
     cdef const char* request
+    cdef Bound bound
     if key.length != length or memcmp(key + 1, name, length) != 0:
         return NULL
     while copy != NULL:
         request = <const char*> (copy + 1)
         if (copy.protocol == client.protocol and copy.database == client.database
                 and memcmp(request, b"*2\r\n$3\r\n", 8) == 0 and same_word(request + 8, 3, b"get")):
-            if not copy_holds(core, copy, marks) or core.now_us >= copy.refresh_us:
+            fence_find(core, client, key.hash, &bound)
+            if not fence_lets(&bound, copy.order) or not copy_holds(core, copy, marks) or core.now_us >= copy.refresh_us:
                 return NULL
             count_hit(core, key, copy)
             return copy
@@ -228,9 +268,15 @@ cdef Copy* cool_copy(Core* core, Client* client, HotKey* key, const char* name, 
 
 # -- fetching -----------------------------------------------------------------------------------------------------------
 
+cdef inline bint spreads(const Pool* pool, const HotKey* key) noexcept nogil:
+    """Are reads of this key spread over its node and the replicas, because no copy will answer them?"""
+    return pool.reads.hot and (key.rule.copies == COPIES_OFF
+                               or <uint64_t> key.write_rate * READS_A_WRITE > key.read_rate)
+
+
 cdef int start(Core* core, Client* client, Row* row, Frame* frame, HotKey* key, Copy* copy,
-               uint64_t marks) noexcept nogil:
-    """Send the request, as a fetch that others may join and that may bring a copy."""
+               uint64_t marks, bint keeps) noexcept nogil:
+    """Send the request, as a fetch that others may join and that, if it `keeps`, may bring a copy."""
     cdef int index = home(core, client.pool, <const char*> (key + 1), key.length)
     cdef Node* node
     cdef Conn* conn
@@ -238,6 +284,10 @@ cdef int start(Core* core, Client* client, Row* row, Frame* frame, HotKey* key, 
     if index < 0:
         return GO_ON
     node = &client.pool.nodes[index]
+    if node.replica_count and (spreads(client.pool, key) or reads_elsewhere(core, client, node)):
+        # What a replica says becomes no copy, and nobody joins it.
+        core.spread = client.pool.reads.hot
+        return GO_ON
     conn = node.conns[conn_place(client.protocol, client.database, 0)]
     if (copy != NULL and copy.marks == marks and copy.forgets == quench_load_word(&core.peers.forgets)
             and core.now_us < copy.stale_us and (node.ejected or conn != NULL and conn.refusing)):
@@ -251,8 +301,9 @@ cdef int start(Core* core, Client* client, Row* row, Frame* frame, HotKey* key, 
     fetch_shield(fetch, key.rule, row, frame, key.hash)
     fetch_join(core, fetch, client, True)
     core.row_stats[row.index].calls += 1
-    may_store(core, key, fetch)
-    fan_wants(core, key, fetch)
+    if keeps:
+        may_store(core, key, fetch)
+        fan_wants(core, key, fetch)
     send(core, fetch, frame.data, frame.length)
     return DONE
 
@@ -267,7 +318,7 @@ cdef void cool_fetch(Core* core, Client* client, Row* get, HotKey* key) noexcept
         return
     while fetch != NULL:
         # One at a time; the copy that it brings may be another command's, and then it is this one's turn next.
-        if not fetch.over:
+        if not fetch.over and not fetch.opened:
             return
         fetch = fetch.next
     conn = conn_willing(&client.pool.nodes[index], client.protocol, client.database)
@@ -287,6 +338,69 @@ cdef void cool_fetch(Core* core, Client* client, Row* get, HotKey* key) noexcept
     output_clear(&request, &core.chunks)
 
 
+cdef void cool_set(Core* core, Client* client, Row* row, Frame* frame, Node* node) noexcept nogil:
+    """A write of the hot key heat.asked was queued for this node. If it is a SET that the kernel has not got yet, GETs of
+    the key join it: if the node says OK, then at that moment, which is after they were asked, the value is that of the SET.
+
+    Without this every SET of a key that is written much would have a GET behind it.
+    """
+    cdef HotKey* key = heat_of(core).asked
+    cdef Row* get = lookup(core, b"GET     ", 3)
+    cdef Conn* conn = node.conns[conn_place(client.protocol, client.database, 0)]
+    cdef Pending* pending
+    cdef Fetch* fetch
+    cdef Output request
+    cdef char* value
+    cdef size_t length = frame.args[2].length
+    if row != lookup(core, b"SET     ", 3) or client.pool.fans or key.read_rate < key.write_rate // JOINS_A_SET:
+        return
+    # EX and PX leave the value in place for a while at least; what other options do depends.
+    if frame.argc != 3 and (frame.argc != 5 or not (same_word(frame.data + frame.args[3].offset, frame.args[3].length, b"ex")
+                            or same_word(frame.data + frame.args[3].offset, frame.args[3].length, b"px"))):
+        return
+    if frame.length >= MOVE_AT or get == NULL or conn == NULL or conn.head == conn.tail:
+        return
+    pending = &conn.pending[(conn.tail - 1) & conn.mask]
+    # All of it is still here, and nothing else hangs on its reply.
+    if (pending.client != client or pending.slot != client.tail - 1 or pending.role != ROLE_MARK
+            or conn.output.length < pending.size):
+        return
+    value = <char*> malloc(length + 32)
+    if value == NULL:
+        return
+    memset(&request, 0, sizeof(request))
+    output_append(&request, &core.chunks, b"*2\r\n$3\r\nGET\r\n", 13)
+    output_bulk(&request, &core.chunks, <const char*> (key + 1), key.length)
+    output_flatten(&request, &core.chunks)
+    fetch = fetch_new(core, key, conn, get.index, client.protocol, client.database, request.first.data + request.first.head,
+                      request.length)
+    output_clear(&request, &core.chunks)
+    value[0] = c'$'
+    fetch.length = <uint32_t> (1 + write_number(value + 1, <long long> length))
+    memcpy(value + fetch.length, frame.data + frame.args[2].offset, length)
+    memcpy(value + fetch.length + length, b"\r\n", 2)
+    fetch.length += <uint32_t> length + 2
+    fetch.value = value
+    fetch.opened = pending.cool
+    fetch.pendings = 1
+    pending.role = ROLE_SET
+    pending.cool = <uint64_t> fetch
+
+
+cdef void cool_was_set(Core* core, Fetch* fetch, const char* data, size_t size) noexcept nogil:
+    """The reply to a SET that GETs may have joined; its own client has it."""
+    cdef Fetch* again = NULL
+    if not fetch.over and size == 5 and memcmp(data, b"+OK\r\n", 5) == 0:
+        if fetch.key != NULL:
+            fetch.key.joined += fetch.waiters.count
+        fetch_tell(core, fetch, fetch.value, fetch.length)
+    elif not fetch.over and fetch.waiters.count:
+        again = fetch_move(core, fetch, NULL, fetch.conn)
+        send(core, again, <const char*> (again + 1), again.asked)
+    fetch.over = 1
+    fetch_settle(core, fetch)
+
+
 cdef int cool_shield(Core* core, Client* client, Row* row, Frame* frame, uint64_t hash) noexcept nogil:
     """GET of a key that is not hot, in a pool with shields. While a write of it is open it takes the ordinary way: the
     client may have written it itself."""
@@ -300,7 +414,7 @@ cdef int cool_shield(Core* core, Client* client, Row* row, Frame* frame, uint64_
     if shield_join(core, client, row, hash):
         return DONE
     index = home(core, client.pool, key, frame.args[row.key].length)
-    if index < 0 or frame.length >= MOVE_AT:
+    if index < 0 or frame.length >= MOVE_AT or reads_elsewhere(core, client, &client.pool.nodes[index]):
         return GO_ON
     conn = usable(core, client, row, &client.pool.nodes[index], 0)
     if conn == NULL:
@@ -341,6 +455,7 @@ cdef void send(Core* core, Fetch* fetch, const char* request, size_t length) noe
     if fetch.storing and fetch.tracked:
         if conn.tracked != conn.node.ear.id:
             conn.tracked = conn.node.ear.id
+            conn.proved_us = core.now_us
             output_append(&conn.output, &core.chunks, TRACK, strlen(TRACK))
             output_bulk(&conn.output, &core.chunks, number, write_number(number, conn.tracked) - 2)
             expect(core, fetch, ROLE_TRACKING, conn.output.length - before)
@@ -391,6 +506,9 @@ cdef void cool_reply(Core* core, Conn* conn, Pending* pending, const char* data,
     if role >= ROLE_LEASE:
         shield_reply(core, pending, data, size)
         return
+    if role == ROLE_VALUE and fetch.hash:
+        copies_compare(core, fetch.key if fetch.key != NULL else hot_find(heat_of(core), conn.node.pool, fetch.hash), fetch,
+                       data, size)
     if role == ROLE_VALUE and fetch.checking:
         compare(core, fetch, data, size)
     elif role == ROLE_VALUE and fetch.shield != NULL and not fetch.over and is_nil(data):

@@ -65,7 +65,7 @@ cdef int copied_queue(Core* core, Client* client, Row* row, Frame* frame) noexce
         return refuse(core, client, row, ERROR_TRANSACTION, NULL, NULL)
     if not at_home(core, client, count):
         return refuse(core, client, row, ERROR_CROSSSLOT, NULL, NULL)
-    place = block_of(core, client, &client.pool.nodes[transaction.copies[0]])
+    place = block_of(core, client, transaction.copies[0])
     block = &transaction.blocks[place]
     effect_write(core, row, frame, <int64_t> (realtime_us() // 1000), &block.bytes)
     block.commands += 1

@@ -15,6 +15,7 @@ from proxy.wire.resp cimport Frame
 cdef Copy* copy_find(HotKey* key, int protocol, int database, const char* request, size_t length) noexcept nogil
 cdef void copy_store(Core* core, Fetch* fetch, uint64_t life_us, uint64_t left_us) noexcept nogil
 cdef void copies_drop(Heat* heat, HotKey* key) noexcept nogil
+cdef void copies_compare(Core* core, HotKey* key, const Fetch* fetch, const char* data, size_t length) noexcept nogil
 cdef bint copy_holds(Core* core, Copy* copy, uint64_t marks) noexcept nogil
 
 

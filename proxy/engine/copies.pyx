@@ -57,6 +57,17 @@ cdef void copies_drop(Heat* heat, HotKey* key) noexcept nogil:
         drop(heat, key, &key.copies)
 
 
+cdef void copies_compare(Core* core, HotKey* key, const Fetch* fetch, const char* data, size_t length) noexcept nogil:
+    """A fetch brought this: if a copy says otherwise the key was changed, and who saw that must not be told less."""
+    cdef Copy* copy
+    if key == NULL or key.copies == NULL or data[0] == c'-':
+        return
+    copy = copy_find(key, fetch.protocol, fetch.database, <const char*> (fetch + 1), fetch.asked)
+    if copy != NULL and (copy.length != length or memcmp(copy_reply(copy), data, length) != 0):
+        core.counters.copies_changed += 1
+        copies_drop(heat_of(core), key)
+
+
 cdef bint make_room(Core* core, HotKey* wants, size_t size) noexcept nogil:
     """Take the copies of the keys that are asked for least. False: what is left is worth more."""
     cdef Heat* heat = heat_of(core)
@@ -109,6 +120,7 @@ cdef void copy_store(Core* core, Fetch* fetch, uint64_t life_us, uint64_t left_u
     copy.ends_us = fetch.sent_us + left_us if left_us else 0
     copy.refresh_us = fetch.sent_us + life_us // 2
     copy.stale_us = copy.expires_us + key.rule.stale_us if key.rule.stale_us else 0
+    copy.order = fetch.order
     copy.asked = fetch.asked
     copy.length = fetch.length
     copy.protocol = fetch.protocol

@@ -64,11 +64,21 @@ cdef struct Counters:
     uint64_t shield_loads      # clients that were told to load one
     uint64_t shield_early      # of these, or nearly so, before it had expired
     uint64_t shield_nils       # clients that waited in vain
+    uint64_t fenced            # replies to writes that came when the lease was over
     uint64_t fan_out_reads     # requests that went to a copy on another node
     uint64_t fan_out_hits      # and were answered by it
     uint64_t fan_out_fills     # copies set on other nodes
     uint64_t hints             # writes that another node was said to have missed
     uint64_t doubts            # replies of a copy that were others than the first one's
     uint64_t fan_out_tombstones    # and ended there, for the sake of a write
+    uint64_t redirects         # requests that a node of a cluster did not run, and that were sent on to another
+    uint64_t replica_reads     # replies that replicas gave
+    uint64_t retries           # reads that were asked of another node, the first one having failed or being too late
+    uint64_t hedges            # and of these, before that: see ReadRules
+    uint64_t hedges_won        # whose reply came first
+    uint64_t hedges_denied     # times that a read was late and there was nothing left to hedge with
+    uint64_t reads_let_go      # times that there was no more room to keep requests
     uint64_t increments        # that were looked at together
+    uint64_t early             # requests of counters that were answered before the node had them
+    uint64_t early_lost        # of them, those that the node may not have
     uint64_t waves[WAVES]      # that they left as

@@ -9,17 +9,20 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
+from proxy.engine.again cimport again_waits
 from proxy.engine.answers cimport answer
 from proxy.engine.audience cimport audience_extra
 from proxy.engine.blocking cimport block, wait
 from proxy.engine.choice cimport usable
+from proxy.engine.cluster cimport node_at
 from proxy.engine.combine cimport combine, combine_ahead
 from proxy.engine.connection cimport conn_expect, conn_place, conn_send, conn_send_chunk, conn_touch
-from proxy.engine.cool cimport cool
+from proxy.engine.cool cimport cool, cool_set
 from proxy.engine.copied cimport copied_queue, copied_run
 from proxy.engine.copying cimport copying
+from proxy.engine.early cimport early_read
 from proxy.engine.elements cimport elements_take
-from proxy.engine.fanout cimport fan_asks_home
+from proxy.engine.fence cimport fence_many
 from proxy.engine.fans cimport names_copy
 from proxy.engine.keys cimport blocks, keys_find
 from proxy.engine.lookup cimport lookup, lookup_child
@@ -29,9 +32,10 @@ from proxy.engine.merge cimport merge_new, merge_take
 from proxy.engine.monitor cimport monitor_show
 from proxy.engine.parts cimport Part, parts_find, parts_write
 from proxy.engine.private cimport unwatch, watch, watch_end
+from proxy.engine.reads cimport reads_conn
 from proxy.engine.refusals cimport DONE, GO_ON, WAIT, refuse, unknown, unknown_child
 from proxy.engine.rights cimport permitted
-from proxy.engine.route cimport home
+from proxy.engine.route cimport home, key_place
 from proxy.engine.scripts cimport script_frame, script_taught
 from proxy.engine.slots cimport slot_local, slot_push
 from proxy.engine.tombstones cimport tombstones_before
@@ -41,10 +45,10 @@ from proxy.engine.transaction cimport (
 )
 from proxy.engine.types cimport (
     ANSWER_RESET, AUDIENCE_CHANNEL, AUDIENCE_SHARD, CACHING_FRESH, CLIENT_BARRIER, CLIENT_COPIED, CLIENT_KNOWN, CLIENT_MONITORED,
-    CLIENT_MULTI, CLIENT_PAUSED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRACKING, CLIENT_TRUSTED,
+    CLIENT_MULTI, CLIENT_PAUSED, CLIENT_REROUTED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRACKING, CLIENT_TRUSTED,
     ERROR_ARITY, ERROR_BUSY, ERROR_COPIES_REFUSED, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, ERROR_RESERVED_KEY, ERROR_SUBSCRIBED, EVENT_REQUEST,
     LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MGET, LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS,
-    ROW_CONTAINER, ROW_DISCARD, ROW_EVAL, ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT,
+    ROW_CONTAINER, ROW_DISCARD, ROW_EVAL, ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT, ROW_READ,
     ROW_RESET, ROW_SHARD, ROW_SPECIAL, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE,
     SLOT_ADDING, SLOT_MERGING, SLOT_WAITING, Client, Conn, Core, Merge, Node, Pool, Row, Slot,
 )
@@ -72,13 +76,18 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
         return refuse(core, client, row, ERROR_NOAUTH, NULL, NULL)
     client.last_row = row.index
     core.noted = 0
-    if client.pool.fans and names_copy(core, row, frame):
+    if client.pool.retains and again_waits(core, client, row, frame):
+        return WAIT
+    core.asked = 0
+    if (client.pool.fans or client.pool.leased) and names_copy(core, row, frame):
         return refuse(core, client, row, ERROR_RESERVED_KEY, NULL, NULL)
     if client.flags & CLIENT_SPECIAL or row.flags & ROW_SPECIAL:
         verdict = special(core, client, row, frame)
         if verdict != GO_ON:
             return verdict
     if core.tallied and not (row.adds and client.pool.merges):
+        if core.early_owed and row.tells and early_read(core, client, row, frame) == DONE:
+            return DONE
         combine_ahead(core, client, row, frame)
     if row.key:
         if client.pool.cools:
@@ -89,11 +98,13 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
             verdict = combine(core, client, row, frame)
             if verdict != GO_ON:
                 return verdict
+        if core.asked and row.flags & ROW_WRITE:
+            return send_hot(core, client, row, frame)
         return send_to(core, client, row, frame, client.pool,
                        home(core, client.pool, frame.data + frame.args[row.key].offset, frame.args[row.key].length))
     if row.lane <= LANE_SUM:
         return with_keys(core, client, row, frame)
-    if row.flags & ROW_ONE_NODE and client.pool.node_count == 1:
+    if row.flags & ROW_ONE_NODE and client.pool.node_count == 1 and not client.pool.leased:
         if row.flags & ROW_PAUSES and client.pool.cools:
             marks_note_every(core)
         return send_to(core, client, row, frame, client.pool, home(core, client.pool, b"", 0))
@@ -112,6 +123,11 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
 
 cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
     """Clients in a state of their own, and commands that change it or need a connection for themselves."""
+    if client.flags & CLIENT_REROUTED:
+        # What it is owed may yet come by way of nodes that had its keys before.
+        if client.head != client.tail:
+            return WAIT
+        client.flags &= ~(<uint32_t> CLIENT_REROUTED)
     if client.flags & CLIENT_RESTRICTED and not permitted(core, client, row, frame):
         return DONE
     if client.flags & CLIENT_SUBSCRIBER and client.protocol == 2 and not row.flags & ROW_SUBSCRIBED:
@@ -145,7 +161,7 @@ cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept no
     if row.flags & ROW_WATCH:
         return watch(core, client, row, frame)
     if client.flags & CLIENT_MULTI:
-        if core.tallied:
+        if core.tallied and not (row.adds and client.pool.merges and client.transaction.queued < 2):
             combine_ahead(core, client, row, frame)
         return transaction_queue(core, client, row, frame)
     if row.flags & ROW_TRACKING:
@@ -183,16 +199,28 @@ cdef inline int send_to(Core* core, Client* client, Row* row, Frame* frame, Pool
     node = &pool.nodes[index]
     if frame.length >= MOVE_AT:
         return send_large(core, client, row, frame, node)
-    conn = usable(core, client, row, node, 0)
+    if node.replica_count and row.flags & ROW_READ:
+        conn = reads_conn(core, client, row, node)
+    else:
+        conn = usable(core, client, row, node, 0)
     if conn == NULL:
         return DONE
     slot = slot_push(core, client, row.index)
     core.row_stats[row.index].calls += 1
-    node.requests += 1
+    conn.node.requests += 1
     # For WAIT: the nodes that were written to. ROW_WRITE is 1.
     client.wrote |= <uint64_t> (row.flags & ROW_WRITE) << (index & 63)
     conn_send(core, conn, client, slot, 0, row.index, frame.data, frame.length)
     return DONE
+
+
+cdef int send_hot(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
+    """A write of a hot key: others may ask for what it writes before it leaves."""
+    cdef int index = home(core, client.pool, frame.data + frame.args[row.key].offset, frame.args[row.key].length)
+    cdef int verdict = send_to(core, client, row, frame, client.pool, index)
+    if index >= 0 and not core.moved:
+        cool_set(core, client, row, frame, &client.pool.nodes[index])
+    return verdict
 
 
 cdef int send_large(Core* core, Client* client, Row* row, Frame* frame, Node* node) noexcept nogil:
@@ -260,9 +288,10 @@ cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept 
     cdef bint together
     if row.flags & ROW_PUBLISH:
         return publish(core, client, row, frame)
-    if client.fan_reads:
+    if client.fan_reads or client.doubts:
         return WAIT
-    fan_asks_home(client)
+    # What may write needs no fence: it voids the copies. MGET names those of its keys that are hot.
+    fence_many(core, client, not row.flags & ROW_PAUSES and row.lane != LANE_MGET)
     if row.blocks_with[0] and blocks(core, row, frame):
         return block(core, client, row, frame)
     count = keys_find(core, row, frame)
@@ -280,19 +309,19 @@ cdef int with_keys(Core* core, Client* client, Row* row, Frame* frame) noexcept 
     if row.lane == LANE_MSET and frame.argc % 2 == 0:
         return refuse(core, client, row, ERROR_ARITY, NULL, NULL)
     if together:
-        return send_found(core, client, row, frame, pool, core.keys[0].node)
+        return send_found(core, client, row, frame, pool, node_at(pool, core.keys[0].node))
     if row.lane == LANE_FAST:
         return refuse(core, client, row, ERROR_CROSSSLOT, NULL, NULL)
     return split(core, client, row, frame, count, NULL, 0)
 
 
 cdef bint place_keys(Core* core, Pool* pool, int count, bint* together) noexcept nogil:
-    """Find the node of each key, and whether it is one for all. False: there is none for one of them."""
+    """Find the place of each key, and whether it is one for all. False: there is no node for one of them."""
     cdef int index
     together[0] = True
     for index in range(count):
-        core.keys[index].node = home(core, pool, core.keys[index].data, core.keys[index].length)
-        if core.keys[index].node < 0:
+        core.keys[index].node = key_place(core, pool, core.keys[index].data, core.keys[index].length)
+        if node_at(pool, core.keys[index].node) < 0:
             return False
         if core.keys[index].node != core.keys[0].node:
             together[0] = False
@@ -307,12 +336,14 @@ cdef int mget(Core* core, Client* client, Row* row, Frame* frame, int count) noe
     cdef int left
     memset(&taken, 0, sizeof(taken))
     left = elements_take(core, client, row, count, &taken)
+    # It is behind the fetches that were begun for whoever comes next.
+    core.order += 1
     if not place_keys(core, client.pool, left, &together):
         output_clear(&taken, &core.chunks)
         return refuse(core, client, row, ERROR_NO_NODE, NULL, NULL)
     if left == count:
         if together:
-            return send_to(core, client, row, frame, client.pool, core.keys[0].node)
+            return send_to(core, client, row, frame, client.pool, node_at(client.pool, core.keys[0].node))
         return split(core, client, row, frame, count, NULL, 0)
     chunk = output_array(&taken, &core.chunks, count - left)
     if left:
@@ -346,7 +377,7 @@ cdef int send_found(Core* core, Client* client, Row* row, Frame* frame, Pool* po
 
 
 cdef int split(Core* core, Client* client, Row* row, Frame* frame, int count, Chunk* taken, int all) noexcept nogil:
-    """One sub-request a node, merged from as many replies.
+    """One sub-request a node, or a slot of a cluster, merged from as many replies.
 
     `taken`, unless NULL: an array of the elements that are here already, of `all` that MGET asks for; it is taken over.
     """
@@ -357,7 +388,10 @@ cdef int split(Core* core, Client* client, Row* row, Frame* frame, int count, Ch
     # Every connection must take its part before anything is sent: a split that fails at once leaves no half behind.
     for number in range(used):
         part = &parts[number]
-        part.conn = usable(core, client, row, part.node, 0)
+        if part.node.replica_count and row.flags & ROW_READ:
+            part.conn = reads_conn(core, client, row, part.node)
+        else:
+            part.conn = usable(core, client, row, part.node, 0)
         if part.conn == NULL:
             free(parts)
             if taken != NULL:
@@ -378,7 +412,7 @@ cdef int split(Core* core, Client* client, Row* row, Frame* frame, int count, Ch
         merge_take(core, merge, count, taken)
     for number in range(used):
         part = &parts[number]
-        part.node.requests += 1
+        part.conn.node.requests += 1
         client.wrote |= <uint64_t> (row.flags & ROW_WRITE) << (part.node.index & 63)
         # Nothing of its own is appended: the bytes are in place already.
         conn_expect(core, part.conn, client, slot, number, row.index, part.length)

@@ -3,8 +3,10 @@
 
 The reads themselves travel on the shared connections, each behind a CLIENT CACHING YES, and those have their tracking
 redirected to the ear. A PING ten times a second proves that the ear hears: what the node had to say before it answered
-was heard before the answer. A tracked copy is served only LIVE_US longer than the last PING that was answered had been
-sent, and that is the most by which it can be behind the node, whatever breaks in between.
+was heard before the answer. But a node forgets what a connection read that it takes for lost, so those have to prove
+that they are there as well: each reply does, and a PING where nothing else is asked. A tracked copy is served only
+LIVE_US longer than the oldest of these requests that was answered last had been sent, and that is the most by which it
+can be behind the node, whatever breaks in between.
 """
 
 from proxy.engine.types cimport Conn, Core, Node, Pending

@@ -1,13 +1,14 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Ear: opening it, keeping it awake, hearing. See ear.pxd."""
 
+from libc.stdint cimport uint64_t
 from libc.string cimport memchr
 
 from proxy.engine.connection cimport conn_ask
 from proxy.engine.heat cimport ROLE_PING
 from proxy.engine.marks cimport key_hash, marks_bump
 from proxy.engine.private cimport private_open
-from proxy.engine.types cimport CONN_DOWN, CONN_OPEN, Conn, Core, Node, Pool
+from proxy.engine.types cimport CONNS, CONN_DOWN, CONN_OPEN, Conn, Core, Node, Pool
 from proxy.wire.output cimport output_append
 from proxy.wire.resp cimport read_number
 
@@ -69,9 +70,24 @@ cdef void ear_heard(Core* core, Conn* conn, const char* data, size_t size) noexc
 cdef void ear_pong(Core* core, Conn* conn, const char* data) noexcept nogil:
     """The PING was answered."""
     cdef Node* node = conn.node
-    if node.ear == conn and data[0] == c'+':
-        node.live_until_us = node.ping_us + LIVE_US
+    if node.ear != conn:
+        return
+    if data[0] == c'+':
+        node.live_until_us = proved(node) + LIVE_US
     node.ping_us = 0
+
+
+cdef uint64_t proved(const Node* node) noexcept nogil:
+    """Until when nothing that was copied was changed without being told: the ear heard, and every connection that reads
+    for copies was there, so the node knew of them. One that is cut off unnoticed is forgotten there, and with it what it read."""
+    cdef uint64_t since = node.ping_us
+    cdef const Conn* conn
+    cdef int index
+    for index in range(CONNS):
+        conn = node.conns[index]
+        if conn != NULL and conn.tracked and conn.proved_us < since:
+            since = conn.proved_us
+    return since
 
 
 cdef void ears_tick(Core* core) noexcept nogil:
@@ -79,7 +95,7 @@ cdef void ears_tick(Core* core) noexcept nogil:
     cdef Pool* pool
     cdef Node* node
     cdef Conn* conn
-    cdef int pool_index, node_index
+    cdef int pool_index, node_index, index
     for pool_index in range(core.pool_count):
         pool = &core.pools[pool_index]
         if not pool.cools:
@@ -94,5 +110,18 @@ cdef void ears_tick(Core* core) noexcept nogil:
                 continue
             node.ping_us = core.now_us
             node.pinged_us = core.now_us
-            output_append(&conn.output, &core.chunks, b"*1\r\n$4\r\nPING\r\n", 14)
-            conn_ask(core, conn, 0, 0, 14, ROLE_PING, NULL)
+            ping(core, conn)
+            for index in range(CONNS):
+                conn = node.conns[index]
+                # One that waits for a reply is proved by that.
+                if conn != NULL and conn.tracked and conn.state == CONN_OPEN and conn.head == conn.tail:
+                    ping(core, conn)
+
+
+cdef inline void ping(Core* core, Conn* conn) noexcept nogil:
+    """That does not keep a shared connection open: one that is not used for anything else closes as it would have."""
+    cdef uint64_t used = conn.used_us
+    output_append(&conn.output, &core.chunks, b"*1\r\n$4\r\nPING\r\n", 14)
+    conn_ask(core, conn, 0, 0, 14, ROLE_PING, NULL)
+    if not conn.ear:
+        conn.used_us = used

@@ -9,6 +9,7 @@ from libc.stdint cimport uint64_t
 
 from proxy.engine.cool cimport cool_copy, cool_fetch, cool_may
 from proxy.engine.copies cimport copy_reply
+from proxy.engine.fence cimport fence_bit
 from proxy.engine.heat cimport Copy, Heat, HotKey, heat_of
 from proxy.engine.hot cimport hot_ask, hot_look
 from proxy.engine.lookup cimport lookup
@@ -43,9 +44,13 @@ cdef Copy* element(Core* core, Client* client, Row* row, const KeyRef* ref, uint
     if not hot_look(heat_of(core), hash):
         return NULL
     key = hot_ask(core, client.pool, row, ref.data, ref.length, hash)
-    if key == NULL or not cool_may(client):
+    if key == NULL:
+        return NULL
+    if not cool_may(client):
+        client.home_keys |= fence_bit(hash)
         return NULL
     copy = cool_copy(core, client, key, ref.data, ref.length)
     if copy == NULL:
+        client.home_keys |= fence_bit(hash)
         cool_fetch(core, client, lookup(core, b"GET     ", 3), key)
     return copy

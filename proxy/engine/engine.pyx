@@ -12,14 +12,18 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 
+from proxy.engine.again cimport agains_close
 from proxy.engine.audience cimport audiences_free
+from proxy.engine.cluster cimport NODE_TEXT, cluster_free, cluster_new, cluster_of
 from proxy.engine.connection cimport conn_free
 from proxy.engine.client cimport client_close
 from proxy.engine.controls cimport ORDERS, Controls
 from proxy.engine.hot cimport hot_close, hot_open
-from proxy.engine.marks cimport marks_new, quench_forget
+from proxy.engine.lease cimport GENERATION_AT
+from proxy.engine.marks cimport marks_new, quench_forget, quench_store_word
 from proxy.engine.monitor cimport monitor_clear, monitor_taken
 from proxy.engine.ring cimport Placement
+from proxy.engine.redirect cimport detours_free
 from proxy.engine.scripts cimport scripts_free
 from proxy.engine.shield cimport shields_close
 from proxy.engine.tables cimport build_errors, build_rows
@@ -61,7 +65,8 @@ COUNTERS = (
     "copy_hits", "copies_stored", "copy_refreshes", "copies_changed", "copies_expired", "copies_unsure",
     "copies_evicted", "copies_stale", "reads_joined", "fetches_stale", "invalidations", "copies_checked",
     "copies_wrong", "copies_wrong_us", "shield_misses", "shield_loads", "shield_early", "shield_nils",
-    "fan_out_reads", "fan_out_hits", "fan_out_fills", "hints", "doubts", "fan_out_tombstones", "increments",
+    "fenced", "fan_out_reads", "fan_out_hits", "fan_out_fills", "hints", "doubts", "fan_out_tombstones", "redirects",
+    "replica_reads", "retries", "hedges", "hedges_won", "hedges_denied", "reads_let_go", "increments", "early", "early_lost",
     *(f"waves_{1 << bucket}" for bucket in range(WAVES - 1)), "waves_more",
 )
 MERGE_MODES = {"off": MERGE_OFF, "hot": MERGE_HOT, "all": MERGE_ALL}
@@ -97,6 +102,20 @@ cdef build_heat(Pool* pool, list kept, dict heat, int engines):
     pool.cools = True
 
 
+cdef build_reads(Core* core, Pool* pool, dict reads, int engines):
+    """The pool has replicas, and this is how they are read from."""
+    pool.retains = True
+    pool.reads.from_ = reads["from"]
+    pool.reads.hot = reads["hot"]
+    pool.reads.lag_us = reads["lag_us"]
+    pool.reads.retained_limit = reads["retained"] // engines
+    pool.reads.quantile = reads["quantile"]
+    pool.reads.after_us = reads["after_us"]
+    pool.reads.budget = reads["budget"]
+    core.replicas = True
+    core.hedges = core.hedges or pool.reads.budget > 0
+
+
 cdef build_counters(Pool* pool, list kept, list rules):
     """Increments of the pool travel together."""
     cdef CounterRule* rule
@@ -104,7 +123,7 @@ cdef build_counters(Pool* pool, list kept, list rules):
     kept.append(room)
     pool.counter_rules = <CounterRule*> PyBytes_AS_STRING(room)
     pool.counter_rule_count = len(rules)
-    for index, (prefix, mode, most, window_us) in enumerate(rules):
+    for index, (prefix, mode, most, window_us, early) in enumerate(rules):
         kept.append(prefix)
         rule = &pool.counter_rules[index]
         rule.prefix = PyBytes_AS_STRING(prefix)
@@ -112,6 +131,8 @@ cdef build_counters(Pool* pool, list kept, list rules):
         rule.merges = MERGE_MODES[mode]
         rule.most = most
         rule.window_us = window_us
+        rule.early = early
+        pool.alone = pool.alone or early
         pool.merges = max(pool.merges, rule.merges)
 
 
@@ -148,11 +169,17 @@ cdef class EngineGroup:
         free(self.peers.clients)
         free(self.peers.held)
         free(self.peers.copied)
+        free(self.peers.leases)
         free(self.peers.fans)
 
     def forget_copies(self):
         """Every copy of every engine is void: before and after a command for all keys that the engines do not see."""
         quench_forget(&self.peers.forgets)
+
+    def lease(self, int pool, uint64_t generation, uint64_t until_us):
+        """Writes of a pool may be acknowledged until `until_us` of the monotonic clock, by engines whose seats are of this
+        generation."""
+        quench_store_word(&self.peers.leases[pool], generation << GENERATION_AT | until_us)
 
     @property
     def clients(self):
@@ -224,6 +251,9 @@ cdef class Engine(Controls):
                     conn = pool.nodes[node_index].privates
                     pool.nodes[node_index].privates = conn.next_private
                     conn_free(core, conn)
+            if pool.cluster != NULL:
+                detours_free(self.core, pool)
+                cluster_free(cluster_of(pool))
             audiences_free(pool)
             free(pool.nodes)
             free(pool.live)
@@ -244,7 +274,9 @@ cdef class Engine(Controls):
             if fd >= 0:
                 close(fd)
         output_clear(&core.rewritten, &core.chunks)
+        output_clear(&core.fence, &core.chunks)
         scripts_free(core)
+        agains_close(core)
         pool_trim(&core.chunks)
         shields_close(core)
         hot_close(core)
@@ -280,7 +312,8 @@ cdef class Engine(Controls):
                 2 * sum(len(values["nodes"]) for values in pools) + 1, sizeof(uint32_t))
             self.group.peers.copied = <uint64_t*> calloc(
                 sum(len(values["nodes"]) for values in pools) + 1, sizeof(uint64_t))
-            if self.group.peers.held == NULL or self.group.peers.copied == NULL:
+            self.group.peers.leases = <uint64_t*> calloc(len(pools) + 1, sizeof(uint64_t))
+            if self.group.peers.held == NULL or self.group.peers.copied == NULL or self.group.peers.leases == NULL:
                 raise MemoryError
         held = 0
         for index, values in enumerate(pools):
@@ -295,6 +328,7 @@ cdef class Engine(Controls):
             self.kept.append(placement)
             pool.ring = placement.ring
             pool.auto_eject = values["auto_eject"]
+            pool.leased = values.get("failover", "off") == "promote"
             if values.get("copies"):
                 pool.copies, pool.write_level, pool.read_level = values["copies"]
                 pool.client_flags |= CLIENT_COPIED
@@ -338,16 +372,27 @@ cdef class Engine(Controls):
             pool.node_total = len(values["nodes"])
             pool.nodes = <Node*> calloc(pool.node_total, sizeof(Node))
             pool.live = <unsigned char*> malloc(pool.node_total)
+            if values.get("cluster"):
+                pool.cluster = cluster_new(pool.node_total)
+                pool.reads.retained_limit = values["reads"]["retained"] // self.group.peers.count
             if pool.nodes == NULL or pool.live == NULL:
                 raise MemoryError
             pool.node_count = pool.node_total - len(values["replica_of"])
+            if values["replica_of"]:
+                build_reads(self.core, pool, values["reads"], self.group.peers.count)
             for place, (name, address) in enumerate(values["nodes"]):
                 node = &pool.nodes[place]
                 node.pool = pool
                 node.index = place
                 node.primary = place
+                node.patient = values.get("failover", "off") != "off"
                 node.name = self.keep(name)
                 node.address = self.keep(address)
+                node.member = 1
+                if pool.cluster != NULL:
+                    # Filled by order.
+                    node.name = node.address = &cluster_of(pool).addresses[<int> place * NODE_TEXT]
+                    node.member = 0
                 node.blocked = &self.group.peers.held[2 * <int> held]
                 node.watching = node.blocked + 1
                 node.copied = &self.group.peers.copied[<int> held]
@@ -355,6 +400,7 @@ cdef class Engine(Controls):
                 pool.live[place] = 1
             for place, primary in enumerate(values["replica_of"], pool.node_count):
                 pool.nodes[place].primary = primary
+                pool.nodes[place].patient = False
                 if pool.nodes[primary].replica_count == 0:
                     pool.nodes[primary].first_replica = place
                 pool.nodes[primary].replica_count += 1
@@ -405,6 +451,7 @@ cdef class Engine(Controls):
         found["clients"] = self.core.client_count
         found["chunk_bytes"] = self.core.chunks.total
         found["input_reserved"] = self.core.input_reserved
+        found["early_owed"] = self.core.early_owed
         return found
 
     def latency(self):

@@ -31,7 +31,3 @@ cdef Fetch* fans_due(Core* core) noexcept nogil
 cdef void fan_wants(Core* core, HotKey* key, Fetch* fetch) noexcept nogil
 cdef void fan_fill(Core* core, Fetch* fetch, const char* life) noexcept nogil
 
-
-cdef inline void fan_asks_home(Client* client) noexcept nogil:
-    """The request at hand asks for such a key at its home: the client goes to no copy before that is answered."""
-    client.fan_home = client.tail + 1

@@ -1,11 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Fan-out: reading copies, judging them, filling them. See fanout.pxd."""
 
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 from proxy.engine.connection cimport conn_for, pending_error
 from proxy.engine.fans cimport TOMBSTONE_US, fan_name
+from proxy.engine.fence cimport fence_away, fence_move
 from proxy.engine.fetch cimport (
     fetch_holds, fetch_join, fetch_move, fetch_new, fetch_settle, fetch_shield, fetch_tell,
 )
@@ -84,11 +85,6 @@ cdef inline uint32_t random_below(Core* core, uint32_t count) noexcept nogil:
     return <uint32_t> ((random_next(heat_of(core)) >> 33) % count)
 
 
-cdef inline bint asks_home(const Client* client) noexcept nogil:
-    """May the client be owed the reply of a home? A copy must not tell it less."""
-    return client.head != client.tail and <int32_t> (client.fan_home - client.head) > 0
-
-
 cdef int fan_read(Core* core, Client* client, Row* row, Frame* frame, HotKey* key, uint64_t marks) noexcept nogil:
     """A read of a hot key that no copy in this engine answers: GO_ON sends it home."""
     cdef Fan* fan = key.fan
@@ -105,7 +101,7 @@ cdef int fan_read(Core* core, Client* client, Row* row, Frame* frame, HotKey* ke
         fan.since_us = core.now_us
     if not copied or not marks_quiet(marks) or not worth(key):
         return WAIT if follows else GO_ON
-    if not follows and (client.fan_reads or asks_home(client)):
+    if not follows and (client.fan_reads or fence_away(client)):
         # One way at a time, so that its order is easily kept.
         return GO_ON
     places_choose(core, fan, client.protocol, client.database, &chosen)
@@ -190,6 +186,7 @@ cdef Fetch* asked_home(Core* core, Fan* fan, Fetch* fetch) noexcept nogil:
     cdef Node* node = fetch.home
     cdef Conn* conn = conn_for(core, node, fetch.protocol, fetch.database, 0)
     cdef Fetch* again
+    cdef uint32_t index
     cdef Pending nobody
     if fan != NULL:
         fan.places[fetch.place - 1].missed_us = core.now_us
@@ -197,6 +194,8 @@ cdef Fetch* asked_home(Core* core, Fan* fan, Fetch* fetch) noexcept nogil:
         key = hot_find(heat_of(core), fan.pool, fan.hash)
     end_read(core, fan, fetch)
     again = fetch_move(core, fetch, key, conn)
+    for index in range(again.waiters.count):
+        fence_move(again.waiters.list[index].client, again.waiters.list[index].slot, fetch.hash, again.order)
     fetch_settle(core, fetch)
     if not node.ejected and not conn.refusing:
         return again

@@ -13,7 +13,7 @@ from proxy.engine.heat cimport Fetch, HotKey, Waiters
 from proxy.engine.types cimport Client, Conn, Core, HotRule, Row
 from proxy.wire.resp cimport Frame
 
-cdef void waiters_add(Waiters* waiters, Client* client, uint32_t slot) noexcept nogil
+cdef void waiters_add(Waiters* waiters, Client* client, uint32_t slot, bint doubt) noexcept nogil
 cdef void waiters_tell(Core* core, Waiters* waiters, uint32_t start, uint32_t end, const char* data,
                        size_t length) noexcept nogil
 cdef Fetch* fetch_new(Core* core, HotKey* key, Conn* conn, uint32_t row, int protocol, int database,

@@ -6,10 +6,11 @@ from libc.stdlib cimport abort, calloc, free, malloc, realloc
 from libc.string cimport memchr, memcpy, memmove, memset
 
 from proxy.engine.copies cimport copy_store
+from proxy.engine.fence cimport fence_doubt
 from proxy.engine.heat cimport Fetch, HotKey, Waiter, Waiters, heat_of
 from proxy.engine.marks cimport marks_sum, quench_load_word
 from proxy.engine.slots cimport client_release, slot_fill, slot_push
-from proxy.engine.types cimport DEAD, ROW_GET, Client, Conn, Core, HotRule, Row
+from proxy.engine.types cimport DEAD, ROW_GET, Client, Conn, Core, HotRule, Row, Slot
 from proxy.wire.resp cimport Frame, read_number
 
 cdef enum:
@@ -22,6 +23,8 @@ cdef Fetch* fetch_new(Core* core, HotKey* key, Conn* conn, uint32_t row, int pro
     cdef Fetch* fetch = <Fetch*> calloc(1, sizeof(Fetch) + length)
     if fetch == NULL:
         abort()
+    core.order += 1
+    fetch.order = core.order
     fetch.conn = conn
     fetch.flushes = conn.flushes
     fetch.row = row
@@ -34,6 +37,7 @@ cdef Fetch* fetch_new(Core* core, HotKey* key, Conn* conn, uint32_t row, int pro
     fetch.node_forgets = conn.node.forgets
     if key != NULL:
         fetch.key = key
+        fetch.hash = key.hash
         fetch.marks = marks_sum(core, key.hash)
         fetch.next = key.fetches
         key.fetches = fetch
@@ -49,8 +53,8 @@ cdef void fetch_shield(Fetch* fetch, const HotRule* rule, const Row* row, const 
         fetch.key_length = frame.args[row.key].length
 
 
-cdef void waiters_add(Waiters* waiters, Client* client, uint32_t slot) noexcept nogil:
-    """Owe the client an answer at this slot."""
+cdef void waiters_add(Waiters* waiters, Client* client, uint32_t slot, bint doubt) noexcept nogil:
+    """Owe the client an answer at this slot. `doubt`: it may be of a later moment than what is here will be."""
     if waiters.count == waiters.room:
         waiters.room = 2 * waiters.room if waiters.room else FIRST_WAITERS
         waiters.list = <Waiter*> realloc(waiters.list, waiters.room * sizeof(Waiter))
@@ -60,12 +64,15 @@ cdef void waiters_add(Waiters* waiters, Client* client, uint32_t slot) noexcept 
     waiters.list[waiters.count].slot = slot
     waiters.count += 1
     client.references += 1
+    if doubt and client.handle.kind != DEAD:
+        fence_doubt(client, slot)
 
 
 cdef void waiters_tell(Core* core, Waiters* waiters, uint32_t start, uint32_t end, const char* data,
                        size_t length) noexcept nogil:
     """Answer those from `start` to `end`; `data` NULL: with nil, in each one's protocol. They stay in the list."""
     cdef Client* client
+    cdef Slot* slot
     cdef uint32_t index
     for index in range(start, end):
         client = waiters.list[index].client
@@ -73,6 +80,9 @@ cdef void waiters_tell(Core* core, Waiters* waiters, uint32_t start, uint32_t en
             client_release(core, client)
             continue
         client.references -= 1
+        slot = &client.slots[waiters.list[index].slot & client.mask]
+        client.doubts -= slot.doubt
+        slot.doubt = 0
         if data != NULL:
             slot_fill(core, client, waiters.list[index].slot, data, length)
         elif client.protocol == 3:
@@ -83,7 +93,9 @@ cdef void waiters_tell(Core* core, Waiters* waiters, uint32_t start, uint32_t en
 
 cdef void fetch_join(Core* core, Fetch* fetch, Client* client, bint exact) noexcept nogil:
     """Owe this client what the fetch brings."""
-    waiters_add(&fetch.waiters, client, slot_push(core, client, fetch.row))
+    cdef uint32_t number = slot_push(core, client, fetch.row)
+    client.slots[number & client.mask].length = fetch.order
+    waiters_add(&fetch.waiters, client, number, not exact)
     if exact:
         fetch.exact = fetch.waiters.count
 
@@ -204,7 +216,8 @@ cdef Fetch* fetch_life(Core* core, Fetch* fetch, const char* data) noexcept nogi
     if fetch.sent_us + life <= core.now_us:
         return again_for(core, fetch)
     fetch_tell(core, fetch, fetch.value, fetch.length)
-    if fetch.length <= heat_of(core).largest and (left != -2 or fetch.tracked):
+    # In a cluster the key may come into being at another node than the one that would tell: see cluster.pxd.
+    if fetch.length <= heat_of(core).largest and (left != -2 or fetch.tracked and not fetch.conn.keeps):
         copy_store(core, fetch, life, <uint64_t> left * 1000 if left >= 0 else 0)
     return NULL
 

@@ -98,7 +98,8 @@ cdef void exorcise(Node* node, int64_t ghost) noexcept nogil:
 
 
 cdef int greeting_reply(Core* core, Conn* conn, const char* data, size_t length) noexcept nogil:
-    """Take one answer. 0: go on; 1: the connection is ready; 2: queue grew, flush; -1: the node will not have us."""
+    """Take one answer. 0: go on; 1: the connection is ready; 2: queue grew, flush; -1: the node will not have us;
+    -2: it is not the process that is to be there."""
     cdef int step = conn.steps[conn.step]
     cdef const char* at
     cdef const char* end
@@ -117,6 +118,8 @@ cdef int greeting_reply(Core* core, Conn* conn, const char* data, size_t length)
         if at != NULL and length - (at - data) >= 47:
             memcpy(conn.run, at + 7, 40)
             conn.run[40] = 0
+            if conn.node.expected_run[0] and memcmp(conn.run, conn.node.expected_run, 41) != 0:
+                return -2
         if conn.node.ghost_count and (conn.run[0] == 0 or memcmp(conn.run, conn.node.ghost_run, 41) == 0):
             for place in range(conn.node.ghost_count):
                 memcpy(words, b"CLIENT KILL ID ", 15)

@@ -41,6 +41,8 @@ cdef enum Role:                # of a Pending: what its reply does besides answe
     ROLE_FILL = 11             # and to the SET that made one
     ROLE_TOMBSTONE = 12        # a Hold*: to the SET that ends one
     ROLE_WAVE = 13             # a Wave*: increments that left as one
+    ROLE_SET = 14              # a Fetch*: to a client's SET of a hot key; who asks for the key joins it
+    ROLE_AGAIN = 15            # an Again*: to a read that was asked, or is asked, of two nodes; see again.pxd
 
 cdef struct Cell:              # sketch.pyx
     uint64_t hash              # 0: free
@@ -62,6 +64,7 @@ cdef struct Copy:              # copies.pyx; followed by the request's bytes, th
     uint64_t expires_us
     uint64_t ends_us           # when the key itself expires; 0: not while the copy lives, or never
     uint64_t refresh_us        # from when one request is to fetch it anew; moved on by whoever does
+    uint32_t order             # of the fetch: see fence.pxd
     uint32_t asked             # bytes of the request
     uint32_t length            # bytes of the reply
     uint8_t protocol
@@ -102,7 +105,9 @@ cdef struct Fetch:             # fetch.pyx; followed by the request's bytes
     Conn* conn
     Waiters waiters
     const HotRule* shield      # NULL: who misses the key is told so
-    uint64_t hash              # of the key
+    uint64_t hash              # of the key; 0: not known
+    uint64_t opened            # ROLE_SET: the marks that it holds open
+    uint32_t order             # see fence.pxd
     uint32_t key_at            # where in the request the key is
     uint32_t key_length
     uint32_t exact             # waiters that joined before it was given to the kernel
@@ -124,7 +129,7 @@ cdef struct Fetch:             # fetch.pyx; followed by the request's bytes
     uint32_t length
     uint8_t filling            # its reply may become a copy on other nodes
     uint8_t place              # it reads the copy at this Place of the walk, from 1; `next` is in heat.copy_reads
-    uint8_t lost               # ... which will not answer
+    uint8_t lost               # ... which will not answer; of others: it is late, and may be joined no more
     Node* home                 # ... and where the key lives
 
 cdef struct Place:             # one node of a key's walk
@@ -207,7 +212,7 @@ cdef struct Heat:
     size_t largest             # bytes of a reply that is kept
     uint64_t tick_us
     uint32_t unchecked         # answers from copies until one is compared with the node
-    HotKey* served             # the key of core.served
+    HotKey* asked              # the key of the request at hand, if it is hot
     uint64_t seen[SEEN]        # requests for hot keys that were asked once
     Miss* misses[MISSES]
     uint32_t miss_count

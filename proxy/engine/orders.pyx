@@ -19,18 +19,20 @@ from proxy.engine.describe cimport client_describe
 from proxy.engine.hot cimport hot_describe, hot_forget_all, hot_promote
 from proxy.engine.mail cimport event_post
 from proxy.engine.marks cimport key_hash
+from proxy.engine.members cimport cluster_member, cluster_slots
 from proxy.engine.monitor cimport monitor_switch
 from proxy.engine.private cimport privates_fail
 from proxy.engine.scripts cimport script_go_on, script_held, script_shared, scripts_forget, scripts_learn
+from proxy.engine.seats cimport seat_change, seat_give_up
 from proxy.engine.slots cimport client_ready, client_release, client_unread, slot_fill
 from proxy.engine.types cimport (
     CLIENT_BLOCKED, CLIENT_CLOSING, CLIENT_KNOWN, CLIENT_PARKED, CLIENT_SILENT, CLIENT_STUCK, CLIENT_SUBSCRIBER,
     CONNS, CONN_CONNECTING, CONN_DOWN, CONN_LOST, CONN_OPEN, DEAD, EVENT_DRAINED, EVENT_LISTED, LIMIT_BULK,
     LIMIT_CLIENTS, LIMIT_IDLE, LIMIT_QUERY_BUFFER, LISTENER, ORDER_ADMIT, ORDER_AUDIENCE, ORDER_AWAY, ORDER_CONNECT, ORDER_DOWN,
     ORDER_DRAIN, ORDER_ECHO, ORDER_EJECT, ORDER_FORGET, ORDER_GHOST, ORDER_COLD, ORDER_GO_ON, ORDER_HEAT, ORDER_HELD, ORDER_HOT, ORDER_KILL, ORDER_LEARN,
-    ORDER_LIST, ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_READABLE, ORDER_RELEASE, ORDER_REPLY, ORDER_SET,
+    ORDER_LIST, ORDER_LISTEN, ORDER_MONITOR, ORDER_PAUSE, ORDER_PUSH, ORDER_READABLE, ORDER_RELEASE, ORDER_REPLY, ORDER_SEAT, ORDER_SET,
     ORDER_SHARED, ORDER_STOP, ORDER_SUBSCRIBED, REPLY_CLOSE, REPLY_KEEP, REPLY_NO_SUBSCRIBER, REPLY_RESET, REPLY_SUBSCRIBER, Client, Conn, Core,
-    Node, Order, Pool, PoolLimits,
+    ORDER_MEMBER, ORDER_SLOTS, Node, Order, Pool, PoolLimits,
 )
 from proxy.wire.chunk cimport SHARE_AT, Shared, chunk_share, chunk_view, shared_release
 from proxy.wire.mailbox cimport mailbox_take
@@ -54,7 +56,9 @@ cdef void orders_take(Core* core) noexcept nogil:
         elif order.kind == ORDER_CONNECT:
             reconnect(core, &core.pools[order.pool].nodes[order.node], order)
         elif order.kind == ORDER_DOWN:
-            give_up(core, &core.pools[order.pool].nodes[order.node], order.data)
+            seat_give_up(core, &core.pools[order.pool].nodes[order.node], order.data)
+        elif order.kind == ORDER_SEAT:
+            seat_change(core, &core.pools[order.pool].nodes[order.node], order)
         elif order.kind == ORDER_EJECT:
             set_ejected(core, &core.pools[order.pool], order.node, True)
         elif order.kind == ORDER_ADMIT:
@@ -107,6 +111,10 @@ cdef void orders_take(Core* core) noexcept nogil:
             conn_haunt(core, &core.pools[order.pool].nodes[order.node], <int64_t> order.tag, order.data, NULL)
         elif order.kind == ORDER_AUDIENCE:
             audience_set(core, &core.pools[order.pool], order.flag, order.data, order.length, <uint32_t> order.tag)
+        elif order.kind == ORDER_MEMBER:
+            cluster_member(core, order)
+        elif order.kind == ORDER_SLOTS:
+            cluster_slots(core, order)
         elif order.kind == ORDER_SUBSCRIBED:
             core.pools[order.pool].nodes[order.node].subscribed = order.flag != 0
         elif order.kind == ORDER_DRAIN:
@@ -230,25 +238,15 @@ cdef void reconnect(Core* core, Node* node, Order* order) noexcept nogil:
         conn_for(core, node, 2, 0, 0)
 
 
-cdef void give_up(Core* core, Node* node, const char* reason) noexcept nogil:
-    """No address can be had: what waits for a connection is answered, and new requests are refused."""
-    cdef int index
-    cdef Conn* conn
-    for index in range(CONNS):
-        conn = node.conns[index]
-        if conn != NULL and conn.state == CONN_LOST:
-            conn.state = CONN_CONNECTING
-            conn.refusing = 1
-            conn_fail(core, conn, reason)
-    privates_fail(core, node, reason)
-
-
 cdef void set_ejected(Core* core, Pool* pool, int index, bint ejected) noexcept nogil:
     """An ejected node keeps its points; its keys go to the next node (auto_eject) or are refused at once.
 
     A connection that owes late replies is given up now: were it kept, a node that serves again would be reached
     through the one connection that may hang. Keys change their home, and the old one no longer tells of changes; those
     of a replica have another home.
+
+    One that is admitted has answered a PING just now: requests wait for its connections, which are opened next, rather
+    than being refused because of what was. With `replication: ring` nothing waits for a node, as others have its keys.
     """
     cdef Node* node = &pool.nodes[index]
     cdef Conn* conn
@@ -260,8 +258,13 @@ cdef void set_ejected(Core* core, Pool* pool, int index, bint ejected) noexcept 
             pool.nodes[place].forgets += 1
     for place in range(CONNS):
         conn = node.conns[place]
-        if ejected and conn != NULL and conn.state == CONN_OPEN and conn.expired:
+        if conn == NULL:
+            continue
+        if ejected and conn.state == CONN_OPEN and conn.expired:
             conn_fail(core, conn, b"the node was ejected")
+        elif not ejected and conn.state == CONN_DOWN and not pool.copies:
+            conn.state = CONN_LOST
+            conn.refusing = 0
     if ejected:
         privates_fail(core, node, b"the node was ejected")
 
@@ -283,7 +286,7 @@ cdef void drain_step(Core* core) noexcept nogil:
         elif client.flags & CLIENT_BLOCKED:
             unblock_all(core, client)
         client = following
-    if core.clients == NULL and core.draining == 1:
+    if core.clients == NULL and core.early_owed == 0 and core.draining == 1:
         core.draining = 2
         event_post(core, EVENT_DRAINED, 0, 0, 0, NULL, 0, 0, NULL, 0)
 

@@ -97,6 +97,8 @@ cdef Conn* private_open(Core* core, Node* node, int protocol, int database) noex
     conn.protocol = <unsigned char> protocol
     conn.database = <unsigned char> database
     conn.private = 1
+    conn.keeps = node.pool.cluster != NULL
+    conn.retains = conn.keeps
     conn.next_private = node.privates
     if node.privates != NULL:
         node.privates.last_private = conn

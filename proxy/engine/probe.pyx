@@ -26,6 +26,7 @@ from proxy.engine.lookup cimport lookup, lookup_child
 from proxy.engine.orders cimport orders_take
 from proxy.engine.private cimport private_settle
 from proxy.engine.replies cimport conn_take
+from proxy.engine.retained cimport retained_sent
 from proxy.engine.ring cimport ring_node
 from proxy.engine.sketch cimport sketch_count
 from proxy.engine.slots cimport client_ready, client_unread
@@ -37,7 +38,7 @@ from proxy.engine.types cimport (
 )
 from proxy.wire.chunk cimport CHUNK_SIZE, Chunk
 from proxy.wire.input cimport READ_SOME, SCRATCH, Input, input_length, input_read
-from proxy.wire.output cimport Output, output_consume
+from proxy.wire.output cimport Output, Trail, output_pass
 from proxy.wire.poll cimport wake_open
 from proxy.wire.resp cimport FRAMED, Frame, FrameLimits, frame_request, frame_reset
 from proxy.wire.system cimport CLOCK_MONOTONIC, clock_gettime, close, timespec
@@ -153,7 +154,7 @@ cdef class Probe(Engine):
     def take(self, uint64_t number, size_t most=1 << 60):
         """The client reads up to `most` bytes."""
         cdef Client* client = self.client(number)
-        found = drain(self.core, &client.output, most)
+        found = drain(self.core, &client.output, most, NULL)
         client.sent += len(found)
         client_ready(self.core, client)
         return found
@@ -228,7 +229,9 @@ cdef class Probe(Engine):
         cdef Conn* conn = self.conn(name)
         if conn.state != CONN_OPEN:
             return b""
-        found = drain(self.core, &conn.output, most)
+        kept = conn.trail.bytes
+        found = drain(self.core, &conn.output, most, &conn.trail if conn.retains else NULL)
+        retained_sent(self.core, conn, kept)
         if found:
             conn.flushes += 1
             conn.progress_us = self.core.now_us
@@ -335,6 +338,9 @@ cdef class Probe(Engine):
                                      f"{conn.queued - conn.head_offset} expected")
                     if conn.output.length != length_of(&conn.output):
                         wrong.append(f"node {place}: the output's length is wrong")
+                    if conn.retains and conn.output.first != NULL and (
+                            conn.trail.end + conn.output.first.head != conn.queued - conn.output.length):
+                        wrong.append(f"node {place}: what is kept ends at {conn.trail.end}")
                 conn = node.privates
                 while conn != NULL:
                     number = conn.head
@@ -448,7 +454,8 @@ cdef class Probe(Engine):
                 taken += mark - began
                 began = mark
                 for node in range(nodes):
-                    output_consume(&conns[node].output, &core.chunks, conns[node].output.length)
+                    output_pass(&conns[node].output, &core.chunks, conns[node].output.length,
+                                &conns[node].trail if conns[node].retains else NULL)
                 mark = now_ns()
                 emptied += mark - began
                 began = mark
@@ -462,7 +469,7 @@ cdef class Probe(Engine):
                 mark = now_ns()
                 ended += mark - began
                 began = mark
-                output_consume(&client.output, &core.chunks, client.output.length)
+                output_pass(&client.output, &core.chunks, client.output.length, NULL)
                 emptied += now_ns() - began
         if client.head != client.tail:
             raise ValueError("the replies do not fit the requests")
@@ -501,7 +508,7 @@ cdef size_t length_of(const Output* output) noexcept nogil:
     return length
 
 
-cdef bytes drain(Core* core, Output* output, size_t most):
+cdef bytes drain(Core* core, Output* output, size_t most, Trail* trail):
     """Take up to `most` bytes off the front."""
     cdef Chunk* chunk = output.first
     cdef list found = []
@@ -516,5 +523,5 @@ cdef bytes drain(Core* core, Output* output, size_t most):
         found.append((chunk.data + chunk.head)[:size])
         left -= size
         chunk = chunk.next
-    output_consume(output, &core.chunks, most)
+    output_pass(output, &core.chunks, most, trail)
     return b"".join(found)

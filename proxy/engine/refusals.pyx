@@ -6,7 +6,7 @@ from libc.string cimport memcpy, memset
 from proxy.engine.slots cimport slot_say
 from proxy.engine.texts cimport error_field, error_local, error_words
 from proxy.engine.types cimport (
-    ERROR_BACKLOG, ERROR_BLOCKED, ERROR_TRANSACTION, ERROR_UNKNOWN_COMMAND, ERROR_UNKNOWN_SUBCOMMAND, ERROR_WATCHED,
+    ERROR_BACKLOG, ERROR_BLOCKED, ERROR_NO_NODE, ERROR_NO_SLOT, ERROR_TRANSACTION, ERROR_UNKNOWN_COMMAND, ERROR_UNKNOWN_SUBCOMMAND, ERROR_WATCHED,
     FIELD_ADDRESS, FIELD_ARGUMENTS, FIELD_COMMAND, FIELD_LIMIT, FIELD_NODE, FIELD_POOL, FIELD_REASON, Client, Core,
     ErrorArgs, Node, PoolLimits, Row,
 )
@@ -38,6 +38,8 @@ cdef int refuse(Core* core, Client* client, Row* row, int kind, Node* node, cons
     cdef char number[32]
     cdef long long limit
     memset(&args, 0, sizeof(args))
+    if kind == ERROR_NO_NODE and client.pool.cluster != NULL:
+        kind = ERROR_NO_SLOT
     if row != NULL:
         core.row_stats[row.index].rejected += 1
         error_words(&args, FIELD_COMMAND, row.full_name)

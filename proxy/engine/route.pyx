@@ -1,6 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Route: the node of all keys of a request. See route.pxd."""
+"""Route: the place of all keys of a request. See route.pxd."""
 
+from proxy.engine.cluster cimport node_at
 from proxy.engine.keys cimport keys_find
 from proxy.engine.refusals cimport refuse
 from proxy.engine.ring cimport ring_candidates, ring_node
@@ -23,30 +24,31 @@ cdef int first_copy(Pool* pool, const char* key, size_t length) noexcept nogil:
     return NODE_NONE
 
 
-cdef int node_of(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
-    """The node where all keys of a request live, or one of the NODE_ constants."""
-    cdef int count, index, node, found
+cdef int place_of(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
+    """The place where all keys of a request live, or one of the NODE_ constants."""
+    cdef int count, index, at, found
     if row.key:
-        return home(core, client.pool, frame.data + frame.args[row.key].offset, frame.args[row.key].length)
+        return key_place(core, client.pool, frame.data + frame.args[row.key].offset, frame.args[row.key].length)
     count = keys_find(core, row, frame)
     if count <= 0:
         return NODE_ANY
     found = NODE_ANY
     for index in range(count):
-        node = home(core, client.pool, core.keys[index].data, core.keys[index].length)
-        if node < 0:
+        at = key_place(core, client.pool, core.keys[index].data, core.keys[index].length)
+        if at < 0:
             return NODE_NONE
-        if found >= 0 and node != found:
+        if found >= 0 and at != found:
             return NODE_SEVERAL
-        found = node
+        found = at
     return found
 
 
 cdef Node* only_node(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
     """The node that a request has to itself, for one that cannot be split; NULL after it was refused."""
-    cdef int index = node_of(core, client, row, frame)
+    cdef int index = place_of(core, client, row, frame)
     if index == NODE_ANY:
-        index = home(core, client.pool, b"", 0)
+        index = key_place(core, client.pool, b"", 0)
+    index = node_at(client.pool, index)
     if index >= 0:
         return &client.pool.nodes[index]
     refuse(core, client, row, ERROR_CROSSSLOT if index == NODE_SEVERAL else ERROR_NO_NODE, NULL, NULL)

@@ -50,6 +50,7 @@ cdef enum RowFlag:
     ROW_EVAL = 16777216        # brings a script's body: see scripts.pxd
     ROW_CACHEABLE = 33554432   # a deterministic read of one key
     ROW_GET = 67108864
+    ROW_READ = 134217728       # a read that a replica can answer
     # Rows that leave the straight road of dispatch: see special() there.
     ROW_SPECIAL = (ROW_MULTI | ROW_EXEC | ROW_DISCARD | ROW_RESET | ROW_WATCH | ROW_UNWATCH | ROW_BLOCKS | ROW_WAIT
                    | ROW_TRACKING | ROW_EVAL)
@@ -94,6 +95,14 @@ cdef enum Adds:                # what a request adds to a counter
     ADDS_ARGUMENT = 3
     ADDS_LESS_ARGUMENT = 4     # as much as the argument, and the other way
     ADDS_FIELD = 5             # the argument, to a field of a hash
+    ADDS_LIFE = 6              # nothing, but it may travel behind increments: EXPIRE
+    ADDS_ELEMENTS = 7          # elements to a set: the same ones may travel together
+    ADDS_LOGGED = 8            # elements to a HyperLogLog
+
+cdef enum Tells:               # which counter a read tells of
+    TELLS_NOTHING = 0
+    TELLS_KEY = 1              # GET
+    TELLS_FIELD = 2            # HGET
 
 cdef struct Row:
     char name[NAME_ROOM]       # lower case, of a subcommand without its container
@@ -109,6 +118,7 @@ cdef struct Row:
     uint8_t effect             # effects.Effect
     uint8_t channels           # Channels
     uint8_t adds               # Adds: increments of one key may travel together
+    uint8_t tells              # Tells
     uint8_t spec_count
     uint16_t children          # first subcommand row; 0: none
     uint16_t child_count
@@ -189,6 +199,7 @@ cdef struct CounterRule:       # what is done for counters of a prefix
     const char* prefix
     uint32_t length
     uint8_t merges             # MergeMode
+    uint8_t early              # they are answered before the node has them: see early.pxd
     uint32_t most              # increments that travel together
     uint64_t window_us         # that they wait for others
 
@@ -267,7 +278,11 @@ cdef enum ErrorKind:           # rows of errors.ENGINE_ERRORS, in this order
     ERROR_QUORUM_READ = 32         # too few of them answered a read
     ERROR_COPIES_REFUSED = 33      # not where keys have copies
     ERROR_COPIES_HIDDEN = 34       # the name of a key of our own
-    ERROR_KINDS = 35
+    ERROR_NO_SLOT = 35         # of a cluster: nobody is known to hold the key's slot
+    ERROR_CLUSTER_DOWN = 36    # a node of a cluster serves nobody
+    ERROR_NOT_REDIRECTED = 37  # it belongs to another node of the cluster, and did not get there
+    ERROR_FENCED = 38          # a write was answered when the lease was over
+    ERROR_KINDS = 39
 
 cdef enum ErrorField:
     FIELD_NONE = 0

@@ -142,7 +142,7 @@ cdef bint shield_join(Core* core, Client* client, Row* row, uint64_t hash) noexc
         # Written since, by way of this process: neither nil nor what is on its way is the answer to this one.
         return False
     core.row_stats[row.index].calls += 1
-    waiters_add(&miss.waiters, client, slot_push(core, client, row.index))
+    waiters_add(&miss.waiters, client, slot_push(core, client, row.index), True)
     return True
 
 
@@ -168,7 +168,7 @@ cdef void shield_take(Core* core, Fetch* fetch) noexcept nogil:
         else:
             # The reference that the fetch held goes along.
             client.references -= 1
-            waiters_add(&miss.waiters, client, fetch.waiters.list[index].slot)
+            waiters_add(&miss.waiters, client, fetch.waiters.list[index].slot, True)
     fetch.waiters.count = 0
     fetch.exact = 0
     fetch.storing = 0
@@ -194,7 +194,7 @@ cdef bint shield_early(Core* core, Client* client, Row* row, HotKey* key, Copy* 
     miss.early = 1
     core.counters.shield_early += 1
     core.row_stats[row.index].calls += 1
-    waiters_add(&miss.waiters, client, slot_push(core, client, row.index))
+    waiters_add(&miss.waiters, client, slot_push(core, client, row.index), True)
     return True
 
 

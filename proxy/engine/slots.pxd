@@ -10,12 +10,13 @@ client's `held` chunk (a large one is kept as the chunk it came in) and follows 
 
 from libc.stdint cimport uint32_t
 
-from proxy.engine.types cimport CLIENT_READY, SLOT_WAITING, Client, Core, Slot
+from proxy.engine.types cimport CLIENT_READY, CLIENT_SILENT, SLOT_WAITING, Client, Core, Slot
 from proxy.wire.chunk cimport Chunk
 
 cdef void slots_grow(Core* core, Client* client) noexcept nogil
 cdef void slot_drain(Core* core, Client* client) noexcept nogil
 cdef void slot_hold(Core* core, Client* client, Slot* slot, const char* data, size_t length) noexcept nogil
+cdef void slots_pass(Core* core, Client* client, uint32_t count, size_t length) noexcept nogil
 cdef void slot_fill_chunk(Core* core, Client* client, uint32_t number, Chunk* chunk) noexcept nogil
 cdef void slot_local(Core* core, Client* client, const char* data, size_t length) noexcept nogil
 cdef void slot_say(Core* core, Client* client, const char* text) noexcept nogil
@@ -39,10 +40,19 @@ cdef inline uint32_t slot_push(Core* core, Client* client, uint32_t row) noexcep
     if client.slots == NULL or number - client.head > client.mask:
         slots_grow(core, client)
     slot = &client.slots[number & client.mask]
+    slot.at = core.asked
+    slot.length = core.order
     slot.state = SLOT_WAITING
+    slot.doubt = 0
     slot.row = row
+    slot.key = core.key
     client.tail = number + 1
     return number
+
+
+cdef inline bint slots_due(const Client* client, uint32_t number) noexcept nogil:
+    """May replies from this slot on be appended to the client's output? Then slots_pass()."""
+    return number == client.head and not client.flags & CLIENT_SILENT
 
 
 cdef inline size_t client_unread(const Client* client) noexcept nogil:

@@ -53,6 +53,15 @@ cdef void slot_fill(Core* core, Client* client, uint32_t number, const char* dat
     client_ready(core, client)
 
 
+cdef void slots_pass(Core* core, Client* client, uint32_t count, size_t length) noexcept nogil:
+    """The replies of so many slots are in the output, from the first in line on; one of them had `length` bytes."""
+    learn(client, length)
+    client.head += count
+    if client.held_count:
+        slot_drain(core, client)
+    client_ready(core, client)
+
+
 cdef void held_make_room(Core* core, Client* client, size_t length) noexcept nogil:
     """A larger chunk for held replies, without the gaps that drained ones left: amortised constant."""
     cdef Chunk* old = client.held

@@ -15,13 +15,14 @@ from proxy.engine.effects cimport (
 )
 from proxy.engine.lookup cimport Table, lookup_add, lookup_new
 from proxy.engine.types cimport (
-    ADDS_ARGUMENT, ADDS_FIELD, ADDS_LESS_ARGUMENT, ADDS_LESS_ONE, ADDS_ONE, ANSWER_ACL_WHOAMI, ANSWER_AUTH, ANSWER_CACHING, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID,
+    TELLS_FIELD, TELLS_KEY, TELLS_NOTHING,
+    ADDS_ARGUMENT, ADDS_ELEMENTS, ADDS_FIELD, ADDS_LESS_ARGUMENT, ADDS_LESS_ONE, ADDS_LIFE, ADDS_LOGGED, ADDS_NOTHING, ADDS_ONE, ANSWER_ACL_WHOAMI, ANSWER_AUTH, ANSWER_CACHING, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID,
     ANSWER_CLIENT_OK, ANSWER_CLIENT_REPLY, ANSWER_CLIENT_SETINFO, ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_GETREDIR,
     ANSWER_HELLO, ANSWER_NOT_CLUSTER, ANSWER_PING, ANSWER_QUENCH, ANSWER_QUIT, ANSWER_RESET, ANSWER_SELECT, ANSWER_SPECIAL,
     ANSWER_TIME, ANSWER_TRACKING, ANSWER_TRACKINGINFO, BEGIN_INDEX, BEGIN_KEYWORD, BEGIN_OPTION, CHANNELS_ALL,
     CHANNELS_ONE, CHANNELS_PATTERNS, CLASS_LOCAL, CLASS_READ, CLASS_SPLIT, CLASS_WRITE, ERROR_KINDS, FIELDS, NAME_ROOM,
     OPTIONS, PIECES, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS, ROW_CACHEABLE, ROW_CONTAINER, ROW_DISCARD, ROW_EVAL, ROW_EVALSHA,
-    ROW_EXEC, ROW_GET, ROW_KEYLESS, ROW_MULTI, ROW_NO_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT, ROW_RESET, ROW_SCRIPT,
+    ROW_EXEC, ROW_GET, ROW_KEYLESS, ROW_MULTI, ROW_NO_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT, ROW_READ, ROW_RESET, ROW_SCRIPT,
     ROW_SHARD, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNSEEN, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE, SPECS, USE_READ,
     USE_WRITE, VARIES_BITFIELD, VARIES_SET, VARIES_SORT, Core, KeySpec, Row, RowStats, Template,
 )
@@ -67,6 +68,7 @@ SUBSCRIBED = {
 VARIES = {"set": VARIES_SET, "bitfield": VARIES_BITFIELD, "sort": VARIES_SORT, "sort_ro": VARIES_SORT}
 ADDS = {
     "incr": ADDS_ONE, "decr": ADDS_LESS_ONE, "incrby": ADDS_ARGUMENT, "decrby": ADDS_LESS_ARGUMENT, "hincrby": ADDS_FIELD,
+    "expire": ADDS_LIFE, "pexpire": ADDS_LIFE, "sadd": ADDS_ELEMENTS, "pfadd": ADDS_LOGGED,
 }
 BEGINS = {"index": BEGIN_INDEX, "keyword": BEGIN_KEYWORD, "option": BEGIN_OPTION}
 
@@ -129,6 +131,8 @@ cdef fill_row(list kept, Row* row, command):
         row.flags |= ROW_ONE_NODE
     if command.admin:
         row.flags |= ROW_UNSEEN
+    if command.from_replicas:
+        row.flags |= ROW_READ
     if command.cacheable:
         row.flags |= ROW_CACHEABLE | (ROW_GET if command.name == "get" else 0)
     if command.write or command.name in PAUSES:
@@ -149,8 +153,8 @@ cdef fill_row(list kept, Row* row, command):
             row.effect = EFFECTS[command.name]
         else:
             row.effect = EFFECT_REFUSED if command.effect == "refused" else EFFECT_SAME
-    if command.mergeable:
-        row.adds = ADDS[command.name]
+    row.adds = ADDS.get(command.name, ADDS_NOTHING)
+    row.tells = {"get": TELLS_KEY, "hget": TELLS_FIELD}.get(command.name, TELLS_NOTHING)
     fill_rights(row, command)
     row.kind = CLASS_WRITE if row.flags & ROW_WRITE else CLASS_READ
     if command.lane in (Lane.MGET, Lane.MSET, Lane.SUM):

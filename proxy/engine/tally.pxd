@@ -17,6 +17,7 @@ cdef extern from *:
     """
     #include <stdint.h>
     #include <string.h>
+    #define quench_magnitude(v) ((v) < 0 ? -(uint64_t) (v) : (uint64_t) (v))
     /* Names are short, and compared for every increment: a call of memcmp() costs more than the comparison. */
     static inline int quench_same(const char *a, const char *b, size_t length) {
         uint64_t one, other;
@@ -37,16 +38,31 @@ cdef extern from *:
         return 1;
     }
     """
+    uint64_t quench_magnitude(int64_t value) nogil
     bint quench_same(const char* a, const char* b, size_t length) nogil
 
 cdef enum:
     TALLY_BUCKETS = 1024       # a power of two
     TALLIES = 4096             # of one engine
 
-cdef struct Member:
-    Client* client
-    int64_t delta
-    uint32_t slot
+cdef enum Form:                # of a tally, bits
+    FORM_FIELD = 1             # a field of a hash
+    FORM_UNIT = 2              # its increments are transactions
+    FORM_SET = 4               # no counter: SADD of these very elements
+    FORM_LOG = 8               # PFADD of these
+
+cdef enum WaveKind:
+    WAVE_ADD = 0               # of increments
+    WAVE_LIFE = 1              # of EXPIREs behind them
+    WAVE_UNIT = 2              # of transactions: an increment, and perhaps an EXPIRE
+    WAVE_SAME = 3              # of requests that are the same, and have an effect once
+
+cdef struct Member:            # one request, or several in a row that are the same
+    Client* client             # NULL: those that were answered early
+    int64_t delta              # of each; early: of all
+    uint32_t slot              # of the first; early: how many they are
+    uint32_t times
+    uint32_t done              # of them, answered
     uint32_t start             # low 32 bits of the clock (us) when it was asked for
     uint16_t row
 
@@ -55,12 +71,19 @@ cdef struct Wave:
     Wave* after
     Tally* tally               # NULL once the node has answered
     Member* members
+    Wave* life                 # the EXPIREs that go behind it; NULL: none
+    char* expiry               # the EXPIRE, as it was asked for; NULL: there is none, or it is in `life`
+    uint32_t expiry_length
     uint32_t count
     uint32_t room
     uint32_t gone              # of them, those that were taken out again: they are the first, and not in `sum`,
     uint32_t told              # and those that were answered: these, and then those that wait no longer
+    uint32_t requests          # of those that are not gone
     uint32_t writes            # of the tally, when it was sent
+    uint8_t kind               # WaveKind
+    uint8_t once               # of many of the same the first has an effect: EXPIRE with NX, SADD
     uint8_t deferred           # turns that it has waited for more
+    uint32_t early             # requests that were answered before it left
     int64_t sum                # of one sign
     uint64_t since_us
     uint64_t marks             # that it holds open: see marks.pxd; 0: none
@@ -73,13 +96,16 @@ cdef struct Tally:             # followed by the key, and the field if there is 
     const CounterRule* rule
     Wave* gathered             # NULL: none
     uint64_t hash              # of the key
+    uint64_t idle_us           # since when it has nothing to do, if it has not
     uint32_t length            # bytes of the key
     uint32_t field_length
     uint32_t flying            # waves that the node has not answered
+    uint32_t adding            # of them, those that change the counter
     uint32_t writes            # times that something else wrote the key
     int64_t value              # what the counter was when it was last heard of, and what was added since
     uint8_t known              # there is such a value
-    uint8_t field              # it is a field of a hash
+    uint64_t early             # of all its waves
+    uint8_t form               # Form
 
 cdef struct TallyList:
     Tally* first

@@ -11,5 +11,6 @@ from proxy.engine.types cimport Client, Conn, Core, Node, Row
 from proxy.wire.resp cimport Frame
 
 cdef int track(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil
+cdef Conn* held_for(Client* client, Node* node) noexcept nogil
 cdef Conn* tracked_conn(Core* core, Client* client, Row* row, Node* node) noexcept nogil
 cdef void track_end(Core* core, Client* client) noexcept nogil

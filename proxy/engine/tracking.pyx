@@ -13,7 +13,7 @@ from proxy.engine.refusals cimport DONE, WAIT, refuse, refuse_text
 from proxy.engine.slots cimport slot_push, slot_say
 from proxy.engine.types cimport (
     ANSWER_CACHING, ANSWER_GETREDIR, ANSWER_TRACKING, CACHING_FRESH, CACHING_NO, CACHING_YES, CLIENT, CLIENT_BARRIER,
-    CLIENT_TRACKING, CONN_DOWN, ERROR_BACKLOG, ERROR_REDIRECT, HOLD_TRACK, LANE_MSET, SLOT_MERGING, TRACKING_BCAST,
+    CLIENT_TRACKING, CONN_DOWN, ERROR_BACKLOG, ERROR_NO_NODE, ERROR_REDIRECT, HOLD_TRACK, LANE_MSET, SLOT_MERGING, TRACKING_BCAST,
     TRACKING_OPTIN, TRACKING_OPTOUT, Client, Conn, Core, Merge, Node, Row,
 )
 from proxy.wire.output cimport output_append
@@ -84,7 +84,7 @@ cdef int ask_nodes(Core* core, Client* client, Row* row, Frame* frame) noexcept 
     cdef int index
     for index in range(client.pool.node_count):
         node = &client.pool.nodes[index]
-        if held_for(client, node) != NULL:
+        if not node.member or held_for(client, node) != NULL:
             continue
         if node.ejected or conn_for(core, node, client.protocol, client.database, 0).refusing:
             if index + 1 < client.pool.node_count or client.privates != NULL:
@@ -92,6 +92,9 @@ cdef int ask_nodes(Core* core, Client* client, Row* row, Frame* frame) noexcept 
         if private_take(core, client, row, node, HOLD_TRACK) == NULL:
             track_end(core, client)
             return DONE
+    if client.privates == NULL:
+        track_end(core, client)
+        return refuse(core, client, row, ERROR_NO_NODE, NULL, NULL)
     merge = merge_new(core, LANE_MSET, False, 0)
     slot = slot_push(core, client, row.index)
     client.slots[slot & client.mask].state = SLOT_MERGING

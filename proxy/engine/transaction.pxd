@@ -10,7 +10,7 @@ Only commands that leave no trace on a connection are written to one that others
 dooms the transaction as any other error of queueing does.
 """
 
-from proxy.engine.types cimport Client, Core, Node, Row
+from proxy.engine.types cimport Client, Core, Row
 from proxy.wire.resp cimport Frame
 
 cdef int transaction_begin(Core* core, Client* client, Row* row) noexcept nogil
@@ -18,7 +18,7 @@ cdef int transaction_queue(Core* core, Client* client, Row* row, Frame* frame) n
 cdef int transaction_run(Core* core, Client* client, Row* row) noexcept nogil
 cdef int transaction_misspelt(Core* core, Client* client, Row* row) noexcept nogil
 cdef int transaction_discard(Core* core, Client* client, Row* row) noexcept nogil
-cdef int block_of(Core* core, Client* client, Node* node) noexcept nogil
+cdef int block_of(Core* core, Client* client, int home) noexcept nogil
 cdef bint room_for(Core* core, Client* client, size_t length) noexcept nogil
 cdef void queued(Core* core, Client* client, Row* row, int place, size_t length) noexcept nogil
 cdef void transaction_drop(Core* core, Client* client) noexcept nogil

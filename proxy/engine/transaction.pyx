@@ -13,15 +13,17 @@ from libc.string cimport memcpy, memset
 
 from proxy.engine.answers cimport answer
 from proxy.engine.choice cimport usable
+from proxy.engine.cluster cimport cluster_of, cluster_slot_at, node_at
+from proxy.engine.combine cimport combine_unit
 from proxy.engine.connection cimport conn_expect, conn_flush, conn_place, conn_touch
-from proxy.engine.fanout cimport fan_asks_home
+from proxy.engine.fence cimport fence_many
 from proxy.engine.keys cimport keys_find
 from proxy.engine.marks cimport marks_note_request, marks_note_stripes
 from proxy.engine.merge cimport merge_new, merges_free
 from proxy.engine.parts cimport Part, parts_find, parts_write
 from proxy.engine.private cimport watch_conn, watch_end
-from proxy.engine.refusals cimport DONE, WAIT, refuse, refuse_text
-from proxy.engine.route cimport NODE_ANY, NODE_NONE, NODE_SEVERAL, home, node_of
+from proxy.engine.refusals cimport DONE, GO_ON, WAIT, refuse, refuse_text
+from proxy.engine.route cimport NODE_ANY, NODE_SEVERAL, key_place, place_of
 from proxy.engine.scripts cimport script_frame
 from proxy.engine.slots cimport slot_local, slot_push, slot_say
 from proxy.engine.tombstones cimport tombstones_before
@@ -60,45 +62,47 @@ cdef int transaction_begin(Core* core, Client* client, Row* row) noexcept nogil:
 
 cdef int transaction_queue(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
     """Take one command into the transaction, or refuse it and with it the transaction."""
-    cdef int node
+    cdef int place, node
     if row.flags & ROW_NO_MULTI:
         return refuse_text(core, client, row, b"-ERR Command not allowed inside a transaction\r\n")
     if row.lane == LANE_ENGINE and not row.flags & ROW_WAIT:
         return queue_answer(core, client, row, frame)
     if row.lane <= LANE_SUM:
-        node = node_of(core, client, row, frame)
-        if node == NODE_SEVERAL:
+        place = place_of(core, client, row, frame)
+        if place == NODE_SEVERAL:
             client.transaction.movable = 0
             return queue_split(core, client, row, frame)
     elif row.flags & (ROW_ONE_NODE | ROW_WAIT) and client.pool.node_count == 1:
-        node = 0
+        place = 0
     elif row.lane == LANE_CONTROL or row.flags & ROW_WAIT:
         return refuse(core, client, row, ERROR_IN_MULTI, NULL, NULL)
     else:
         return refuse_text(core, client, row, row.refusal)
-    if node == NODE_ANY:
-        node = any_node(core, client)
-    elif client.transaction.movable and node >= 0:
+    if place == NODE_ANY:
+        place = any_place(core, client)
+    elif client.transaction.movable and place >= 0:
         client.transaction.movable = 0
         if client.transaction.block_count:
-            client.transaction.blocks[0].node = &client.pool.nodes[node]
-    if node == NODE_NONE:
+            client.transaction.blocks[0].place = place
+    node = node_at(client.pool, place)
+    if node < 0:
         return refuse(core, client, row, ERROR_NO_NODE, NULL, NULL)
-    return queue_for(core, client, row, frame, &client.pool.nodes[node])
+    return queue_for(core, client, row, frame, place, &client.pool.nodes[node])
 
 
-cdef int any_node(Core* core, Client* client) noexcept nogil:
-    """A command without a key adds no node to those concerned: it goes where the keys go, those to come included."""
+cdef int any_place(Core* core, Client* client) noexcept nogil:
+    """A command without a key adds no place to those concerned: it goes where the keys go, those to come included."""
     if client.transaction.block_count:
-        return client.transaction.blocks[0].node.index
-    if client.watch != NULL:
-        return client.watch.node.index
+        return client.transaction.blocks[0].place
     client.transaction.movable = 1
-    return home(core, client.pool, b"", 0)
+    if client.watch == NULL:
+        return key_place(core, client.pool, b"", 0)
+    return client.watch.node.index if client.pool.cluster == NULL else cluster_slot_at(
+        cluster_of(client.pool), client.watch.node.index)
 
 
-cdef int queue_for(Core* core, Client* client, Row* row, Frame* frame, Node* node) noexcept nogil:
-    """Append a command to the block of its node."""
+cdef int queue_for(Core* core, Client* client, Row* row, Frame* frame, int home, Node* node) noexcept nogil:
+    """Append a command to the block of its place, which is at this node now."""
     cdef Transaction* transaction = client.transaction
     cdef Block* block
     cdef Conn* conn = client.watch
@@ -113,7 +117,7 @@ cdef int queue_for(Core* core, Client* client, Row* row, Frame* frame, Node* nod
         return refuse(core, client, row, ERROR_WATCH_NODE, NULL, NULL)
     if not room_for(core, client, frame.length):
         return refuse(core, client, row, ERROR_TRANSACTION, NULL, NULL)
-    place = block_of(core, client, node)
+    place = block_of(core, client, home)
     if place < 0:
         return refuse(core, client, row, ERROR_CROSSSLOT, NULL, NULL)
     block = &transaction.blocks[place]
@@ -140,12 +144,13 @@ cdef int queue_split(Core* core, Client* client, Row* row, Frame* frame) noexcep
         return refuse(core, client, row, ERROR_CROSSSLOT, NULL, NULL)
     count = keys_find(core, row, frame)
     for index in range(count):
-        core.keys[index].node = home(core, pool, core.keys[index].data, core.keys[index].length)
-        if core.keys[index].node < 0:
+        core.keys[index].node = key_place(core, pool, core.keys[index].data, core.keys[index].length)
+        if node_at(pool, core.keys[index].node) < 0:
             return refuse(core, client, row, ERROR_NO_NODE, NULL, NULL)
     if row.lane == LANE_MSET and frame.argc % 2 == 0:
         # A key without a value: any node says so, as this command's element, and sets nothing.
-        return queue_for(core, client, row, frame, &pool.nodes[core.keys[0].node])
+        return queue_for(core, client, row, frame, core.keys[0].node,
+                         &pool.nodes[node_at(pool, core.keys[0].node)])
     parts = parts_find(core, pool, count, &used)
     length = frame.length + used * PART_BYTES
     if not room_for(core, client, length):
@@ -159,7 +164,7 @@ cdef int queue_split(Core* core, Client* client, Row* row, Frame* frame) noexcep
         abort()
     # First all blocks, of which each may move those before it.
     for number in range(used):
-        split.blocks[number] = <uint16_t> block_of(core, client, parts[number].node)
+        split.blocks[number] = <uint16_t> block_of(core, client, parts[number].place)
     for number in range(used):
         parts[number].output = &transaction.blocks[split.blocks[number]].bytes
         transaction.blocks[split.blocks[number]].commands += 1
@@ -195,12 +200,12 @@ cdef void note(Core* core, Client* client, Row* row, Frame* frame) noexcept nogi
     transaction.noted = count
 
 
-cdef int block_of(Core* core, Client* client, Node* node) noexcept nogil:
-    """The place of a node's block, which is begun if need be; -1 where the transaction may not touch another node."""
+cdef int block_of(Core* core, Client* client, int home) noexcept nogil:
+    """The index of a place's block, which is begun if need be; -1 where the transaction may not have another."""
     cdef Transaction* transaction = client.transaction
     cdef uint32_t place
     for place in range(transaction.block_count):
-        if transaction.blocks[place].node == node:
+        if transaction.blocks[place].place == home:
             return <int> place
     place = transaction.block_count
     if place and not client.pool.split_transactions:
@@ -208,14 +213,14 @@ cdef int block_of(Core* core, Client* client, Node* node) noexcept nogil:
     transaction.blocks = <Block*> realloc(transaction.blocks, (place + 1) * sizeof(Block))
     if transaction.blocks == NULL:
         abort()
-    begin_block(core, &transaction.blocks[place], node)
+    begin_block(core, &transaction.blocks[place], home)
     transaction.block_count += 1
     return <int> place
 
 
-cdef void begin_block(Core* core, Block* block, Node* node) noexcept nogil:
+cdef void begin_block(Core* core, Block* block, int home) noexcept nogil:
     memset(block, 0, sizeof(Block))
-    block.node = node
+    block.place = home
     output_append(&block.bytes, &core.chunks, b"*1\r\n$5\r\nMULTI\r\n", 15)
 
 
@@ -287,9 +292,9 @@ cdef int transaction_run(Core* core, Client* client, Row* row) noexcept nogil:
     if client.flags & CLIENT_WATCHING and client.head != client.tail:
         # Behind a WATCH two connections are involved: what was asked before comes before.
         return WAIT
-    if client.fan_reads:
+    if client.fan_reads or client.doubts:
         return WAIT
-    fan_asks_home(client)
+    fence_many(core, client, True)
     core.row_stats[row.index].calls += 1
     core.counters.transactions += 1
     if transaction.broken:
@@ -299,7 +304,9 @@ cdef int transaction_run(Core* core, Client* client, Row* row) noexcept nogil:
     elif client.flags & CLIENT_WATCHING:
         run_watched(core, client, row)
     else:
-        verdict = run_blocks(core, client, row)
+        verdict = combine_unit(core, client, row)
+        if verdict == GO_ON:
+            verdict = run_blocks(core, client, row)
         if verdict == WAIT:
             core.row_stats[row.index].calls -= 1
             core.counters.transactions -= 1
@@ -330,7 +337,7 @@ cdef void run_watched(Core* core, Client* client, Row* row) noexcept nogil:
             slot_say(core, client, b"*-1\r\n")
         watch_end(core, client, True)
         return
-    begin_block(core, &empty, conn.node)
+    begin_block(core, &empty, 0)
     send_all(core, client, row, transaction.blocks if transaction.block_count else &empty, 1, &conn)
     output_clear(&empty.bytes, &core.chunks)
     client.flags |= CLIENT_BARRIER
@@ -342,6 +349,8 @@ cdef int run_blocks(Core* core, Client* client, Row* row) noexcept nogil:
     cdef Transaction* transaction = client.transaction
     cdef uint32_t place
     cdef uint32_t count = transaction.block_count
+    cdef Node* node
+    cdef int index
     cdef Conn* one
     cdef Conn** conns = &one
     cdef Conn* shared
@@ -352,16 +361,23 @@ cdef int run_blocks(Core* core, Client* client, Row* row) noexcept nogil:
         if conns == NULL:
             abort()
     for place in range(count):
-        shared = transaction.blocks[place].node.conns[conn_place(client.protocol, client.database, 0)]
+        # Now, not when it was queued: slots of a cluster change their nodes.
+        index = node_at(client.pool, transaction.blocks[place].place)
+        if index < 0:
+            refuse(core, client, row, ERROR_NO_NODE, NULL, NULL)
+            conns[place] = NULL
+            break
+        node = &client.pool.nodes[index]
+        shared = node.conns[conn_place(client.protocol, client.database, 0)]
         if transaction.blocks[place].bytes.length >= client.pool.limits.bulk and (shared == NULL or shared.expired == 0):
             bulk = True
             if client.head != client.tail:
                 # As for one large request: see send_large() of dispatch.pyx.
                 ready = False
                 break
-            conns[place] = usable(core, client, row, transaction.blocks[place].node, 1)
+            conns[place] = usable(core, client, row, node, 1)
         else:
-            conns[place] = usable(core, client, row, transaction.blocks[place].node, 0)
+            conns[place] = usable(core, client, row, node, 0)
         if conns[place] == NULL:
             break
     if ready and (count == 0 or conns[place] != NULL):

@@ -10,15 +10,18 @@ from libc.stdint cimport int32_t
 from proxy.engine.accept cimport accept_clients, inbox_take
 from proxy.engine.client cimport client_close, client_flush, client_gone, client_readable, client_resume, clients_admit
 from proxy.engine.clients cimport clients_close_idle, clients_unpause_due
-from proxy.engine.combine cimport combine_due, combine_tick
+from proxy.engine.cluster cimport cluster_of
 from proxy.engine.connection cimport conn_established, conn_flush, conn_tick
 from proxy.engine.cool cimport cool_tick
 from proxy.engine.ear cimport ears_tick
 from proxy.engine.hot cimport hot_tick
+from proxy.engine.launch cimport launch_due, launch_tick
 from proxy.engine.monitor cimport monitor_send
 from proxy.engine.orders cimport drain_step, orders_take
 from proxy.engine.private cimport private_settle, privates_bury, privates_tick
 from proxy.engine.quorum cimport quorums_decide
+from proxy.engine.redirect cimport detours_go
+from proxy.engine.reads cimport reads_late, reads_resend, reads_tick
 from proxy.engine.replies cimport conn_readable
 from proxy.engine.shield cimport shields_tick
 from proxy.engine.slots cimport client_ready, client_release
@@ -34,6 +37,7 @@ cdef extern from "<malloc.h>" nogil:
     int malloc_trim(size_t pad)
 
 cdef enum:
+    LATE_US = 1000             # where pools hedge, reads that take too long are looked for this often
     TICK_US = 10000            # deadlines are looked at this often while anything is under way
     IDLE_MS = 500              # and otherwise the engine sleeps this long
     DEFER_TURNS = 16           # that replies, and requests for a busy node, wait for more of them at most
@@ -54,9 +58,9 @@ cdef void turn(Core* core, int timeout_ms) noexcept nogil:
     if core.ready != NULL or core.touched != NULL:
         timeout_ms = 0
     elif timeout_ms < 0:
-        timeout_ms = TICK_US // 1000 if core.busy else IDLE_MS
+        timeout_ms = (LATE_US if core.hedges else TICK_US) // 1000 if core.busy else IDLE_MS
         if core.gather_due_us and core.gather_due_us < core.now_us + timeout_ms * 1000:
-            timeout_ms = <int> (core.gather_due_us - core.now_us + 999) // 1000
+            timeout_ms = 0 if core.gather_due_us <= core.now_us else <int> (core.gather_due_us - core.now_us + 999) // 1000
     poll_wait(&core.poll, timeout_ms)
     core.now_us = monotonic_us()
     core.counters.turns += 1
@@ -161,8 +165,12 @@ cdef void turn_end(Core* core) noexcept nogil:
     cdef Client* following
     cdef Client* waiting = NULL
     cdef int rounds = 0
+    if core.agains_due:
+        reads_resend(core)
+    if core.hedges and core.now_us - core.late_us >= LATE_US:
+        reads_late(core)
     if core.tallied:
-        combine_due(core)
+        launch_due(core)
     flush_conns(core)
     if core.starved_first != NULL:
         clients_admit(core)
@@ -232,6 +240,8 @@ cdef void tick(Core* core) noexcept nogil:
     core.tick_us = core.now_us
     for pool_index in range(core.pool_count):
         pool = &core.pools[pool_index]
+        if pool.cluster != NULL and cluster_of(pool).first != NULL:
+            detours_go(core, pool)
         for node_index in range(pool.node_total):
             for index in range(CONNS):
                 conn = pool.nodes[node_index].conns[index]
@@ -242,6 +252,9 @@ cdef void tick(Core* core) noexcept nogil:
                     core.busy = 1
             if pool.nodes[node_index].privates != NULL:
                 privates_tick(core, &pool.nodes[node_index])
+    if core.replicas:
+        reads_late(core)
+        reads_tick(core)
     if core.chunks.total > core.peak:
         core.peak = core.chunks.total
     if core.now_us - core.trim_us >= TRIM_US:
@@ -253,7 +266,7 @@ cdef void tick(Core* core) noexcept nogil:
             core.peak = core.chunks.total
     clients_unpause_due(core)
     if core.tallied:
-        combine_tick(core)
+        launch_tick(core)
     if core.heat != NULL:
         hot_tick(core)
         ears_tick(core)

@@ -1,6 +1,6 @@
 # cython: language_level=3
 """Every struct and enum that the engine's modules share; those of the compiled tables are in rows.pxd, what it counts is
-in counters.pxd, hot keys are in heat.pxd. Read this first.
+in counters.pxd, the kinds of orders and events in kinds.pxd, hot keys are in heat.pxd. Read this first.
 
 Who owns what:
   Core owns everything of one engine: pools, clients, the chunk pool, the scratch area. One thread, no locks.
@@ -15,12 +15,14 @@ Who owns what:
 from libc.stdint cimport int8_t, int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from proxy.engine.counters cimport *
+from proxy.engine.kinds cimport *
+from proxy.engine.leaves cimport *
 from proxy.engine.ring cimport Ring
 from proxy.engine.rows cimport *
 from proxy.wire.chunk cimport Chunk, ChunkPool
 from proxy.wire.input cimport Input
 from proxy.wire.mailbox cimport Mailbox
-from proxy.wire.output cimport Output
+from proxy.wire.output cimport Output, Trail
 from proxy.wire.poll cimport Handle, Poll
 from proxy.wire.reply cimport ReplyFrame
 from proxy.wire.resp cimport Frame
@@ -45,17 +47,19 @@ cdef enum:
 # -- clients ------------------------------------------------------------------------------------------------------
 
 cdef enum SlotState:
-    SLOT_WAITING = 0           # the reply is not here
+    SLOT_WAITING = 0           # the reply is not here; `at` and `length`: what it is to, see fence.pxd
     SLOT_HELD = 1              # in client.held, from offset `at`
     SLOT_CHUNK = 2             # `at` is a Chunk* of its own
     SLOT_MERGING = 3           # waiting; `at` is a Merge*
     SLOT_ADDING = 4            # waiting; `at` is to be added to the integer that comes
 
-cdef struct Slot:              # the place of one owed reply; 16 bytes
+cdef struct Slot:              # the place of one owed reply; 24 bytes
     size_t at
     uint32_t length
     uint16_t row
     uint8_t state
+    uint32_t key               # of the request's only key: 32 bits of its hash; 0: unknown
+    uint8_t doubt              # waiting: see fence.pxd
 
 cdef enum ClientFlag:
     CLIENT_TRUSTED = 1         # authenticated, or no password is asked
@@ -83,9 +87,10 @@ cdef enum ClientFlag:
     CLIENT_MONITORED = 4194304     # its requests are shown to somebody's MONITOR
     CLIENT_COPIED = 33554432       # its requests go to all nodes that have the key: see copying.pxd
     CLIENT_TEACHING = 8388608      # its EVAL waits until all engines have the body: see scripts.pxd
+    CLIENT_REROUTED = 67108864     # slots changed their nodes while it was owed replies: these come first, see cluster.pxd
     # Clients whose requests leave the straight road of dispatch: see special() there.
     CLIENT_SPECIAL = (CLIENT_MULTI | CLIENT_SUBSCRIBER | CLIENT_PAUSED | CLIENT_TRACKING | CLIENT_RESTRICTED
-                      | CLIENT_MONITORED | CLIENT_COPIED)
+                      | CLIENT_MONITORED | CLIENT_COPIED | CLIENT_REROUTED)
 
 cdef enum TrackingMode:
     TRACKING_OPTIN = 1
@@ -157,35 +162,19 @@ cdef struct Client:
     uint64_t fan_hash          # of the key whose copies on other nodes it waits for,
     uint32_t fan_reads         # how many replies it is owed from there,
     uint8_t fan_place          # and from which Place
-    uint32_t fan_home          # the slot behind its last request that asked for such keys at home
+    uint32_t write_end         # the slot behind its last request that was no read, where the pool has replicas
+    uint32_t apart_end         # and behind its last read that may be answered by a replica
+    uint32_t home_end          # the slot behind its last request that asked for hot keys at home,
+    uint64_t home_keys         # and a filter over the keys that such requests are for: see fence.pxd
+    uint32_t doubts            # how many of its slots are in doubt
     uint64_t slow_us           # a subscriber: since when its unread output is above pubsub_soft; 0: it is not
-
-cdef enum MergeKind:           # of a Merge, beside Lane
-    MERGE_EXEC = 100           # elements of EXEC's array, in the order of queueing
-    MERGE_LEAST = 101          # the least integer
-
-cdef struct Merge:             # a split command: one part a node
-    uint8_t lane               # Lane or MergeKind
-    uint8_t nil_on_error       # partial_mget: nil
-    uint32_t parts
-    uint32_t waiting           # parts not answered
-    uint32_t keys
-    int64_t sum
-    size_t bytes               # of the parts that are here; they count as held by the client
-    Chunk** replies            # by part; NULL: not here, or not needed
-    Chunk* error               # the first error reply
-    uint16_t* part_of          # by key; of MERGE_EXEC by queued command, where PLACE_SPLIT may stand
-    uint16_t* blocks           # of a command inside a transaction: by part, the block that it is in; else NULL
-    Merge* splits              # MERGE_EXEC: its commands that are split themselves, in the order of queueing
-    Merge* next                # in such a list
-
 
 cdef enum:
     PLACE_SPLIT = 0xFFFE       # of a queued command of which several blocks have a part
     PLACE_LOCAL = 0xFFFF       # of a queued command that the proxy answers by itself
 
-cdef struct Block:             # what one node gets of a transaction
-    Node* node
+cdef struct Block:             # what one place gets of a transaction
+    int place                  # where its keys live: see route.pxd
     Output bytes               # MULTI and the queued commands
     uint32_t commands
 
@@ -245,6 +234,7 @@ cdef struct Pending:           # one request on its way, or one transaction; 40 
     uint32_t skip              # replies before the one that answers: those to MULTI and to what it queues
     uint16_t row
     uint8_t role               # heat.Role: what else hangs on its reply
+    uint8_t hops               # times that a node of a cluster sent it on
     uint64_t cool              # of that role: marks that are open, or a Fetch*
 
 cdef struct Conn:
@@ -257,8 +247,10 @@ cdef struct Conn:
     uint8_t blocking           # private: its client waits, without a deadline
     uint8_t watching           # private: its client's WATCH is on it
     uint8_t tracking           # private: it tells its client what was changed
+    uint8_t retains            # what it sends is kept until it is answered, see retained.pxd
     uint8_t released           # private: the node was asked to end the wait
     uint8_t ear                # private, nobody's: it hears of keys that were changed, see ear.pxd
+    uint8_t keeps              # what is not answered is kept, to be sent to another node: see redirect.pxd
     Client* owner              # private: who holds it; NULL: spare
     Conn* next_owned           # in client.privates
     Conn* next_private         # in node.privates
@@ -273,6 +265,10 @@ cdef struct Conn:
     uint8_t deferred           # turns that its requests have waited for more of them
     Conn* next_touched
     Output output              # requests
+    char* told                 # keeps: where a command that it queues for EXEC belongs, in the node's words; or NULL
+    Trail trail                # those that were sent
+    uint32_t seen[2]           # requests before these need not be looked at for being late: by the hedge's time, and by
+    uint64_t seen_offset[2]    # half of the deadline
     Output greeting
     Input input
     ReplyFrame frame
@@ -287,6 +283,7 @@ cdef struct Conn:
     uint64_t head_offset       # place of the oldest Pending in the stream of request bytes
     uint64_t queued            # bytes of requests ever appended; minus output.length: given to the kernel
     uint64_t progress_us       # last time the kernel took or brought bytes
+    uint64_t proved_us         # it was alive at the node then or later: a request queued at that time was answered
     uint64_t used_us           # last request
     uint64_t since_us          # state entered
     uint8_t steps[24]          # greeting answers to come
@@ -312,6 +309,10 @@ cdef struct Node:
     uint8_t socket_address[128]
     uint32_t socket_length     # 0: not resolved yet
     uint8_t ejected
+    uint8_t patient            # requests wait for a connection rather than being refused: see seats.pxd
+    char expected_run[41]      # run_id of the process that has to be behind it; empty: any
+    char seat[128]             # its address for people, where it was changed
+    uint8_t member             # has keys of its own; of a cluster: is there, and holds slots
     uint8_t away               # voices.Away: it misses, or has missed, what is written
     uint8_t subscribed         # all that our clients subscribed to here is confirmed by the node
     uint8_t ghost_count
@@ -340,6 +341,8 @@ cdef struct Node:
     uint64_t bytes_out
     uint64_t bytes_in
     uint64_t latency_us        # sum
+    uint32_t smooth_us         # eight times its latency, smoothed; 0: not known yet
+    uint32_t slow_us           # what 95 of 100 replies took no longer than, about
 
 cdef struct PoolLimits:
     uint32_t window            # requests of one client that are at nodes
@@ -361,38 +364,22 @@ cdef struct PoolLimits:
     uint32_t tombstone_us      # age of the oldest tombstone that ends a connection
     uint64_t idle_us           # clients that are silent for so long are closed; 0: none
 
-cdef enum AudienceKind:        # what is subscribed to; lanes.registry.Kind
-    AUDIENCE_CHANNEL = 0
-    AUDIENCE_PATTERN = 1
-    AUDIENCE_SHARD = 2
-
-cdef struct Audience:          # one subscription that several clients of this process share
-    Audience* next             # in its bucket
-    Audience* next_pattern     # in Audiences.patterns
-    Audience* before_pattern
-    uint64_t hash
-    uint32_t extra             # clients besides the first
-    uint32_t length
-    uint8_t kind
-    char* name                 # behind this struct
-
-cdef struct Audiences:
-    Audience** buckets         # NULL while there is none
-    uint32_t mask
-    uint32_t count
-    Audience* patterns
-
 cdef struct Pool:
     Handle listener            # must be first
     Core* core
     int index
     char* name
     Ring* ring                 # owned by the Python object that the facade keeps
+    void* cluster              # cluster.Cluster; NULL: keys are placed by the ring
     Node* nodes                # the members of the ring, then their replicas
-    int node_count             # members
+    int node_count             # members; of a cluster: places for any node
     int node_total             # and replicas
     uint8_t* live              # by node: 0 when ejected and auto_eject
     uint8_t auto_eject
+    uint8_t leased             # a write is acknowledged only under a lease: see lease.pxd
+    uint16_t generation        # of the seats
+    uint8_t retains            # it has replicas: reads may be asked again
+    ReadRules reads
     uint8_t copies             # nodes that have a key, with `replication: ring`; 0: its home alone
     uint8_t write_level        # voices.Level
     uint8_t read_level
@@ -424,6 +411,7 @@ cdef struct Pool:
     HotRule* hot_rules         # the first one is for every key; owned by the Python object that the facade keeps
     int hot_rule_count
     uint8_t merges             # the most that one of its rules does: MergeMode
+    uint8_t alone              # all of its clients belong to one engine: see early.pxd
     CounterRule* counter_rules # the first one is for every key; owned by the Python object that the facade keeps
     int counter_rule_count
 
@@ -441,6 +429,7 @@ cdef struct Peers:             # shared by the engines of one process
     uint64_t seed              # of the hashes of keys
     uint64_t* fans             # by stripe: until when copies of such keys may be on other nodes; atomic. NULL: never
     uint64_t* copied           # by node, pool after pool: see Node.copied
+    uint64_t* leases           # by pool: see lease.pxd; atomic
 
 cdef struct Core:
     Poll poll
@@ -464,6 +453,8 @@ cdef struct Core:
     char* scratch              # SCRATCH + SLACK bytes
     Output rewritten
     Frame rewritten_frame
+    uint8_t fenced             # what was just received may not be acknowledged
+    Output fence               # the error in its place
     uint8_t moved              # the request being dispatched was taken over as a chunk
     size_t input_reserved      # bytes: the meter of all client inputs
     size_t input_limit
@@ -491,13 +482,28 @@ cdef struct Core:
     KeyRef* keys
     KeyRef* args               # all arguments, in the same block; valid after keys_find
     size_t key_room
+    uint32_t key               # Slot.key of the request at hand
+    uint8_t spread             # the request at hand is a read of a hot key, to be spread over replicas
+    uint8_t replicas           # some pool has replicas
+    uint8_t hedges             # some pool hedges: late reads are looked for every millisecond or so
+    uint64_t late_us           # when they were,
+    uint64_t late_second_us    # and when the second began in which reads are counted
+    void* agains               # again.Again, the oldest first: reads that are asked again
+    void* last_again
+    uint8_t agains_due         # some are to be asked now
+    char* kept                 # room for a request that lies in several chunks
+    size_t kept_room
     uint64_t random_state
     void* scripts              # scripts.Scripts; NULL: none was learned
     void* undecided            # voices.Quorum: requests that a connection told something of
     void* heat                 # heat.Heat; NULL: no pool cools its hot keys
+    uint64_t asked             # of the request at hand, for its slot: see fence.pxd
+    uint32_t order             # the highest so far: see fence.pxd
     void* tallies              # tally.Tallies; NULL: no pool merges increments
     uint32_t tallied           # counters in it
+    uint64_t early_owed        # requests that were answered and that the node has not confirmed
     uint64_t gather_due_us     # when the next wave has gathered long enough; 0: none waits for that
+    void* joined               # tally.Wave that the request at hand joined, which may come again; else NULL
     void* served               # heat.Copy that answered the request at hand, which may come again; else NULL
     uint16_t* notes            # stripes of the keys that the request at hand may write: see marks.pxd
     uint32_t noted
@@ -511,55 +517,6 @@ cdef struct Core:
 
 # -- orders and events ----------------------------------------------------------------------------------------------
 
-cdef enum OrderKind:           # control plane -> engine
-    ORDER_STOP = 1             # end the loop now
-    ORDER_DRAIN = 2            # no new clients; leave when all is answered
-    ORDER_REPLY = 3            # answer a control request
-    ORDER_CONNECT = 4          # (re)connect a node, at this address
-    ORDER_DOWN = 5             # the node is down: refuse at once
-    ORDER_EJECT = 6            # live[node] = 0
-    ORDER_ADMIT = 7            # live[node] = 1
-    ORDER_LIST = 8             # describe the clients
-    ORDER_LISTEN = 9           # start accepting
-    ORDER_RELEASE = 10         # the control plane has forgotten a client that it knew
-    ORDER_PUSH = 11            # append these bytes to the output of these clients
-    ORDER_KILL = 12            # close the clients with these ids
-    ORDER_PAUSE = 13           # hold requests of a pool's clients for `slot` ms more, or no longer
-    ORDER_SET = 14             # change a pool's limit
-    ORDER_LEARN = 15           # keep the body of a script: number `slot`, digest and body
-    ORDER_FORGET = 16          # script number `slot` is not to be sent any more
-    ORDER_GHOST = 17           # the control plane lost a connection: have the node kill it, by its id and run_id
-    ORDER_AUDIENCE = 18        # so many clients share this subscription
-    ORDER_SUBSCRIBED = 19      # our subscriptions at this node are there, or are not
-    ORDER_MONITOR = 20         # show a pool's requests, or no longer
-    ORDER_HELD = 21            # a node's process, by run_id, holds script number `slot`
-    ORDER_SHARED = 22          # every engine has script number `slot`
-    ORDER_GO_ON = 23           # the script of a client's EVAL was seen to
-    ORDER_ECHO = 24            # say that the orders before this one were carried out
-    ORDER_HOT = 25             # a key is hot
-    ORDER_COLD = 26            # forget all hot keys
-    ORDER_HEAT = 27            # describe the hot keys
-    ORDER_AWAY = 40            # a node misses writes, is being mended, or serves: `flag` is a voices.Away
-    ORDER_READABLE = 28        # whether a replica may be asked for reads, and how fresh it is
-
-cdef enum ReplyFlag:           # ORDER_REPLY: Order.flag
-    REPLY_CLOSE = 1            # end the connection afterwards
-    REPLY_KEEP = 2             # the control plane goes on naming the client
-    REPLY_SUBSCRIBER = 4       # it is in subscribe mode from here on
-    REPLY_NO_SUBSCRIBER = 8    # it is not
-    REPLY_RESET = 16           # its connection is as new: RESET of a client that the control plane knows
-
-cdef enum PauseMode:           # ORDER_PAUSE: Order.flag
-    PAUSE_NONE = 0
-    PAUSE_WRITE = 1            # what may change a key, or publishes
-    PAUSE_ALL = 2
-
-cdef enum Limit:               # ORDER_SET: Order.flag; the value is in the data
-    LIMIT_CLIENTS = 1          # number, of the whole pool
-    LIMIT_BULK = 2             # bytes
-    LIMIT_QUERY_BUFFER = 3     # bytes
-    LIMIT_IDLE = 4             # us
-
 cdef struct Order:
     int kind
     int pool
@@ -570,19 +527,6 @@ cdef struct Order:
     uint32_t length
     uint64_t tag
     char* data                 # behind this struct
-
-cdef enum EventKind:           # engine -> control plane
-    EVENT_REQUEST = 1          # a command of the control lane
-    EVENT_NODE = 2             # a node connection failed
-    EVENT_OPEN = 3             # a node connection is open
-    EVENT_SICK = 4             # a node answers, but with -LOADING and the like
-    EVENT_LISTED = 5           # what an order with a tag asked for: clients described, ids of those closed
-    EVENT_DRAINED = 6
-    EVENT_GONE = 7             # a client that the control plane knows has left
-    EVENT_DENIED = 9           # a user was refused something
-    EVENT_MONITOR = 10         # lines for those who monitor a pool; the tag: how many are missing before them
-    EVENT_SCRIPT = 11          # the body of a script that a client's EVAL brought; the client waits for ORDER_GO_ON
-    EVENT_HOT = 12             # a key became hot here
 
 cdef struct Event:
     int kind

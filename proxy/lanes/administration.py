@@ -141,7 +141,9 @@ class Administration:
         if any(pattern(name.encode()) for pattern in patterns for name in names):
             with suppress(ReplyError):
                 words = [b"CONFIG", b"GET", *(name.encode() for name in names)]
-                flat = [word.decode("latin-1") for word in parse_reply(await self._links.ask(request.pool, 0, words))]
+                node = next(iter(self._links.nodes(request.pool)), 0)
+                reply = await self._links.ask(request.pool, node, words)
+                flat = [word.decode("latin-1") for word in parse_reply(reply)]
                 self._snapshot.change(request.pool, dict(zip(flat[::2], flat[1::2], strict=True)))
 
     async def reset_statistics(self, _request: Request) -> bytes:

@@ -13,6 +13,7 @@ from functools import partial
 
 import trio
 
+from proxy.address import Server
 from proxy.control.engines import Engines
 from proxy.errors import ReplyError
 from proxy.lanes.links import Links
@@ -46,6 +47,11 @@ class Fleet:
                 feed = NodeFeed(pool, pool.servers[node], partial(self._heard, index), lambda: None)
                 feed.want((Kind.CHANNEL, CHANNEL))
                 self._feeds.append(feed)
+
+    def moved(self, pool: int, node: int, server: Server) -> None:
+        """Another server is behind a node."""
+        if self._node.get(pool) == node:
+            self._feeds[list(self._node).index(pool)].move(server)
 
     async def run(self) -> None:
         """Listen and publish, for ever."""

@@ -153,7 +153,7 @@ class Hot:
     def _entry(key: HotKey) -> dict[bytes, object]:
         return {
             b"key": key.key, b"db": 0, b"qps": key.rate, b"reads": key.reads, b"writes": key.writes,
-            b"bytes": key.bytes, b"hits": key.hits, b"joined": key.joined, b"copies": key.copies,
+            b"bytes": key.bytes, b"hits": key.hits, b"joined": key.joined, b"fan_out_copies": key.copies,
             b"seconds": int(key.seconds),
         }  # fmt: skip
 

@@ -50,24 +50,25 @@ async def randomkey(links: Links, request: Request) -> bytes:
     A node whose keys have all expired has counted them and has none to give: then another one is asked. The name of a
     hot key's copy is not given to a client: that draw is made again, DRAWS times at most.
     """
+    nodes = links.nodes(request.pool)
     if links.copied(request.pool):
-        sizes = [0] * len(links.nodes(request.pool))
-        for place in links.serving(request.pool):
-            sizes[place] = integer(await links.ask(request.pool, place, [b"DBSIZE"], database=request.database))
+        sizes = [0] * len(nodes)
+        for node in links.serving(request.pool):
+            sizes[node] = integer(await links.ask(request.pool, node, [b"DBSIZE"], database=request.database))
     else:
         sizes = [integer(reply) for reply in await links.agreed(request, [b"DBSIZE"], database=request.database)]
     nothing = b"_\r\n" if request.protocol == 3 else b"$-1\r\n"
     reply = nothing
     draws = DRAWS
-    while (node := pick(sizes, random.randrange)) is not None:
+    while (place := pick(sizes, random.randrange)) is not None:
         reply = await links.ask(
-            request.pool, node, request.args, protocol=request.protocol, database=request.database
+            request.pool, nodes[place], request.args, protocol=request.protocol, database=request.database
         )
         if not good(reply):
             raise NodeError(reply)
         if reply.startswith((b"_", b"$-1")):
-            sizes[node] = 0
-        elif not links.shown(request.pool, node, reply[reply.index(b"\r\n") + 2 : -2]):
+            sizes[place] = 0
+        elif not links.shown(request.pool, nodes[place], reply[reply.index(b"\r\n") + 2 : -2]):
             reply = nothing
             draws -= 1
             if draws == 0:

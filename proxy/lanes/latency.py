@@ -78,13 +78,15 @@ def merge_histograms(replies: Sequence[Histograms]) -> dict[bytes, Any]:
 
 async def told(links: Links, request: Request) -> bytes:
     """LATENCY DOCTOR, MEMORY DOCTOR, MEMORY MALLOC-STATS: what each node has to say."""
-    return _reports(links, request, dict(enumerate(await links.agreed(request, protocol=2))))
+    return _reports(
+        links, request, dict(zip(links.nodes(request.pool), await links.agreed(request, protocol=2), strict=False)),
+    )  # fmt: skip
 
 
 async def graph(links: Links, request: Request) -> bytes:
     """LATENCY GRAPH event: of each node that has samples of it; an error where none has."""
     outcomes = await links.every(request, protocol=2)
-    drawn = {node: reply for node, reply in enumerate(outcomes) if good(reply)}
+    drawn = {node: reply for node, reply in zip(links.nodes(request.pool), outcomes, strict=False) if good(reply)}
     for outcome in outcomes:
         if not good(outcome) and (not drawn or not (isinstance(outcome, bytes) and b"No samples" in outcome)):
             raise links.failure(request.pool, request.command, outcomes)

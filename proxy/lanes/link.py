@@ -25,6 +25,7 @@ from typing import Any
 import hiredis
 import trio
 
+from proxy.address import Server
 from proxy.commands import Command
 from proxy.errors import ReplyError
 from proxy.settings import Pool
@@ -84,10 +85,10 @@ def words_of(error: BaseException) -> str:
 
 
 class Link:
-    """A connection to node `node` of `pool`. `run` has to be started in a task; it ends when the link does."""
+    """A connection to a node of `pool`. `run` has to be started in a task; it ends when the link does."""
 
     def __init__(
-        self, pool: Pool, node: int, protocol: int, database: int, agent: bytes,
+        self, pool: Pool, server: Server, protocol: int, database: int, agent: bytes,
         on_ghost: Callable[[int, bytes], None],
     ) -> None:  # fmt: skip
         """`agent` is its name at the node; `on_ghost(id, run_id)` hears of a link that was given up with a write on
@@ -95,7 +96,7 @@ class Link:
         self.closed = False
         self.run_id = b""  #: of the node's process; empty until the link is open, or where the node does not tell
         self._pool = pool
-        self._server = pool.servers[node]
+        self._server = server
         self._protocol = protocol
         self._database = database
         self._agent = agent
@@ -171,6 +172,10 @@ class Link:
         finally:
             self.closed = True
             self._let_go(stream)
+
+    def moved(self) -> None:
+        """Another server is its node from here on."""
+        self._end("another node takes its place")
 
     def _end(self, reason: str) -> None:
         """The link is of no use any more; the first reason is the one that counts."""

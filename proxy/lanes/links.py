@@ -15,7 +15,9 @@ from typing import TypeGuard
 import trio
 
 from proxy.commands import COMMANDS, Command, find
+from proxy.control.cluster import Place, members
 from proxy.control.request import Request
+from proxy.control.seats import Seats
 from proxy.errors import ReplyError
 from proxy.lanes.link import Link, Room
 from proxy.lanes.raw import NodeError, elements, is_copy, without_copies
@@ -44,12 +46,18 @@ class Links:
         nursery: trio.Nursery,
         down: Callable[[int, int], str] = lambda pool, node: "",
         on_ghost: Callable[[int, int, int, bytes], None] = lambda pool, node, ghost, run_id: None,
+        seats: Seats | None = None,
+        fenced: Callable[[int], bool] = lambda pool: False,
     ) -> None:
         """`down(pool, node)` says why a node is not to be asked now, or ""; `on_ghost(pool, node, id, run_id)` hears
-        of connections that were given up with a write on them. Links run in `nursery`."""
+        of connections that were given up with a write on them; `fenced(pool)`: what is written may not be acknowledged
+        now. Links run in `nursery`."""
         self._settings = settings
         self._nursery = nursery
         self._down = down
+        self._seats = seats or Seats(settings)
+        self._seats.listen(self._moved)
+        self._fenced = fenced
         self._on_ghost = on_ghost
         self.turns = [trio.Lock() for _ in settings.pools]  #: by pool: held by who gathers much
         #: With `replication: ring`: is (pool, node) read from?
@@ -58,14 +66,18 @@ class Links:
         self.first: Callable[[int, bytes], int | None] = lambda pool, key: None
         self._links: dict[tuple[int, int, int, int, int], Link] = {}
 
-    def nodes(self, pool: int) -> range:
-        """The nodes of a pool."""
-        return range(len(self._settings.pools[pool].servers))
+    def nodes(self, pool: int) -> Sequence[int]:
+        """The nodes of a pool that hold keys of their own; those of a cluster come and go."""
+        return members(self._settings.pools[pool])
+
+    def places(self, pool: int) -> list[Place]:
+        """The places of a pool in front of a cluster, by node; none in other pools."""
+        return [server for server in self._settings.pools[pool].servers if isinstance(server, Place)]
 
     def copies(self, pool: int) -> bool:
-        """Are there copies of hot keys at the nodes, which clients are not shown?"""
+        """Are there keys of ours at the nodes, copies of hot ones and records, which clients are not shown?"""
         settings = self._settings.pools[pool]
-        return settings.hot_keys.fans_out and len(settings.servers) > 1
+        return settings.failover == "promote" or (settings.hot_keys.fans_out and len(settings.servers) > 1)
 
     def copied(self, pool: int) -> bool:
         """Is every key at several nodes?"""
@@ -88,6 +100,12 @@ class Links:
         """With `replication: ring`: the nodes that are read from."""
         return [node for node in self.nodes(pool) if self.serves(pool, node)]
 
+    def _moved(self, pool: int, node: int) -> None:
+        """Another server is behind a node."""
+        for key, link in self._links.items():
+            if key[:2] == (pool, node) and not link.closed:
+                link.moved()
+
     def room(self, pool: int) -> Room:
         """What all replies to one command may take together."""
         return Room(self._settings.pools[pool].limits.output_hard)
@@ -98,7 +116,7 @@ class Links:
 
     def name(self, pool: int, node: int) -> str:
         """A node as people know it: name and address."""
-        server = self._settings.pools[pool].servers[node]
+        server = self._seats.server(pool, node)
         return f"{server.name or server.address} ({server.address})"
 
     def run_id(self, pool: int, node: int, protocol: int, database: int = 0) -> bytes:
@@ -117,8 +135,9 @@ class Links:
         """
         command = find(list(words)) or COMMANDS["command"]
         settings = self._settings.pools[pool]
-        if reason := self._down(pool, node):
-            server = settings.servers[node]
+        reason = "it has no primary now" if self._seats.empty(pool, node) else self._down(pool, node)
+        if reason:
+            server = self._seats.server(pool, node)
             raise ReplyError(
                 "node_down", command=command.name, node=server.name or server.address, address=server.address,
                 pool=settings.name, reason=reason,
@@ -127,10 +146,20 @@ class Links:
         link = self._links.get(key)
         if link is None or link.closed:
             agent = b"quench:%d:control" % os.getpid()
-            link = Link(settings, node, protocol, database, agent, partial(self._on_ghost, pool, node))
+            link = Link(
+                settings, self._seats.server(pool, node), protocol, database, agent, partial(self._on_ghost, pool, node)
+            )
             self._links[key] = link
             self._nursery.start_soon(self._run, link)
-        return await link.ask(command, list(words), room or self.room(pool))
+        since = trio.current_time()
+        reply = await link.ask(command, list(words), room or self.room(pool))
+        if command.may_write and self._fenced(pool) and not reply.startswith(b"-"):
+            server = self._seats.server(pool, node)
+            raise ReplyError(
+                "fenced", command=command.name, node=server.name or server.address, address=server.address,
+                pool=settings.name, elapsed=int((trio.current_time() - since) * 1000),
+            )  # fmt: skip
+        return reply
 
     async def _run(self, link: Link) -> None:
         """Run a link; a mistake in it ends the link, and not the proxy."""
@@ -144,21 +173,24 @@ class Links:
     ) -> list[Outcome]:
         """What becomes of `words` (the request's own) at each node of the pool, by node; all are asked at once, and
         share one room. `protocol` 0 is the client's."""
-        outcomes: list[Outcome] = [b""] * len(self.nodes(request.pool))
+        nodes = self.nodes(request.pool)
+        outcomes: list[Outcome] = [b""] * len(nodes)
         room = self.room(request.pool)
 
-        async def one(node: int) -> None:
+        async def one(place: int, node: int) -> None:
             try:
-                outcomes[node] = await self.ask(
+                outcomes[place] = await self.ask(
                     request.pool, node, request.args if words is None else words,
                     protocol=protocol or request.protocol, database=database, room=room,
                 )  # fmt: skip
             except ReplyError as error:
-                outcomes[node] = error
+                outcomes[place] = error
 
         async with trio.open_nursery() as nursery:
-            for node in self.nodes(request.pool):
-                nursery.start_soon(one, node)
+            for place, node in enumerate(nodes):
+                nursery.start_soon(one, place, node)
+        if not nodes:
+            raise ReplyError("pool_down", pool=self._settings.pools[request.pool].name, command=request.command.name)
         return outcomes
 
     async def agreed(
@@ -177,7 +209,8 @@ class Links:
 
     def failure(self, pool: int, command: Command, outcomes: Sequence[Outcome]) -> ReplyError:
         """The error for a command that did not work at every node."""
-        failed = [node for node, outcome in enumerate(outcomes) if not good(outcome)]
+        failed = [place for place, outcome in enumerate(outcomes) if not good(outcome)]
+        nodes = self.nodes(pool)
         first = outcomes[failed[0]]
         if isinstance(first, bytes) and all(outcome == first for outcome in outcomes):
             return NodeError(first)
@@ -186,10 +219,11 @@ class Links:
         )):
             return first
         reasons = []
-        for node in failed[:NAMED]:
-            outcome = outcomes[node]
+        for place in failed[:NAMED]:
+            outcome = outcomes[place]
             if isinstance(outcome, bytes):
-                reasons.append(f"node {self.name(pool, node)} said: {outcome[1:-2].decode('latin-1')}")
+                name = self.name(pool, nodes[place]) if place < len(nodes) else "that is gone"
+                reasons.append(f"node {name} said: {outcome[1:-2].decode('latin-1')}")
             else:
                 reasons.append(outcome.text.removeprefix("ERR "))
         if len(failed) > NAMED:

@@ -38,26 +38,34 @@ Deliver = Callable[[Kind, bytes, bytes, bytes], Awaitable[None]]
 
 _SUBSCRIBE = (b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE")
 _UNSUBSCRIBE = (b"UNSUBSCRIBE", b"PUNSUBSCRIBE", b"SUNSUBSCRIBE")
+_REDIRECTIONS = ("MOVED ", "ASK ", "TRYAGAIN ", "CLUSTERDOWN ")
 _MESSAGES = {b"message": Kind.CHANNEL, b"smessage": Kind.SHARD}
 
 
 class Wanted:
     """One subscription at one node."""
 
-    __slots__ = ("answered", "confirmed", "error", "key")
+    __slots__ = ("answered", "confirmed", "error", "gone", "key")
 
     def __init__(self, key: Key) -> None:
         self.key = key
         self.answered = trio.Event()  #: the node said yes or no, or was lost; another one for its next answer
         self.confirmed = False  #: by the node, on the connection that there is now
         self.error = ""  #: the node's words if it said no
+        self.gone = False  #: it is wanted no more: perhaps at another node
 
 
 class NodeFeed:
     """The subscriptions of one node of one pool."""
 
-    def __init__(self, pool: Pool, server: Server, deliver: Deliver, changed: Callable[[], None]) -> None:
-        """`changed` is called when `complete` has become another."""
+    def __init__(
+        self, pool: Pool, server: Server, deliver: Deliver, changed: Callable[[], None],
+        on_redirect: Callable[[str], None] = lambda text: None,
+    ) -> None:  # fmt: skip
+        """`changed` is called when `complete` has become another; `on_redirect(text)` when a node of a cluster says
+        that a shard channel is not its own."""
+        self._on_redirect = on_redirect
+        self._again: list[Wanted] = []  # to be asked for once more
         self.complete = False  #: what was wanted when the connection was opened is confirmed on it
         self.down = ""  #: why there is no connection, after an attempt that failed
         self._pool = pool
@@ -65,11 +73,13 @@ class NodeFeed:
         self._deliver = deliver
         self._changed = changed
         self._wanted: dict[Key, Wanted] = {}
-        self._expected: deque[Wanted | trio.Event] = deque()  # answers to come; events: of what is dropped, and PING
+        # Answers to come; events: of PING, and with their key of what is dropped.
+        self._expected: deque[Wanted | trio.Event | tuple[Key, trio.Event]] = deque()
         self._caught_up = Wanted((Kind.CHANNEL, b""))  # expected behind all that a new connection subscribes to first
         self._fence: trio.Event | None = None  # a PING that is not sent yet
         self._connected = False
         self._out: list[bytes] = []
+        self._serving = trio.CancelScope()
         self._write = trio.Event()
 
     @property
@@ -79,6 +89,11 @@ class NodeFeed:
     @property
     def address(self) -> str:
         return self._server.address
+
+    def move(self, server: Server) -> None:
+        """Another server is the node from here on."""
+        self._server = server
+        self._serving.cancel()
 
     def want(self, key: Key) -> Wanted:
         """Be subscribed from now on; wait for `answered`."""
@@ -90,10 +105,14 @@ class NodeFeed:
 
     def drop(self, key: Key) -> trio.Event | None:
         """Be subscribed no more; set when the node counts us no more. None: it does not."""
-        if self._wanted.pop(key, None) is None or not self._connected:
+        wanted = self._wanted.pop(key, None)
+        if wanted is not None:
+            wanted.gone = True
+            wanted.answered.set()
+        if wanted is None or not self._connected:
             return None
         dropped = trio.Event()
-        self._expected.append(dropped)
+        self._expected.append((key, dropped))
         self._send(_UNSUBSCRIBE[key[0]], key[1])
         return dropped
 
@@ -132,7 +151,11 @@ class NodeFeed:
             while not self._wanted:
                 await self._wake()
             try:
-                await self._serve()
+                with trio.CancelScope() as self._serving:
+                    await self._serve()
+                if not self._serving.cancelled_caught:
+                    continue
+                self._lost("another node takes its place")
                 continue
             except* (OSError, UnicodeError, trio.BrokenResourceError, trio.ClosedResourceError,
                      hiredis.ProtocolError, _LostError) as group:  # fmt: skip
@@ -158,8 +181,11 @@ class NodeFeed:
     def _ended(self) -> None:
         self._connected = False
         for expected in self._expected:
-            if isinstance(expected, trio.Event):
+            if isinstance(expected, tuple):
+                expected[1].set()
+            elif isinstance(expected, trio.Event):
                 expected.set()
+        self._again.clear()
         self._expected.clear()
         self._out.clear()
         self._fence = None
@@ -224,6 +250,10 @@ class NodeFeed:
             idle = 0.0 if self._wanted else idle + PING_EVERY
             if idle >= LINGER:
                 scope.cancel()
+            again, self._again = self._again, []
+            for wanted in again:
+                if self._wanted.get(wanted.key) is wanted:
+                    self._subscribe(wanted)
             self._expected.append(trio.Event())
             self._send(b"PING")
 
@@ -249,15 +279,26 @@ class NodeFeed:
 
     def _answered(self, reply: object) -> None:
         """The answer to the oldest command that has none."""
+        if isinstance(reply, list) and reply[0] == b"sunsubscribe" and not self._dropping(reply[1]):
+            # The slot has left this node.
+            lost = self._wanted.get((Kind.SHARD, reply[1]))
+            if lost is not None and self._pool.cluster:
+                self._elsewhere(lost, "MOVED")
+            return
         if not self._expected:
             raise _LostError("it sent a reply that nobody asked for")
         wanted = self._expected.popleft()
+        if isinstance(wanted, tuple):
+            wanted = wanted[1]
         if isinstance(wanted, trio.Event):
             wanted.set()
             return
         if wanted is self._caught_up:
             self._complete(True)
         if self._wanted.get(wanted.key) is not wanted:
+            return
+        if self._pool.cluster and isinstance(reply, hiredis.ReplyError) and str(reply).startswith(_REDIRECTIONS):
+            self._elsewhere(wanted, str(reply))
             return
         if isinstance(reply, hiredis.ReplyError):
             # Refused: by rights, or because this node knows no subscriptions. Not asked again until somebody does.
@@ -266,6 +307,19 @@ class NodeFeed:
             del self._wanted[wanted.key]
         wanted.confirmed = not wanted.error
         wanted.answered.set()
+
+
+    def _dropping(self, name: bytes) -> bool:
+        """Is the oldest answer to come that to our own SUNSUBSCRIBE of this channel?"""
+        return bool(self._expected) and isinstance(self._expected[0], tuple) and (
+            self._expected[0][0] == (Kind.SHARD, name))
+
+    def _elsewhere(self, wanted: Wanted, text: str) -> None:
+        """The node does not have the channel's slot. Whoever looks after the cluster will find out who has; until
+        we are told to want it no more, this one is asked again now and then."""
+        wanted.confirmed = False
+        self._again.append(wanted)
+        self._on_redirect(text)
 
 
 class _LostError(Exception):

@@ -8,11 +8,13 @@ asked for it is received, and for what is published after the confirmation the c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import trio
 
+from proxy.address import Server
 from proxy.control.engines import Engines
 from proxy.control.reply import encode
 from proxy.control.request import Answer, Handler, Request
@@ -36,10 +38,19 @@ LEAVE_TIMEOUT = 1.0
 class PubSub:
     """The subscriptions of all pools."""
 
-    def __init__(self, settings: Settings, engines: Engines, kept: Kept, links: Links) -> None:
+    def __init__(
+        self, settings: Settings, engines: Engines, kept: Kept, links: Links,
+        owner: Callable[[int, bytes], int | None] = lambda pool, name: None,
+        on_redirect: Callable[[int, int, str], None] = lambda pool, node, text: None,
+    ) -> None:  # fmt: skip
+        """Of pools in front of a cluster: `owner(pool, name)` is the node that holds a channel's slot, and
+        `on_redirect(pool, node, text)` hears of one that said that it does not."""
         self._kept = kept
         self._links = links
-        self.pools = [Subscriptions(index, pool, engines) for index, pool in enumerate(settings.pools)]
+        self.pools = [
+            Subscriptions(index, pool, engines, partial(owner, index), partial(on_redirect, index))
+            for index, pool in enumerate(settings.pools)
+        ]
         kept.on_forget(self._forget)
 
     def handlers(self) -> dict[str, Handler]:
@@ -76,6 +87,14 @@ class PubSub:
     def live(self, pool: int, live: bytes) -> None:
         """Nodes were ejected or readmitted: channels follow what is published to them."""
         self.pools[pool].live(live)
+
+    def seated(self, pool: int, node: int, server: Server) -> None:
+        """Another server is behind a node: what is subscribed to there is subscribed to at it."""
+        self.pools[pool].seated(node, server)
+
+    def moved(self, pool: int) -> None:
+        """Slots of a cluster have changed their nodes."""
+        self.pools[pool].moved()
 
     def _forget(self, client: KeptClient) -> None:
         self.pools[client.pool].forget(client)
@@ -150,10 +169,12 @@ class PubSub:
         pool = self.pools[request.pool]
         names = request.args[2:]
         counted = await self._ask(request) if names else []
+        by_node = dict(zip(self._links.nodes(request.pool), counted, strict=False))
         values: list[object] = []
         for place, name in enumerate(names):
             key = (kind, name)
-            others = max(counted[node][2 * place + 1] - pool.feeds[node].has(key) for node in pool.nodes(key))
+            others = max((by_node[node][2 * place + 1] - pool.feeds[node].has(key) for node in pool.nodes(key)
+                          if node in by_node), default=0)
             values += [name, max(0, others) + pool.registry.size(key)]
         return encode(values, request.protocol)
 

@@ -85,7 +85,7 @@ class Scripts:
     async def learn(self, pool: int, body: bytes, held_by: Sequence[bytes] = ()) -> None:
         """From now on this script is sent to nodes that may not hold it. When this returns, it is by every engine.
 
-        `held_by`: the nodes of the pool, in order, have loaded it, processes with these run_ids.
+        `held_by`: processes with these run_ids have loaded it, by node; empty: that one has not, or is not there.
         """
         if len(body) > MOST_BYTES:
             return
@@ -102,6 +102,8 @@ class Scripts:
             kept = self._kept[key]
             kept.loaded = kept.loaded or bool(held_by)
             for node, run_id in enumerate(held_by):
+                if not run_id:
+                    continue
                 await self._tell(partial(_held, kept.serial, pool, node, run_id))
         if kept.shared:
             return
@@ -147,7 +149,10 @@ def _held(serial: int, pool: int, node: int, run_id: bytes, engine: Engine) -> N
 async def load(links: Links, scripts: Scripts, request: Request) -> bytes:
     """SCRIPT LOAD script: the digest, once every node has it and the engines know the body."""
     reply = (await links.agreed(request))[0]
-    held_by = [links.run_id(request.pool, node, request.protocol) for node in links.nodes(request.pool)]
+    nodes = links.nodes(request.pool)
+    held_by = [
+        links.run_id(request.pool, node, request.protocol) if node in nodes else b"" for node in range(max(nodes) + 1)
+    ]
     await scripts.learn(request.pool, request.args[2], held_by)
     return reply
 

@@ -3,17 +3,22 @@
 A channel is at the node that its name has on the ring, as a key would be, because that is where PUBLISH goes. A pattern
 is at every node, and so are the channels of key events, of which each node publishes its own. Of all this process'
 clients a node sees one: its `NodeFeed`.
+
+The nodes of a Redis Cluster pass on to one another what is published, but for shard channels and key events. So there a
+channel, and a pattern too, is at one node, that of its slot; only what is named like a key event is at every primary.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import trio
 
+from proxy.address import Server
+from proxy.control.cluster import members
 from proxy.control.engines import POST_AGAIN, Engines
 from proxy.errors import ReplyError
 from proxy.lanes.kept import KeptClient
@@ -32,7 +37,13 @@ KEY_EVENTS = (b"__keyspace@", b"__keyevent@")
 class Subscriptions:
     """All subscriptions of one pool of this process."""
 
-    def __init__(self, index: int, pool: Pool, engines: Engines) -> None:
+    def __init__(
+        self, index: int, pool: Pool, engines: Engines,
+        owner: Callable[[bytes], int | None] = lambda name: None,
+        on_redirect: Callable[[int, str], None] = lambda node, text: None,
+    ) -> None:  # fmt: skip
+        """`owner` and `on_redirect` are PubSub's, of this pool."""
+        self._owner = owner
         self.registry = Registry()
         self._index = index
         self._pool = pool
@@ -45,7 +56,7 @@ class Subscriptions:
         self._unposted: list[dict[Key | int, None]] = [{} for _ in self._engines]
         self._late = trio.Event()
         self.feeds = [
-            NodeFeed(pool, server, self._deliver, partial(self._post, node))
+            NodeFeed(pool, server, self._deliver, partial(self._post, node), partial(on_redirect, node))
             for node, server in enumerate(pool.servers)
         ]
 
@@ -56,11 +67,21 @@ class Subscriptions:
                 nursery.start_soon(feed.run)
             nursery.start_soon(self._post_late)
 
+    def seated(self, node: int, server: Server) -> None:
+        """Another server is behind a node."""
+        if node < len(self.feeds):
+            self.feeds[node].move(server)
+
     # -- where ------------------------------------------------------------------------------------------------------
 
     def nodes(self, key: Key) -> Sequence[int]:
         """The nodes at which a subscription is."""
         kind, name = key
+        if self._pool.cluster:
+            primaries = members(self._pool)
+            owner = self._owner(name)
+            # While nobody knows: wherever there is an error to be had.
+            return primaries if name.startswith(KEY_EVENTS) and primaries else (owner or 0,)
         if kind is Kind.PATTERN or self._pool.distribution == "random" or name.startswith(KEY_EVENTS):
             return self._everywhere
         home = self._placement.node(name)
@@ -72,9 +93,12 @@ class Subscriptions:
 
     def live(self, live: bytes) -> None:
         """Nodes were ejected or readmitted: a byte for each, 0 while it is out."""
-        if live == self._live:
-            return
-        self._live = live
+        if live != self._live:
+            self._live = live
+            self.moved()
+
+    def moved(self) -> None:
+        """Be subscribed where the channels live now."""
         for key in list(self._at):
             before, after = self._at[key], self.nodes(key)
             if before != after:
@@ -99,9 +123,8 @@ class Subscriptions:
             with trio.move_on_after(math.inf if self._pool.timeout is None else self._pool.timeout):
                 known = {feed for key in keys for feed in self._feeds(key) if feed.has(key)}
                 fences = [feed.fence() for feed in known]
-                for everywhere in [self._want(key) for key in keys]:
-                    for feed, wanted in everywhere:
-                        await self._answered(feed, wanted, everywhere)
+                for key, everywhere in [(key, self._want(key)) for key in keys]:
+                    await self._confirmed(key, everywhere)
                 await self._passed(fences)
                 return
             raise self._unreachable(keys, command)
@@ -123,9 +146,18 @@ class Subscriptions:
             self._at[key] = self.nodes(key)
         return [(self.feeds[node], self.feeds[node].want(key)) for node in self._at[key]]
 
+    async def _confirmed(self, key: Key, everywhere: Sequence[tuple[NodeFeed, Wanted]]) -> None:
+        """Wait for all nodes of one subscription, which may become others meanwhile."""
+        while True:
+            for feed, wanted in everywhere:
+                await self._answered(feed, wanted, everywhere)
+            if not any(wanted.gone for _, wanted in everywhere):
+                return
+            everywhere = self._want(key)
+
     async def _answered(self, feed: NodeFeed, wanted: Wanted, everywhere: Sequence[tuple[NodeFeed, Wanted]]) -> None:
         """Wait for one node. Of several, those that cannot be reached now are left to be told when they are back."""
-        while not wanted.confirmed:
+        while not (wanted.confirmed or wanted.gone):
             if wanted.error:
                 raise NodeError(b"-%b\r\n" % wanted.error.encode("latin-1", "replace"))
             if feed.down and any(other.confirmed for _, other in everywhere):

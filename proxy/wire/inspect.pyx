@@ -9,6 +9,7 @@ and contiguous, and every chunk and every metered byte is given back.
 from collections import namedtuple
 from socket import socketpair
 
+from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
@@ -18,8 +19,8 @@ from proxy.wire.input cimport (
 )
 from proxy.wire.mailbox cimport Mailbox, mailbox_close, mailbox_open, mailbox_post, mailbox_take
 from proxy.wire.output cimport (
-    WRITE_FAILED, WROTE_ALL, Output, output_append, output_bulk, output_clear, output_consume, output_cut, output_move,
-    output_number, output_room, output_write,
+    WRITE_FAILED, WROTE_ALL, Output, Trail, output_append, output_bulk, output_clear, output_cut, output_move,
+    output_number, output_pass, output_room, output_write_keeping, trail_copy, trail_find, trail_release, trail_restart,
 )
 from proxy.wire.reply cimport ReplyFrame, frame_reply, reply_reset
 from proxy.wire.resp cimport (
@@ -381,11 +382,17 @@ def format_number(long long value):
 
 
 cdef class OutputFace:
-    """An Output with a pool of its own."""
+    """An Output with a pool of its own; `keeping`: with a Trail."""
     cdef ChunkPool pool
     cdef Output output
+    cdef Trail trail
+    cdef Trail* kept
+
+    def __init__(self, bint keeping=False):
+        self.kept = &self.trail if keeping else NULL
 
     def __dealloc__(self):
+        trail_release(&self.trail, &self.pool, self.trail.end)
         output_clear(&self.output, &self.pool)
         pool_trim(&self.pool)
 
@@ -418,14 +425,31 @@ cdef class OutputFace:
     def consume(self, size_t length):
         if length > self.output.length:
             raise ValueError("consumed past the end")
-        output_consume(&self.output, &self.pool, length)
+        output_pass(&self.output, &self.pool, length, self.kept)
 
     def write(self, int fd):
         """True: all written, False: the kernel's buffer is full; BrokenPipeError when the peer is gone."""
-        cdef int status = output_write(&self.output, &self.pool, fd)
+        cdef int status = output_write_keeping(&self.output, &self.pool, fd, self.kept)
         if status == WRITE_FAILED:
             raise BrokenPipeError
         return status == WROTE_ALL
+
+    def found(self, uint64_t place, size_t length):
+        """The bytes at this place of the stream; None: they are kept no longer."""
+        cdef bytearray copy = bytearray(length)
+        cdef const char* at
+        if not trail_copy(&self.trail, &self.output, place, length, <char*> copy):
+            return None
+        at = trail_find(&self.trail, &self.output, place, length)
+        if at != NULL and at[:length] != copy:
+            raise AssertionError("found in one place, copied from another")
+        return bytes(copy)
+
+    def release(self, uint64_t place):
+        trail_release(&self.trail, &self.pool, place)
+
+    def restart(self, uint64_t place):
+        trail_restart(&self.trail, &self.output, &self.pool, place)
 
     def __len__(self):
         return self.output.length

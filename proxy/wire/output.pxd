@@ -3,8 +3,15 @@
 
 Small pieces are copied into the last chunk, large ones join the list as chunks of their own. `length` counts what
 the kernel has not taken yet; an empty Output holds no chunk at all.
+
+A Trail is what was given to the kernel and may be needed again: the same chunks, kept instead of freed, so that keeping
+costs a request nothing. Places in it are counted from the first byte that was ever appended.
+
+    trail.first … trail.last ── output.first …            chunks in the order of the stream
+    start ────────────────── end ── what the kernel has ── what it has not
 """
 
+from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
 from proxy.wire.chunk cimport Chunk, ChunkPool
@@ -21,11 +28,21 @@ cdef struct Output:
     size_t length              # bytes not yet given to the kernel
 
 
+cdef struct Trail:
+    Chunk* first
+    Chunk* last
+    uint64_t start             # place of the first byte that is kept
+    uint64_t end               # place of data[0] of the chunk that the output begins with
+    size_t bytes               # capacity of the chunks
+
+
 cdef void output_append_slow(Output* output, ChunkPool* pool, const char* data, size_t length) noexcept nogil
 cdef char* output_room(Output* output, ChunkPool* pool, size_t length) noexcept nogil
 cdef void output_repeat(Output* output, ChunkPool* pool, const char* data, size_t length, size_t count) noexcept nogil
 cdef void output_move(Output* output, ChunkPool* pool, Chunk* chunk) noexcept nogil
 cdef int output_write(Output* output, ChunkPool* pool, int fd) noexcept nogil
+cdef int output_write_keeping(Output* output, ChunkPool* pool, int fd, Trail* trail) noexcept nogil
+cdef void output_pass(Output* output, ChunkPool* pool, size_t length, Trail* trail) noexcept nogil
 cdef void output_consume(Output* output, ChunkPool* pool, size_t length) noexcept nogil
 cdef void output_clear(Output* output, ChunkPool* pool) noexcept nogil
 cdef void output_cut(Output* output, ChunkPool* pool, size_t start, size_t length) noexcept nogil
@@ -34,6 +51,11 @@ cdef Chunk* output_array(Output* elements, ChunkPool* pool, long long count) noe
 cdef void output_flatten(Output* output, ChunkPool* pool) noexcept nogil
 cdef void output_bulk(Output* output, ChunkPool* pool, const char* data, size_t length) noexcept nogil
 cdef void output_number(Output* output, ChunkPool* pool, char kind, long long value) noexcept nogil
+
+cdef void trail_release(Trail* trail, ChunkPool* pool, uint64_t place) noexcept nogil
+cdef void trail_restart(Trail* trail, const Output* output, ChunkPool* pool, uint64_t place) noexcept nogil
+cdef const char* trail_find(const Trail* trail, const Output* output, uint64_t place, size_t length) noexcept nogil
+cdef bint trail_copy(const Trail* trail, const Output* output, uint64_t place, size_t length, char* to) noexcept nogil
 
 
 cdef inline void output_append(Output* output, ChunkPool* pool, const char* data, size_t length) noexcept nogil:

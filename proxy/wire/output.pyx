@@ -1,6 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Output: appending to, sending from and cutting the list of chunks owed to a socket. See output.pxd."""
 
+from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memmove, memset
 
 from proxy.wire.chunk cimport Chunk, ChunkPool, chunk_exact, chunk_free, chunk_new
@@ -12,6 +13,7 @@ from proxy.wire.system cimport (
 cdef enum:
     PARTS = 64                 # chunks handed to the kernel in one call: 1 MiB of small ones
     JOIN_COPY = 4096           # bytes that output_join() copies rather than moves
+    WORTH_KEEPING = 512        # bytes of room at the end of a chunk whose other bytes are kept
 
 
 cdef void output_append_slow(Output* output, ChunkPool* pool, const char* data, size_t length) noexcept nogil:
@@ -77,6 +79,11 @@ cdef void output_move(Output* output, ChunkPool* pool, Chunk* chunk) noexcept no
 
 cdef int output_write(Output* output, ChunkPool* pool, int fd) noexcept nogil:
     """Give the kernel as much as it takes."""
+    return output_write_keeping(output, pool, fd, NULL)
+
+
+cdef int output_write_keeping(Output* output, ChunkPool* pool, int fd, Trail* trail) noexcept nogil:
+    """Give the kernel as much as it takes, and keep that in `trail`, unless it is NULL."""
     cdef iovec parts[PARTS]
     cdef msghdr message
     cdef Chunk* chunk
@@ -107,7 +114,7 @@ cdef int output_write(Output* output, ChunkPool* pool, int fd) noexcept nogil:
             if errno == EAGAIN or errno == EWOULDBLOCK:
                 return WROTE_SOME
             return WRITE_FAILED
-        output_consume(output, pool, taken)
+        output_pass(output, pool, taken, trail)
         if <size_t> taken < offered:
             return WROTE_SOME
     return WROTE_ALL
@@ -115,6 +122,12 @@ cdef int output_write(Output* output, ChunkPool* pool, int fd) noexcept nogil:
 
 cdef void output_consume(Output* output, ChunkPool* pool, size_t length) noexcept nogil:
     """Drop `length` bytes from the front and every chunk that this empties."""
+    output_pass(output, pool, length, NULL)
+
+
+cdef void output_pass(Output* output, ChunkPool* pool, size_t length, Trail* trail) noexcept nogil:
+    """Take `length` bytes off the front. Chunks that this empties are dropped, or join the `trail`, unless it is NULL;
+    what is appended next then is written behind them, so that few bytes take few chunks."""
     cdef Chunk* chunk
     cdef size_t size
     output.length -= length
@@ -125,8 +138,15 @@ cdef void output_consume(Output* output, ChunkPool* pool, size_t length) noexcep
             chunk.head += length
             return
         length -= size
+        if trail != NULL:
+            chunk.head = chunk.tail
+            if chunk.next == NULL and chunk.capacity - chunk.tail >= WORTH_KEEPING:
+                return
         output.first = chunk.next
-        chunk_free(pool, chunk)
+        if trail == NULL:
+            chunk_free(pool, chunk)
+        else:
+            trail_add(trail, chunk)
     output.last = NULL
 
 
@@ -137,7 +157,8 @@ cdef void output_clear(Output* output, ChunkPool* pool) noexcept nogil:
 cdef void output_cut(Output* output, ChunkPool* pool, size_t start, size_t length) noexcept nogil:
     """Remove `length` bytes that begin `start` bytes after the front: how an unsent request is withdrawn.
 
-    Costs a walk of the chunks and a memmove inside those at the two edges; rare (a deadline passed unsent).
+    Costs a walk of the chunks and a memmove inside those at the two edges; rare (a deadline passed unsent). The first
+    chunk stays, though empty, if some of it was sent: that may be part of a Trail.
     """
     cdef Chunk* chunk = output.first
     cdef Chunk* before = NULL
@@ -158,7 +179,7 @@ cdef void output_cut(Output* output, ChunkPool* pool, size_t start, size_t lengt
             chunk.tail -= cut
             length -= cut
             start = 0
-            if chunk.tail == chunk.head:
+            if chunk.tail == chunk.head and not (before == NULL and chunk.head):
                 if before == NULL:
                     output.first = following
                 else:
@@ -236,3 +257,81 @@ cdef void output_number(Output* output, ChunkPool* pool, char kind, long long va
     cdef char* at = output_room(output, pool, 32)
     at[0] = kind
     output_commit(output, 1 + write_number(at + 1, value))
+
+
+# -- what was given to the kernel ---------------------------------------------------------------------------------------
+
+cdef void trail_add(Trail* trail, Chunk* chunk) noexcept nogil:
+    """The chunk that the output began with was given to the kernel, all of it."""
+    chunk.next = NULL
+    if trail.first == NULL:
+        trail.first = chunk
+        trail.start = trail.end
+    else:
+        trail.last.next = chunk
+    trail.last = chunk
+    trail.end += chunk.tail
+    trail.bytes += chunk.capacity
+
+
+cdef void trail_release(Trail* trail, ChunkPool* pool, uint64_t place) noexcept nogil:
+    """Free the chunks that end before `place`."""
+    cdef Chunk* chunk = trail.first
+    while chunk != NULL and trail.start + chunk.tail <= place:
+        trail.start += chunk.tail
+        trail.bytes -= chunk.capacity
+        trail.first = chunk.next
+        chunk_free(pool, chunk)
+        chunk = trail.first
+    if chunk == NULL:
+        trail.last = NULL
+        trail.start = trail.end
+
+
+cdef void trail_restart(Trail* trail, const Output* output, ChunkPool* pool, uint64_t place) noexcept nogil:
+    """Keep nothing: the stream goes on at `place` with what is in the output."""
+    trail_release(trail, pool, trail.end)
+    trail.end = place - (0 if output.first == NULL else output.first.head)
+    trail.start = place
+
+
+cdef const Chunk* chunk_at(const Trail* trail, const Output* output, uint64_t* place) noexcept nogil:
+    """The chunk with the byte at `place`, which becomes its place there; NULL: it is kept no longer."""
+    cdef const Chunk* chunk = trail.first
+    cdef uint64_t start = trail.start
+    if chunk == NULL:
+        chunk = output.first
+        start = trail.end
+        if place[0] < trail.start:
+            return NULL
+    if place[0] < start:
+        return NULL
+    while chunk != NULL and place[0] - start >= chunk.tail:
+        start += chunk.tail
+        chunk = output.first if chunk == trail.last else chunk.next
+    place[0] -= start
+    return chunk
+
+
+cdef const char* trail_find(const Trail* trail, const Output* output, uint64_t place, size_t length) noexcept nogil:
+    """The bytes from `place` on, sent or not; NULL: some are kept no longer, or they are not in one chunk."""
+    cdef const Chunk* chunk = chunk_at(trail, output, &place)
+    if chunk == NULL or chunk.tail - place < length:
+        return NULL
+    return chunk.data + place
+
+
+cdef bint trail_copy(const Trail* trail, const Output* output, uint64_t place, size_t length, char* to) noexcept nogil:
+    """Copy them; False: some are kept no longer."""
+    cdef const Chunk* chunk = chunk_at(trail, output, &place)
+    cdef size_t size
+    while chunk != NULL and length:
+        size = chunk.tail - place
+        if size > length:
+            size = length
+        memcpy(to, chunk.data + place, size)
+        to += size
+        length -= size
+        place = 0
+        chunk = output.first if chunk == trail.last else chunk.next
+    return length == 0

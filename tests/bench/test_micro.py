@@ -24,7 +24,8 @@ def test_the_table(capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split() == list(micro.PARTS)
     assert [line[:12].strip() for line in lines[2:]] == [
-        "GET", "SET", "INCR", "GET, cools", "SET, cools", "INCR, cools", "INCR, counts", "GET, hot",
+        "GET", "SET", "INCR", "GET, cools", "SET, cools", "INCR, cools", "INCR, counts",
+        "GET, reads", "SET, reads", "INCR, reads", "GET, hot",
     ]  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from tests.proof.servers import LOGGED, StoreNode, running_servers
 from tests.system.tier import Node, Proxy, running_proxy
 
 OPTIONS = """\
-timeout: 1s
+timeout: 500ms
 hash_tag: "{}"
 hot_keys: {threshold: 2/s, copies: off}
 """

@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.counters.kinds import KINDS, Request
 from tests.proof.linear import ANY, Operation, Verdict, linearizable
-from tests.proof.models import harmless
+from tests.proof.models import OVERFLOW, harmless
 
 REQUESTS = 1500  # of a book
 FATES = 8  # that may be unknown
@@ -51,7 +51,12 @@ class Book:
                 or time.monotonic() > self._opened + SECONDS)  # fmt: skip
 
     def enter(self, entry: Entry, session: Hashable = None) -> None:
-        asked = Operation(entry.request.call, entry.began, entry.ended, entry.answer, session)
+        call = entry.request.call
+        field = call[1] if call[0] == "HINCRBY" else None  # increments of several fields may overtake each other
+        if entry.answer == OVERFLOW:
+            rest, sign = call[1:-1], math.copysign(1, call[-1])
+            call = ("FIELD NEAR THE END" if rest else "NEAR THE END", *rest, int(sign))
+        asked = Operation(call, entry.began, entry.ended, entry.answer, session, field)
         self.history.append(asked)
         self.unknown += entry.ended == math.inf
         for number, life in entry.request.lives:

@@ -30,12 +30,17 @@ def ring(nodes: int) -> Placement:
     return Placement([b"n%d" % index for index in range(nodes)], [1] * nodes)
 
 
+#: `reads` of a pool: prefer_primary, no hedges.
+READS = {"from": 1, "hot": False, "lag_us": 0, "retained": 1 << 20, "quantile": False, "after_us": 0, "budget": 0}
+
+
 def build(
     nodes: int = 2, *, password: bytes | None = None, users: Sequence[User] = (), nil_on_error: bool = False,
     split: bool = False, auto_eject: bool = False, hot: dict[str, Any] | None = None,
-    counters: list[tuple[bytes, str, int, int]] | None = None,
+    counters: list[tuple[bytes, str, int, int, bool]] | None = None,
     group: EngineGroup | None = None, index: int = 0, input_limit: int = 1 << 30, output_limit: int = 1 << 40,
-    connect: bool = True, replicas: int = 0, copies: tuple[int, int, int] | None = None, **limits: int,
+    failover: str = "off", connect: bool = True, replicas: int = 0, reads: dict[str, Any] | None = None,
+    copies: tuple[int, int, int] | None = None, **limits: int,
 ) -> Probe:
     """A probe of one pool `p` with nodes n0, n1, …; `connect`: their connections of RESP2 and RESP3 are open.
 
@@ -50,8 +55,9 @@ def build(
         "name": b"p", "listener": -1, "unix_socket": False, "placement": ring(nodes),
         "auto_eject": auto_eject or copies is not None, "copies": copies,
         "nil_on_error": nil_on_error, "split_transactions": split, "database": 0, "users": users, "node_auth": [],
-        "hot": hot, "counters": counters,
+        "hot": hot, "counters": counters, "failover": failover,
         "nodes": [(b"n%d" % index, b"10.0.0.%d:6379" % index) for index in range(nodes * (1 + replicas))],
+        "reads": READS | (reads or {}),
         "replica_of": [index for index in range(nodes) for _ in range(replicas)],
         "limits": {**LIMITS, **limits},
     }])

@@ -23,7 +23,7 @@ WRITES = ("set", "set", "set", "del", "px", "px", "pexpire", "mset", "rename", "
 #: What happens next, and how often.
 ACTIONS = {
     "read": 30, "write": 8, "elsewhere": 5, "move": 25, "carry": 25, "settle": 6, "hear": 10, "later": 3, "turn": 5,
-    "lose": 1, "reconnect": 3, "arrive": 1, "leave": 1, "eject": 1, "silence": 2,
+    "lose": 1, "cut": 1, "reconnect": 3, "arrive": 1, "leave": 1, "eject": 1, "silence": 2,
 }  # fmt: skip
 
 
@@ -50,6 +50,9 @@ class Walk:
 
     def end(self) -> None:
         """Everything is answered, and nothing is open."""
+        for wire in list(self.world.wires.values()):
+            if wire.cut:
+                self.world.lose(wire)
         self.reconnect()
         for _ in range(3):
             self.world.pass_time(200_000)
@@ -68,7 +71,7 @@ class Walk:
         return self.dice.choice(self.world.callers)
 
     def wire(self) -> Wire | None:
-        wires = list(self.world.wires.values())
+        wires = [wire for wire in self.world.wires.values() if self.world.there(wire)]
         busy = [wire for wire in wires if wire.up or wire.down
                 or self.world.engines[wire.engine].conn_state(self.world.name_of(wire))["output"]]  # fmt: skip
         return self.dice.choice(busy or wires) if wires else None
@@ -170,7 +173,15 @@ class Walk:
         if wire is not None:
             self.world.lose(wire, self.dice.randint(0, 3))
 
+    def cut(self) -> None:
+        wire = self.wire()
+        if wire is not None and len(wire.name) == 4 and self.dice.random() < 0.3:
+            self.world.cut(wire)
+
     def reconnect(self) -> None:
+        for wire in list(self.world.wires.values()):
+            if wire.cut and self.dice.random() < 0.3:
+                self.world.lose(wire)
         for index in range(len(self.world.engines)):
             for protocol in (2, 3):
                 for database in (0, 1):

@@ -177,6 +177,33 @@ def test_ejected_nodes_are_refused_or_passed_over():
         assert engine.sent(conn(0)) == request(b"GET", key_on(0))
 
 
+def test_a_node_that_is_admitted_is_waited_for():
+    """It answered a PING just now: who asks before its connections are open again waits for them and is not refused."""
+    for comes_back in (True, False):
+        engine = build(1)
+        client = engine.open()
+        engine.eject(0, 0, True)
+        engine.turn()
+        engine.fail(conn(0), b"gone")
+        assert engine.conn_state(conn(0))["state"] == "down"
+        engine.feed(client, request(b"GET", b"a"))
+        assert engine.take(client).startswith(b"-ERR node n0 (10.0.0.0:6379) of pool p is down: ")
+        engine.eject(0, 0, False)
+        engine.turn()
+        engine.feed(client, request(b"GET", b"a"))
+        assert engine.take(client) == b"" and engine.audit() == []
+        if comes_back:
+            engine.connect(0)
+            assert engine.sent(conn(0)) == request(b"GET", b"a")
+            engine.answer(conn(0), b"+1\r\n")
+            assert engine.take(client) == b"+1\r\n"
+        else:
+            engine.node_down(0, 0, b"it went again")
+            engine.turn()
+            assert engine.take(client) == LOST_UNSENT % (b"get", 0, b"it went again")
+        settle(engine)
+
+
 @given(st.integers(0, 1 << 32))
 @settings(max_examples=60, deadline=None)
 def test_nothing_is_sent_twice_and_every_request_is_answered_once(seed):

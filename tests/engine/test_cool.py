@@ -472,3 +472,38 @@ def test_hot_keys_can_be_forgotten() -> None:
     world.ask(second, b"GET", KEY)
     world.settle()
     assert second.values == [b"one"]
+
+
+def test_what_a_connection_read_that_was_cut_off_unnoticed_is_served_half_a_second() -> None:
+    """The node forgets it, and tells nobody of what it read; the ear answers as before."""
+    world, caller = world_with_copy()
+    wire = world.wires[SHARED]
+    world.cut(wire)
+    world.pass_time(50_000)
+    world.write((0, KEY), b"two")
+    for _ in range(12):
+        world.pass_time(100_000)
+        world.settle()
+        if not caller.asks:
+            world.ask(caller, b"GET", KEY)
+            world.collect()
+    assert b"one" in caller.values and caller.asks  # not served any more: on its way, and nobody answers
+    assert counters(world)["copies_unsure"] > 0
+    world.lose(wire)
+    world.connect(*SHARED)
+    world.settle()
+    world.ask(caller, b"GET", KEY)
+    world.settle()
+    assert caller.values[-1] == b"two" and world.audit() == []
+
+
+def test_a_quiet_connection_is_asked_whether_it_is_there() -> None:
+    world, caller = world_with_copy()
+    before = asked(world), counters(world)["copies_unsure"]
+    for _ in range(30):
+        world.pass_time(100_000)
+        world.settle()
+        world.ask(caller, b"GET", KEY)
+        world.collect()
+        assert not caller.asks
+    assert before == (asked(world), counters(world)["copies_unsure"])

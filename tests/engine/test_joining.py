@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine.test_cool import KEY, OTHER, SHARED, asked, copied, counters
+from tests.engine.test_cool import KEY, OTHER, SHARED, asked, copied, counters, world_with_copy
 from tests.engine.world import EAR, Caller, World
 
 
@@ -209,9 +209,9 @@ def test_a_tracking_request_that_was_withdrawn_is_repeated() -> None:
     world.pass_time(20_000)
     world.settle()
     assert caller.errors
-    for _ in range(3):
-        world.ask(caller, b"GET", KEY)
-        world.settle()
+    world.pass_time(100_000)
+    world.settle()
+    copied(world, caller)
     world.write((0, KEY), b"two")
     world.settle()
     world.ask(caller, b"GET", KEY)
@@ -252,3 +252,174 @@ def test_who_wrote_a_shielded_key_is_not_made_to_wait_for_it() -> None:
     world.pass_time(20_000)
     world.settle()
     assert waiting.values == [b"two"] and world.audit() == []
+
+
+def test_a_write_behind_a_read_that_joined_on_the_way_does_not_change_what_it_reads() -> None:
+    """Whoever joined may be asked for again: his write has to wait for that."""
+    world = World()
+    world.live()
+    world.write((0, KEY), b"old")
+    world.settle()
+    first, second = on_the_way(world, 1)
+    world.ask(second, b"SET", KEY, b"mine")
+    world.ask(second, b"GET", KEY)
+    world.settle()
+    assert second.values == [b"old", b"mine"] and first.values == [b"old"] * 2
+
+
+def test_a_copy_does_not_overtake_the_clients_read_on_its_way() -> None:
+    """The one that fetches the copy anew finds a change of which nothing was heard yet."""
+    world, caller = world_with_copy()
+    world.pass_time(100_000)
+    while True:
+        world.pass_time(100_000)
+        world.settle()
+        world.ask(caller, b"GET", KEY)
+        world.turn()
+        world.collect()
+        if caller.asks:
+            break
+    world.write((0, KEY), b"two")
+    for _ in range(5):
+        world.ask(caller, b"GET", KEY)
+    world.transmit(world.wires[SHARED])
+    world.execute(world.wires[SHARED])
+    world.deliver(world.wires[SHARED])
+    world.turn()
+    world.collect()
+    assert caller.values[-6:] == [b"two"] * 6
+
+
+def test_what_was_read_at_the_node_voids_an_older_copy() -> None:
+    """Before the node's invalidation, and before the value can be a copy itself."""
+    world, caller = world_with_copy()
+    other = world.open()
+    world.pass_time(100_000)
+    while True:
+        world.pass_time(100_000)
+        world.settle()
+        world.ask(caller, b"GET", KEY)
+        world.turn()
+        world.collect()
+        if caller.asks:
+            break
+    wire = world.wires[SHARED]
+    world.write((0, KEY), b"two")
+    world.transmit(wire)
+    world.execute(wire, 2)
+    world.deliver(wire)
+    world.turn()
+    world.collect()
+    assert caller.values[-1] == b"two"
+    for one in (caller, other):
+        world.ask(one, b"GET", KEY)
+    world.settle()
+    assert caller.values[-1] == other.values[-1] == b"two"
+
+
+def test_other_reads_of_the_key_bound_what_a_copy_may_say() -> None:
+    world, caller = world_with_copy()
+    world.ask(caller, b"STRLEN", KEY)
+    world.ask(caller, b"MGET", KEY, OTHER)
+    world.write((0, KEY), b"three")
+    world.ask(caller, b"GET", KEY)
+    world.ask(caller, b"MGET", OTHER, KEY)
+    wire = world.wires[SHARED]
+    for _ in range(4):
+        world.transmit(wire)
+        world.execute(wire)
+        world.deliver(wire)
+        world.turn()
+    world.collect()
+    assert not caller.asks and caller.values.count(b"three") + caller.values.count(5) >= 3
+
+
+def test_reads_join_a_set_that_was_not_sent() -> None:
+    """Exact in any case: the node executes it after all of them asked, and what it says then is what they get."""
+    world = World(copies="off")
+    writer, readers = world.open(), [world.open() for _ in range(5)]
+    world.ask(writer, b"SET", KEY, b"late", b"PX", b"5000")
+    for reader in readers:
+        world.ask(reader, b"GET", KEY)
+        world.ask(reader, b"GET", KEY)
+    world.ask(writer, b"GET", KEY)
+    world.settle()
+    assert asked(world) == 0 and counters(world)["reads_joined"] == 11 and world.audit() == []
+    assert all(reader.values == [b"late"] * 2 for reader in readers) and writer.values == [b"late"]
+    world.ask(readers[0], b"GET", KEY)
+    world.settle()
+    assert asked(world) == 1
+
+
+def test_a_set_that_was_sent_is_not_joined() -> None:
+    world = World(copies="off")
+    writer, reader = world.open(), world.open()
+    world.ask(writer, b"SET", KEY, b"sent")
+    world.turn()
+    world.transmit(world.wires[SHARED])
+    world.ask(reader, b"GET", KEY)
+    world.write((0, KEY), b"elsewhere")
+    world.settle()
+    assert asked(world) == 1
+
+
+def test_a_set_that_fails_is_asked_for_after_all() -> None:
+    world = World(copies="off")
+    world.write((0, KEY), b"old")
+    writer, reader = world.open(), world.open()
+    world.ask(writer, b"SET", KEY, b"new")
+    world.ask(reader, b"GET", KEY)
+    world.turn()
+    wire = world.wires[SHARED]
+    world.transmit(wire)
+    wire.up = b""
+    wire.down = b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"
+    world.settle()
+    assert len(writer.errors) == 1 and reader.values == [b"old"] and asked(world) == 1 and world.audit() == []
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_set_whose_connection_breaks_answers_all_who_joined(sent: bool) -> None:
+    world = World(copies="off")
+    writer, reader, gone = world.open(), world.open(), world.open()
+    world.ask(writer, b"SET", KEY, b"new")
+    world.ask(reader, b"GET", KEY)
+    world.ask(gone, b"GET", KEY)
+    world.leave(gone)
+    if sent:
+        world.turn()
+        world.transmit(world.wires[SHARED])
+    world.lose(world.wires[SHARED])
+    world.turn()
+    if not sent:
+        world.connect(*SHARED)
+    world.settle()
+    if sent:
+        assert b"fate" in writer.errors[0] and b"fate" not in reader.errors[0]
+    else:
+        assert reader.values == [b"new"]
+    assert not writer.asks and not reader.asks and world.audit() == []
+
+
+def test_a_set_that_times_out_answers_all_who_joined() -> None:
+    world = World(copies="off", timeout_us=100_000)
+    writer, reader = world.open(), world.open()
+    world.ask(writer, b"SET", KEY, b"new")
+    world.ask(reader, b"GET", KEY)
+    world.turn()
+    world.transmit(world.wires[SHARED])
+    world.pass_time(200_000)
+    world.collect()
+    assert len(writer.errors) == len(reader.errors) == 1 and b"fate" not in reader.errors[0]
+    world.settle()
+    assert world.audit() == []
+
+
+def test_a_read_does_not_join_a_set_before_its_clients_own_read() -> None:
+    world = World(copies="off")
+    writer, reader = world.open(), world.open()
+    world.ask(writer, b"SET", KEY, b"new")
+    world.ask(reader, b"STRLEN", KEY)
+    world.ask(reader, b"GET", KEY)
+    world.settle()
+    assert asked(world) == 1 and reader.values == [3, b"new"]

@@ -4,7 +4,8 @@ The engines are real (Probes of one EngineGroup), the node is a small model of r
 TRACKING, and every connection between them is two queues that a test moves by hand: bytes to the node, bytes back. So
 any order of events can be had, and is the same each time. Every change of a key gets a number and a time; a read may
 return what was current at some moment between its start and its end, less `bound_us` where the change was made behind
-the back of the process, and nothing less for what this process did and acknowledged, or what ran out.
+the back of the process, and nothing less for what this process did and acknowledged, or what ran out. What
+one client reads of a key does not go back: see Caller.newest().
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Wire:
     redirect: int = 0
     queued: list[list[bytes]] | None = None  # by MULTI
     waiting: list[bytes] | None = None  # BLPOP
+    cut: bool = False  # neither end hears of the other any more
 
 
 @dataclass
@@ -59,6 +61,8 @@ class Ask:
     keys: tuple[tuple[int, bytes], ...] = ()  # of a read
     writes: tuple[tuple[int, bytes], ...] = ()  # keys that it names
     began: int = 0
+    sent: int = 0  # of everything that was sent and answered, its place
+    answered: int = 0
     numbers: tuple[int, ...] = ()  # by key: a read has to return what was current at this change, or later
 
 
@@ -71,8 +75,16 @@ class Caller:
     asks: list[Ask] = field(default_factory=list)
     inbox: bytes = b""
     own: dict[tuple[int, bytes], int] = field(default_factory=dict)  # the last of its writes that was acknowledged
+    seen: list[tuple[tuple[int, bytes], Ask, int]] = field(default_factory=list)  # what its reads returned, by change
     errors: list[bytes] = field(default_factory=list)
     values: list[bytes | None] = field(default_factory=list)  # that its reads returned
+
+    def newest(self, ask: Ask, key: tuple[int, bytes]) -> int:
+        """The change that this read must not go behind: of the same reads before it, which copies answer alike, and of
+        an MGET that was under way with it."""
+        kind = {b"MGET": b"GET"}.get(ask.words[0], ask.words[0])
+        return max((number for other, before, number in self.seen if other == key and (
+            before.words[0] == kind or (kind == before.words[0][1:] and before.answered > ask.sent))), default=0)
 
 
 class World:
@@ -88,6 +100,7 @@ class World:
         self.bound_us = LIVE_US if copies == "tracked" else life_us
         self.tracks = tracks
         self.now = 0
+        self.steps = 0
         self.number = 0
         self.data: dict[tuple[int, bytes], tuple[bytes, int | None]] = {}
         self.changes: dict[tuple[int, bytes], list[Change]] = defaultdict(lambda: [Change(0, -1 << 60, None)])
@@ -133,18 +146,36 @@ class World:
     def name_of(self, wire: Wire) -> tuple[int, ...]:
         return wire.name if len(wire.name) == 4 or wire.name == EAR else self.private(wire.engine, wire.id)
 
+    def there(self, wire: Wire) -> bool:
+        """Does the engine still have it?"""
+        try:
+            return bool(self.engines[wire.engine].conn_state(self.name_of(wire)))
+        except KeyError:
+            return False
+
     def lose(self, wire: Wire, executed: int = 0) -> None:
         """The connection breaks; the node still executes so many of the requests that it was sent."""
         self.execute(wire, executed)
         self.engines[wire.engine].fail(self.name_of(wire))
         self.forget(wire)
 
+    def cut(self, wire: Wire) -> None:
+        """The node gives the connection up, of which the engine does not hear."""
+        wire.cut = True
+        wire.down = b""
+        for ids in self.table.values():
+            ids.discard(wire.id)
+
     def transmit(self, wire: Wire, most: int = 1 << 30) -> bool:
+        if not self.there(wire):
+            return False
         data = self.engines[wire.engine].sent(self.name_of(wire), most)
         wire.up += data
         return bool(data)
 
     def execute(self, wire: Wire, most: int = 1 << 30) -> bool:
+        if wire.cut:
+            return False
         framing = frame_requests(wire.up)
         assert framing.error is None
         done = 0
@@ -158,7 +189,7 @@ class World:
 
     def deliver(self, wire: Wire, most: int = 1 << 30) -> bool:
         data, wire.down = wire.down[:most], wire.down[most:]
-        if data:
+        if data and self.there(wire):
             self.engines[wire.engine].answer(self.name_of(wire), data)
         return bool(data)
 
@@ -182,11 +213,7 @@ class World:
             engine.events()
             self.open_privates(index)
         for wire in list(self.wires.values()):
-            try:
-                state = self.engines[wire.engine].conn_state(self.name_of(wire))["state"]
-            except KeyError:
-                state = "gone"
-            if state != "open":
+            if not self.there(wire) or self.engines[wire.engine].conn_state(self.name_of(wire))["state"] != "open":
                 self.forget(wire)
         return self.last_id != known
 
@@ -316,7 +343,8 @@ class World:
                 return b"$-1\r\n"
             self.write(key, words[2], int(words[5]) * 1000)
             return b"+OK\r\n"
-        return b":%d\r\n" % self.run_write(name, key, words)
+        number = self.run_write(name, key, words)
+        return b"+OK\r\n" if name == b"SET" else b":%d\r\n" % number
 
     def run_write(self, name: bytes, key: tuple[int, bytes], words: list[bytes]) -> int:
         """A write; the number of its last change is its reply."""
@@ -400,6 +428,8 @@ class World:
         elif name in (b"FLUSHALL", b"SWAPDB"):
             ask.writes = tuple((database, one) for database in (0, 1) for one in KEYS)
         caller.asks.append(ask)
+        self.steps += 1
+        ask.sent = self.steps
         self.engines[caller.engine].feed(caller.id, request(*words))
 
     def transaction(self, caller: Caller, requests: list[list[bytes]]) -> None:
@@ -423,11 +453,18 @@ class World:
         else:
             caller.inbox = b""
         for reply in framing.items:
+            self.steps += 1
+            caller.asks[0].answered = self.steps
             self.judge(caller, caller.asks.pop(0), bytes(reply))
 
     def judge(self, caller: Caller, ask: Ask, reply: bytes) -> None:
         if reply.startswith(b"-"):
             caller.errors.append(reply)
+            return
+        if ask.words[0] == b"SET":
+            (key,) = ask.writes
+            made = [change.number for change in self.changes[key] if change.value == ask.words[2]]
+            self.acknowledge(caller, key, max(made))
             return
         if ask.keys:
             reader = hiredis.Reader()
@@ -439,8 +476,11 @@ class World:
         numbers = [int(part[1:]) for part in reply.split(b"\r\n") if part.startswith(b":")]
         if numbers:
             for key in ask.writes:
-                caller.own[key] = max(numbers)
-                self.acknowledged[key] = max(self.acknowledged.get(key, 0), max(numbers))
+                self.acknowledge(caller, key, max(numbers))
+
+    def acknowledge(self, caller: Caller, key: tuple[int, bytes], number: int) -> None:
+        caller.own[key] = number
+        self.acknowledged[key] = max(self.acknowledged.get(key, 0), number)
 
     def judge_read(self, caller: Caller, ask: Ask, place: int, value: Any) -> None:
         key = ask.keys[place]
@@ -448,14 +488,21 @@ class World:
         least = max(ask.numbers[place], caller.own.get(key, 0))
         changes = self.changes[key]
         ages = []
+        back = False
         for change, after in zip(changes, [*changes[1:], None], strict=True):
             if value != (len(change.value or b"") if ask.words[0] == b"STRLEN" else change.value):
                 continue
             # A value that ran out is not to be seen any later; one that was replaced elsewhere may be, for a while.
             grace = 0 if after is None or after.expired else self.bound_us
             if after is None or (after.number > least and after.time >= ask.began - grace):
-                return
+                newer = caller.newest(ask, key)
+                back = after is not None and after.number <= newer
+                if not back:
+                    caller.seen.append((key, ask, max(change.number, newer)))
+                    return
             ages.append((least - after.number, ask.began - after.time))
+        if back:
+            raise AssertionError(f"{ask} got {value!r} after something newer: {newer} of {changes[-6:]}")
         raise AssertionError(f"{ask} got {value!r}, which is no value of {key}, or was not since (changes, us) {ages}:"
                              f" {changes[-6:]}")
 

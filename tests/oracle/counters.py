@@ -1,6 +1,7 @@
 """Counters as redis-server keeps them: the naive twin of what the combiner hands out.
 
-A store of strings and hashes that executes one request at a time; time does not pass in it. Replies are those of RESP2.
+A store of strings, hashes, sets and HyperLogLogs that executes one request at a time; time does not pass in it. Replies
+are those of RESP2.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def bulk(text: bytes | None) -> bytes:
 
 @dataclass
 class CounterStore:
-    data: dict[bytes, bytes | dict[bytes, bytes]] = field(default_factory=dict)
+    data: dict[bytes, bytes | dict[bytes, bytes] | set[bytes] | frozenset[bytes]] = field(default_factory=dict)
     lives: dict[bytes, int] = field(default_factory=dict)  # milliseconds
     executed: int = 0
 
@@ -45,7 +46,7 @@ class CounterStore:
 
     def add(self, key: bytes, delta: int) -> bytes:
         found = self.data.get(key, b"0")
-        if isinstance(found, dict):
+        if not isinstance(found, bytes):
             return WRONG_TYPE
         value = integer(found)
         if value is None:
@@ -88,7 +89,7 @@ class CounterStore:
 
     def do_get(self, key: bytes) -> bytes:
         found = self.data.get(key)
-        return WRONG_TYPE if isinstance(found, dict) else bulk(found)
+        return bulk(found) if found is None or isinstance(found, bytes) else WRONG_TYPE
 
     def do_hget(self, key: bytes, name: bytes) -> bytes:
         found = self.data.get(key, {})
@@ -96,7 +97,7 @@ class CounterStore:
 
     def do_mget(self, *keys: bytes) -> bytes:
         found = [self.data.get(key) for key in keys]
-        return b"*%d\r\n" % len(keys) + b"".join(bulk(None if isinstance(one, dict) else one) for one in found)
+        return b"*%d\r\n" % len(keys) + b"".join(bulk(one if isinstance(one, bytes) else None) for one in found)
 
     def do_set(self, key: bytes, value: bytes) -> bytes:
         self.data[key] = value
@@ -109,6 +110,35 @@ class CounterStore:
             return WRONG_TYPE
         self.data[key] = {**found, name: value}
         return b":%d\r\n" % (name not in found)
+
+    def do_sadd(self, key: bytes, *members: bytes) -> bytes:
+        found = self.data.get(key, set())
+        if not isinstance(found, set):
+            return WRONG_TYPE
+        self.data[key] = found | set(members)
+        return b":%d\r\n" % (len(found | set(members)) - len(found))
+
+    def do_srem(self, key: bytes, *members: bytes) -> bytes:
+        found = self.data.get(key, set())
+        if not isinstance(found, set):
+            return WRONG_TYPE
+        self.data[key] = found - set(members)
+        if not self.data[key]:
+            self.do_del(key)
+        return b":%d\r\n" % len(found & set(members))
+
+    def do_scard(self, key: bytes) -> bytes:
+        found = self.data.get(key, set())
+        return b":%d\r\n" % len(found) if isinstance(found, set) else WRONG_TYPE
+
+    def do_pfadd(self, key: bytes, *members: bytes) -> bytes:
+        """As if nothing collided."""
+        found = self.data.get(key, frozenset())
+        if not isinstance(found, frozenset):
+            return WRONG_TYPE
+        changed = key not in self.data or not found >= set(members)
+        self.data[key] = found | frozenset(members)
+        return b":%d\r\n" % changed
 
     def do_del(self, *keys: bytes) -> bytes:
         gone = [key for key in keys if self.data.pop(key, None) is not None]
@@ -134,6 +164,8 @@ class CounterStore:
         if key not in self.data or (option.lower() == b"nx" and key in self.lives):
             return b":0\r\n"
         if option.lower() == b"xx" and key not in self.lives:
+            return b":0\r\n"
+        if option.lower() == b"gt" and int(life) <= self.lives.get(key, 1 << 62):
             return b":0\r\n"
         if int(life) <= 0:
             self.do_del(key)

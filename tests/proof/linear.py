@@ -44,6 +44,7 @@ class Operation:
     ended: float = math.inf  #: infinite: of unknown fate, or nobody has to have seen it
     answer: Any = ANY
     session: Hashable = None
+    strand: Hashable = None  #: of the session; nothing is said of the order of two strands
     after: Operation | None = None  #: which it cannot be before, whatever the clock says
 
     def __str__(self) -> str:
@@ -92,18 +93,13 @@ class Search:
             if operation.after is not None and operation.after.ended < math.inf:
                 self.before[number] |= 1 << number_of[operation.after]
         for numbers in sessions.values():
-            known = unsure = 0
-            for number in numbers:
-                self.before[number] |= known
-                self.unsure[number] = unsure
-                if self.operations[number].ended < math.inf:
-                    known |= 1 << number
-                else:
-                    unsure |= 1 << number
-            later = 0
-            for number in reversed(numbers):
-                self.behind[number] = later
-                later |= 1 << number
+            for place, number in enumerate(numbers):
+                strand = self.operations[number].strand
+                for other in numbers[:place]:
+                    if strand is None or self.operations[other].strand in (None, strand):
+                        ahead = self.before if self.operations[other].ended < math.inf else self.unsure
+                        ahead[number] |= 1 << other
+                        self.behind[other] |= 1 << number
 
     def candidates(self, done: int, at: int, low: int) -> tuple[list[int], int, int]:
         """What may come next, the most urgent first, unknown fates last; and where to go on looking from."""

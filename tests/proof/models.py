@@ -39,6 +39,12 @@ def number(text: bytes) -> int | None:
     return value if b"%d" % value == text and LEAST <= value <= MOST else None
 
 
+def near(text: bytes, sign: int) -> str:
+    """Increments that left together are told of an overflow together, though some of them would have fitted."""
+    value = number(text)
+    return OVERFLOW if value is not None and sign * value >= 1 << 62 else ""
+
+
 def added(text: bytes, amount: int, mistake: str) -> tuple[bytes, Any]:
     """What it becomes, and the answer."""
     value = number(text)
@@ -57,6 +63,8 @@ def string(state: State, call: Call) -> tuple[State, Any]:
         return state, value
     if verb == "SET":
         return (call[1], 0), "OK"
+    if verb == "NEAR THE END":
+        return state, near(b"0" if value is None else value, call[1])
     if verb == "INCRBY":
         value, answer = added(b"0" if value is None else value, call[1], NOT_A_NUMBER)
         return (state if isinstance(answer, str) else (value, running)), answer
@@ -69,9 +77,11 @@ def hash_(state: State, call: Call) -> tuple[State, Any]:
     pairs, running = state or (frozenset(), 0)
     if verb == "HGETALL":
         return state, pairs
-    if verb in ("HGET", "HSET", "HDEL", "HINCRBY"):
+    if verb in ("HGET", "HSET", "HDEL", "HINCRBY", "FIELD NEAR THE END"):
         fields = dict(pairs)
         old = fields.get(call[1])
+        if verb == "FIELD NEAR THE END":
+            return state, near(b"0" if old is None else old, call[2])
         if verb == "HGET":
             return state, old
         if verb == "HINCRBY":

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,16 +70,16 @@ def run_there(directory: Path, *command: str) -> str:
     return (done.stderr.strip() or done.stdout.strip() or f"exit {done.returncode}").splitlines()[-1]
 
 
-def main(mutants: Mapping[str, Mutant], notice: Callable[[Path], str], arguments: Sequence[str] | None = None) -> int:
-    """Plant each, or those named on the command line, and ask `notice`; 1 if one went unnoticed."""
+def main(mutants: Mapping[str, Mutant], notice: Callable[[Path, str], str]) -> int:
+    """Plant each, or those named on the command line, and ask `notice`, with its tree and name; 1 if one was not."""
     parser = argparse.ArgumentParser(description="Break the engine in one place after another: is it noticed?")
     parser.add_argument("names", nargs="*", help="of mutants; all, if none is given")
     unnoticed = 0
-    for name in parser.parse_args(arguments).names or mutants:
+    for name in parser.parse_args().names or mutants:
         with tempfile.TemporaryDirectory() as directory:
             began = time.monotonic()
             plant(mutants[name], Path(directory))
-            said = notice(Path(directory))
+            said = notice(Path(directory), name)
         seconds = time.monotonic() - began
         print(f"{'noticed' if said else 'UNNOTICED'}: {name} ({seconds:.0f} s) {said[:110]}", flush=True)
         unnoticed += not said

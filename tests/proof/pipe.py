@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+HALF_OPEN = 2.5  # seconds
+
 
 class Pipe:
     """Listens on a free port of 127.0.0.1 and forwards to `target`."""
@@ -17,6 +19,9 @@ class Pipe:
         self.delay = 0.0  # seconds, each way
         self._target = target
         self._writers: set[asyncio.StreamWriter] = set()
+        self._pairs: list[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = []
+        self._halves: set[asyncio.StreamWriter] = set()
+        self._over = asyncio.Event()
         self._moving = asyncio.Event()
         self._moving.set()
 
@@ -32,6 +37,7 @@ class Pipe:
     async def close(self) -> None:
         """Accept nobody any more, and let go of everybody."""
         self._server.close()
+        self._over.set()
         self.snap()
 
     def stand(self, still: bool) -> None:
@@ -46,6 +52,13 @@ class Pipe:
         for writer in self._writers:
             writer.transport.abort()
 
+    def halve(self, which: float) -> None:
+        """Cut one connection off, of which its client does not hear for HALF_OPEN, in the loop's thread."""
+        if self._pairs:
+            client, target = self._pairs[int(which * len(self._pairs))]
+            self._halves.add(client)
+            target.transport.abort()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self._target)
@@ -53,10 +66,16 @@ class Pipe:
             writer.transport.abort()
             return
         self._writers |= {writer, back}
+        self._pairs.append((writer, back))
         await asyncio.wait(
             [asyncio.create_task(self._forward(reader, back)), asyncio.create_task(self._forward(there, writer))],
             return_when=asyncio.FIRST_COMPLETED,
         )
+        self._pairs.remove((writer, back))
+        if writer in self._halves:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), HALF_OPEN)
+            self._halves.discard(writer)
         for one in (writer, back):
             self._writers.discard(one)
             one.transport.abort()
@@ -70,7 +89,8 @@ class Pipe:
                 due, data = await queue.get()
                 await asyncio.sleep(due - loop.time())
                 await self._moving.wait()
-                writer.write(data)
+                if not writer.is_closing():
+                    writer.write(data)
 
         task = asyncio.create_task(write())
         try:
@@ -98,6 +118,9 @@ class Pipes:
     def snap(self, pipe: Pipe) -> None:
         self._loop.call_soon_threadsafe(pipe.snap)
 
+    def halve(self, pipe: Pipe, which: float) -> None:
+        self._loop.call_soon_threadsafe(pipe.halve, which)
+
     def start(self) -> None:
         self._thread.start()
 
@@ -108,7 +131,7 @@ class Pipes:
         async def end() -> None:
             for pipe in self._pipes:
                 await pipe.close()
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.05)
             tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
             for task in tasks:
                 task.cancel()

@@ -122,6 +122,15 @@ def test_what_follows_from_another() -> None:
     assert linearizable([done(INCR, 1, 0, 1), expire, end, done(INCR, 2, 5, 6)], string).valid is False
 
 
+def test_strands_of_a_session() -> None:
+    def history(*strands: str | None) -> list[Operation]:
+        answers = zip(strands, (2, 1), strict=True)
+        return [Operation(INCR, 0, 9, answer, "a", strand) for strand, answer in answers]
+
+    assert linearizable(history("f", "g"), string).valid
+    assert not any(linearizable(history(*strands), string).valid for strands in (("f", "f"), (None, "g"), ("f", None)))
+
+
 def test_other_kinds() -> None:
     assert linearizable([
         done(("HINCRBY", b"f", 2), 2, 0, 1), done(("HINCRBY", b"g", 1), 1, 0, 1), done(("HDEL", b"f"), 1, 2, 3),

@@ -13,7 +13,8 @@ from tests.proof.pipe import Pipe, Pipes
 class Trouble(Actor):
     """One misfortune after another, as often as `CHANCES` says: the name of a method and its weight."""
 
-    CHANCES: ClassVar[dict[str, float]] = {"connections": 3.0, "slow": 5.0, "still": 4.0, "snap": 3.0, "freeze": 1.0}
+    CHANCES: ClassVar[dict[str, float]] = {"connections": 3.0, "slow": 5.0, "still": 4.0, "snap": 3.0, "halve": 3.0,
+                                          "freeze": 1.0}
 
     def __init__(self, scene: Scene, seed: int, pipes: Pipes, wires: list[Pipe]) -> None:
         super().__init__(scene, seed)
@@ -47,6 +48,10 @@ class Trouble(Actor):
 
     def snap(self) -> None:
         self.pipes.snap(self.dice.choice(self.wires))
+
+    def halve(self) -> None:
+        """The node gives up one connection, of which the proxy does not hear."""
+        self.pipes.halve(self.dice.choice(self.wires), self.dice.random())
 
     def freeze(self) -> None:
         node = self.dice.choice(self.scene.nodes)

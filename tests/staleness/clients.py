@@ -72,15 +72,28 @@ class Judge(Actor):
 
     scene: Scene
 
-    def judge(self, story: Story, value: Any, began: float, proxy: int, own: Entry | None = None) -> None:
+    def __init__(self, scene: Scene, seed: int) -> None:
+        super().__init__(scene, seed)
+        self.seen: dict[str, Entry] = {}  # by story: what it was told on its connection, if it has one alone
+
+    def drop(self) -> None:
+        super().drop()
+        self.seen.clear()
+
+    def judge(self, story: Story, value: Any, began: float, proxy: int, own: Entry | None = None,
+              alone: bool = False) -> None:  # fmt: skip
         if isinstance(value, hiredis.ReplyError):
             self.scene.tally.count("errors of reads")
             return
-        verdict = story.judge(value, began, time.monotonic(), proxy, self.scene.bound, own)
+        seen = self.seen.get(story.name) if alone else None
+        verdict = story.judge(value, began, time.monotonic(), proxy, self.scene.bound, own, seen)
+        if alone and verdict.entry is not None:
+            self.seen[story.name] = verdict.entry
         self.scene.tally.count("reads")
         if not verdict.valid:
             self.scene.tally.violation(
                 f"{self.name} by way of proxy {proxy} read {value!r} of {story.name}"
+                f"{' after something newer' if verdict.back else ''}"
                 f"{'' if own is None else f', having written {own.value!r}'}: {story.tell(began)}"
             )
         elif verdict.age:
@@ -107,7 +120,7 @@ class Reader(Judge):
         for story in stories:
             value = link.reply()
             if not story.name.startswith("count"):
-                self.judge(story, value, began, self.proxy)
+                self.judge(story, value, began, self.proxy, alone=True)
 
 
 class Writer(Judge):

@@ -33,6 +33,8 @@ class Verdict:
 
     valid: bool
     age: float = 0.0
+    entry: Entry | None = None  #: the earliest that it may have been
+    back: bool = False  #: it would be valid, had the reader not seen a later one
 
 
 class Story:
@@ -66,19 +68,27 @@ class Story:
                 del self._entries[0]
 
     def judge(self, value: bytes | None, began: float, ended: float, proxy: Hashable, bound: float,
-              own: Entry | None = None) -> Verdict:  # fmt: skip
-        """A read by way of `proxy` that returned `value`. `own`: the reader's own write, sent before it."""
+              own: Entry | None = None, seen: Entry | None = None) -> Verdict:  # fmt: skip
+        """A read by way of `proxy` that returned `value`. `own`: the reader's own write, sent before it; `seen`: what
+        its connection was told before."""
         best: float | None = None
+        found: Entry | None = None
+        back = False
         with self._lock:
             if self.void:
                 return Verdict(True)
             entries = self._entries if own is None else self._entries[self._entries.index(own) :]
+            gone_by = set(map(id, self._entries[: self._entries.index(seen)])) if seen in self._entries else set()
             for entry in entries:
                 if (entry.value == value and entry.began <= ended and began <= entry.ran_out + MARGIN
                         and began <= entry.seen_by.get(proxy, math.inf) and began - bound - MARGIN <= entry.ended):
+                    if id(entry) in gone_by:
+                        back = True
+                        continue
                     age = max(0.0, began - entry.ended)
                     best = age if best is None else min(best, age)
-        return Verdict(best is not None, best or 0.0)
+                    found = found or entry
+        return Verdict(best is not None, best or 0.0, found, back)
 
     def tell(self, began: float, last: int = 6) -> str:
         """The last entries in words, times relative to `began`."""

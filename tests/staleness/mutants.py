@@ -30,8 +30,25 @@ MUTANTS = {
     "a null invalidation is ignored": Mutant(
         "ear", "        conn.node.forgets += 1\n        core.counters", "        core.counters"),
     "an ear is taken to hear for ever": Mutant(
-        "ear", "        node.live_until_us = node.ping_us + LIVE_US",
+        "ear", "        node.live_until_us = proved(node) + LIVE_US",
         "        node.live_until_us = <unsigned long long> -1"),
+    "a connection that was cut off is not missed": Mutant(
+        "ear", "        if conn != NULL and conn.tracked and conn.proved_us < since:", "        if False:"),
+    "a quiet connection is not asked whether it is there": Mutant(
+        "ear", "conn.tracked and conn.state == CONN_OPEN and conn.head == conn.tail:", "False:"),
+    "copies overtake what their client has under way": Mutant(
+        "fence", "        if slot.state == SLOT_MERGING or (slot.state", "        if False and (slot.state"),
+    "who joined on the way is not in doubt": Mutant(
+        "fence", "        slot.doubt = 1\n        client.doubts += 1", "        pass"),
+    "an older copy outlives what was read": Mutant(
+        "copies", "        core.counters.copies_changed += 1\n        copies_drop(heat_of(core), key)", "        pass"),
+    "reads join what was asked before their client's own": Mutant(
+        "cool", "(fetch.order == bound.order if bound.doubt else fence_lets(bound, fetch.order))", "True"),
+    "a SET that was sent is joined": Mutant(
+        "cool", "exact[0] = fetch.flushes == fetch.conn.flushes and not bound.doubt",
+        "exact[0] = (fetch.opened or fetch.flushes == fetch.conn.flushes) and not bound.doubt"),
+    "a SET that failed is taken for done": Mutant(
+        "cool", "not fetch.over and size == 5 and memcmp(data, b\"+OK\\r\\n\", 5) == 0", "not fetch.over"),
     "copies are served whatever was marked": Mutant(
         "copies", "    if copy.marks != marks or copy.forgets", "    if copy.forgets"),
     "copies are served whatever was forgotten": Mutant(
@@ -56,9 +73,9 @@ MUTANTS = {
     "reads are joined for longer than a copy lives": Mutant(
         "cool", "core.now_us - fetch.sent_us < key.rule.life_us", "True"),
     "reads are joined whatever was marked": Mutant(
-        "cool", "fetch.marks == marks and fetch.forgets", "fetch.forgets"),
+        "cool", "    while fetch != NULL and fetch.marks == marks:", "    while fetch != NULL:"),
     "reads are joined whatever was forgotten": Mutant(
-        "cool", "and fetch.forgets == forgets\n", "\n"),
+        "cool", "        if (fetch.forgets == forgets and not (limit", "        if (not (limit"),
     "a lost connection goes on being tracked": Mutant(
         "connection", "    if conn.tracked:\n        conn.tracked = 0\n        conn.node.forgets += 1",
         "    if conn.tracked:\n        conn.tracked = 0"),
@@ -73,12 +90,12 @@ MUTANTS = {
     "a withdrawn CLIENT TRACKING is taken for sent": Mutant(
         "connection", "                    conn_untrack(conn)\n", "                    pass\n"),
     "a lost write stays open": Mutant(
-        "connection", "    if pending.role == ROLE_MARK:\n        marks_close(core, pending.cool)",
-        "    if pending.role == ROLE_MARK:\n        pass"),
+        "connection", "    elif pending.role == ROLE_MARK:\n        marks_close(core, pending.cool)",
+        "    elif pending.role == ROLE_MARK:\n        pass"),
 }  # fmt: skip
 
 
-def notice(directory: Path) -> str:
+def notice(directory: Path, name: str) -> str:
     """What the walk says of the engine in `directory`, or the scenes; nothing if they are content."""
     return run_there(directory, "tests.engine.test_coherence", *SEEDS) or run_there(directory, "pytest", "-qx", *SCENES)
 

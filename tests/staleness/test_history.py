@@ -64,3 +64,12 @@ def test_nothing_is_known_of_what_was_retired() -> None:
     register.retire()
     assert before.judge(b"anything", 1, 2, 0, BOUND).valid and register.story.name != before.name
     assert not register.story.judge(b"anything", 1, 2, 0, BOUND).valid
+
+
+def test_a_connection_is_told_nothing_older_than_before(story: Story) -> None:
+    first = story.judge(b"v1", 20.5, 20.6, 1, BOUND)
+    second = story.judge(b"v2", 20.6, 20.7, 1, BOUND, seen=first.entry)
+    assert first.valid and second.valid
+    third = story.judge(b"v1", 20.7, 20.8, 1, BOUND, seen=second.entry)
+    assert not third.valid and third.back
+    assert story.judge(b"v1", 20.7, 20.8, 1, BOUND, seen=first.entry).valid

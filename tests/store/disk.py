@@ -2,6 +2,7 @@
 
 import random
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -34,6 +35,12 @@ def kill(server: Server) -> None:
     server.process.wait(DEADLINE)
     if server.process.stdout is not None:
         server.process.stdout.close()
+
+
+def limit_files(server: Server, size: int | None) -> None:
+    """From now on the node's files may have `size` bytes, which is what a full disk is to it; None: any number."""
+    soft = resource.RLIM_INFINITY if size is None else size
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY))
 
 
 def refused_start(folder: Path, *options: str) -> str:

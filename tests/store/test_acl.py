@@ -274,3 +274,45 @@ def test_denied_commands_are_unknown(new_node: Callable[..., Server]) -> None:
         assert client("flushall").startswith(b"-ERR unknown command 'flushall'")
         assert client("config", "set", "hz", 10).startswith(b"-ERR unknown subcommand 'set'")
         assert client("config", "get", "hz") == b"*2\r\n$2\r\nhz\r\n$2\r\n10\r\n"
+        assert b"flushall" not in client("command") and b"config|set" not in client("command")
+
+
+def test_clients_call_a_command_as_they_are_told_to(tmp_path: Path, new_node: Callable[..., Server]) -> None:
+    """And logs and rules of users as ever."""
+    options = ("--appendonly", "yes", "--dir", str(tmp_path), "--rename", "SET=Put", "--rename", "config=cfg-1")
+    server = new_node(*options)
+    with server.connect() as client:
+        for name in ("set", "config"):
+            assert client(name, "k", "v").startswith(b"-ERR unknown command '%b'" % name.encode())
+        assert client("put", "k", "v") == client("PUT", "k", "v", "ex", 100) == b"+OK\r\n"
+        assert client("put", "k") == b"-ERR wrong number of arguments for 'set' command\r\n"
+        assert client("cfg-1", "set", "timeout", 11) == b"+OK\r\n"
+        client.send(b"put  inline 'a b'\r\n")
+        assert client.reply() == b"+OK\r\n"
+        client("acl", "setuser", "writer", "on", "nopass", "~*", "-@all", "+set")
+        client("auth", "writer", "")
+        assert client("put", "k", "w") == b"+OK\r\n"
+        assert client("get", "k").startswith(b"-NOPERM")
+    server.process.kill()
+    server.process.wait()
+    with new_node(*options).connect() as client:
+        assert client("get", "k") == b"$1\r\nw\r\n"
+        assert client("get", "inline") == b"$3\r\na b\r\n"
+    with new_node("--deny", "set", *options[:4]).connect() as client:  # the log has it all the same
+        assert client("get", "k") == b"$1\r\nw\r\n"
+        assert client("set", "k", "v").startswith(b"-ERR unknown command")
+
+
+@pytest.mark.parametrize(("option", "why"), [
+    ("nothing=x", "cannot rename 'nothing' to 'x': there is no such command"),
+    ("set=GET", "cannot rename 'set' to 'GET': the new name is taken"),
+    ("config|set=x", "cannot rename 'config|set' to 'x': a subcommand has no name of its own"),
+    (f"set={'x' * 25}", "the new name is too long"),
+    ("set", "write NAME=VALUE"),
+])  # fmt: skip
+def test_names_that_cannot_be_had(option: str, why: str) -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "storenode", "--listen", "127.0.0.1:0", "--rename", option],
+        capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=20, check=False,
+    )  # fmt: skip
+    assert process.returncode and why in process.stderr

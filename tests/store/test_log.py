@@ -20,6 +20,7 @@ from tests.store.disk import (
     frames,
     increments,
     kill,
+    limit_files,
     node_in,
     refused_start,
     state_of,
@@ -266,12 +267,6 @@ def limited_node(folder: Path, size: int, *options: str) -> Server:
     return start_node("--maxmemory", "0", "--dir", str(folder), *options, before=limit)
 
 
-def unlimited(server: Server) -> None:
-    """Room again."""
-    limits = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, limits)
-
-
 @pytest.mark.parametrize("policy", ["always", "everysec"])
 def test_a_full_disk_refuses_writes_and_recovers(folder: Path, policy: str) -> None:
     server = limited_node(folder, 20_000, *ON, "--appendfsync", policy)
@@ -297,7 +292,7 @@ def test_a_full_disk_refuses_writes_and_recovers(folder: Path, policy: str) -> N
         assert link.get("key0") == b"x" * 100
         assert link.ping()
         assert link.info("persistence")["aof_last_write_status"] == "err"
-        unlimited(server)
+        limit_files(server, None)
         wait_for(link, "aof_last_write_status", "ok")
         assert link.set("again", "1")
         before = state_of(link)
@@ -336,7 +331,7 @@ def test_a_snapshot_that_fails(folder: Path) -> None:
                 link.set("refused", "1")
             link.config_set("stop-writes-on-bgsave-error", "no")
             time.sleep(0.15)
-            unlimited(server)
+            limit_files(server, None)
             assert link.set("taken", "1")
             link.config_set("stop-writes-on-bgsave-error", "yes")
             link.bgsave()

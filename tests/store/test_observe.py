@@ -5,7 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from tests.store.conftest import Server
+from tests.store.conftest import SANITIZED, Server
 from tests.store.raw import Argument, info, parse, pipeline, words
 
 
@@ -108,6 +108,32 @@ def test_delays_are_remembered_above_the_threshold(node: Server) -> None:
         connection("config", "set", "latency-monitor-threshold", 0)
 
 
+def test_delays_of_the_node_s_own_work_have_names(new_node: Callable[..., Server]) -> None:
+    """What a full node evicts for one write, and a sweep of many keys that expire together."""
+    node = new_node("--maxmemory", "0")
+    with node.connect() as connection:
+        connection("config", "set", "maxmemory-policy", "allkeys-random")
+        connection("config", "set", "latency-monitor-threshold", 1)
+        connection("debug", "set-active-expire", 0)
+        for base in range(0, 200_000, 20_000):
+            pipeline(connection, [("set", f"key:{base + n}", "x" * 50, "px", 1) for n in range(20_000)])
+        connection("debug", "set-active-expire", 1)
+        seen = b""
+        for _ in range(200):
+            seen = connection("latency", "latest")
+            if b"expire-cycle" in seen:
+                break
+            time.sleep(0.05)
+        assert b"expire-cycle" in seen
+        connection("flushall")
+        for base in range(0, 200_000, 20_000):
+            pipeline(connection, [("set", f"key:{base + n}", "x" * 50) for n in range(20_000)])
+        connection("config", "set", "maxmemory", 1_000_000)
+        connection("set", "one", "more")
+        assert b"eviction-cycle" in connection("latency", "latest")
+        assert b"eviction-cycle: 1 delays" in connection("latency", "doctor")
+
+
 def test_errors_are_counted_by_their_code(node: Server) -> None:
     with node.connect() as connection:
         connection("flushall")
@@ -180,7 +206,7 @@ def test_memory_is_explained(node: Server, reference: Server) -> None:
         assert b"handed out:" in ours("memory", "malloc-stats")
         assert ours("memory", "purge") == b"+OK\r\n"
         ratio = re.search(rb"mem_fragmentation_ratio:([\d.]+)", ours("info", "memory"))
-        assert ratio and 0.5 < float(ratio[1]) < 20
+        assert ratio and (0.5 < float(ratio[1]) < 20 or SANITIZED)  # its malloc does not say what it handed out
 
 
 def test_the_doctor_sees_holes_and_a_missing_limit(new_node: Callable[..., Server]) -> None:
@@ -191,12 +217,12 @@ def test_the_doctor_sees_holes_and_a_missing_limit(new_node: Callable[..., Serve
         for start in range(0, 60_000, 5000):
             pipeline(connection, [("del", f"key:{n}") for n in range(start, start + 5000) if n % 4])
         assert b"Peak: once" in connection("memory", "doctor")
-        assert b"Fragmentation: the process holds" in connection("memory", "doctor")
+        assert b"Fragmentation: the process holds" in connection("memory", "doctor") or SANITIZED
 
 
 def test_every_container_has_help(node: Server) -> None:
     with node.connect() as connection:
-        for container in ("acl", "config", "slowlog", "latency", "memory", "object", "command"):
+        for container in ("acl", "client", "command", "config", "latency", "memory", "object", "pubsub", "slowlog"):
             reply = connection(container, "help")
             assert reply.startswith(b"*") and f"+{container.upper()} <subcommand>".encode() in reply
             assert b"+HELP\r\n" in reply

@@ -276,6 +276,41 @@ def test_wait(start: Start, replica: str) -> None:
         assert one("wait", 1, "x") == b"-ERR timeout is not an integer or out of range\r\n"
 
 
+@pytest.mark.parametrize(("primary", "replica"), PAIRS)
+def test_messages_reach_the_subscribers_of_a_replica(start: Start, primary: str, replica: str) -> None:
+    first, second, third = start(primary), start(replica), start("node")
+    with first.connect() as one, second.connect() as two, third.connect() as three:
+        follow(two, first.port)
+        follow(three, second.port)
+        with second.connect() as near, third.connect() as far:
+            for subscriber in (near, far):
+                subscriber("subscribe", "news")
+            assert one("publish", "news", "alone") == b":0\r\n"
+            pipeline(one, [("multi",), ("set", "k", 1), ("publish", "news", b"\r\n"), ("set", "k", 2), ("exec",)])
+            pipeline(one, [("multi",), ("publish", "news", "nothing else"), ("exec",)])
+            for message in (b"alone", b"\r\n", b"nothing else"):
+                expected = b"*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$%d\r\n%s\r\n" % (len(message), message)
+                assert near.reply() == expected and far.reply() == expected
+            assert two("publish", "news", "here") == b":1\r\n"
+            assert near.reply().endswith(b"$4\r\nhere\r\n")
+        caught_up(one, two)
+        same_contents(one, two)
+        assert two("get", "k") == b"$1\r\n2\r\n"
+
+
+def test_messages_do_not_confuse_wait(start: Start) -> None:
+    """They are in the stream of replicas and in nothing else that counts bytes."""
+    first, second = start("node"), start("node")
+    with first.connect() as one, first.connect() as other, second.connect() as two:
+        follow(two, first.port)
+        until(lambda: "state=online" in fields(one).get("slave0", ""), "the replica is not online")
+        for number in range(50):
+            one("set", "k", number)
+            pipeline(other, [("publish", "news", "x" * 100)] * 20)
+            assert one("wait", 1, 5000) == b":1\r\n"
+            assert two("get", "k") == b"$%d\r\n%d\r\n" % (len(str(number)), number)
+
+
 def test_too_few_replicas_for_a_write(start: Start) -> None:
     first, second = start("node"), start("node")
     refused = b"-NOREPLICAS Not enough good replicas to write.\r\n"
@@ -328,6 +363,27 @@ def test_a_replica_that_does_not_read_is_cut_and_comes_back(start: Start) -> Non
         until(lambda: fields(one)["connected_slaves"] == "1", "it does not come back")
         caught_up(one, two)
         same_contents(one, two)
+
+
+def test_a_limit_below_the_backlog_is_none(start: Start) -> None:
+    """As in Redis: the backlog is kept anyway, so that a replica within it costs nothing."""
+    first, second = start("node"), start("node")
+    with first.connect() as one, second.connect() as two:
+        one("config", "set", "client-output-buffer-limit", "replica 1mb 0 0", "repl-backlog-size", "64mb")
+        follow(two, first.port)
+        syncs = fields(one, "stats")["sync_full"]
+        second.process.send_signal(19)
+        try:
+            for _ in range(12):
+                one("set", "big", b"x" * 1_000_000)
+            # Limits are looked at ten times a second.
+            time.sleep(0.5)
+            assert fields(one)["connected_slaves"] == "1"
+        finally:
+            second.process.send_signal(18)
+        caught_up(one, two)
+        same_contents(one, two)
+        assert fields(one, "stats")["sync_full"] == syncs
 
 
 def test_a_replica_that_is_closed_during_its_snapshot(start: Start) -> None:

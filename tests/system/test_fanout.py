@@ -80,7 +80,7 @@ def test_hidden_counted_and_deleted(nodes: list[Node], proxies: list[Proxy]) -> 
         assert sorted(link("KEYS", "*")) == [b"hot", b"plain"]
         assert {link("RANDOMKEY") for _ in range(60)} == {b"hot", b"plain"}
         (entry,) = [dict(zip(entry[::2], entry[1::2], strict=True)) for entry in link("HOTKEYS", "GET")]
-        assert entry[b"copies"] in (1, 2)
+        assert entry[b"fan_out_copies"] in (1, 2)
         error(link("GET", b"hot\0#1"), "zero byte")
         heat_up(proxy, nodes, link)
         link("HOTKEYS", "RESET")

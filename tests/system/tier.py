@@ -62,7 +62,11 @@ class Link:
         self.number = next(self._numbers)  #: no two are alike
         self.socket = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
         self.socket.settimeout(timeout)
-        self.socket.connect(address if isinstance(address, str) else (host, address))
+        try:
+            self.socket.connect(address if isinstance(address, str) else (host, address))
+        except OSError:
+            self.socket.close()
+            raise
         self.reader = hiredis.Reader()
         self._raw = bytearray()
         if protocol == 3:
@@ -185,9 +189,10 @@ class Proxy:
 
     def __init__(self, directory: Path, servers: Sequence[str], options: str = "", engines: int = 1,
                  listen: str = "127.0.0.1:0", place: Place = HERE) -> None:  # fmt: skip
-        lines = [f"engines: {engines}", "pools:", "  test:", f"    listen: {listen}", "    servers:"]
-        lines += [f"      - {server}" for server in servers]
+        lines = [f"engines: {engines}", "pools:", "  test:", f"    listen: {listen}"]
+        lines += ["    servers:", *(f"      - {server}" for server in servers)] if servers else []
         lines += ["    " + line for line in options.splitlines()]
+        self.place = place
         file = directory / "quench.yml"
         file.write_text("\n".join(lines) + "\n")
         self._stack = ExitStack()

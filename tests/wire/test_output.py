@@ -80,6 +80,79 @@ TestOutputModel = OutputModel.TestCase
 TestOutputModel.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
 
 
+class KeepingModel(RuleBasedStateMachine):
+    """An Output that keeps what it gave away: the whole stream is the model."""
+
+    def __init__(self):
+        super().__init__()
+        self.output = OutputFace(keeping=True)
+        self.stream = bytearray()
+        self.sent = self.kept = 0
+
+    @rule(data=DATA)
+    def append(self, data):
+        self.output.append(data)
+        self.stream += data
+
+    @rule(data=DATA, spare=st.integers(0, 1000))
+    def move(self, data, spare):
+        self.output.move(data, spare)
+        self.stream += data
+
+    @rule(part=st.fractions(0, 1))
+    def consume(self, part):
+        size = int(len(self.output) * part)
+        self.output.consume(size)
+        self.sent += size
+
+    @rule(start=st.fractions(0, 1), part=st.fractions(0, 1))
+    def cut(self, start, part):
+        begin = int(len(self.output) * start)
+        size = int((len(self.output) - begin) * part)
+        self.output.cut(begin, size)
+        del self.stream[self.sent + begin : self.sent + begin + size]
+
+    @rule(part=st.fractions(0, 1))
+    def release(self, part):
+        self.kept = max(self.kept, int(self.sent * part))
+        self.output.release(self.kept)
+
+    @rule()
+    def restart(self):
+        self.kept = self.sent
+        self.output.restart(self.sent)
+
+    @rule(part=st.fractions(0, 1), length=SIZES)
+    def find(self, part, length):
+        place = self.kept + int((len(self.stream) - self.kept) * part)
+        length = min(length, len(self.stream) - place)
+        assert self.output.found(place, length) == self.stream[place : place + length]
+        assert self.output.found(len(self.stream), 1) is None
+
+    @invariant()
+    def same_bytes(self):
+        assert bytes(self.output) == self.stream[self.sent :]
+
+    def teardown(self):
+        self.output.consume(len(self.output))
+        self.output.release(len(self.stream))
+        assert self.output.chunks <= 1
+
+
+TestKeepingModel = KeepingModel.TestCase
+TestKeepingModel.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+
+
+def test_small_requests_that_are_kept_share_chunks():
+    output = OutputFace(keeping=True)
+    for _ in range(1000):
+        output.append(bytes(60))
+        output.consume(60)
+    assert output.reserved <= 4 * (CHUNK + 100)
+    output.release(60_000)
+    assert output.reserved <= CHUNK + 100
+
+
 def drain(output, near, far):
     """Write `output` to `near` while reading from `far`; what arrived."""
     near.setblocking(False)

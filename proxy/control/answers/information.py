@@ -167,6 +167,7 @@ def _stats(context: AnswerContext) -> Lines:
     yield "combined_requests", now.combined_requests
     yield "timed_out_requests", now.timeouts
     yield "late_replies", now.late_replies
+    yield from now.replicated.items()
     yield "transactions", now.transactions
     yield "blocked_requests", now.blocked_requests
     yield "lost_pops", now.lost_pops
@@ -263,6 +264,8 @@ def _nodes(context: AnswerContext) -> Lines:
                 ("role", node.role),
                 *([("replica_of", quote(node.replica_of, safe="/:[]"))] if node.replica_of else []),
                 ("state", node.state),
+                *([("lag", f"{node.lag:.1f}")] if node.lag is not None else []),
+                *([("epoch", node.epoch)] if node.epoch else []),
                 ("connections", node.connections),
                 ("in_flight", node.in_flight),
                 ("backlog", node.backlog),
@@ -297,7 +300,7 @@ def _hotkeys(context: AnswerContext) -> Lines:
                 ("key", quote(hot.key, safe="")),
                 ("pool", quote(hot.pool)),
                 ("rate", f"{hot.rate:.1f}"),
-                ("copies", hot.copies),
+                ("fan_out_copies", hot.copies),
                 ("hits", hot.hits),
             ),
         )
@@ -308,6 +311,9 @@ def _counters(context: AnswerContext) -> Lines:
     yield "increments", statistics.increments
     yield "increment_writes", sum(statistics.waves.values())
     yield "increments_by_write", tuple(statistics.waves.items())
+    yield "early", statistics.early
+    yield "early_pending", statistics.early_pending
+    yield "early_lost", statistics.early_lost
 
 
 #: name → (title, lines), in the order of the reply.

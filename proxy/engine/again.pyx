@@ -1,0 +1,228 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Again: which reads may be asked again, and their two Pendings. See again.pxd."""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport abort, free, malloc
+from libc.string cimport memcpy, memset, strncpy
+
+from proxy.engine.heat cimport ROLE_AGAIN, ROLE_NONE, Fetch, Waiter
+from proxy.engine.retained cimport retained_find
+from proxy.engine.slots cimport client_release
+from proxy.engine.types cimport (
+    CLIENT_TRACKING, CLIENT_WATCHING, CONN_CONNECTING, CONN_GREETING, CONN_IDLE, CONN_LOST, CONN_OPEN, DATABASES, DEAD,
+    READ_PRIMARY, ROW_READ, Client, Conn, Core, Node, Pending, ReadRules, Slot,
+)
+
+
+# -- order ----------------------------------------------------------------------------------------------------------------
+
+cdef bint again_wrote(Core* core, Client* client, uint32_t key, uint32_t before) noexcept nogil:
+    """Is there a request of this client in its queue that may write the key (0: any)? `before`: the read's own slot."""
+    cdef uint32_t number = client.head
+    cdef Slot* slot
+    while number != client.tail:
+        slot = &client.slots[number & client.mask]
+        if number != before and core.rows[slot.row].flags & ROW_CHANGES and (
+                key == 0 or slot.key == 0 or slot.key == key):
+            return True
+        number += 1
+    return False
+
+
+cdef bint again_reads(Core* core, Client* client) noexcept nogil:
+    """Is there an unanswered read of core.key (0: any) that may be answered by another node than the key's own?"""
+    cdef uint32_t number = client.head
+    cdef Slot* slot
+    while number != client.tail and number != client.apart_end:
+        slot = &client.slots[number & client.mask]
+        if core.rows[slot.row].flags & ROW_READ and (core.key == 0 or slot.key == 0 or slot.key == core.key):
+            return True
+        number += 1
+    return False
+
+
+# -- who may be asked -------------------------------------------------------------------------------------------------------
+
+cdef int standing(Core* core, Node* node, int protocol, int database) noexcept nogil:
+    """A Standing: of a member of the ring, or of a replica if the pool's reads may go there."""
+    cdef ReadRules* rules = &node.pool.reads
+    cdef Conn* conn
+    if node.ejected:
+        return STANDING_NOT
+    if node.primary != node.index:
+        if rules.from_ == READ_PRIMARY or not node.readable:
+            return STANDING_NOT
+        if rules.lag_us and core.now_us - node.fresh_us > rules.lag_us and core.now_us > node.fresh_us:
+            return STANDING_NOT
+    # As conn_place() has it, which stands above.
+    conn = node.conns[((protocol - 2) * DATABASES + database) * 2]
+    if conn == NULL:
+        return STANDING_SOON
+    if conn.refusing or conn.output.length > node.pool.limits.backlog:
+        return STANDING_NOT
+    if conn.state == CONN_OPEN:
+        return STANDING_OPEN
+    if conn.state == CONN_LOST:
+        return STANDING_HOPE
+    return STANDING_SOON
+
+
+cdef bint anybody(Core* core, Conn* conn) noexcept nogil:
+    """Can any node answer what this connection does not?"""
+    cdef Node* node = &conn.node.pool.nodes[conn.node.primary]
+    cdef int index
+    if standing(core, node, conn.protocol, conn.database):
+        return True
+    for index in range(node.first_replica, node.first_replica + node.replica_count):
+        if standing(core, &node.pool.nodes[index], conn.protocol, conn.database):
+            return True
+    return False
+
+
+# -- coming and going -------------------------------------------------------------------------------------------------------
+
+cdef Again* again_new(Core* core, Conn* conn, Client* client, uint32_t slot, uint32_t part, uint16_t row, uint32_t start,
+                      const char* data, size_t length) noexcept nogil:
+    """A read that was asked on `conn` and may be asked again; NULL: it may not. The caller's reference to the client
+    becomes the Again's."""
+    cdef ReadRules* rules = &conn.node.pool.reads
+    cdef Again* again
+    cdef Slot* place
+    cdef size_t size = sizeof(Again) + length
+    if data == NULL or client.handle.kind == DEAD or client.flags & (CLIENT_WATCHING | CLIENT_TRACKING):
+        return NULL
+    if again_before(client, client.write_end) and again_wrote(core, client, client.slots[slot & client.mask].key, slot):
+        return NULL
+    if rules.retained + size > rules.retained_limit:
+        core.counters.reads_let_go += 1
+        return NULL
+    again = <Again*> malloc(size)
+    if again == NULL:
+        abort()
+    memset(again, 0, sizeof(Again))
+    rules.retained += size
+    again.client = client
+    again.conn = conn
+    again.last = conn
+    again.slot = slot
+    again.part = part
+    again.start = start
+    again.row = row
+    again.tries = 1
+    again.length = <uint32_t> length
+    memcpy(again + 1, data, length)
+    if core.last_again == NULL:
+        core.agains = again
+    else:
+        (<Again*> core.last_again).next = again
+    core.last_again = again
+    client.apart_end = client.tail
+    # What joined a read waits for it no longer: see fence.pxd.
+    place = &client.slots[slot & client.mask]
+    client.doubts -= place.doubt
+    place.doubt = 0
+    return again
+
+
+cdef Again* again_pending(Core* core, Conn* conn, Pending* pending, uint64_t place) noexcept nogil:
+    """That, of a plain read, whose bytes are at `place` of the connection's stream. The Pending has no client then."""
+    cdef Again* again
+    if not conn.node.pool.retains or pending.client == NULL or pending.role != ROLE_NONE:
+        return NULL
+    if not core.rows[pending.row].flags & ROW_READ:
+        return NULL
+    again = again_new(core, conn, pending.client, pending.slot, pending.part, pending.row, pending.start,
+                      retained_find(core, conn, place, pending.size), pending.size)
+    if again != NULL:
+        pending.client = NULL
+    return again
+
+
+cdef void give_up_with(Core* core, Again* again, int kind, const char* why) noexcept nogil:
+    again.kind = <unsigned char> kind
+    if why != NULL:
+        strncpy(again.why, why, sizeof(again.why) - 1)
+
+
+cdef bint again_take(Core* core, Conn* conn, Pending* pending, uint64_t place, int kind, const char* why) noexcept nogil:
+    """A request failed, and would be answered with this error: True if it is asked again instead."""
+    cdef Again* again
+    if not conn.node.pool.retains or not anybody(core, conn):
+        return False
+    again = again_pending(core, conn, pending, place)
+    if again == NULL:
+        return False
+    give_up_with(core, again, kind, why)
+    core.agains_due = 1
+    return True
+
+
+cdef void again_waiters(Core* core, Conn* conn, Fetch* fetch, int kind, const char* why) noexcept nogil:
+    """A fetch failed: whoever of those that wait for it may ask again by himself does, and waits for it no longer."""
+    cdef uint32_t index, left = 0, exact = 0
+    cdef Waiter* waiter
+    cdef Again* again
+    if not conn.node.pool.retains or not anybody(core, conn):
+        return
+    for index in range(fetch.waiters.count):
+        waiter = &fetch.waiters.list[index]
+        again = again_new(core, conn, waiter.client, waiter.slot, 0, fetch.row, <uint32_t> fetch.sent_us,
+                          <const char*> (fetch + 1), fetch.asked)
+        if again == NULL:
+            fetch.waiters.list[left] = waiter[0]
+            left += 1
+            exact += index < fetch.exact
+        else:
+            give_up_with(core, again, kind, why)
+            core.agains_due = 1
+    fetch.waiters.count = left
+    fetch.exact = exact
+
+
+cdef void again_lost(Core* core, Again* again) noexcept nogil:
+    """One of its Pendings will not answer."""
+    again.pendings -= 1
+    if again.pendings == 0 and again.client != NULL:
+        core.agains_due = 1
+
+
+cdef bint again_answered(Core* core, Conn* conn, Pending* pending, bint sick) noexcept nogil:
+    """The reply to one of its Pendings, taken off the ring: True if it is the client's, which the Pending names then.
+    `sick`: it is an error of a node that serves nobody now, and another one may be better off."""
+    cdef Again* again = <Again*> pending.cool
+    pending.role = ROLE_NONE
+    again.pendings -= 1
+    if again.client == NULL:
+        core.counters.late_replies += 1
+        return False
+    if sick and (again.pendings or again.tries < TRIES and anybody(core, conn)):
+        core.agains_due = 1
+        return False
+    if again.hedge and conn != again.conn:
+        core.counters.hedges_won += 1
+    pending.client = again.client
+    pending.slot = again.slot
+    pending.part = again.part
+    pending.start = again.start
+    again.client = NULL
+    return True
+
+
+cdef void again_free(Core* core, Again* again) noexcept nogil:
+    """Nothing names it."""
+    again.conn.node.pool.reads.retained -= sizeof(Again) + again.length
+    if again.client != NULL:
+        client_release(core, again.client)
+    free(again)
+
+
+cdef void agains_close(Core* core) noexcept nogil:
+    """The end of the engine, whose connections are gone."""
+    cdef Again* again
+    while core.agains != NULL:
+        again = <Again*> core.agains
+        core.agains = again.next
+        if again.client != NULL:
+            client_release(core, again.client)
+        free(again)
+    free(core.kept)

@@ -1,0 +1,12 @@
+"""The table of mutants fits the tier as it is; `make soak` runs them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.chaos.mutants import MUTANTS
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_line_is_there_once(name: str) -> None:
+    assert MUTANTS[name].fits()
