@@ -154,6 +154,7 @@ cdef enum Answer:              # LANE_ENGINE rows; the names are in answers.ANSW
     ANSWER_GETREDIR = 20
     ANSWER_TRACKINGINFO = 21
     ANSWER_ACL_WHOAMI = 22
+    ANSWER_QUENCH = 40         # CLIENT QUENCH
 
 cdef enum LatencyClass:
     CLASS_READ = 0
