@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.counters.mutants import MUTANTS
+from tests.counters.mutants import MUTANTS, PROMISES
 
 
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", MUTANTS | PROMISES)
 def test_the_line_is_there_once(name: str) -> None:
-    assert MUTANTS[name].fits()
+    assert (MUTANTS | PROMISES)[name].fits()
