@@ -93,7 +93,10 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             clients = Clients(settings, engines, pubsub.counts)
             databases = Databases(links)
             hot = Hot(settings, engines, clients)
-            snapshot = Snapshot(settings, engines, nodes, databases.known, pubsub.totals, hot.known, failover)
+            snapshot = Snapshot(
+                settings, engines, nodes, databases.known, pubsub.totals, hot.known, failover,
+                lambda pool, node: mending.known(pool, node),
+            )  # fmt: skip
             access = Access(settings, clients)
             administration = Administration(engines, clients, snapshot, links)
             monitor = Monitor(settings, engines, clients, kept)

@@ -18,7 +18,7 @@ from proxy.config_users import read_acl_file, read_users
 from proxy.config_walk import Walk, join, shape
 from proxy.options import GROUPS, OPTIONS, RING, Option
 from proxy.placement import pointless
-from proxy.settings import MASK, Group, HotPrefix, Pool, Secret
+from proxy.settings import MASK, CounterPrefix, Group, HotPrefix, Pool, Secret
 from proxy.spelling import nearest
 
 #: Seconds of silence that tell a dead node from one that was asked a moment ago.
@@ -87,7 +87,9 @@ class PoolReader:
         """One key and its value."""
         self.nodes[option.key] = node
         readers: dict[str, Callable[[Node, str], Any]] = {
-            "servers": self.servers, "seeds": self.seeds, "groups": self.groups, "hot_prefixes": self.hot_prefixes,
+            "servers": self.servers, "seeds": self.seeds, "groups": self.groups,
+            "hot_prefixes": partial(self.prefix_rules, "hot_keys", HotPrefix),
+            "counter_prefixes": partial(self.prefix_rules, "counters", CounterPrefix),
             "counted": self.counted, "addresses": self.addresses,
             "users": partial(read_users, self.walk),
             "acl_file": partial(read_acl_file, self.walk),
@@ -185,29 +187,29 @@ class PoolReader:
         owners.setdefault(text, group)
         return text
 
-    def hot_prefixes(self, node: Node, path: str) -> Any:
-        """What differs for some hot keys, or UNSET if any of it is wrong. Each value is read as the pool's own is."""
+    def prefix_rules(self, group: str, rule: type[HotPrefix] | type[CounterPrefix], node: Node, path: str) -> Any:
+        """What differs for some keys, or UNSET if any of it is wrong. Each value is read as the pool's own is."""
         before = len(self.walk.problems)
         if not isinstance(node, MappingNode):
-            self.walk.problem(node, path, f'expected prefixes like {{"page:": {{ttl: 1s}}}}, got {shape(node)}')
+            self.walk.problem(node, path, f'expected prefixes like {{"page:": {{…: …}}}}, got {shape(node)}')
             return UNSET
         rules = []
         for prefix, key, value in self.walk.entries(node, path):
             here = join(path, prefix)
             if not prefix:
-                self.walk.problem(key, path, "is for every key; say it under hot_keys itself")
+                self.walk.problem(key, path, f"is for every key; say it under {group} itself")
             if not isinstance(value, MappingNode):
-                self.walk.problem(value, here, f"expected options like {{ttl: 1s}}, got {shape(value)}")
+                self.walk.problem(value, here, f"expected options by name, got {shape(value)}")
                 continue
             fields = {}
             for name, place, item in self.walk.entries(value, here):
-                option = self.options.get(f"hot_keys.{name}")
-                known = HotPrefix.__struct_fields__[1:]
+                option = self.options.get(f"{group}.{name}")
+                known = rule.__struct_fields__[1:]
                 if option is None or name not in known:
                     self.walk.problem(place, join(here, name), f"is none of {', '.join(known)}")
                     continue
                 fields[name] = self.walk.scalar(option, item, join(here, name))
-            rules.append(HotPrefix(prefix=prefix, **{name: got for name, got in fields.items() if got is not UNSET}))
+            rules.append(rule(prefix=prefix, **{name: got for name, got in fields.items() if got is not UNSET}))
         return tuple(rules) if len(self.walk.problems) == before else UNSET
 
     def counted(self, node: Node, path: str) -> Any:
@@ -339,11 +341,23 @@ class PoolReader:
             )  # fmt: skip
         if pool.copied:
             self.check_copies(pool)
+        self.check_counters(pool)
         if pool.server_connections > 1:
             self.walk.warn(
                 self.node("server_connections"), f"{self.path}.server_connections",
                 "has no effect: an engine pipelines on one connection to a node; use engines: for more",
             )  # fmt: skip
+
+    def check_counters(self, pool: Pool) -> None:
+        """Do early ones say what may be lost, and can they be had?"""
+        every = pool.counters.keys in ("hot", "all")
+        early = [rule for rule in pool.counters.rules if rule.mode == "early" and (rule.prefix or every)]
+        where = next((key for key in ("counters.mode", "counters.prefixes") if key in self.nodes), "counters.mode")
+        problem = partial(self.walk.problem, self.node(where), f"{self.path}.{where}")
+        if early and pool.copied:
+            problem("early is not for replication: ring, where no increments travel together")
+        elif any(not rule.window for rule in early):
+            problem("early needs a window, which is how much may be lost: counters: {window: 50ms}, or one by prefix")
 
     def check_failover(self, pool: Pool) -> None:
         """Does the pool have what its failover needs?"""

@@ -123,7 +123,9 @@ SAMPLES = {
 
 def _sample(option: Option, indent: str) -> list[str]:
     """The comment and the line of one option."""
-    told = option.choices or option.kind in ("groups", "hot_prefixes", "listen", "seeds", "servers", "users")
+    told = option.choices or option.kind in (
+        "groups", "hot_prefixes", "counter_prefixes", "listen", "seeds", "servers", "users",
+    )  # fmt: skip
     values = f" ({expected(option)})" if told else ""
     note = fill(
         f"{option.help[:1].upper()}{option.help[1:]}{values}.", WIDTH,

@@ -15,7 +15,8 @@ from proxy.settings import P95, READ_FROM, Counters, Hedge, HotKeys, Limits, Poo
 
 Kind = Literal[
     "engines", "listen", "servers", "seeds", "groups", "users", "acl_file", "duration", "size", "count", "flag",
-    "choice", "tag", "text", "secret", "file", "rate", "hot_prefixes", "delay", "percent", "counted", "addresses",
+    "choice", "tag", "text", "secret", "file", "rate", "hot_prefixes", "counter_prefixes", "delay", "percent",
+    "counted", "addresses",
 ]  # fmt: skip
 Where = Literal["both", "native", "nutcracker"]
 
@@ -357,9 +358,20 @@ OPTIONS: tuple[Option, ...] = (
         "had alone",
     ),
     Option(
+        "counters.mode", "choice",
+        "early: an increment is answered at once, and so are GET and HGET, from a running value that goes to the node "
+        "once in each window: what the last one answered is lost with the proxy or the node. Best said by prefix",
+        choices=("exact", "early"),
+    ),
+    Option(
         "counters.window", "duration",
         "an increment waits so long for others, besides the time that the one before it is on its way", most=0.1,
     ),
     Option("counters.max_batch", "count", "increments that leave together", least=1, most=65536),
+    Option(
+        "counters.prefixes", "counter_prefixes",
+        "counters that begin so leave together, whatever keys says, with a mode, window and max_batch of their own, as "
+        "in {\"views:\": {mode: early, window: 50ms}}; the longest prefix counts",
+    ),
     Option("redis", "flag", "true: the pool speaks Redis; Quench speaks nothing else", "nutcracker", sets=()),
 )  # fmt: skip

@@ -141,12 +141,35 @@ class RingCopies(Struct, frozen=True, kw_only=True):
     anti_entropy: int = 200
 
 
+class CounterPrefix(Struct, frozen=True, kw_only=True):
+    """What differs for counters that begin with `prefix`; None: nothing."""
+
+    prefix: str
+    mode: str | None = None
+    window: float | None = None
+    max_batch: int | None = None
+
+
 class Counters(Struct, frozen=True, kw_only=True):
     """Which increments of a pool travel together, and how long they wait for one another, in seconds."""
 
     keys: str | tuple[str, ...] = "hot"  # hot, all, off, or prefixes
+    mode: str = "exact"
     window: float = 0.0
     max_batch: int = 8192
+    prefixes: tuple[CounterPrefix, ...] = ()
+
+    @property
+    def rules(self) -> tuple[CounterPrefix, ...]:
+        """All of them, in full: for every key, and by prefix. Of prefixes that are told twice the last counts."""
+        listed = [CounterPrefix(prefix=prefix) for prefix in self.keys] if isinstance(self.keys, tuple) else []
+        return tuple(
+            CounterPrefix(
+                prefix=rule.prefix, mode=rule.mode or self.mode, max_batch=rule.max_batch or self.max_batch,
+                window=self.window if rule.window is None else rule.window,
+            )
+            for rule in (CounterPrefix(prefix=""), *listed, *self.prefixes)
+        )  # fmt: skip
 
 
 class Group(Struct, frozen=True):

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from proxy.address import Server, parse_listen
 from proxy.options import Kind, Option
-from proxy.settings import MASK, P95, HotPrefix, Secret, usable_cpus
+from proxy.settings import MASK, P95, CounterPrefix, HotPrefix, Secret, usable_cpus
 from proxy.units import LONGEST, format_duration, format_size, parse_duration, parse_size
 
 Number = TypeVar("Number", int, float)
@@ -158,12 +158,12 @@ def _bounded(option: Option, value: Number, write: Callable[[Number], str]) -> N
     return value
 
 
-def _spell_prefixes(prefixes: tuple[HotPrefix, ...]) -> dict[str, dict[str, Any]]:
+def _spell_prefixes(prefixes: tuple[HotPrefix, ...] | tuple[CounterPrefix, ...]) -> dict[str, dict[str, Any]]:
     """By prefix, what differs for it."""
     return {
         rule.prefix: {
             name: format_duration(value) if isinstance(value, float) else value
-            for name in HotPrefix.__struct_fields__[1:]
+            for name in rule.__struct_fields__[1:]
             if (value := getattr(rule, name)) is not None
         }
         for rule in prefixes
@@ -208,6 +208,7 @@ _SPELLERS: dict[Kind, Callable[[Any], Any]] = {
     "delay": lambda delay: delay if delay == P95 else format_duration(delay),
     "percent": lambda percent: f"{percent}%",
     "hot_prefixes": _spell_prefixes,
+    "counter_prefixes": _spell_prefixes,
     "counted": lambda keys: keys if isinstance(keys, str) else list(keys),
     "secret": lambda secret: MASK,
 }
@@ -232,6 +233,7 @@ _EXPECTED: dict[Kind, str] = {
     "percent": "a percentage like 5%",
     "counted": "hot | all | off | a list of prefixes",
     "hot_prefixes": "PREFIX: {strategy, copies, ttl, …} for each prefix",
+    "counter_prefixes": "PREFIX: {mode, window, max_batch} for each prefix",
     "text": "text",
     "secret": "a password, or ${VARIABLE}",
     "file": "a path",

@@ -197,15 +197,19 @@ def heat_values(pool: Pool) -> dict[str, Any] | None:
     }
 
 
-def counter_values(pool: Pool) -> list[tuple[bytes, str, int, int]] | None:
-    """By prefix which increments travel together, how many at most, and for how many us they wait; None: none do."""
+def counter_values(pool: Pool) -> list[tuple[bytes, str, int, int, bool]] | None:
+    """By prefix which increments travel together, how many at most, for how many us they wait, and whether they are
+    answered early; None: none do."""
     counters = pool.counters
-    if pool.distribution == "random" or pool.copied or counters.keys == "off" or counters.keys == ():
+    rules = counters.rules
+    every = counters.keys if isinstance(counters.keys, str) else "off"
+    if pool.distribution == "random" or pool.copied or (every == "off" and len(rules) == 1):
         return None
-    listed = isinstance(counters.keys, tuple)
-    first = ("", "off" if listed else str(counters.keys))
-    rules = [first, *((prefix, "all") for prefix in counters.keys if listed)]
-    return [(prefix.encode(), mode, counters.max_batch, int(counters.window * 1e6)) for prefix, mode in rules]
+    return [
+        (rule.prefix.encode(), "all" if rule.prefix else every, rule.max_batch or counters.max_batch,
+         int((rule.window or 0) * 1e6), rule.mode == "early")
+        for rule in rules
+    ]  # fmt: skip
 
 
 def _written(name: Any) -> str:

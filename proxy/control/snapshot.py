@@ -27,6 +27,7 @@ from proxy.control.statistics import (
     READ_COUNTERS,
     WAVES,
     CommandStatistics,
+    CopiesStatistics,
     DatabaseStatistics,
     Histogram,
     HotKeyStatistics,
@@ -94,13 +95,16 @@ class Snapshot:
         subscriptions: Callable[[], tuple[int, int, int, int]] = lambda: (0, 0, 0, 0),
         hot_keys: Callable[[], tuple[HotKeyStatistics, ...]] = lambda: (),
         failover: Failover | None = None,
+        copies: Callable[[int, int], CopiesStatistics | None] = lambda pool, node: None,
     ) -> None:
         """`databases(pool)` is what is known of a pool's databases, without asking anybody; `subscriptions()`:
-        subscribed clients, and different channels, patterns and shard channels; `hot_keys()`: as far as is known."""
+        subscribed clients, and different channels, patterns and shard channels; `hot_keys()`: as far as is known;
+        `copies(pool, node)`: of a node of a pool with `replication: ring`."""
         self._databases = databases
         self._failover = failover
         self._subscriptions = subscriptions
         self._hot_keys = hot_keys
+        self._copies = copies
         self._settings = settings
         self._engines = engines
         self._nodes = nodes
@@ -174,8 +178,13 @@ class Snapshot:
             coalesced_requests=counters["reads_joined"],
             copy_hits=counters["copy_hits"],
             heat={name: counters[name] for name in HEAT_COUNTERS},
+            hints=counters["hints"],
+            doubts=counters["doubts"],
             replicated={name: counters[name] for name in READ_COUNTERS},
             increments=counters["increments"],
+            early=counters["early"],
+            early_pending=counters["early_owed"],
+            early_lost=counters["early_lost"],
             waves={size: counters[f"waves_{size}"] for size in WAVES},
             hot_keys=self._hot_keys(),
             timeouts=counters["timeouts"],
@@ -307,6 +316,7 @@ class Snapshot:
             bytes_in=total["bytes_in"],
             bytes_out=total["bytes_out"],
             microseconds=total["latency_us"],
+            copies=self._copies(index, place),
         )
 
 

@@ -71,6 +71,15 @@ class CommandStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class CopiesStatistics:
+    """A node of a pool with `replication: ring`."""
+
+    state: str  #: serves, mending, gone, lost: attendance.State
+    missed: int  #: keys that are hinted about it, all holders together, at the last look
+    mended: int  #: keys that it was given since the proxy started
+
+
+@dataclass(frozen=True, slots=True)
 class NodeStatistics:
     """One node of one pool, all engines together."""
 
@@ -91,6 +100,7 @@ class NodeStatistics:
     bytes_in: int = 0
     bytes_out: int = 0
     microseconds: int = 0  #: total time from sending to reply
+    copies: CopiesStatistics | None = None  #: with replication: ring
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +239,13 @@ class Statistics:
     pools: tuple[PoolStatistics, ...] = ()
     databases: Mapping[int, DatabaseStatistics] = field(default_factory=dict)  #: of the client's pool, by number
     heat: Mapping[str, int] = field(default_factory=dict)  #: HEAT_COUNTERS
+    hints: int = 0  #: writes that a node was said to have missed, with replication: ring
+    doubts: int = 0  #: replies of a node that were others than the first one's
     replicated: Mapping[str, int] = field(default_factory=dict)  #: READ_COUNTERS
     increments: int = 0  #: that were looked at together
+    early: int = 0  #: requests of counters that were answered before their node had them
+    early_pending: int = 0  #: of them, those that it has not confirmed
+    early_lost: int = 0  #: and those that it may not have
     waves: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(WAVES, 0))  #: that they left as, by WAVES
     hot_keys: tuple[HotKeyStatistics, ...] = ()
 

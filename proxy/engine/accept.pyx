@@ -54,7 +54,7 @@ cdef void accept_clients(Core* core, Pool* pool) noexcept nogil:
                     turn_away(core, pool, fd)
                 core.reserve_fd = open(b"/dev/null", O_RDONLY | O_CLOEXEC)
             return
-        target = emptiest(core)
+        target = pool.index % core.peers.count if pool.alone else emptiest(core)
         quench_add(&core.peers.clients[target], 1)
         if target != core.index:
             note.fd = fd
@@ -64,6 +64,10 @@ cdef void accept_clients(Core* core, Pool* pool) noexcept nogil:
                 continue
             quench_add(&core.peers.clients[target], -1)
             quench_add(&core.peers.clients[core.index], 1)
+            if pool.alone:
+                turn_away(core, pool, fd)
+                quench_add(&core.peers.clients[core.index], -1)
+                continue
         welcome(core, pool, fd)
 
 
@@ -96,7 +100,8 @@ cdef void welcome(Core* core, Pool* pool, int fd) noexcept nogil:
     """Make a client of the socket, or turn it away when the pool is full. The engine's count has it already."""
     cdef Client* client
     cdef int yes = 1
-    cdef uint32_t share = (pool.limits.most_clients + core.peers.count - 1) // <uint32_t> core.peers.count
+    cdef uint32_t share = (pool.limits.most_clients if pool.alone else
+                           (pool.limits.most_clients + core.peers.count - 1) // <uint32_t> core.peers.count)
     core.counters.accepted += 1
     if core.draining or (share and pool.clients >= share):
         turn_away(core, pool, fd)

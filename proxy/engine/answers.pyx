@@ -15,9 +15,10 @@ from proxy.engine.slots cimport slot_local, slot_say
 from proxy.engine.types cimport (
     ANSWER_ACL_WHOAMI, ANSWER_AUTH, ANSWER_CLIENT_FLAG, ANSWER_CLIENT_GETNAME, ANSWER_CLIENT_ID, ANSWER_CLIENT_OK,
     ANSWER_CLIENT_REPLY, ANSWER_CLIENT_SETINFO, ANSWER_CLIENT_SETNAME, ANSWER_ECHO, ANSWER_HELLO, ANSWER_PING,
-    ANSWER_QUIT, ANSWER_RESET, ANSWER_SELECT, ANSWER_TIME, CLIENT_CLOSING, CLIENT_NO_EVICT, CLIENT_NO_TOUCH,
+    ANSWER_QUENCH, ANSWER_QUIT, ANSWER_RESET, ANSWER_SELECT, ANSWER_TIME, CLIENT_CLOSING, CLIENT_NO_EVICT, CLIENT_NO_TOUCH,
     CLIENT_SILENT, CLIENT_SKIP, CLIENT_SUBSCRIBER, CLIENT_TRUSTED, DATABASES, Client, Core, Row, User,
 )
+from proxy.engine.voices cimport LEVEL_ALL, LEVEL_ONE, LEVEL_POOL, LEVEL_QUORUM
 from proxy.wire.output cimport Output, output_append, output_bulk, output_clear, output_flatten, output_number
 from proxy.wire.resp cimport Frame, args_begin, args_next, read_number, write_number
 from proxy.wire.system cimport realtime_us
@@ -151,6 +152,8 @@ cdef void answer(Core* core, Client* client, Row* row, const Frame* frame) noexc
         say_bulk(core, client, client.user.name, client.user.name_length)
     elif what == ANSWER_CLIENT_REPLY:
         set_reply(core, client, &words)
+    elif what == ANSWER_QUENCH:
+        set_levels(core, client, &words)
     elif what == ANSWER_CLIENT_OK:
         # Nothing to announce: a proxy's clients never have to move to another endpoint.
         slot_say(core, client, b"+OK\r\n")
@@ -165,6 +168,8 @@ cdef void client_reset(Client* client) noexcept nogil:
     client.flags &= ~(<unsigned int> (CLIENT_NO_EVICT | CLIENT_NO_TOUCH | CLIENT_SUBSCRIBER))
     if not client.flags & CLIENT_SKIP:
         client.flags &= ~(<unsigned int> CLIENT_SILENT)
+    client.read_level = client.write_level = LEVEL_POOL
+    client.once = 0
     keep_word(&client.name, NULL, 0)
     user_default(client)
 
@@ -295,6 +300,54 @@ cdef void set_flag(Core* core, Client* client, const Words* words) noexcept nogi
     else:
         slot_say(core, client, b"-ERR syntax error\r\n")
         return
+    slot_say(core, client, b"+OK\r\n")
+
+
+cdef int level_named(const char* text, size_t length) noexcept nogil:
+    if same_word(text, length, b"default"):
+        return LEVEL_POOL
+    if same_word(text, length, b"one"):
+        return LEVEL_ONE
+    if same_word(text, length, b"quorum"):
+        return LEVEL_QUORUM
+    return LEVEL_ALL if same_word(text, length, b"all") else -1
+
+
+cdef void set_levels(Core* core, Client* client, const Words* words) noexcept nogil:
+    """CLIENT QUENCH CONSISTENCY [READ level] [WRITE level] [ONCE]: until further notice, or for the next request."""
+    cdef int reads = client.read_level
+    cdef int writes = client.write_level
+    cdef int index = 3
+    cdef int level
+    cdef bint once = False
+    if not client.pool.copies:
+        slot_say(core, client, b"-ERR keys have no copies in this pool: it needs replication: ring\r\n")
+        return
+    if not same_word(words.text[2], words.length[2], b"consistency") or words.count < 4 or words.count == MOST_ARGS:
+        slot_say(core, client, b"-ERR syntax error\r\n")
+        return
+    while index < words.count:
+        if index + 1 == words.count and same_word(words.text[index], words.length[index], b"once"):
+            once = True
+            index += 1
+            continue
+        level = level_named(words.text[index + 1], words.length[index + 1]) if index + 1 < words.count else -1
+        if level >= 0 and level != LEVEL_ALL and same_word(words.text[index], words.length[index], b"read"):
+            reads = level
+        elif level >= 0 and same_word(words.text[index], words.length[index], b"write"):
+            writes = level
+        else:
+            slot_say(core, client, b"-ERR syntax error\r\n")
+            return
+        index += 2
+    if once:
+        # This command is not counted yet.
+        client.once = client.commands + 1
+        client.once_read = <unsigned char> reads
+        client.once_write = <unsigned char> writes
+    else:
+        client.read_level = <unsigned char> reads
+        client.write_level = <unsigned char> writes
     slot_say(core, client, b"+OK\r\n")
 
 

@@ -68,6 +68,7 @@ cdef list audit_waves(Core* core, dict pointed, set waves):
     cdef uint32_t index
     wrong = []
     flying = {}
+    early = 0
     while wave != NULL:
         if wave.tally.gathered == NULL or wave != wave.tally.gathered and wave != wave.tally.gathered.life:
             flying[<size_t> wave.tally] = flying.get(<size_t> wave.tally, 0) + 1
@@ -76,14 +77,17 @@ cdef list audit_waves(Core* core, dict pointed, set waves):
         total = 0
         for index in range(wave.gone, wave.count):
             total += wave.members[index].delta * wave.members[index].times
-            if index >= wave.told:
+            if index >= wave.told and wave.members[index].client != NULL:
                 at = <size_t> wave.members[index].client
                 pointed[at] = pointed.get(at, 0) + wave.members[index].times - wave.members[index].done
         if total != wave.sum or not wave.gone <= wave.told <= wave.count:
             wrong.append(f"a wave of {wave.count} has the sum {wave.sum}, not {total}")
         if wave.tally.flying < flying.get(<size_t> wave.tally, 0):
             wrong.append(f"a tally has {wave.tally.flying} waves on their way, not more")
+        early += wave.early
         wave = wave.after
+    if early != core.early_owed:
+        wrong.append(f"waves carry {early} that were answered early, not {core.early_owed}")
     return wrong
 
 

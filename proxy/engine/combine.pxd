@@ -7,8 +7,8 @@
 Exact: members are in the order in which they came, which is the order in which the node would have run them; nobody is
 answered before the node has answered. What else names the key sends the wave ahead of itself, on the same connection.
 A wave has one sign, and more than one member only while the counter is known to be so far from the ends of 64 bits that
-all of them fit: so it overflows as a whole only if somebody else has moved the counter there meanwhile, and then nothing
-was applied and each member is told so.
+all of them fit: so it overflows as a whole only if somebody else has moved the counter there meanwhile. Then nothing was applied,
+and its members are sent one by one; or, if some of them have asked for more since, each is told so.
 
 EXPIRE right behind an increment goes with it: all increments of a wave, then one EXPIRE for all that are the same. A
 transaction of an increment, or of one and an EXPIRE, is a unit that gathers with its like: MULTI, the sum, one EXPIRE, EXEC.

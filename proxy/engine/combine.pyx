@@ -4,6 +4,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from proxy.engine.choice cimport usable
+from proxy.engine.early cimport early_join, early_life, early_may
 from proxy.engine.heat cimport FILTER, HotKey, heat_of
 from proxy.engine.hot cimport hot_ask, hot_find, hot_look
 from proxy.engine.keys cimport keys_find
@@ -22,7 +23,7 @@ from proxy.engine.types cimport (
     VARIES_SORT, Block, Client, Conn, Core, CounterRule, Pool, Row, Transaction,
 )
 from proxy.engine.waves cimport (
-    tallies_of, tally_bucket, tally_find, tally_gather, tally_key, tally_new, wave_add, wave_expires, wave_new,
+    tallies_doubt, tallies_of, tally_bucket, tally_find, tally_gather, tally_key, tally_new, wave_add, wave_expires, wave_new,
 )
 from proxy.wire.input cimport MOVE_AT
 from proxy.wire.resp cimport FRAMED, Frame, FrameLimits, frame_request, frame_reset, read_number
@@ -125,6 +126,7 @@ cdef int gather(Core* core, Client* client, Row* row, Increment* one) noexcept n
     cdef Conn* conn
     cdef Tally* tally
     cdef Wave* wave
+    cdef bint early
     if index < 0:
         return GO_ON
     conn = usable(core, client, row, &pool.nodes[index], 0)
@@ -142,13 +144,19 @@ cdef int gather(Core* core, Client* client, Row* row, Increment* one) noexcept n
             or quench_magnitude(wave.sum) + quench_magnitude(one.delta) >> LIMIT_BITS
             or one.form & FORM_UNIT and not same_expiry(wave, one)):
         launch(core, tally)
+    early = one.rule.early and early_may(core, tally, one.delta)
     if tally.gathered == NULL:
         tally_gather(core, tally)
         if one.form & FORM_UNIT and one.expiry != NULL:
             wave_expires(tally.gathered, one.expiry, one.expiry_length, one.once)
     wave = tally.gathered
-    join(core, client, wave, row, one.delta)
     core.counters.increments += 1
+    if early:
+        early_join(core, client, row, wave, one.delta)
+        if wave.requests >= one.rule.most:
+            launch(core, tally)
+        return DONE
+    join(core, client, wave, row, one.delta)
     if not one.form & FORM_UNIT:
         # EXEC is counted where it is seen to.
         core.row_stats[row.index].calls += 1
@@ -249,7 +257,8 @@ cdef int live(Core* core, Client* client, Row* row, const Frame* frame, const In
     while kind and tally != NULL:
         wave = tally.gathered
         if (wave != NULL and tally.hash == one.hash and not tally.form & FORM_UNIT and wave.requests
-                and wave.members[wave.count - 1].client == client and tally.conn.protocol == client.protocol
+                and (wave.members[wave.count - 1].client == client or wave.early == wave.requests and frame.argc == 3)
+                and tally.conn.protocol == client.protocol
                 and tally.conn.database == client.database and tally.length == one.length
                 and quench_same(tally_key(tally), one.key, one.length)):
             if wave.life == NULL:
@@ -258,6 +267,9 @@ cdef int live(Core* core, Client* client, Row* row, const Frame* frame, const In
             elif (wave.life.expiry_length != frame.length
                     or not quench_same(wave.life.expiry, frame.data, frame.length)):
                 return GO_ON
+            if wave.early == wave.requests:
+                early_life(core, client, row, wave.life)
+                return DONE
             join(core, client, wave.life, row, 0)
             core.row_stats[row.index].calls += 1
             return DONE
@@ -394,6 +406,13 @@ cdef void ahead(Core* core, Client* client, Row* row, uint64_t hash, const char*
         tally = tally.next
 
 
+cdef void every(Core* core, const Pool* pool, const Row* row) noexcept nogil:
+    """The request at hand may name any key."""
+    launch_all(core, pool)
+    if pool.alone and row.flags & ROW_PAUSES:
+        tallies_doubt(core, pool)
+
+
 cdef void combine_ahead(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
     """A request that is no increment to be merged: what gathers for its keys leaves first."""
     cdef int count, index
@@ -405,8 +424,8 @@ cdef void combine_ahead(Core* core, Client* client, Row* row, Frame* frame) noex
               frame.data + frame.args[row.key].offset, frame.args[row.key].length, NULL)
         return
     if row.spec_count == 0:
-        if row.flags & ROW_ONE_NODE:
-            launch_all(core, client.pool)
+        if row.flags & ROW_ONE_NODE or client.pool.alone and row.flags & ROW_PAUSES:
+            every(core, client.pool, row)
         return
     count = keys_find(core, row, frame)
     for index in range(count):
@@ -414,4 +433,4 @@ cdef void combine_ahead(Core* core, Client* client, Row* row, Frame* frame) noex
               core.keys[index].data, core.keys[index].length, NULL)
     if count <= 0 or row.varies == VARIES_SORT:
         # A script that names no keys, a SORT by others: it may read any.
-        launch_all(core, client.pool)
+        every(core, client.pool, row)

@@ -18,8 +18,8 @@ from proxy.engine.ring cimport ring_candidates
 from proxy.engine.slots cimport slot_push
 from proxy.engine.types cimport (
     CLIENT_BARRIER, ERROR_ARITY, ERROR_CROSSSLOT, ERROR_COPIES_HIDDEN, ERROR_COPIES_REFUSED, ERROR_QUORUM_NOT_SENT,
-    ERROR_QUORUM_READ, LANE_FAST, LANE_MGET, LANE_MSET, LANE_SUM, ROW_BLOCKS, ROW_CACHEABLE, ROW_MULTI, ROW_PUBLISH,
-    ROW_TRACKING, ROW_WATCH, SLOT_MERGING, Client, Conn, Core,
+    ERROR_QUORUM_READ, LANE_FAST, LANE_MGET, LANE_MSET, LANE_SUM, ROW_BLOCKS, ROW_CACHEABLE, ROW_PUBLISH,
+    ROW_TRACKING, ROW_WAIT, ROW_WATCH, SLOT_MERGING, Client, Conn, Core,
     KeyRef, Merge, Node, Pool, Row,
 )
 from proxy.engine.voices cimport (
@@ -32,29 +32,18 @@ from proxy.wire.system cimport realtime_us
 cdef enum:
     MOST_PARTS = 65535         # of a Merge whose parts are told apart
 
-cdef struct Places:            # the nodes of a key
-    int nodes[COPIES]
-    int count
-    Node* there[COPIES]        # that are asked, those that serve first
-    Conn* conns[COPIES]
-    int asked
-    int serving
-    Node* gone[COPIES]         # that are not, and have to be told later
-    int missing
-
 
 cdef int copying(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
     """Ask all nodes that have the keys; GO_ON: one is enough, and it is found on the usual way."""
-    cdef int count, need, index
+    cdef int count, need
     cdef bint writes = row.effect != EFFECT_NONE
-    if row.flags & (ROW_MULTI | ROW_WATCH | ROW_TRACKING | ROW_BLOCKS) or row.effect == EFFECT_REFUSED:
+    if row.flags & (ROW_WATCH | ROW_TRACKING | ROW_BLOCKS | ROW_WAIT) or row.effect == EFFECT_REFUSED:
         return refuse(core, client, row, ERROR_COPIES_REFUSED, NULL, NULL)
     if row.lane > LANE_SUM or row.flags & ROW_PUBLISH:
         return GO_ON
     count = keys_find(core, row, frame)
-    for index in range(count):
-        if hidden_name(core.keys[index].data, core.keys[index].length):
-            return refuse(core, client, row, ERROR_COPIES_HIDDEN, NULL, NULL)
+    if keys_hidden(core, count):
+        return refuse(core, client, row, ERROR_COPIES_HIDDEN, NULL, NULL)
     if count <= 0:
         # Malformed: whichever node gets it says what is wrong in the right words.
         return GO_ON
@@ -70,10 +59,21 @@ cdef int copying(Core* core, Client* client, Row* row, Frame* frame) noexcept no
     return ask_each(core, client, row, frame, count, need)
 
 
+cdef bint keys_hidden(Core* core, int count) noexcept nogil:
+    """Is one of core.keys of a name of our own?"""
+    cdef int index
+    for index in range(count):
+        if hidden_name(core.keys[index].data, core.keys[index].length):
+            return True
+    return False
+
+
 cdef int needed(Client* client, bint writes) noexcept nogil:
     """How many nodes have to confirm what this client asks."""
     cdef Pool* pool = client.pool
     cdef int level = client.write_level if writes else client.read_level
+    if client.once and client.once == client.commands:
+        level = client.once_write if writes else client.once_read
     if level == 0:
         level = pool.write_level if writes else pool.read_level
     return 1 if level == LEVEL_ONE else pool.copies if level == LEVEL_ALL else pool.copies // 2 + 1
@@ -98,17 +98,21 @@ cdef bint together(Pool* pool, int count) noexcept nogil:
 
 cdef void places_find(Core* core, Client* client, KeyRef* key, Places* places) noexcept nogil:
     """Where a key is, and who of these can be asked now."""
-    cdef Pool* pool = client.pool
+    places.count = ring_candidates(client.pool.ring, key.data, key.length, places.nodes, client.pool.copies)
+    places_judge(core, client, places)
+
+
+cdef void places_judge(Core* core, Client* client, Places* places) noexcept nogil:
+    """Who of places.nodes can be asked now?"""
     cdef Node* node
     cdef Conn* conn
     cdef int index, wanted
-    places.count = ring_candidates(pool.ring, key.data, key.length, places.nodes, pool.copies)
     places.asked = 0
     places.serving = 0
     places.missing = 0
     for wanted in range(2):
         for index in range(places.count):
-            node = &pool.nodes[places.nodes[index]]
+            node = &client.pool.nodes[places.nodes[index]]
             if (node.away == AWAY_NOT) == (wanted == 1):
                 continue
             conn = copy_conn(core, node, client.protocol, client.database)
@@ -145,7 +149,8 @@ cdef int ask(Core* core, Client* client, Row* row, Frame* frame, int count, int 
     slot = slot_push(core, client, row.index)
     core.row_stats[row.index].calls += 1
     wall_ms = <int64_t> (realtime_us() // 1000)
-    quorum = begin(client, row, &places, slot, 0, core.keys, count, need)
+    quorum = begin(client, row, &places, slot, 0, keys_size(core.keys, count), need, not writes)
+    keys_keep(quorum, core.keys, count)
     if row.effect == EFFECT_SPOP:
         # Nothing of this client may come between the leader and the others.
         quorum.takes = 1
@@ -188,7 +193,8 @@ cdef int ask_each(Core* core, Client* client, Row* row, Frame* frame, int count,
     for index in range(count):
         merge.part_of[index] = <uint16_t> index
         places_find(core, client, &core.keys[index], &places)
-        quorum = begin(client, row, &places, slot, index, &core.keys[index], 1, need)
+        quorum = begin(client, row, &places, slot, index, keys_size(&core.keys[index], 1), need, not writes)
+        keys_keep(quorum, &core.keys[index], 1)
         for voice in range(places.asked):
             conn = places.conns[voice]
             if writes:
@@ -212,30 +218,39 @@ cdef void write_part(Core* core, Row* row, Frame* frame, KeyRef* key, Output* ou
         output_bulk(output, &core.chunks, value, length)
 
 
-cdef Quorum* begin(Client* client, Row* row, Places* places, uint32_t slot, uint32_t part, KeyRef* keys, int count,
-                   int need) noexcept nogil:
+cdef size_t keys_size(const KeyRef* keys, int count) noexcept nogil:
     cdef size_t bytes = 0
-    cdef Quorum* quorum
-    cdef char* at
-    cdef uint32_t length
     cdef int index
     for index in range(count):
         bytes += sizeof(uint32_t) + keys[index].length
-    quorum = quorum_new(client, places.asked, bytes)
-    at = quorum_keys(quorum)
+    return bytes
+
+
+cdef void keys_keep(Quorum* quorum, const KeyRef* keys, int count) noexcept nogil:
+    """Copy the keys to where hints will find them."""
+    cdef char* at = quorum_keys(quorum)
+    cdef uint32_t length
+    cdef int index
     for index in range(count):
         length = <uint32_t> keys[index].length
         memcpy(at, &length, sizeof(length))
         memcpy(at + sizeof(length), keys[index].data, length)
         at += sizeof(length) + length
     quorum.key_count = count
+
+
+cdef Quorum* begin(Client* client, Row* row, Places* places, uint32_t slot, uint32_t part, size_t key_bytes,
+                   int need, bint reads) noexcept nogil:
+    """A request whose keys, of so many bytes, the caller fills in."""
+    cdef Quorum* quorum = quorum_new(client, places.asked, key_bytes)
+    cdef int index
     quorum.slot = slot
     quorum.part = part
     quorum.row = row.index
     quorum.protocol = client.protocol
     quorum.database = client.database
     quorum.need = <uint8_t> need
-    quorum.reads = row.effect == EFFECT_NONE
+    quorum.reads = reads
     quorum.compares = not quorum.reads or row.flags & ROW_CACHEABLE != 0
     for index in range(places.asked):
         quorum.voices[index].node = places.there[index]

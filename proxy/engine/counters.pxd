@@ -79,4 +79,6 @@ cdef struct Counters:
     uint64_t hedges_denied     # times that a read was late and there was nothing left to hedge with
     uint64_t reads_let_go      # times that there was no more room to keep requests
     uint64_t increments        # that were looked at together
+    uint64_t early             # requests of counters that were answered before the node had them
+    uint64_t early_lost        # of them, those that the node may not have
     uint64_t waves[WAVES]      # that they left as

@@ -18,7 +18,9 @@ from proxy.engine.cluster cimport node_at
 from proxy.engine.combine cimport combine, combine_ahead
 from proxy.engine.connection cimport conn_expect, conn_place, conn_send, conn_send_chunk, conn_touch
 from proxy.engine.cool cimport cool, cool_set
+from proxy.engine.copied cimport copied_queue, copied_run
 from proxy.engine.copying cimport copying
+from proxy.engine.early cimport early_read
 from proxy.engine.elements cimport elements_take
 from proxy.engine.fence cimport fence_many
 from proxy.engine.fans cimport names_copy
@@ -84,6 +86,8 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
         if verdict != GO_ON:
             return verdict
     if core.tallied and not (row.adds and client.pool.merges):
+        if core.early_owed and row.tells and early_read(core, client, row, frame) == DONE:
+            return DONE
         combine_ahead(core, client, row, frame)
     if row.key:
         if client.pool.cools:
@@ -141,8 +145,13 @@ cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept no
         return GO_ON
     if row.flags & ROW_QUIT:
         return GO_ON
-    if client.flags & CLIENT_COPIED and row.flags & (ROW_MULTI | ROW_WATCH | ROW_TRACKING | ROW_BLOCKS):
-        return refuse(core, client, row, ERROR_COPIES_REFUSED, NULL, NULL)
+    if client.flags & CLIENT_COPIED:
+        if row.flags & (ROW_WATCH | ROW_TRACKING | ROW_BLOCKS):
+            return refuse(core, client, row, ERROR_COPIES_REFUSED, NULL, NULL)
+        if row.flags & ROW_EXEC:
+            return copied_run(core, client, row)
+        if client.flags & CLIENT_MULTI and not row.flags & (ROW_MULTI | ROW_DISCARD):
+            return copied_queue(core, client, row, frame)
     if row.flags & ROW_MULTI:
         return transaction_begin(core, client, row)
     if row.flags & ROW_EXEC:

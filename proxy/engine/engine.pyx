@@ -66,7 +66,7 @@ COUNTERS = (
     "copies_evicted", "copies_stale", "reads_joined", "fetches_stale", "invalidations", "copies_checked",
     "copies_wrong", "copies_wrong_us", "shield_misses", "shield_loads", "shield_early", "shield_nils",
     "fenced", "fan_out_reads", "fan_out_hits", "fan_out_fills", "hints", "doubts", "fan_out_tombstones", "redirects",
-    "replica_reads", "retries", "hedges", "hedges_won", "hedges_denied", "reads_let_go", "increments",
+    "replica_reads", "retries", "hedges", "hedges_won", "hedges_denied", "reads_let_go", "increments", "early", "early_lost",
     *(f"waves_{1 << bucket}" for bucket in range(WAVES - 1)), "waves_more",
 )
 MERGE_MODES = {"off": MERGE_OFF, "hot": MERGE_HOT, "all": MERGE_ALL}
@@ -123,7 +123,7 @@ cdef build_counters(Pool* pool, list kept, list rules):
     kept.append(room)
     pool.counter_rules = <CounterRule*> PyBytes_AS_STRING(room)
     pool.counter_rule_count = len(rules)
-    for index, (prefix, mode, most, window_us) in enumerate(rules):
+    for index, (prefix, mode, most, window_us, early) in enumerate(rules):
         kept.append(prefix)
         rule = &pool.counter_rules[index]
         rule.prefix = PyBytes_AS_STRING(prefix)
@@ -131,6 +131,8 @@ cdef build_counters(Pool* pool, list kept, list rules):
         rule.merges = MERGE_MODES[mode]
         rule.most = most
         rule.window_us = window_us
+        rule.early = early
+        pool.alone = pool.alone or early
         pool.merges = max(pool.merges, rule.merges)
 
 
@@ -449,6 +451,7 @@ cdef class Engine(Controls):
         found["clients"] = self.core.client_count
         found["chunk_bytes"] = self.core.chunks.total
         found["input_reserved"] = self.core.input_reserved
+        found["early_owed"] = self.core.early_owed
         return found
 
     def latency(self):

@@ -2,19 +2,20 @@
 """Launch: sending waves, handing out what they bring, deadlines. See launch.pxd."""
 
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp
 
 from proxy.engine.connection cimport conn_expect, conn_flush, conn_touch, pending_error
 from proxy.engine.heat cimport ROLE_WAVE
 from proxy.engine.marks cimport marks_close, marks_open, stripe_of
-from proxy.engine.tally cimport FORM_FIELD, WAVE_LIFE, WAVE_SAME, WAVE_UNIT, Member, Tally, Wave, quench_magnitude
+from proxy.engine.tally cimport FORM_FIELD, WAVE_ADD, WAVE_LIFE, WAVE_SAME, WAVE_UNIT, Member, Tally, Wave, quench_magnitude
 from proxy.engine.tombstones cimport tombstones_after, tombstones_before
 from proxy.engine.types cimport (
     BUCKETS, CONN_OPEN, ERROR_LOST_NOT_SENT, ERROR_TIMEOUT_NOT_SENT, ERROR_TIMEOUT_WRITE, FLUSH_AT, Conn, Core, Pending,
     Pool, RowStats,
 )
 from proxy.engine.waves cimport (
-    tallies_forget, tallies_of, tally_field, tally_key, tally_let_go, wave_add, wave_adds, wave_deliver, wave_expires, wave_free, wave_landed,
-    wave_new, wave_next, wave_value,
+    tallies_forget, tallies_of, tally_field, tally_key, tally_let_go, wave_add, wave_adds, wave_confirmed, wave_deliver,
+    wave_expires, wave_free, wave_landed, wave_lose, wave_new, wave_next, wave_value,
 )
 from proxy.wire.output cimport Output, output_append, output_bulk
 from proxy.wire.resp cimport write_number
@@ -28,7 +29,11 @@ cdef extern from *:
     int quench_bucket(uint64_t value) nogil
     int quench_wave_bucket(uint32_t count) nogil
 
+cdef const char* OVERFLOW = b"-ERR increment or decrement would overflow\r\n"
+
 cdef enum:
+    OVERFLOW_LENGTH = 44
+    MOST_AGAIN = 256           # members of a wave that are sent one by one after all: who is last is a square of it
     DEFER_TURNS = 4            # that a wave waits for more while other work is at hand
 
 
@@ -45,7 +50,7 @@ cdef void launch_all(Core* core, const Pool* pool) noexcept nogil:
 
 # -- sending ----------------------------------------------------------------------------------------------------------
 
-cdef inline bint fits(const Tally* tally, int64_t sum) noexcept nogil:
+cdef bint fits(const Tally* tally, int64_t sum) noexcept nogil:
     """Is the counter known to be so far from either end that all of this can be added, one by one or at once?"""
     return tally.known and (quench_magnitude(tally.value) >> LIMIT_BITS) == 0 and (
         quench_magnitude(tally.value) + quench_magnitude(sum) >> LIMIT_BITS) == 0
@@ -56,7 +61,9 @@ cdef void launch(Core* core, Tally* tally) noexcept nogil:
     cdef Wave* wave
     cdef Wave* life
     if tally.conn.refusing:
-        give_up(core, tally)
+        # What was answered is kept for a node that may come back: until its deadline.
+        if tally.early == 0:
+            give_up(core, tally)
         return
     wave = tally_let_go(core, tally)
     life = wave.life
@@ -88,6 +95,9 @@ cdef void send_singly(Core* core, Tally* tally, Wave* wave) noexcept nogil:
             wave_expires(single, wave.expiry, wave.expiry_length, wave.once)
         # The reference to the client goes along.
         wave_add(single, one.client, one.slot, one.row, one.start, delta)
+        if one.client == NULL:
+            single.early = one.slot
+            wave.early -= one.slot
         queue(core, tally, single)
     wave_free(core, wave)
 
@@ -163,7 +173,10 @@ cdef void launch_due(Core* core) noexcept nogil:
         if tally.conn.refusing:
             launch(core, tally)
         elif tally.flying == 0 and tally.conn.state == CONN_OPEN:
-            due = tally.gathered.since_us + tally.rule.window_us
+            due = tally.gathered.since_us
+            # Whoever waits where others are answered early was only to bring what is not known.
+            if not tally.rule.early or tally.gathered.early == tally.gathered.requests:
+                due += tally.rule.window_us
             if due <= core.now_us:
                 if core.poll.count == 0 or tally.gathered.deferred >= DEFER_TURNS:
                     launch(core, tally)
@@ -197,7 +210,18 @@ cdef void launch_reply(Core* core, Conn* conn, Pending* pending, const char* dat
     cdef long long value = 0
     cdef long long life = 0
     cdef bint held = False
+    if size == OVERFLOW_LENGTH and memcmp(data, OVERFLOW, OVERFLOW_LENGTH) == 0 and is_last(wave):
+        # Somebody else has moved the counter to an end, and nothing was added: the first ones may fit all the same.
+        tally.adding = 0
+        tally.known = 0
+        send_singly(core, tally, wave)
+        return
     count(core, wave, data)
+    if wave.early:
+        if data[0] == c'-':
+            wave_lose(core, wave, wave.early)
+        else:
+            wave_confirmed(core, wave)
     wave_landed(core, wave)
     if wave_adds(wave):
         tally.adding -= 1
@@ -213,6 +237,23 @@ cdef void launch_reply(Core* core, Conn* conn, Pending* pending, const char* dat
     if not held:
         wave_deliver(core, wave, data, size)
         wave_free(core, wave)
+
+
+cdef bint is_last(const Wave* wave) noexcept nogil:
+    """Has nobody asked for anything behind his increments? Then they may come later."""
+    cdef const Member* member
+    cdef uint32_t index, other, behind
+    if wave.kind != WAVE_ADD or wave.requests < 2 or wave.tally.adding > 1 or wave.count > MOST_AGAIN:
+        return False
+    for index in range(wave.told, wave.count):
+        member = &wave.members[index]
+        behind = 0
+        for other in range(index, wave.count):
+            if wave.members[other].client == member.client:
+                behind += wave.members[other].times
+        if member.client != NULL and member.client.tail != member.slot + behind:
+            return False
+    return True
 
 
 cdef void count(Core* core, const Wave* wave, const char* data) noexcept nogil:
@@ -260,8 +301,14 @@ cdef void expire(Core* core, Wave* wave) noexcept nogil:
     cdef Pending one
     while limit and wave.told < wave.count and <int32_t> (
             <uint32_t> core.now_us - wave.members[wave.told].start - limit) >= 0:
-        tally.conn.node.timeouts += 1
-        core.counters.timeouts += 1
+        if wave.members[wave.told].client == NULL:
+            if not gathers:
+                wave.told += 1
+                continue
+            wave_lose(core, wave, wave.members[wave.told].slot)
+        else:
+            tally.conn.node.timeouts += 1
+            core.counters.timeouts += 1
         if gathers:
             wave.sum -= wave.members[wave.told].delta
             wave.requests -= 1

@@ -286,7 +286,7 @@ cdef void drain_step(Core* core) noexcept nogil:
         elif client.flags & CLIENT_BLOCKED:
             unblock_all(core, client)
         client = following
-    if core.clients == NULL and core.draining == 1:
+    if core.clients == NULL and core.early_owed == 0 and core.draining == 1:
         core.draining = 2
         event_post(core, EVENT_DRAINED, 0, 0, 0, NULL, 0, 0, NULL, 0)
 

@@ -40,7 +40,8 @@ cdef void hint_send(Core* core, Conn* conn, Node* about, bint doubt, Quorum* quo
     """Have the node of `conn` keep in mind that another one has missed the keys; `awaited`: before the client's reply."""
     cdef size_t before = conn.output.length
     hint_write(core, about, doubt, quorum_keys(quorum), quorum.key_count, wall_ms, &conn.output)
-    conn_ask(core, conn, 0, quorum.row, conn.output.length - before, ROLE_HINT if awaited else 0, quorum)
+    conn_ask(core, conn, 0, quorum.row if awaited else 0, conn.output.length - before, ROLE_HINT if awaited else 0,
+             quorum)
     if awaited:
         quorum.hinting += 1
         quorum.pendings += 1
@@ -66,7 +67,7 @@ cdef bint troubled(const char* data, size_t size) noexcept nogil:
 
 cdef const char* TROUBLES[12]
 TROUBLES[:] = [b"LOADING ", b"OOM ", b"MISCONF ", b"READONLY ", b"BUSY ", b"MASTERDOWN ", b"NOREPLICAS ", b"NOAUTH ",
-               b"NOPERM ", b"CLUSTERDOWN ", b"MOVED ", NULL]
+               b"NOPERM ", b"CLUSTERDOWN ", b"EXECABORT ", NULL]
 
 
 cdef void quorum_reply(Core* core, Conn* conn, Pending* pending, const char* data, size_t size) noexcept nogil:

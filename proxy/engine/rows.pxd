@@ -99,6 +99,11 @@ cdef enum Adds:                # what a request adds to a counter
     ADDS_ELEMENTS = 7          # elements to a set: the same ones may travel together
     ADDS_LOGGED = 8            # elements to a HyperLogLog
 
+cdef enum Tells:               # which counter a read tells of
+    TELLS_NOTHING = 0
+    TELLS_KEY = 1              # GET
+    TELLS_FIELD = 2            # HGET
+
 cdef struct Row:
     char name[NAME_ROOM]       # lower case, of a subcommand without its container
     char full_name[2 * NAME_ROOM]  # as errors show it: "client|id"
@@ -113,6 +118,7 @@ cdef struct Row:
     uint8_t effect             # effects.Effect
     uint8_t channels           # Channels
     uint8_t adds               # Adds: increments of one key may travel together
+    uint8_t tells              # Tells
     uint8_t spec_count
     uint16_t children          # first subcommand row; 0: none
     uint16_t child_count
@@ -147,6 +153,7 @@ cdef enum Answer:              # LANE_ENGINE rows; the names are in answers.ANSW
     ANSWER_GETREDIR = 20
     ANSWER_TRACKINGINFO = 21
     ANSWER_ACL_WHOAMI = 22
+    ANSWER_QUENCH = 40         # CLIENT QUENCH
 
 cdef enum LatencyClass:
     CLASS_READ = 0
@@ -192,6 +199,7 @@ cdef struct CounterRule:       # what is done for counters of a prefix
     const char* prefix
     uint32_t length
     uint8_t merges             # MergeMode
+    uint8_t early              # they are answered before the node has them: see early.pxd
     uint32_t most              # increments that travel together
     uint64_t window_us         # that they wait for others
 

@@ -58,9 +58,9 @@ cdef enum WaveKind:
     WAVE_SAME = 3              # of requests that are the same, and have an effect once
 
 cdef struct Member:            # one request, or several in a row that are the same
-    Client* client
-    int64_t delta              # of each
-    uint32_t slot              # of the first
+    Client* client             # NULL: those that were answered early
+    int64_t delta              # of each; early: of all
+    uint32_t slot              # of the first; early: how many they are
     uint32_t times
     uint32_t done              # of them, answered
     uint32_t start             # low 32 bits of the clock (us) when it was asked for
@@ -83,6 +83,7 @@ cdef struct Wave:
     uint8_t kind               # WaveKind
     uint8_t once               # of many of the same the first has an effect: EXPIRE with NX, SADD
     uint8_t deferred           # turns that it has waited for more
+    uint32_t early             # requests that were answered before it left
     int64_t sum                # of one sign
     uint64_t since_us
     uint64_t marks             # that it holds open: see marks.pxd; 0: none
@@ -103,6 +104,7 @@ cdef struct Tally:             # followed by the key, and the field if there is 
     uint32_t writes            # times that something else wrote the key
     int64_t value              # what the counter was when it was last heard of, and what was added since
     uint8_t known              # there is such a value
+    uint64_t early             # of all its waves
     uint8_t form               # Form
 
 cdef struct TallyList:

@@ -18,4 +18,7 @@ cdef int transaction_queue(Core* core, Client* client, Row* row, Frame* frame) n
 cdef int transaction_run(Core* core, Client* client, Row* row) noexcept nogil
 cdef int transaction_misspelt(Core* core, Client* client, Row* row) noexcept nogil
 cdef int transaction_discard(Core* core, Client* client, Row* row) noexcept nogil
+cdef int block_of(Core* core, Client* client, int home) noexcept nogil
+cdef bint room_for(Core* core, Client* client, size_t length) noexcept nogil
+cdef void queued(Core* core, Client* client, Row* row, int place, size_t length) noexcept nogil
 cdef void transaction_drop(Core* core, Client* client) noexcept nogil

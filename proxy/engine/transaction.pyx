@@ -477,6 +477,8 @@ cdef void transaction_drop(Core* core, Client* client) noexcept nogil:
     output_clear(&transaction.local, &core.chunks)
     core.input_reserved -= transaction.bytes
     free(transaction.blocks)
+    output_clear(&transaction.keys, &core.chunks)
+    free(transaction.copies)
     free(transaction.places)
     free(transaction.notes)
     free(transaction)

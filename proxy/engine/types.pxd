@@ -154,6 +154,9 @@ cdef struct Client:
     uint8_t deferred           # turns that its replies have waited for more of them
     uint8_t write_level        # voices.Level, of what it writes and reads where keys have copies
     uint8_t read_level
+    uint8_t once_write         # and of the request that is number `once` of `commands`
+    uint8_t once_read
+    uint64_t once
     User* user                 # of pool.users
     uint32_t together          # what comes before this slot leaves with the reply of the slot before it
     uint64_t fan_hash          # of the key whose copies on other nodes it waits for,
@@ -192,6 +195,10 @@ cdef struct Transaction:       # what a client has queued
     uint16_t* notes            # stripes of the keys that it may write
     uint32_t noted
     uint32_t note_room
+    int* copies                # where keys have copies: their nodes, which are the same for all; NULL: no key came yet
+    int copy_count
+    Output keys                # that it writes there: a uint32_t length and the bytes, each
+    uint32_t key_count
 
 
 # -- nodes --------------------------------------------------------------------------------------------------------
@@ -404,6 +411,7 @@ cdef struct Pool:
     HotRule* hot_rules         # the first one is for every key; owned by the Python object that the facade keeps
     int hot_rule_count
     uint8_t merges             # the most that one of its rules does: MergeMode
+    uint8_t alone              # all of its clients belong to one engine: see early.pxd
     CounterRule* counter_rules # the first one is for every key; owned by the Python object that the facade keeps
     int counter_rule_count
 
@@ -493,6 +501,7 @@ cdef struct Core:
     uint32_t order             # the highest so far: see fence.pxd
     void* tallies              # tally.Tallies; NULL: no pool merges increments
     uint32_t tallied           # counters in it
+    uint64_t early_owed        # requests that were answered and that the node has not confirmed
     uint64_t gather_due_us     # when the next wave has gathered long enough; 0: none waits for that
     void* joined               # tally.Wave that the request at hand joined, which may come again; else NULL
     void* served               # heat.Copy that answered the request at hand, which may come again; else NULL

@@ -6,11 +6,12 @@ sends them and hands out what they bring.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from proxy.engine.tally cimport TALLY_BUCKETS, WAVE_ADD, WAVE_UNIT, Tallies, Tally, Wave
-from proxy.engine.types cimport Client, Conn, Core, CounterRule, Pending
+from proxy.engine.types cimport Client, Conn, Core, CounterRule, Pending, Pool
 
 cdef bint tallies_open(Core* core) noexcept nogil
 cdef void tallies_forget(Core* core) noexcept nogil
 cdef void tallies_close(Core* core) noexcept nogil
+cdef void tallies_doubt(Core* core, const Pool* pool) noexcept nogil
 cdef Tally* tally_find(Core* core, const Conn* conn, uint64_t hash, const char* key, size_t length, int form,
                        const char* field, size_t field_length) noexcept nogil
 cdef Tally* tally_new(Core* core, Conn* conn, const CounterRule* rule, uint64_t hash, const char* key, size_t length,
@@ -25,6 +26,8 @@ cdef bint wave_value(const Wave* wave, const char* data, size_t length, long lon
 cdef bint wave_next(Wave* wave, Pending* one) noexcept nogil
 cdef void wave_deliver(Core* core, Wave* wave, const char* data, size_t length) noexcept nogil
 cdef void wave_landed(Core* core, Wave* wave) noexcept nogil
+cdef void wave_confirmed(Core* core, Wave* wave) noexcept nogil
+cdef void wave_lose(Core* core, Wave* wave, uint32_t count) noexcept nogil
 cdef void wave_free(Core* core, Wave* wave) noexcept nogil
 cdef void wave_settle(Core* core, Wave* wave) noexcept nogil
 

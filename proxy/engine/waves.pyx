@@ -11,7 +11,7 @@ from proxy.engine.tally cimport (
     FORM_SET, FORM_UNIT, TALLIES, TALLY_BUCKETS, WAVE_ADD, WAVE_SAME, WAVE_UNIT, Member, Tallies, Tally, TallyList, Wave,
     quench_same,
 )
-from proxy.engine.types cimport DEAD, Client, Conn, Core, CounterRule, Pending
+from proxy.engine.types cimport DEAD, Client, Conn, Core, CounterRule, Pending, Pool
 from proxy.wire.output cimport output_append
 from proxy.wire.resp cimport read_number, write_number
 
@@ -120,6 +120,19 @@ cdef void tallies_forget(Core* core) noexcept nogil:
         tally_free(core, tallies_of(core).idle.first)
 
 
+cdef void tallies_doubt(Core* core, const Pool* pool) noexcept nogil:
+    """Any counter of the pool may be written now."""
+    cdef Tally* tally
+    cdef int index
+    for index in range(TALLY_BUCKETS):
+        tally = tallies_of(core).buckets[index]
+        while tally != NULL:
+            if tally.conn.node.pool == pool:
+                tally.known = 0
+                tally.writes += 1
+            tally = tally.next
+
+
 cdef void tally_free(Core* core, Tally* tally) noexcept nogil:
     """One that is idle."""
     cdef Tally** place = &tallies_of(core).buckets[tally.hash >> 20 & (TALLY_BUCKETS - 1)]
@@ -206,7 +219,7 @@ cdef bint wave_next(Wave* wave, Pending* one) noexcept nogil:
         return False
     memset(one, 0, sizeof(Pending))
     one.client = member.client
-    one.slot = member.slot + member.done
+    one.slot = member.slot + member.done  # of early ones how many they are
     one.start = member.start
     one.row = member.row
     member.done += 1
@@ -258,6 +271,9 @@ cdef void wave_answer(Core* core, Wave* wave, int64_t value, int64_t life) noexc
     for index in range(wave.gone, wave.count):
         member = &wave.members[index]
         client = member.client
+        if client == NULL:
+            running += <uint64_t> member.delta
+            continue
         if index < wave.told or client.handle.kind == DEAD:
             running += <uint64_t> member.delta * member.times
             while index >= wave.told and member.done < member.times:
@@ -297,6 +313,8 @@ cdef void wave_deliver(Core* core, Wave* wave, const char* data, size_t length) 
         first = wave.told < wave.count and wave.told == wave.gone and wave.members[wave.told].done == 0
         if not wave_next(wave, &one):
             return
+        if one.client == NULL:
+            continue
         if one.client.handle.kind == DEAD:
             client_release(core, one.client)
             continue
@@ -323,15 +341,33 @@ cdef void wave_landed(Core* core, Wave* wave) noexcept nogil:
         rest(core, tally)
 
 
+cdef void wave_confirmed(Core* core, Wave* wave) noexcept nogil:
+    """The node has what was answered early."""
+    wave.tally.early -= wave.early
+    core.early_owed -= wave.early
+    wave.early = 0
+
+
+cdef void wave_lose(Core* core, Wave* wave, uint32_t count) noexcept nogil:
+    """So many were answered early, and the node may not have them."""
+    wave.early -= count
+    wave.tally.early -= count
+    core.early_owed -= count
+    core.counters.early_lost += count
+
+
 cdef void wave_free(Core* core, Wave* wave) noexcept nogil:
     """Nobody waits for it any more but clients that are gone."""
     cdef Pending one
+    if wave.early:
+        wave_lose(core, wave, wave.early)
     if wave.tally != NULL:
         wave_landed(core, wave)
     if wave.marks:
         marks_close(core, wave.marks)
     while wave_next(wave, &one):
-        client_release(core, one.client)
+        if one.client != NULL:
+            client_release(core, one.client)
     if wave.life != NULL:
         wave_free(core, wave.life)
     free(wave.expiry)

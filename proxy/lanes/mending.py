@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from proxy.control.attendance import Look, Member, State, attend
+from proxy.control.statistics import CopiesStatistics
 from proxy.errors import ReplyError
 from proxy.lanes.keycopy import COPIED, SAME, KeyCopies
 from proxy.lanes.links import OWN, Links
@@ -70,6 +71,13 @@ class Mending:
         """The node that is right about a key."""
         return self._pools[pool]._first(key) if pool in self._pools else None
 
+    def known(self, pool: int, node: int) -> CopiesStatistics | None:
+        """What INFO shows of a node."""
+        if pool not in self._pools:
+            return None
+        mine = self._pools[pool]
+        return CopiesStatistics(mine.members[node].state.name.lower(), mine.missed[node], mine.mended[node])
+
     def failed(self, engine: int, pool: int, node: int, lost: bool, reason: str) -> None:
         """A connection of an engine failed."""
         if pool in self._pools and lost:
@@ -109,7 +117,8 @@ class _Pool:
         self._databases: list[set[int]] = [set() for _ in settings.servers]
         self._changed = trio.Event()
         self._doubts: set[tuple[int, int, int]] = set()  # (holder, database, about)
-        self.repaired = 0
+        self.missed = [0] * len(settings.servers)
+        self.mended = [0] * len(settings.servers)
 
     # -- who serves ---------------------------------------------------------------------------------------------------
 
@@ -157,16 +166,19 @@ class _Pool:
         async with trio.open_nursery() as nursery:
             for node in range(count):
                 nursery.start_soon(one, node)
+        hinted = [sum(told[2].get(node, 0) for told in seen if told is not None) for node in range(count)]
+        self.missed = hinted
+        # One that was away may have noted what was true before. Where nobody serves, everybody is heard.
+        serving = {node for node, member in enumerate(self.members) if member.state is State.SERVES}
         looks = []
         for node, label in enumerate(self._labels):
-            told = [other for place, other in enumerate(seen) if other is not None and place != node]
+            told = [
+                other for place, other in enumerate(seen)
+                if other is not None and place != node and (place in serving or not serving - {node})
+            ]  # fmt: skip
             own = seen[node]
-            looks.append(None if own is None else Look(
-                own[0],
-                frozenset(known[label] for _, known, _ in told if label in known),
-                sum(hints.get(node, 0) for _, _, hints in told),
-            ))  # fmt: skip
-        hinted = [sum(told[2].get(node, 0) for told in seen if told is not None) for node in range(count)]
+            known = frozenset(known[label] for _, known, _ in told if label in known)
+            looks.append(None if own is None else Look(own[0], known, hinted[node]))
         ring = self.settings.ring
         before = [member.state for member in self.members]
         for node, state in attend(self.members, looks, ring.hint_window, ring.max_hints, trio.current_time()):
@@ -313,13 +325,16 @@ class _Pool:
             if source is None:
                 again.discard(key)
                 return
-            outcomes = [
-                await self._keys.copy(self.index, database, key, source, target)
-                for target in targets or everywhere
-                if target != source and target in everywhere and self.members[target].state <= State.MENDING
-            ]
-            copied += outcomes.count(COPIED)
-            if all(outcome == SAME for outcome in outcomes):
+            alike = True
+            for target in targets or everywhere:
+                if target == source or target not in everywhere or self.members[target].state > State.MENDING:
+                    continue
+                outcome = await self._keys.copy(self.index, database, key, source, target)
+                alike = alike and outcome == SAME
+                if outcome == COPIED:
+                    self.mended[target] += 1
+                    copied += 1
+            if alike:
                 again.discard(key)
 
         for attempt in range(TRIES):
@@ -328,7 +343,6 @@ class _Pool:
                 break
             if attempt + 1 < TRIES:
                 await trio.sleep(SETTLE)
-        self.repaired += copied
         return copied
 
     async def _settle_doubts(self) -> None:

@@ -273,8 +273,8 @@ def test_info_reads_like_redis(redis: tuple[Connection, int]) -> None:
     own = {"proxy_version", "engines", "pubsub_clients", "watching_clients", "total_connections_closed"}
     own |= {"client_output_buffer_limit_disconnections", "pubsub_messages_pushed", "pubsub_output_limit_disconnections"}
     own |= {"split_requests", "coalesced_requests", "combined_requests", "timed_out_requests", "late_replies"}
-    own |= {"transactions", "blocked_requests", "lost_pops", "node_requests_saved", *HEAT_COUNTERS}
-    own |= {"increments", "increment_writes", "increments_by_write"}
+    own |= {"transactions", "blocked_requests", "lost_pops", "node_requests_saved", "hints", "doubts", *HEAT_COUNTERS}
+    own |= {"increments", "increment_writes", "increments_by_write", "early", "early_pending", "early_lost"}
     assert set(keys(ask("INFO", redis[1]).decode())) - known <= own | {
         *("engine_turns", "errorstat_CROSSSLOT", "errorstat_ERR", "pool0", "pool1", "node0", "node1", "hotkey0")
     }

@@ -37,20 +37,23 @@ READS = {"from": 1, "hot": False, "lag_us": 0, "retained": 1 << 20, "quantile": 
 def build(
     nodes: int = 2, *, password: bytes | None = None, users: Sequence[User] = (), nil_on_error: bool = False,
     split: bool = False, auto_eject: bool = False, hot: dict[str, Any] | None = None,
-    counters: list[tuple[bytes, str, int, int]] | None = None,
+    counters: list[tuple[bytes, str, int, int, bool]] | None = None,
     group: EngineGroup | None = None, index: int = 0, input_limit: int = 1 << 30, output_limit: int = 1 << 40,
-    failover: str = "off", connect: bool = True, replicas: int = 0, reads: dict[str, Any] | None = None, **limits: int,
+    failover: str = "off", connect: bool = True, replicas: int = 0, reads: dict[str, Any] | None = None,
+    copies: tuple[int, int, int] | None = None, **limits: int,
 ) -> Probe:
     """A probe of one pool `p` with nodes n0, n1, …; `connect`: their connections of RESP2 and RESP3 are open.
 
-    `replicas`: of each node, readable; those of n0 come behind the last member. `hot`: as `heated()` makes it. `group`,
+    `replicas`: of each node, readable; those of n0 come behind the last member. `copies`: of each key,
+    and the levels of writes and reads. `hot`: as `heated()` makes it. `group`,
     `index`: of several engines, which one.
     """
     if not users:
         users = (default_user(None if password is None else Secret(password.decode())),)
     engine = Probe(group or EngineGroup(1), index, b"quench:0:%d" % index, input_limit, output_limit)
     engine.add_pools([{
-        "name": b"p", "listener": -1, "unix_socket": False, "placement": ring(nodes), "auto_eject": auto_eject,
+        "name": b"p", "listener": -1, "unix_socket": False, "placement": ring(nodes),
+        "auto_eject": auto_eject or copies is not None, "copies": copies,
         "nil_on_error": nil_on_error, "split_transactions": split, "database": 0, "users": users, "node_auth": [],
         "hot": hot, "counters": counters, "failover": failover,
         "nodes": [(b"n%d" % index, b"10.0.0.%d:6379" % index) for index in range(nodes * (1 + replicas))],
@@ -65,6 +68,10 @@ def build(
             for protocol in (2, 3):
                 engine.connect(node, protocol)
                 engine.connect(node, protocol, bulk=1)
+        for node in range(nodes if copies else 0):
+            # Opening one without a socket failed at first.
+            engine.set_away(0, node, 0)
+            engine.turn()
         engine.events()
     return engine
 

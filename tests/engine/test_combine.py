@@ -113,6 +113,38 @@ def test_near_the_ends_they_go_one_by_one() -> None:
         assert world.counters()["error_replies"] == (11 if end[:1] != b"-" else 10)
 
 
+def overflowing(world: Counting) -> None:
+    """Three increments are on their way when another proxy moves the counter to where two of them fit."""
+    for place in range(3):
+        world.engine.feed(world.clients[place], request(b"INCR", b"a"))
+    world.engine.turn()
+    world.send(0)
+    world.node.run([b"SET", b"a", b"9223372036854775805"])
+    world.send()
+
+
+def test_what_overflows_together_is_tried_one_by_one() -> None:
+    world = known()
+    overflowing(world)
+    world.flow()
+    assert world.seen == [[b"INCRBY", b"a", b"3"], *[[b"INCRBY", b"a", b"1"]] * 3]
+    assert [errors(world, place) for place in range(3)] == [
+        b":9223372036854775806\r\n", b":9223372036854775807\r\n", b"-ERR increment or decrement would overflow\r\n"
+    ]  # fmt: skip
+    assert world.engine.audit() == []
+
+
+def test_and_not_where_it_would_come_behind_what_was_asked_later() -> None:
+    world = known()
+    overflowing(world)
+    world.engine.feed(world.clients[0], request(b"GET", b"a"))
+    world.flow()
+    assert world.seen == [[b"INCRBY", b"a", b"3"], [b"GET", b"a"]]
+    overflow = b"-ERR increment or decrement would overflow\r\n"
+    assert errors(world, 0) == overflow + b"$19\r\n9223372036854775805\r\n"
+    assert errors(world, 1) == errors(world, 2) == overflow
+
+
 def test_a_key_of_another_type_is_everybodys_error() -> None:
     world = known(b"b")
     world.ask(0, b"HSET", b"a", b"f", b"x")
@@ -157,7 +189,7 @@ def test_one_clients_fields_keep_their_order() -> None:
 
 
 def test_a_window_gathers_longer() -> None:
-    world = known(rules=[(b"", "all", 8192, 50_000)])
+    world = known(rules=[(b"", "all", 8192, 50_000, False)])
     world.ask(0, b"INCR", b"a")
     for place in range(3):
         world.engine.advance(16_000)
@@ -170,7 +202,7 @@ def test_a_window_gathers_longer() -> None:
 
 
 def test_a_batch_has_a_limit() -> None:
-    world = known(rules=[(b"", "all", 2, 50_000)])
+    world = known(rules=[(b"", "all", 2, 50_000, False)])
     for place in (0, 1, 2, 0):
         world.ask(place, b"INCR", b"a")
     world.settle()
@@ -178,7 +210,7 @@ def test_a_batch_has_a_limit() -> None:
 
 
 def test_only_keys_that_are_listed() -> None:
-    world = Counting(rules=[(b"", "off", 8192, 0), (b"hits:", "all", 8192, 0)])
+    world = Counting(rules=[(b"", "off", 8192, 0, False), (b"hits:", "all", 8192, 0, False)])
     for key in (b"hits:1", b"other"):
         for _ in range(2):
             for place in range(3):
@@ -189,7 +221,7 @@ def test_only_keys_that_are_listed() -> None:
 
 
 def test_only_keys_that_are_hot() -> None:
-    world = Counting(rules=[(b"", "hot", 8192, 0)], hot=heated("off", threshold=1000))
+    world = Counting(rules=[(b"", "hot", 8192, 0, False)], hot=heated("off", threshold=1000))
     world.engine.hot_key(0, b"a")
     world.engine.turn()
     for key in (b"a", b"b"):
@@ -274,7 +306,7 @@ def test_the_increment_of_a_client_that_left_counts() -> None:
 
 
 def test_a_pause_comes_behind_what_was_asked_before() -> None:
-    world = known(rules=[(b"", "all", 8192, 50_000)])
+    world = known(rules=[(b"", "all", 8192, 50_000, False)])
     world.ask(0, b"INCR", b"a")
     world.engine.pause(7, 0, 1, 1000)
     world.engine.turn()
@@ -316,9 +348,15 @@ STEPS = st.one_of(
 
 @pytest.mark.parametrize("hot", ["no", "off", "ttl"])
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(steps=st.lists(STEPS, max_size=60), window=st.sampled_from([0, 0, 20_000]), most=st.sampled_from([1, 3, 8192]))
-def test_whatever_happens_each_gets_what_it_would_have_got_alone(hot: str, steps, window: int, most: int) -> None:
-    world = Counting([(b"", "all" if hot == "no" else "hot", most, window)], 4,
+@given(
+    steps=st.lists(STEPS, max_size=60), window=st.sampled_from([0, 0, 20_000]), most=st.sampled_from([1, 3, 8192]),
+    early=st.booleans(),
+)  # fmt: skip
+def test_whatever_happens_each_gets_what_it_would_have_got_alone(
+    hot: str, steps, window: int, most: int, early: bool
+) -> None:
+    """Early ones, too: nobody else writes here, and no connection breaks."""
+    world = Counting([(b"", "all" if hot == "no" else "hot", most, window, early)], 4,
                      hot=None if hot == "no" else heated(hot, life_us=60_000_000))  # fmt: skip
     if hot != "no":
         for key in (b"a", b"b"):

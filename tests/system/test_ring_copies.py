@@ -232,7 +232,7 @@ def test_several_writers_of_one_key_end_alike(tier: Any) -> None:
 
 
 @pytest.mark.parametrize("words", [
-    ["EVAL", "return redis.call('set', KEYS[1], 1)", "1", "a"], ["BLPOP", "a", "0"], ["MULTI"], ["WATCH", "a"],
+    ["EVAL", "return redis.call('set', KEYS[1], 1)", "1", "a"], ["BLPOP", "a", "0"], ["WAIT", "1", "0"], ["WATCH", "a"],
     ["SORT", "a", "STORE", "b"], ["XADD", "a", "*", "b", "c"], ["RESTORE", "a", "0", "x"], ["MOVE", "a", "1"],
 ])  # fmt: skip
 def test_what_cannot_be_repeated_is_refused(ring: Link, words: list[str]) -> None:

@@ -149,6 +149,8 @@ def _stats(context: AnswerContext) -> Lines:
     yield "pubsub_messages_pushed", now.pushes
     yield "client_output_buffer_limit_disconnections", now.output_closed
     yield "pubsub_output_limit_disconnections", now.pubsub_closed
+    yield "hints", now.hints
+    yield "doubts", now.doubts
     yield "total_error_replies", sum(now.errors.values())
     yield "keyspace_hits", now.copy_hits
     yield "keyspace_misses", now.copy_misses
@@ -274,6 +276,9 @@ def _nodes(context: AnswerContext) -> Lines:
                 ("bytes_in", node.bytes_in),
                 ("bytes_out", node.bytes_out),
                 ("usec_per_call", f"{node.microseconds / max(node.requests, 1):.2f}"),
+                *([] if node.copies is None else [
+                    ("copies", node.copies.state), ("missed", node.copies.missed), ("mended", node.copies.mended),
+                ]),
             ),
         )
 
@@ -306,6 +311,9 @@ def _counters(context: AnswerContext) -> Lines:
     yield "increments", statistics.increments
     yield "increment_writes", sum(statistics.waves.values())
     yield "increments_by_write", tuple(statistics.waves.items())
+    yield "early", statistics.early
+    yield "early_pending", statistics.early_pending
+    yield "early_lost", statistics.early_lost
 
 
 #: name → (title, lines), in the order of the reply.
