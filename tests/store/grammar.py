@@ -1,4 +1,4 @@
-"""Requests made from COMMAND DOCS, redis-server's own description of the arguments: right ones, and some with a flaw."""
+"""Requests made from COMMAND DOCS, redis-server's own description of arguments: right ones, and some with a flaw."""
 
 from random import Random
 from typing import Any
