@@ -37,7 +37,7 @@ COOLS = {"threshold": 1000, "memory": HUGE, "max_value": 65536, "max_keys": 0,
 HOT = COOLS | {"max_keys": 1024, "rules": [(b"", "ttl", 10_000_000, 0, 0, False, 0, 0)]}
 
 #: Increments of hot keys travel together, as by default; no key is hot.
-COUNTS = [(b"", "hot", 8192, 0, False)]
+COUNTS = [(b"", "hot", 8192, 0, False, 1)]
 
 
 #: Where nodes have replicas: as by default, and hedges.
@@ -59,7 +59,7 @@ def operations() -> dict[str, tuple[list[list[bytes]], bytes]]:
 
 
 def prepare(
-    hot: dict[str, Any] | None = None, counters: list[tuple[bytes, str, int, int, bool]] | None = None,
+    hot: dict[str, Any] | None = None, counters: list[tuple[bytes, str, int, int, bool, int]] | None = None,
     replicas: int = 0,
 ) -> tuple[Probe, Placement]:
     """An engine whose one pool has two open nodes, each with so many replicas."""

@@ -35,6 +35,7 @@ from proxy.lanes.mending import Mending
 from proxy.lanes.monitor import Monitor
 from proxy.lanes.pubsub import PubSub
 from proxy.lanes.scripts import Scripts
+from proxy.lanes.sharded import Sharded
 from proxy.settings import Settings
 
 log = logging.getLogger("quench")
@@ -105,6 +106,7 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             mending = Mending(settings, engines, links, clients.settled)
             lanes = {
                 **administration.handlers(), **handlers(links, scripts), **monitor.handlers(), **pubsub.handlers(),
+                **Sharded(links, settings).handlers(),
             }  # fmt: skip
             lanes.update(hot.handlers(lanes))
 

@@ -356,8 +356,25 @@ class PoolReader:
         problem = partial(self.walk.problem, self.node(where), f"{self.path}.{where}")
         if early and pool.copied:
             problem("early is not for replication: ring, where no increments travel together")
+        elif any(rule.shards != 1 for rule in early):
+            problem("early counters are not spread: leave out shards, or mode")
         elif any(not rule.window for rule in early):
             problem("early needs a window, which is how much may be lost: counters: {window: 50ms}, or one by prefix")
+
+        if pool.counters.shards != 1:
+            self.walk.problem(
+                self.node("counters.shards"), f"{self.path}.counters.shards",
+                "is for some prefixes, because few commands are for such counters: prefixes: {\"views:\": {shards: 4}}",
+            )  # fmt: skip
+        if any(rule.shards != 1 for rule in pool.counters.rules):
+            for key, wrong, why in (
+                ("replication", pool.copied, "with replication: ring no increments travel together"),
+                ("cluster", bool(pool.cluster) or "cluster" in self.nodes, "a cluster has one place for a key"),
+                ("distribution", pool.distribution == "random", "with random a key has no place"),
+                ("auto_eject", pool.auto_eject, "it gives keys to other nodes, and shards have places"),
+            ):
+                if wrong:
+                    self.walk.problem(self.node(key), f"{self.path}.{key}", f"is not for counters with shards: {why}")
 
     def check_failover(self, pool: Pool) -> None:
         """Does the pool have what its failover needs?"""

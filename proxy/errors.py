@@ -122,6 +122,9 @@ _ROWS = (
              "CROSSSLOT Keys in request don't hash to the same slot: '{command}' needs them on one node of pool {pool}",
              "cross_slot"),
     ErrorRow("no_key", "ERR '{command}' names no key, so pool {pool} cannot choose a node for it", "no_key"),
+    ErrorRow("sharded",
+             "ERR '{command}' is refused for a counter that is spread over several nodes, which counters.prefixes of "
+             "pool {pool} says", "refused"),
     ErrorRow("reserved_key",
              "ERR '{command}' names a key that ends with a zero byte, '#' and a number: in pool {pool} such keys are "
              "copies of hot ones", "refused"),
@@ -313,6 +316,7 @@ ENGINE_ERRORS: tuple[ErrorRow, ...] = tuple(
         "cluster_down",
         "not_redirected",
         "fenced",
+        "sharded",
     )
 )
 

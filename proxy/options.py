@@ -369,9 +369,15 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("counters.max_batch", "count", "increments that leave together", least=1, most=65536),
     Option(
+        "counters.shards", "count",
+        "by prefix alone: each counter is spread over so many nodes. GET is told the sum, an increment the sum as last "
+        "heard of; what else can be done to such counters is in the README",
+        least=1, most=16,
+    ),
+    Option(
         "counters.prefixes", "counter_prefixes",
-        "counters that begin so leave together, whatever keys says, with a mode, window and max_batch of their own, as "
-        "in {\"views:\": {mode: early, window: 50ms}}; the longest prefix counts",
+        "counters that begin so leave together, whatever keys says, with a mode, window, max_batch and shards of their "
+        "own, as in {\"views:\": {mode: early, window: 50ms}}; the longest prefix counts",
     ),
     Option("redis", "flag", "true: the pool speaks Redis; Quench speaks nothing else", "nutcracker", sets=()),
 )  # fmt: skip

@@ -148,6 +148,7 @@ class CounterPrefix(Struct, frozen=True, kw_only=True):
     mode: str | None = None
     window: float | None = None
     max_batch: int | None = None
+    shards: int | None = None
 
 
 class Counters(Struct, frozen=True, kw_only=True):
@@ -157,6 +158,7 @@ class Counters(Struct, frozen=True, kw_only=True):
     mode: str = "exact"
     window: float = 0.0
     max_batch: int = 8192
+    shards: int = 1
     prefixes: tuple[CounterPrefix, ...] = ()
 
     @property
@@ -166,6 +168,7 @@ class Counters(Struct, frozen=True, kw_only=True):
         return tuple(
             CounterPrefix(
                 prefix=rule.prefix, mode=rule.mode or self.mode, max_batch=rule.max_batch or self.max_batch,
+                shards=rule.shards or 1,
                 window=self.window if rule.window is None else rule.window,
             )
             for rule in (CounterPrefix(prefix=""), *listed, *self.prefixes)

@@ -233,7 +233,7 @@ _EXPECTED: dict[Kind, str] = {
     "percent": "a percentage like 5%",
     "counted": "hot | all | off | a list of prefixes",
     "hot_prefixes": "PREFIX: {strategy, copies, ttl, …} for each prefix",
-    "counter_prefixes": "PREFIX: {mode, window, max_batch} for each prefix",
+    "counter_prefixes": "PREFIX: {mode, window, max_batch, shards} for each prefix",
     "text": "text",
     "secret": "a password, or ${VARIABLE}",
     "file": "a path",

@@ -66,13 +66,13 @@ LAYERS = (
 #: its inline functions need, and obeys the same order.
 SPINE = (
     "probe", "audit", "engine", "controls", "tables", "users", "turn", "orders", "seats", "clients", "accept",
-    "client", "dispatch", "monitor", "copied", "transaction", "blocking", "elements", "copying", "replies", "combine",
-    "early", "launch", "quorum", "cool", "fanout", "tombstones", "places", "reads", "choice", "members", "redirect",
-    "tracking", "shield", "ear",
+    "client", "dispatch", "monitor", "copied", "transaction", "blocking", "elements", "copying", "replies", "spread",
+    "combine", "early", "launch", "quorum", "cool", "fanout", "tombstones", "places", "reads", "choice", "members",
+    "redirect", "tracking", "shield", "ear",
     "private", "route", "answers", "rights", "refusals", "audience", "scripts", "connection", "again", "retained",
     "effects", "hints", "voices", "greeting", "describe", "lease", "hot", "fans", "fetch", "fence", "holds", "waves",
-    "copies", "sketch", "marks", "keys", "lookup", "mail", "texts", "slots", "merge", "parts", "cluster", "heat",
-    "tally", "types", "kinds", "counters", "leaves", "rows", "ring", "colocate", "hashes",
+    "shards", "copies", "sketch", "marks", "keys", "lookup", "mail", "texts", "slots", "merge", "parts", "cluster",
+    "heat", "tally", "types", "kinds", "counters", "leaves", "rows", "ring", "colocate", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.

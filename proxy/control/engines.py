@@ -197,9 +197,9 @@ def heat_values(pool: Pool) -> dict[str, Any] | None:
     }
 
 
-def counter_values(pool: Pool) -> list[tuple[bytes, str, int, int, bool]] | None:
-    """By prefix which increments travel together, how many at most, for how many us they wait, and whether they are
-    answered early; None: none do."""
+def counter_values(pool: Pool) -> list[tuple[bytes, str, int, int, bool, int]] | None:
+    """By prefix which increments travel together, how many at most, for how many us they wait, whether they are
+    answered early, and over how many nodes one is spread; None: none do."""
     counters = pool.counters
     rules = counters.rules
     every = counters.keys if isinstance(counters.keys, str) else "off"
@@ -207,7 +207,7 @@ def counter_values(pool: Pool) -> list[tuple[bytes, str, int, int, bool]] | None
         return None
     return [
         (rule.prefix.encode(), "all" if rule.prefix else every, rule.max_batch or counters.max_batch,
-         int((rule.window or 0) * 1e6), rule.mode == "early")
+         int((rule.window or 0) * 1e6), rule.mode == "early", rule.shards or 1)
         for rule in rules
     ]  # fmt: skip
 

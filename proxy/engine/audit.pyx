@@ -9,7 +9,8 @@ from proxy.engine.heat cimport (
     ROLE_LIFE, ROLE_MARK, ROLE_SET, ROLE_TRACKING, ROLE_WAVE, Copy, Fetch, Heat, HotKey, Waiters, heat_of,
 )
 from proxy.engine.marks cimport EVERY, ONE, OPENED, STRIPES, Stripes, numbers
-from proxy.engine.tally cimport Wave
+from proxy.engine.shards cimport table_of
+from proxy.engine.tally cimport SHARD_BUCKETS, Shards, ShardWaiters, Wave
 from proxy.engine.types cimport Core, Pending
 from proxy.engine.waves cimport tallies_of
 
@@ -89,6 +90,25 @@ cdef list audit_waves(Core* core, dict pointed, set waves):
     if early != core.early_owed:
         wrong.append(f"waves carry {early} that were answered early, not {core.early_owed}")
     return wrong
+
+
+cdef audit_shards(Core* core, dict pointed):
+    """Who waits for counters that are spread holds references."""
+    cdef Shards* shards
+    cdef ShardWaiters* waiters
+    cdef int index, place
+    cdef uint32_t number
+    if core.shards == NULL:
+        return
+    for index in range(SHARD_BUCKETS):
+        shards = table_of(core).buckets[index]
+        while shards != NULL:
+            for place in range(3):
+                waiters = &shards.now if place == 0 else &shards.soon if place == 1 else &shards.parked
+                for number in range(waiters.count):
+                    pointed[<size_t> waiters.list[number].client] = pointed.get(
+                        <size_t> waiters.list[number].client, 0) + 1
+            shards = shards.next
 
 
 cdef audit_pending(Pending* pending, dict pointed, dict fetches, dict open_marks):

@@ -19,10 +19,13 @@ others, as it may where it lives on another node. Increments of two fields of on
 
 from libc.stdint cimport uint32_t
 
+from proxy.engine.tally cimport Shards
 from proxy.engine.types cimport Client, Core, Row
 from proxy.wire.resp cimport Frame
 
 cdef int combine(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil
+cdef int combine_shard(Core* core, Client* client, Row* row, const Frame* frame, Shards* shards,
+                       int place) noexcept nogil
 cdef int combine_unit(Core* core, Client* client, Row* row) noexcept nogil
 cdef uint32_t combine_again(Core* core, Client* client, const char* request, size_t size, size_t behind) noexcept nogil
 cdef void combine_ahead(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil

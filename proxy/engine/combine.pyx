@@ -13,9 +13,10 @@ from proxy.engine.lookup cimport lookup, same_word
 from proxy.engine.marks cimport key_hash
 from proxy.engine.refusals cimport DONE, GO_ON
 from proxy.engine.route cimport home
+from proxy.engine.shards cimport shard_length, shard_name
 from proxy.engine.slots cimport client_unread, slot_push
 from proxy.engine.tally cimport (
-    FORM_FIELD, FORM_LOG, FORM_SET, FORM_UNIT, WAVE_ADD, WAVE_LIFE, Member, Tally, Wave, quench_magnitude, quench_same,
+    FORM_FIELD, FORM_LOG, FORM_SET, FORM_UNIT, WAVE_ADD, WAVE_LIFE, Member, Shards, Tally, Wave, quench_magnitude, quench_same,
 )
 from proxy.engine.types cimport (
     ADDS_ELEMENTS, ADDS_FIELD, ADDS_LESS_ARGUMENT, ADDS_LESS_ONE, ADDS_LIFE, ADDS_ONE, CLIENT_BARRIER, CLIENT_CLOSING, CLIENT_SILENT,
@@ -102,7 +103,7 @@ cdef int combine(Core* core, Client* client, Row* row, Frame* frame) noexcept no
     elif row.adds >= ADDS_ELEMENTS:
         verdict = same(core, client, row, frame, &one)
     elif frame.length < MOVE_AT and merges(core, client, &one) and delta_of(row, frame, &one):
-        verdict = gather(core, client, row, &one)
+        verdict = gather(core, client, row, &one, home(core, pool, one.key, one.length), NULL, 0)
     if verdict == GO_ON and core.tallied:
         ahead(core, client, row, one.hash, one.key, one.length, NULL)
     return verdict
@@ -119,10 +120,23 @@ cdef inline bint merges(Core* core, Client* client, Increment* one) noexcept nog
         one.rule.merges != MERGE_HOT or warm and hot_find(heat_of(core), pool, one.hash) != NULL)
 
 
-cdef int gather(Core* core, Client* client, Row* row, Increment* one) noexcept nogil:
-    """`row`: of the request that is answered with the value."""
+cdef int combine_shard(Core* core, Client* client, Row* row, const Frame* frame, Shards* shards,
+                       int place) noexcept nogil:
+    """An increment of one of a counter's shards. Returns a Verdict: GO_ON, or it is seen to."""
+    cdef Increment one
+    if not delta_of(row, frame, &one):
+        return GO_ON
+    one.key = shard_name(shards, place)
+    one.length = shard_length(shards, place)
+    one.hash = shards.hashes[place]
+    one.rule = shards.rule
+    return gather(core, client, row, &one, shards.nodes[place], shards, place)
+
+
+cdef int gather(Core* core, Client* client, Row* row, Increment* one, int index, Shards* shards,
+                int place) noexcept nogil:
+    """`row`: of the request that is answered with the value. `index`: of the key's node."""
     cdef Pool* pool = client.pool
-    cdef int index = home(core, pool, one.key, one.length)
     cdef Conn* conn
     cdef Tally* tally
     cdef Wave* wave
@@ -137,6 +151,10 @@ cdef int gather(Core* core, Client* client, Row* row, Increment* one) noexcept n
         tally = tally_new(core, conn, one.rule, one.hash, one.key, one.length, one.form, one.field, one.field_length)
         if tally == NULL:
             return GO_ON
+        if shards != NULL:
+            tally.shards = shards
+            tally.place = <unsigned char> place
+            shards.references += 1
     ahead(core, client, row, one.hash, one.key, one.length, tally)
     wave = tally.gathered
     if wave != NULL and (
@@ -177,7 +195,7 @@ cdef int same(Core* core, Client* client, Row* row, const Frame* frame, Incremen
     one.field_length = frame.length
     one.expiry = NULL
     one.delta = 0
-    return gather(core, client, row, one)
+    return gather(core, client, row, one, home(core, client.pool, one.key, one.length), NULL, 0)
 
 
 cdef void join(Core* core, Client* client, Wave* wave, Row* row, int64_t delta) noexcept nogil:
@@ -365,7 +383,7 @@ cdef int unit(Core* core, Client* client, Row* row) noexcept nogil:
         one.expiry_length = expiry.length
         one.once = kind == 2
     one.form |= FORM_UNIT
-    kind = gather(core, client, row, &one)
+    kind = gather(core, client, row, &one, home(core, pool, one.key, one.length), NULL, 0)
     core.joined = NULL
     # Whoever has sent EXEC reads none of the QUEUEDs before its reply.
     client.together = client.tail

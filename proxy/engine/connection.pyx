@@ -19,16 +19,17 @@ from proxy.engine.again cimport Again, again_lost, again_take, again_waiters
 from proxy.engine.fetch cimport fetch_settle, fetch_tell
 from proxy.engine.greeting cimport greeting_start
 from proxy.engine.heat cimport (
-    ROLE_AGAIN, ROLE_COPY, ROLE_LEASE, ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_PING, ROLE_SET, ROLE_TOMBSTONE, ROLE_TRACKING,
-    ROLE_VALUE, ROLE_WAVE, Fetch, Hold, Miss,
+    ROLE_AGAIN, ROLE_COPY, ROLE_LEASE, ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_PING, ROLE_SET, ROLE_SHARD, ROLE_TOMBSTONE,
+    ROLE_TRACKING, ROLE_VALUE, ROLE_WAVE, Fetch, Hold, Miss,
 )
 from proxy.engine.holds cimport hold_settle
 from proxy.engine.mail cimport event_node
 from proxy.engine.marks cimport marks_close
 from proxy.engine.merge cimport merge_free, merge_part, merge_result
 from proxy.engine.retained cimport retained_restart, retained_sent
+from proxy.engine.shards cimport shards_heard
 from proxy.engine.slots cimport client_release, slot_fill
-from proxy.engine.tally cimport Wave
+from proxy.engine.tally cimport Shards, Wave
 from proxy.engine.texts cimport error_field, error_words, error_write
 from proxy.engine.types cimport (
     CONN, CONNS, CONN_CONNECTING, CONN_DOWN, CONN_GREETING, CONN_IDLE, CONN_LOST, CONN_OPEN, DEAD, ERROR_LOST_NOT_SENT,
@@ -52,7 +53,10 @@ from proxy.wire.system cimport (
     socklen_t, strerror_r,
 )
 
+cdef const char* LOST = b"-ERR the reply was lost\r\n"
+
 cdef enum:
+    LOST_LENGTH = 25
     FIRST_PENDING = 64
     IDLE_CLOSE_US = 60000000   # connections other than a node's first close after a minute without use
 
@@ -235,7 +239,7 @@ cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, cons
     if pending.role == ROLE_VALUE or pending.role == ROLE_LIFE:
         fetch = <Fetch*> pending.cool
         again_waiters(core, conn, fetch, kind, reason)
-    if pending.client == NULL and (fetch == NULL or pending.role == ROLE_LIFE and fetch.waiters.count == 0):
+    if pending.client == NULL and pending.role != ROLE_SHARD and (fetch == NULL or pending.role == ROLE_LIFE and fetch.waiters.count == 0):
         return
     memset(&args, 0, sizeof(args))
     memset(&text, 0, sizeof(text))
@@ -249,7 +253,10 @@ cdef void pending_error(Core* core, Conn* conn, Pending* pending, int kind, cons
         error_words(&args, FIELD_REASON, reason)
     error_write(core, kind, &args, &text)
     core.row_stats[pending.row].failed += 1
-    if fetch != NULL:
+    if pending.role == ROLE_SHARD:
+        pending.role = ROLE_NONE
+        shards_heard(core, <Shards*> pending.cool, <int> pending.part, text.first.data, text.length)
+    elif fetch != NULL:
         fetch_tell(core, fetch, text.first.data, text.length)
     else:
         pending_answer(core, pending, text.first.data, text.length)
@@ -285,6 +292,8 @@ cdef void pending_settle(Core* core, Pending* pending) noexcept nogil:
         fetch_settle(core, <Fetch*> pending.cool)
     elif pending.role == ROLE_TOMBSTONE:
         hold_settle(<Hold*> pending.cool)
+    elif pending.role == ROLE_SHARD:
+        shards_heard(core, <Shards*> pending.cool, <int> pending.part, LOST, LOST_LENGTH)
     elif pending.role == ROLE_WAVE:
         wave_settle(core, <Wave*> pending.cool)
     elif ROLE_LEASE <= pending.role < ROLE_COPY:

@@ -37,7 +37,9 @@ from proxy.engine.refusals cimport DONE, GO_ON, WAIT, refuse, unknown, unknown_c
 from proxy.engine.rights cimport permitted
 from proxy.engine.route cimport home, key_place
 from proxy.engine.scripts cimport script_frame, script_taught
+from proxy.engine.shards cimport shards_named
 from proxy.engine.slots cimport slot_local, slot_push
+from proxy.engine.spread cimport ASK_CONTROL, spread
 from proxy.engine.tombstones cimport tombstones_before
 from proxy.engine.tracking cimport track, track_end
 from proxy.engine.transaction cimport (
@@ -46,7 +48,8 @@ from proxy.engine.transaction cimport (
 from proxy.engine.types cimport (
     ANSWER_RESET, AUDIENCE_CHANNEL, AUDIENCE_SHARD, CACHING_FRESH, CLIENT_BARRIER, CLIENT_COPIED, CLIENT_KNOWN, CLIENT_MONITORED,
     CLIENT_MULTI, CLIENT_PAUSED, CLIENT_REROUTED, CLIENT_RESTRICTED, CLIENT_SPECIAL, CLIENT_SUBSCRIBER, CLIENT_TRACKING, CLIENT_TRUSTED,
-    ERROR_ARITY, ERROR_BUSY, ERROR_COPIES_REFUSED, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, ERROR_RESERVED_KEY, ERROR_SUBSCRIBED, EVENT_REQUEST,
+    ERROR_ARITY, ERROR_BUSY, ERROR_COPIES_REFUSED, ERROR_CROSSSLOT, ERROR_NOAUTH, ERROR_NO_NODE, ERROR_RESERVED_KEY, ERROR_SHARDED,
+    ERROR_SUBSCRIBED, EVENT_REQUEST,
     LANE_CONTROL, LANE_ENGINE, LANE_FAST, LANE_MGET, LANE_MSET, LANE_SUM, PAUSE_ALL, ROW_BARRIER, ROW_BEFORE_AUTH, ROW_BLOCKS,
     ROW_CONTAINER, ROW_DISCARD, ROW_EVAL, ROW_EVALSHA, ROW_EXEC, ROW_MULTI, ROW_ONE_NODE, ROW_PAUSES, ROW_PUBLISH, ROW_QUIT, ROW_READ,
     ROW_RESET, ROW_SHARD, ROW_SPECIAL, ROW_SUBSCRIBED, ROW_TRACKING, ROW_UNWATCH, ROW_WAIT, ROW_WATCH, ROW_WRITE,
@@ -79,10 +82,17 @@ cdef int dispatch(Core* core, Client* client, Frame* frame) noexcept nogil:
     if client.pool.retains and again_waits(core, client, row, frame):
         return WAIT
     core.asked = 0
-    if (client.pool.fans or client.pool.leased) and names_copy(core, row, frame):
+    if (client.pool.fans or client.pool.leased or client.pool.sharded) and names_copy(core, row, frame):
         return refuse(core, client, row, ERROR_RESERVED_KEY, NULL, NULL)
     if client.flags & CLIENT_SPECIAL or row.flags & ROW_SPECIAL:
         verdict = special(core, client, row, frame)
+        if verdict != GO_ON:
+            return verdict
+    if client.pool.sharded:
+        verdict = spread(core, client, row, frame)
+        if verdict == ASK_CONTROL:
+            ask_control(core, client, row, frame)
+            return DONE
         if verdict != GO_ON:
             return verdict
     if core.tallied and not (row.adds and client.pool.merges):
@@ -152,6 +162,9 @@ cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept no
             return copied_run(core, client, row)
         if client.flags & CLIENT_MULTI and not row.flags & (ROW_MULTI | ROW_DISCARD):
             return copied_queue(core, client, row, frame)
+    if client.pool.sharded and (client.flags & CLIENT_MULTI or row.flags & (ROW_WATCH | ROW_BLOCKS)) and (
+            shards_named(core, client, row, frame)):
+        return refuse(core, client, row, ERROR_SHARDED, NULL, NULL)
     if row.flags & ROW_MULTI:
         return transaction_begin(core, client, row)
     if row.flags & ROW_EXEC:

@@ -25,6 +25,7 @@ from proxy.engine.monitor cimport monitor_clear, monitor_taken
 from proxy.engine.ring cimport Placement
 from proxy.engine.redirect cimport detours_free
 from proxy.engine.scripts cimport scripts_free
+from proxy.engine.shards cimport shards_close, shards_open
 from proxy.engine.shield cimport shields_close
 from proxy.engine.tables cimport build_errors, build_rows
 from proxy.engine.turn cimport engine_loop, turn, turn_end
@@ -123,7 +124,7 @@ cdef build_counters(Pool* pool, list kept, list rules):
     kept.append(room)
     pool.counter_rules = <CounterRule*> PyBytes_AS_STRING(room)
     pool.counter_rule_count = len(rules)
-    for index, (prefix, mode, most, window_us, early) in enumerate(rules):
+    for index, (prefix, mode, most, window_us, early, shards) in enumerate(rules):
         kept.append(prefix)
         rule = &pool.counter_rules[index]
         rule.prefix = PyBytes_AS_STRING(prefix)
@@ -133,6 +134,8 @@ cdef build_counters(Pool* pool, list kept, list rules):
         rule.window_us = window_us
         rule.early = early
         pool.alone = pool.alone or early
+        rule.shards = shards
+        pool.sharded = pool.sharded or shards > 1
         pool.merges = max(pool.merges, rule.merges)
 
 
@@ -281,6 +284,7 @@ cdef class Engine(Controls):
         shields_close(core)
         hot_close(core)
         tallies_close(core)
+        shards_close(core)
         free(core.notes)
         free(core.keys)
         free(core.pools)
@@ -364,6 +368,8 @@ cdef class Engine(Controls):
             if values["counters"] is not None:
                 build_counters(pool, self.kept, values["counters"])
                 if self.core.tallies == NULL and not tallies_open(self.core):
+                    raise MemoryError
+                if pool.sharded and self.core.shards == NULL and not shards_open(self.core):
                     raise MemoryError
             if pool.fans and self.group.peers.fans == NULL:
                 self.group.peers.fans = marks_new()

@@ -42,6 +42,7 @@ cdef enum Role:                # of a Pending: what its reply does besides answe
     ROLE_TOMBSTONE = 12        # a Hold*: to the SET that ends one
     ROLE_WAVE = 13             # a Wave*: increments that left as one
     ROLE_SET = 14              # a Fetch*: to a client's SET of a hot key; who asks for the key joins it
+    ROLE_SHARD = 16            # a Shards*: to GET of one shard of a counter, `part` its number
     ROLE_AGAIN = 15            # an Again*: to a read that was asked, or is asked, of two nodes; see again.pxd
 
 cdef struct Cell:              # sketch.pyx

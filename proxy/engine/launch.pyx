@@ -7,7 +7,7 @@ from libc.string cimport memcmp
 from proxy.engine.connection cimport conn_expect, conn_flush, conn_touch, pending_error
 from proxy.engine.heat cimport ROLE_WAVE
 from proxy.engine.marks cimport marks_close, marks_open, stripe_of
-from proxy.engine.tally cimport FORM_FIELD, WAVE_ADD, WAVE_LIFE, WAVE_SAME, WAVE_UNIT, Member, Tally, Wave, quench_magnitude
+from proxy.engine.tally cimport FORM_FIELD, WAVE_ADD, WAVE_LIFE, WAVE_SAME, WAVE_UNIT, Member, Shards, Tally, Wave, quench_magnitude
 from proxy.engine.tombstones cimport tombstones_after, tombstones_before
 from proxy.engine.types cimport (
     BUCKETS, CONN_OPEN, ERROR_LOST_NOT_SENT, ERROR_TIMEOUT_NOT_SENT, ERROR_TIMEOUT_WRITE, FLUSH_AT, Conn, Core, Pending,
@@ -230,6 +230,8 @@ cdef void launch_reply(Core* core, Conn* conn, Pending* pending, const char* dat
         elif tally.adding == 0 and tally.writes == wave.writes:
             tally.known = 1
             tally.value = value
+        if tally.shards != NULL:
+            wave.others = others(tally, value)
     if wave.marks:
         held = tombstones_after(core, conn, pending, wave.marks, wave, data, size)
         marks_close(core, wave.marks)
@@ -237,6 +239,18 @@ cdef void launch_reply(Core* core, Conn* conn, Pending* pending, const char* dat
     if not held:
         wave_deliver(core, wave, data, size)
         wave_free(core, wave)
+
+
+cdef int64_t others(Tally* tally, int64_t value) noexcept nogil:
+    """What the other shards have; `value` is what this one has now."""
+    cdef Shards* shards = tally.shards
+    cdef uint64_t sum = 0
+    cdef int place
+    shards.values[tally.place] = value
+    for place in range(shards.count):
+        if place != tally.place:
+            sum += <uint64_t> shards.values[place]
+    return <int64_t> sum
 
 
 cdef bint is_last(const Wave* wave) noexcept nogil:

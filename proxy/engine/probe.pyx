@@ -16,7 +16,7 @@ import socket
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from proxy.engine.audit cimport audit_heat, audit_pending, audit_waves
+from proxy.engine.audit cimport audit_heat, audit_pending, audit_shards, audit_waves
 from proxy.engine.client cimport client_close, client_open, client_take, starve
 from proxy.engine.connection cimport conn_fail, conn_for
 from proxy.engine.engine cimport Engine
@@ -348,6 +348,7 @@ cdef class Probe(Engine):
                         audit_pending(&conn.pending[number & conn.mask], pointed, fetches, open_marks)
                         number += 1
                     conn = conn.next_private
+        audit_shards(core, pointed)
         wrong += audit_heat(core, pointed, fetches, open_marks) + audit_waves(core, pointed, waves)
         client = core.clients
         while client != NULL:

@@ -12,7 +12,7 @@ from proxy.engine.connection cimport conn_fail, conn_flush, pending_answer
 from proxy.engine.cool cimport cool_reply, cool_was_set
 from proxy.engine.ear cimport ear_heard
 from proxy.engine.greeting cimport greeting_reply
-from proxy.engine.heat cimport ROLE_AGAIN, ROLE_MARK, ROLE_SET, ROLE_VALUE, ROLE_WAVE, Fetch
+from proxy.engine.heat cimport ROLE_AGAIN, ROLE_MARK, ROLE_NONE, ROLE_SET, ROLE_SHARD, ROLE_VALUE, ROLE_WAVE, Fetch
 from proxy.engine.launch cimport launch_reply
 from proxy.engine.lease cimport lease_fence, lease_look
 from proxy.engine.mail cimport event_node
@@ -21,7 +21,9 @@ from proxy.engine.quorum cimport quorum_reply
 from proxy.engine.redirect cimport kept_reply
 from proxy.engine.retained cimport retained_release
 from proxy.engine.scripts cimport script_answered
+from proxy.engine.shards cimport shards_heard
 from proxy.engine.slots cimport slot_fill_chunk, slot_local
+from proxy.engine.tally cimport Shards
 from proxy.engine.tombstones cimport tombstones_after
 from proxy.engine.types cimport (
     BUCKETS, CONN_OPEN, DEAD, ERROR_NODE_DOWN, EVENT_OPEN, EVENT_SICK, ROW_EVALSHA, SLOT_MERGING, Client, Conn, Core, Node, Pending, Row,
@@ -191,6 +193,10 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size
             return NULL
         count(core, conn, pending, data)
         return pending
+    elif pending.role == ROLE_SHARD:
+        pending.role = ROLE_NONE
+        shards_heard(core, <Shards*> pending.cool, <int> pending.part, data, size)
+        return NULL
     elif pending.role == ROLE_WAVE:
         if not late:
             count(core, conn, pending, data)

@@ -119,6 +119,7 @@ cdef struct Row:
     uint8_t channels           # Channels
     uint8_t adds               # Adds: increments of one key may travel together
     uint8_t tells              # Tells
+    uint8_t shardable          # of a sharded counter the control plane answers it
     uint8_t spec_count
     uint16_t children          # first subcommand row; 0: none
     uint16_t child_count
@@ -200,6 +201,7 @@ cdef struct CounterRule:       # what is done for counters of a prefix
     uint32_t length
     uint8_t merges             # MergeMode
     uint8_t early              # they are answered before the node has them: see early.pxd
+    uint8_t shards             # nodes that one counter is spread over; 1: it is not
     uint32_t most              # increments that travel together
     uint64_t window_us         # that they wait for others
 
@@ -282,7 +284,8 @@ cdef enum ErrorKind:           # rows of errors.ENGINE_ERRORS, in this order
     ERROR_CLUSTER_DOWN = 36    # a node of a cluster serves nobody
     ERROR_NOT_REDIRECTED = 37  # it belongs to another node of the cluster, and did not get there
     ERROR_FENCED = 38          # a write was answered when the lease was over
-    ERROR_KINDS = 39
+    ERROR_SHARDED = 39         # not for a counter that is spread over several nodes
+    ERROR_KINDS = 40
 
 cdef enum ErrorField:
     FIELD_NONE = 0

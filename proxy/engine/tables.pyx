@@ -66,6 +66,11 @@ SUBSCRIBED = {
 }
 # Rows whose options say what they do to keys.
 VARIES = {"set": VARIES_SET, "bitfield": VARIES_BITFIELD, "sort": VARIES_SORT, "sort_ro": VARIES_SORT}
+# Of counters that are spread over several nodes, beside increments and GET: proxy/lanes/sharded.py answers them.
+SHARDABLE = {
+    "set", "setnx", "setex", "psetex", "getset", "getdel", "mget", "del", "unlink", "exists", "touch", "type", "ttl",
+    "pttl", "expiretime", "pexpiretime", "expire", "pexpire", "expireat", "pexpireat", "persist",
+}
 ADDS = {
     "incr": ADDS_ONE, "decr": ADDS_LESS_ONE, "incrby": ADDS_ARGUMENT, "decrby": ADDS_LESS_ARGUMENT, "hincrby": ADDS_FIELD,
     "expire": ADDS_LIFE, "pexpire": ADDS_LIFE, "sadd": ADDS_ELEMENTS, "pfadd": ADDS_LOGGED,
@@ -154,6 +159,7 @@ cdef fill_row(list kept, Row* row, command):
         else:
             row.effect = EFFECT_REFUSED if command.effect == "refused" else EFFECT_SAME
     row.adds = ADDS.get(command.name, ADDS_NOTHING)
+    row.shardable = command.name in SHARDABLE
     row.tells = {"get": TELLS_KEY, "hget": TELLS_FIELD}.get(command.name, TELLS_NOTHING)
     fill_rights(row, command)
     row.kind = CLASS_WRITE if row.flags & ROW_WRITE else CLASS_READ

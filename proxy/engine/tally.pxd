@@ -11,7 +11,7 @@ have nothing to do stand in a line, and the one that has stood longest makes roo
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from proxy.engine.types cimport Client, Conn, CounterRule
+from proxy.engine.types cimport Client, Conn, CounterRule, Pool
 
 cdef extern from *:
     """
@@ -44,6 +44,9 @@ cdef extern from *:
 cdef enum:
     TALLY_BUCKETS = 1024       # a power of two
     TALLIES = 4096             # of one engine
+    SHARDS_MOST = 16
+    SHARD_BUCKETS = 256        # a power of two
+    SHARD_ERROR = 512
 
 cdef enum Form:                # of a tally, bits
     FORM_FIELD = 1             # a field of a hash
@@ -85,8 +88,46 @@ cdef struct Wave:
     uint8_t deferred           # turns that it has waited for more
     uint32_t early             # requests that were answered before it left
     int64_t sum                # of one sign
+    int64_t others             # what the other shards have, as far as is known
     uint64_t since_us
     uint64_t marks             # that it holds open: see marks.pxd; 0: none
+
+cdef struct ShardWaiter:
+    Client* client
+    uint32_t slot
+
+cdef struct ShardWaiters:
+    ShardWaiter* list
+    uint32_t count
+    uint32_t room
+
+cdef struct Shards:            # a counter that is spread over several nodes; followed by the names of its shards
+    Shards* next               # in its bucket
+    const Pool* pool
+    const CounterRule* rule
+    uint64_t hash              # of the key
+    uint64_t used_us
+    uint64_t asked_us          # when its shards were last asked
+    int64_t[SHARDS_MOST] values    # as last heard of
+    uint64_t[SHARDS_MOST] hashes   # of the names
+    int[SHARDS_MOST] nodes
+    uint8_t[SHARDS_MOST] there     # it was there when it was asked
+    uint32_t length            # bytes of the key, which is the first shard's name
+    uint32_t references        # tallies of its shards
+    int database
+    int count
+    int left                   # of the shards that are asked, those that have not answered
+    uint8_t known              # all of them were asked once
+    ShardWaiters now           # GETs that what was asked answers
+    ShardWaiters soon          # those that came later
+    ShardWaiters parked        # clients whose increments wait to be begun; no slots yet
+    uint32_t error_length      # of what was asked now
+    char[SHARD_ERROR] error
+
+cdef struct ShardTable:
+    Shards* buckets[SHARD_BUCKETS]
+    uint32_t count
+    uint8_t due                # of some, GETs wait that came while they were asked
 
 cdef struct Tally:             # followed by the key, and the field if there is one
     Tally* next                # in its bucket
@@ -94,6 +135,7 @@ cdef struct Tally:             # followed by the key, and the field if there is 
     Tally* after
     Conn* conn
     const CounterRule* rule
+    Shards* shards             # that it is one of; NULL: none
     Wave* gathered             # NULL: none
     uint64_t hash              # of the key
     uint64_t idle_us           # since when it has nothing to do, if it has not
@@ -106,6 +148,7 @@ cdef struct Tally:             # followed by the key, and the field if there is 
     uint8_t known              # there is such a value
     uint64_t early             # of all its waves
     uint8_t form               # Form
+    uint8_t place              # of the shard
 
 cdef struct TallyList:
     Tally* first

@@ -24,7 +24,9 @@ from proxy.engine.redirect cimport detours_go
 from proxy.engine.reads cimport reads_late, reads_resend, reads_tick
 from proxy.engine.replies cimport conn_readable
 from proxy.engine.shield cimport shields_tick
+from proxy.engine.shards cimport shards_tick, table_of
 from proxy.engine.slots cimport client_ready, client_release
+from proxy.engine.spread cimport spread_due
 from proxy.engine.types cimport (
     CLIENT, CLIENT_BURIED, CLIENT_PARKED, CLIENT_READY, CLIENT_STUCK, CLIENT_UNTOLD, CONN, CONNS, CONN_CONNECTING,
     DEAD, INBOX, LISTENER, WAKE, Client, Conn, Core, Pool,
@@ -169,6 +171,8 @@ cdef void turn_end(Core* core) noexcept nogil:
         reads_resend(core)
     if core.hedges and core.now_us - core.late_us >= LATE_US:
         reads_late(core)
+    if core.shards != NULL and table_of(core).due:
+        spread_due(core)
     if core.tallied:
         launch_due(core)
     flush_conns(core)
@@ -267,6 +271,8 @@ cdef void tick(Core* core) noexcept nogil:
     clients_unpause_due(core)
     if core.tallied:
         launch_tick(core)
+    if core.shards != NULL:
+        shards_tick(core)
     if core.heat != NULL:
         hot_tick(core)
         ears_tick(core)

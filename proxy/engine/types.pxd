@@ -411,6 +411,7 @@ cdef struct Pool:
     HotRule* hot_rules         # the first one is for every key; owned by the Python object that the facade keeps
     int hot_rule_count
     uint8_t merges             # the most that one of its rules does: MergeMode
+    uint8_t sharded            # some of its counters are spread over several nodes: see shards.pxd
     uint8_t alone              # all of its clients belong to one engine: see early.pxd
     CounterRule* counter_rules # the first one is for every key; owned by the Python object that the facade keeps
     int counter_rule_count
@@ -500,6 +501,7 @@ cdef struct Core:
     uint64_t asked             # of the request at hand, for its slot: see fence.pxd
     uint32_t order             # the highest so far: see fence.pxd
     void* tallies              # tally.Tallies; NULL: no pool merges increments
+    void* shards               # tally.ShardTable; NULL: no pool spreads counters
     uint32_t tallied           # counters in it
     uint64_t early_owed        # requests that were answered and that the node has not confirmed
     uint64_t gather_due_us     # when the next wave has gathered long enough; 0: none waits for that

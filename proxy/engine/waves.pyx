@@ -140,6 +140,8 @@ cdef void tally_free(Core* core, Tally* tally) noexcept nogil:
         place = &place[0].next
     place[0] = tally.next
     leave(&tallies_of(core).idle, tally)
+    if tally.shards != NULL:
+        tally.shards.references -= 1
     core.tallied -= 1
     free(tally)
 
@@ -264,7 +266,7 @@ cdef void wave_answer(Core* core, Wave* wave, int64_t value, int64_t life) noexc
     cdef Client* client
     cdef uint32_t index, number
     # Unsigned, to be defined whatever a node says.
-    cdef uint64_t running = <uint64_t> value - <uint64_t> wave.sum
+    cdef uint64_t running = <uint64_t> value - <uint64_t> wave.sum + <uint64_t> wave.others
     cdef char text[TEXT]
     cdef size_t used, length
     cdef bint due

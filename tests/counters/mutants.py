@@ -16,8 +16,8 @@ LATER = "counters: {keys: all, window: 10ms}"
 
 MUTANTS = {
     "everybody is told one too few": Mutant(
-        "waves", "    cdef uint64_t running = <uint64_t> value - <uint64_t> wave.sum\n",
-        "    cdef uint64_t running = <uint64_t> value - <uint64_t> wave.sum - (wave.count > 1)\n"),
+        "waves", "<uint64_t> value - <uint64_t> wave.sum + <uint64_t> wave.others\n",
+        "<uint64_t> value - <uint64_t> wave.sum - (wave.count > 1)\n"),
     "everybody is told the value before his own": Mutant(
         "waves", "number == 0, <int64_t> running, life, text + used)",
         "number == 0, <int64_t> (running - <uint64_t> member.delta), life, text + used)"),

@@ -37,7 +37,7 @@ READS = {"from": 1, "hot": False, "lag_us": 0, "retained": 1 << 20, "quantile": 
 def build(
     nodes: int = 2, *, password: bytes | None = None, users: Sequence[User] = (), nil_on_error: bool = False,
     split: bool = False, auto_eject: bool = False, hot: dict[str, Any] | None = None,
-    counters: list[tuple[bytes, str, int, int, bool]] | None = None,
+    counters: list[tuple[bytes, str, int, int, bool, int]] | None = None,
     group: EngineGroup | None = None, index: int = 0, input_limit: int = 1 << 30, output_limit: int = 1 << 40,
     failover: str = "off", connect: bool = True, replicas: int = 0, reads: dict[str, Any] | None = None,
     copies: tuple[int, int, int] | None = None, **limits: int,

@@ -14,13 +14,13 @@ from tests.helpers import request
 from tests.oracle.counters import CounterStore
 from tests.oracle.resp import frame_replies, frame_requests
 
-ALL = [(b"", "all", 8192, 0, False)]
+ALL = [(b"", "all", 8192, 0, False, 1)]
 SHARED = conn(0)
 
 
 class Counting:
     def __init__(
-        self, rules: list[tuple[bytes, str, int, int, bool]] | None = None, clients: int = 3, **options: Any
+        self, rules: list[tuple[bytes, str, int, int, bool, int]] | None = None, clients: int = 3, **options: Any
     ) -> None:
         self.engine = build(1, counters=ALL if rules is None else rules, **options)
         self.node, self.alone = CounterStore(), CounterStore()

@@ -189,7 +189,7 @@ def test_one_clients_fields_keep_their_order() -> None:
 
 
 def test_a_window_gathers_longer() -> None:
-    world = known(rules=[(b"", "all", 8192, 50_000, False)])
+    world = known(rules=[(b"", "all", 8192, 50_000, False, 1)])
     world.ask(0, b"INCR", b"a")
     for place in range(3):
         world.engine.advance(16_000)
@@ -202,7 +202,7 @@ def test_a_window_gathers_longer() -> None:
 
 
 def test_a_batch_has_a_limit() -> None:
-    world = known(rules=[(b"", "all", 2, 50_000, False)])
+    world = known(rules=[(b"", "all", 2, 50_000, False, 1)])
     for place in (0, 1, 2, 0):
         world.ask(place, b"INCR", b"a")
     world.settle()
@@ -210,7 +210,7 @@ def test_a_batch_has_a_limit() -> None:
 
 
 def test_only_keys_that_are_listed() -> None:
-    world = Counting(rules=[(b"", "off", 8192, 0, False), (b"hits:", "all", 8192, 0, False)])
+    world = Counting(rules=[(b"", "off", 8192, 0, False, 1), (b"hits:", "all", 8192, 0, False, 1)])
     for key in (b"hits:1", b"other"):
         for _ in range(2):
             for place in range(3):
@@ -221,7 +221,7 @@ def test_only_keys_that_are_listed() -> None:
 
 
 def test_only_keys_that_are_hot() -> None:
-    world = Counting(rules=[(b"", "hot", 8192, 0, False)], hot=heated("off", threshold=1000))
+    world = Counting(rules=[(b"", "hot", 8192, 0, False, 1)], hot=heated("off", threshold=1000))
     world.engine.hot_key(0, b"a")
     world.engine.turn()
     for key in (b"a", b"b"):
@@ -306,7 +306,7 @@ def test_the_increment_of_a_client_that_left_counts() -> None:
 
 
 def test_a_pause_comes_behind_what_was_asked_before() -> None:
-    world = known(rules=[(b"", "all", 8192, 50_000, False)])
+    world = known(rules=[(b"", "all", 8192, 50_000, False, 1)])
     world.ask(0, b"INCR", b"a")
     world.engine.pause(7, 0, 1, 1000)
     world.engine.turn()
@@ -356,7 +356,7 @@ def test_whatever_happens_each_gets_what_it_would_have_got_alone(
     hot: str, steps, window: int, most: int, early: bool
 ) -> None:
     """Early ones, too: nobody else writes here, and no connection breaks."""
-    world = Counting([(b"", "all" if hot == "no" else "hot", most, window, early)], 4,
+    world = Counting([(b"", "all" if hot == "no" else "hot", most, window, early, 1)], 4,
                      hot=None if hot == "no" else heated(hot, life_us=60_000_000))  # fmt: skip
     if hot != "no":
         for key in (b"a", b"b"):

@@ -118,7 +118,7 @@ def test_units_and_single_increments_keep_their_order() -> None:
 
 
 def test_transactions_make_a_key_hot() -> None:
-    world = Counting(rules=[(b"", "hot", 8192, 0, False)], hot=heated("off", threshold=20))
+    world = Counting(rules=[(b"", "hot", 8192, 0, False, 1)], hot=heated("off", threshold=20))
     for _ in range(20):
         for place in (0, 1, 2):
             world.ask_block(place, [b"INCR", b"a"], EXPIRE)
@@ -211,7 +211,7 @@ STEPS = st.one_of(
 @given(steps=st.lists(STEPS, max_size=40), hot=st.sampled_from(["no", "ttl"]), most=st.sampled_from([2, 8192]))
 def test_whatever_happens_each_gets_what_it_would_have_got_alone(steps, hot: str, most: int) -> None:
     """Pipelines and transactions of all kinds; every other one twice in a row, to the byte."""
-    world = Counting([(b"", "all", most, 0, False)], 4, hot=None if hot == "no" else heated(hot, life_us=60_000_000))
+    world = Counting([(b"", "all", most, 0, False, 1)], 4, hot=None if hot == "no" else heated(hot, life_us=60_000_000))
     for step in steps:
         if step == "turn":
             world.turn()

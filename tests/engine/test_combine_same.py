@@ -67,7 +67,7 @@ STEPS = st.one_of(
 @given(steps=st.lists(STEPS, max_size=50), most=st.sampled_from([2, 8192]))
 def test_whatever_happens_each_gets_what_it_would_have_got_alone(steps, most: int) -> None:
     """All add the same: several that add different elements to one set at once may do so in another order."""
-    world = Counting([(b"", "all", most, 0, False)], 4)
+    world = Counting([(b"", "all", most, 0, False, 1)], 4)
     for step in steps:
         if isinstance(step, str):
             getattr(world, step)()

@@ -10,7 +10,7 @@ from tests.helpers import request
 
 WINDOW = 50_000  # us
 TIMEOUT = 1_000_000
-RULES = [(b"", "all", 8192, 0, False), (b"e:", "all", 8192, WINDOW, True)]
+RULES = [(b"", "all", 8192, 0, False, 1), (b"e:", "all", 8192, WINDOW, True, 1)]
 
 
 def known(value: int = 1, **options) -> Counting:
@@ -230,7 +230,7 @@ def test_after_what_may_write_any_key_nothing_is_known(command: list[bytes]) -> 
 
 
 def test_a_full_batch_does_not_wait() -> None:
-    world = Counting(rules=[(b"", "all", 3, WINDOW, True)])
+    world = Counting(rules=[(b"", "all", 3, WINDOW, True, 1)])
     replies(world, 0, b"INCR", b"a")
     world.flow()
     world.engine.take(world.clients[0])
