@@ -27,7 +27,7 @@ cdef bint take_timeout(Call* call, const Slice* argument, uint64_t* deadline_us)
         answer_error(call, b"ERR timeout is not a float or out of range")
         return False
     value = ceill(value * 1000)
-    if value < 0:
+    if value < 0 or value >= <long double> LLONG_MAX:  # as Redis says it, to which such a number is below 0
         answer_error(call, b"ERR timeout is negative")
         return False
     if value > <long double> (LLONG_MAX - call.node.now_ms):
@@ -127,13 +127,11 @@ cdef void pop_many(Call* call, int type) noexcept nogil:
     cdef int keys
     cdef bint first, good
     cdef Pop pop
-    if not take_timeout(call, &call.argv[1], &deadline_us):
-        return
     if type == LIST:
         good = read_lmpop(call, 2, &keys, &first, &count)
     else:
         good = read_zmpop(call, 2, &keys, &first, &count)
-    if good:
+    if good and take_timeout(call, &call.argv[1], &deadline_us):
         pop = new_pop(type, MANY, first)
         if call.argc > keys + 4:
             pop.count = call.argv[call.argc - 1]

@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset, strlen
 
 from proxy.wire.glob cimport glob_match
 from proxy.wire.resp cimport read_number
-from storenode.answer cimport answer_arity, answer_bulk, answer_error, answer_map, answer_ok, answer_text
+from storenode.answer cimport answer_bulk, answer_error, answer_map, answer_ok, answer_syntax, answer_text
 from storenode.arguments cimport copy_text, is_word, take_size
 from storenode.deque cimport deque_limit
 from storenode.evict cimport SAMPLES_MOST, evict_for, evict_policy
@@ -389,7 +389,7 @@ cdef void command_config_set(Call* call) noexcept nogil:
     cdef char room[PROBLEM_ROOM]
     cdef int index, other
     if call.argc % 2:
-        answer_arity(call)
+        answer_syntax(call)
         return
     for index in range(2, call.argc, 2):
         row = find(&call.argv[index])

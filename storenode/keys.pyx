@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Key commands. See keys.pxd; replies are those of redis-server 7.0."""
 
-from libc.limits cimport LLONG_MAX, LLONG_MIN
+from libc.limits cimport INT_MAX, INT_MIN, LLONG_MAX, LLONG_MIN
 from libc.stdint cimport int64_t
 from libc.stdio cimport snprintf
 
@@ -302,9 +302,9 @@ cdef void command_swapdb(Call* call) noexcept nogil:
     """SWAPDB n m. Clients stay where they are and see the other keys."""
     cdef long long one, other
     cdef Dict keys
-    if not read_number(call.argv[1].data, call.argv[1].length, &one):
+    if not read_number(call.argv[1].data, call.argv[1].length, &one) or not INT_MIN <= one <= INT_MAX:
         answer_error(call, b"ERR invalid first DB index")
-    elif not read_number(call.argv[2].data, call.argv[2].length, &other):
+    elif not read_number(call.argv[2].data, call.argv[2].length, &other) or not INT_MIN <= other <= INT_MAX:
         answer_error(call, b"ERR invalid second DB index")
     elif not (0 <= one < DATABASES and 0 <= other < DATABASES):
         answer_error(call, b"ERR DB index is out of range")

@@ -432,11 +432,14 @@ cdef bint read_lmpop(Call* call, int at, int* keys, bint* front, long long* coun
     if not take_end(call, &call.argv[at], front):
         return False
     if at + 1 < call.argc:
-        if at + 3 != call.argc or not is_word(&call.argv[at + 1], b"count"):
+        if at + 2 == call.argc or not is_word(&call.argv[at + 1], b"count"):
             answer_syntax(call)
             return False
         if not read_number(call.argv[at + 2].data, call.argv[at + 2].length, count) or count[0] < 1:
             answer_error(call, b"ERR count should be greater than 0")
+            return False
+        if at + 3 != call.argc:
+            answer_syntax(call)
             return False
     return True
 

@@ -231,7 +231,7 @@ cdef void command_command_list(Call* call) noexcept nogil:
         category = category_find(call.argv[4].data, call.argv[4].length)
     for index in range(call.node.row_count):
         count += is_listed(call, &call.node.rows[index], category)
-    answer_set(call, count)
+    answer_array(call, count)
     for index in range(call.node.row_count):
         if is_listed(call, &call.node.rows[index], category):
             answer_text(call, call.node.rows[index].name)

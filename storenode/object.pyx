@@ -131,18 +131,19 @@ cdef size_t value_bytes(const Entry* entry) noexcept nogil:
 
 
 cdef void command_memory_usage(Call* call) noexcept nogil:
-    """MEMORY USAGE key [SAMPLES n]. Always exact: SAMPLES is read and changes nothing."""
+    """MEMORY USAGE key [SAMPLES n …]. Always exact: SAMPLES is read and changes nothing."""
     cdef Place place
     cdef long long samples
-    if call.argc == 5 and is_word(&call.argv[3], b"samples"):
-        if not take_integer(call, &call.argv[4], &samples):
+    cdef int at
+    for at in range(3, call.argc, 2):
+        if at + 1 == call.argc or not is_word(&call.argv[at], b"samples"):
+            answer_syntax(call)
+            return
+        if not take_integer(call, &call.argv[at + 1], &samples):
             return
         if samples < 0:
             answer_syntax(call)
             return
-    elif call.argc != 3:
-        answer_syntax(call)
-        return
     if find_object(call, &place):
         answer_number(call, <long long> value_bytes(place.entry))
 

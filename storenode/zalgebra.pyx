@@ -8,6 +8,7 @@ from libc.stdint cimport uint64_t
 from libc.stdio cimport fprintf, snprintf, stderr
 from libc.stdlib cimport abort, free, malloc
 
+from proxy.wire.resp cimport read_number
 from storenode.answer cimport answer_array, answer_bulk, answer_double, answer_error, answer_number, answer_syntax
 from storenode.arguments cimport is_word, take_double, take_integer
 from storenode.changes cimport (
@@ -117,23 +118,14 @@ cdef bint read_options(Call* call, int at, bint storing, Query* query) noexcept 
             query.scores = True
             at += 1
         elif query.counting and left > 1 and is_word(&call.argv[at], b"limit"):
-            if not read_limit(call, &call.argv[at + 1], &query.limit):
+            if not read_number(call.argv[at + 1].data, call.argv[at + 1].length, &query.limit) or query.limit < 0:
+                answer_error(call, b"ERR LIMIT can't be negative")
                 return False
             at += 2
         else:
             answer_syntax(call)
             return False
     return True
-
-
-cdef bint read_limit(Call* call, const Slice* text, long long* limit) noexcept nogil:
-    cdef double value
-    if take_double(call, text, &value, b"ERR LIMIT can't be negative"):
-        if value >= 0 and value == <double> (<long long> value):
-            limit[0] = <long long> value
-            return True
-        answer_error(call, b"ERR LIMIT can't be negative")
-    return False
 
 
 cdef inline uint64_t size_of(const Source* source) noexcept nogil:

@@ -7,7 +7,7 @@ from libc.stdlib cimport abort, free, malloc
 
 from proxy.wire.resp cimport read_number
 from storenode.answer cimport (
-    answer_array, answer_bulk, answer_double, answer_error, answer_nil, answer_nil_array, answer_number,
+    answer_arity, answer_array, answer_bulk, answer_double, answer_error, answer_nil, answer_nil_array, answer_number,
     answer_syntax,
 )
 from storenode.arguments cimport is_word, take_double, take_positive
@@ -213,7 +213,10 @@ cdef void answer_rank(Call* call, bint backwards) noexcept nogil:
     cdef uint64_t rank
     cdef int lookup
     cdef bint scored = call.argc == 4
-    if call.argc > 4 or (scored and not is_word(&call.argv[3], b"withscore")):
+    if call.argc > 4:
+        answer_arity(call)
+        return
+    if scored and not is_word(&call.argv[3], b"withscore"):
         answer_syntax(call)
         return
     lookup = key_read_as(call, &call.argv[1], ZSET, &place)
@@ -318,11 +321,14 @@ cdef bint read_zmpop(Call* call, int at, int* keys, bint* lowest, long long* cou
         answer_syntax(call)
         return False
     if at + 1 < call.argc:
-        if at + 3 != call.argc or not is_word(&call.argv[at + 1], b"count"):
+        if at + 2 == call.argc or not is_word(&call.argv[at + 1], b"count"):
             answer_syntax(call)
             return False
         if not read_number(call.argv[at + 2].data, call.argv[at + 2].length, count) or count[0] < 1:
             answer_error(call, b"ERR count should be greater than 0")
+            return False
+        if at + 3 != call.argc:
+            answer_syntax(call)
             return False
     return True
 

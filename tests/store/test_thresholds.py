@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.store.conftest import Server
+from tests.store.conftest import SANITIZED, Server
 from tests.store.raw import Argument, Connection, info, pipeline
 
 DEFAULTS: list[Argument] = [
@@ -107,7 +107,7 @@ def test_small_collections_take_no_more_memory_than_in_redis(pair: tuple[Connect
         for start in range(0, 10_000, 1000):
             pipeline(connection, [MAKERS[kind](number) for number in range(start, start + 1000)])
         taken.append(info(connection, "memory", "used_memory") - before)
-    assert taken[0] <= taken[1], taken
+    assert taken[0] <= taken[1] or SANITIZED, taken  # its malloc does not say what it handed out
 
 
 def test_a_million_keys_in_miniature(new_node: Callable[..., Server]) -> None:

@@ -505,6 +505,9 @@ def test_options_newer_than_the_reference(node: Server) -> None:
         assert connection("zrank", "z", "x", "withscore") == b"*-1\r\n"
         assert connection("zrank", "none", "x", "withscore") == b"*-1\r\n"
         assert connection("zrank", "z", "x", "bogus") == b"-ERR syntax error\r\n"
+        assert (
+            connection("zrank", "z", "x", "withscore", "y") == b"-ERR wrong number of arguments for 'zrank' command\r\n"
+        )
         connection("hello", 3)
         assert connection("zrank", "z", "b", "withscore") == b"*2\r\n:1\r\n,2.5\r\n"
         assert connection("zrank", "z", "x", "withscore") == b"_\r\n"
