@@ -2,8 +2,8 @@
 """The least that answering costs: a server with the loop of an engine that looks at nothing.
 
 One thread, one epoll, one recv and one send for what a client has sent. Of each receive the first request is measured,
-and all bytes are taken to be such requests: PING is answered PONG, SET is answered OK, everything else a string of 64
-bytes. What it costs a request is the kernel's part; no server of this kind can be cheaper.
+and all bytes are taken to be such requests: PING is answered PONG, SET is answered OK, INCR a million, everything else a string of
+64 bytes. What it costs a request is the kernel's part; no server of this kind can be cheaper.
 
     python -c 'from bench.floor import serve; serve(6399)'
 """
@@ -58,6 +58,8 @@ cdef bint answer(int fd, size_t length) noexcept nogil:
         reply, size = b"+PONG\r\n", 7
     elif inbox[8] == c'S':
         reply, size = b"+OK\r\n", 5
+    elif inbox[8] == c'I' and inbox[10] == c'C':
+        reply, size = b":1000000\r\n", 10
     for index in range(count):
         memcpy(at, reply, size)
         at += size

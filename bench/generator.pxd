@@ -55,6 +55,7 @@ cdef class Generator:
     cdef int op_count
     cdef int digits
     cdef bint check
+    cdef bint in_turn
     cdef bint sequential
     cdef uint32_t* tallies         # requests of this run by operation and key; NULL: they are not counted
     cdef Sampler* sampler          # of self.keys

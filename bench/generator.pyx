@@ -46,12 +46,13 @@ cdef class Generator:
 
     ops: rows (share, text, head, stride, key_at, value_at, elements, owed, reply) as `bench.load` prepares them; digits: the
     width of a key's number; keys: a KeySampler; sequential: keys 0, 1, 2 … instead; check: a GET must return what SET
-    wrote; tally: count the requests of each key. Raises OSError when a connection cannot be opened.
+    wrote; tally: count the requests of each key; in_turn: of each `depth` requests that a connection sends
+    together the first is of the first operation, and so on. Raises OSError when a connection cannot be opened.
     Not thread-safe, except that `answered` may be read from another thread while `run` is on its way.
     """
 
     def __cinit__(self, addresses, uint32_t clients, uint32_t depth, ops, int digits, KeySampler keys not None,
-                  bint sequential=False, bint check=False, bint tally=False):
+                  bint sequential=False, bint check=False, bint tally=False, bint in_turn=False):
         cdef uint32_t capacity = 1
         cdef uint32_t index
         cdef size_t largest = 0
@@ -61,7 +62,7 @@ cdef class Generator:
         if clients < 1 or depth < 1 or not addresses or not 1 <= len(ops) <= MAX_OPS:
             raise ValueError(f"a load needs an address, a client, a depth of one and 1 to {MAX_OPS} operations")
         self.clients, self.depth, self.digits = clients, depth, digits
-        self.sequential, self.check = sequential, check
+        self.sequential, self.check, self.in_turn = sequential, check, in_turn
         self.addresses, self.keys, self.histogram = list(addresses), keys, Histogram()
         self.sampler = &keys.sampler
         self.texts = [row[1] for row in ops]
@@ -322,7 +323,10 @@ cdef class Generator:
         cdef char* element
         cdef uint32_t key, i, lot
         slot.op = 0
-        if self.op_count > 1:
+        if self.in_turn:
+            slot.op = <uint32_t>conn.in_flight % <uint32_t>self.op_count
+            op += slot.op
+        elif self.op_count > 1:
             lot = <uint32_t>random64(self.sampler)
             while lot > op.upto:
                 op += 1

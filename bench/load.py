@@ -63,13 +63,14 @@ OPS = {
     "zadd-ten": Op(b"ZADD", 2, prefix=b"board:", after=TEN),
     "zrange": Op(b"ZRANGE", 3, prefix=b"board:", after=(b"0", b"9"), elements=10),
     "count": Op(b"INCR", 2, prefix=b"counter:"),
+    "count-life": Op(b"EXPIRE", 2, prefix=b"counter:", after=(b"3600",)),
 }
 
 
 @dataclass(frozen=True)
 class Options:
     """What a load sends. `ops`: operation name to share; `value_size` in bytes; `many`: keys of one MGET or MSET;
-    `tally`: count the requests of each key, see Load.tally()."""
+    `tally`: count the requests of each key, see Load.tally(); `in_turn`: operations in turn, not by share."""
 
     addresses: tuple[tuple[str, int], ...]
     clients: int = 50
@@ -83,6 +84,7 @@ class Options:
     check: bool = False
     sequential: bool = False
     tally: bool = False
+    in_turn: bool = False
     seed: int = 1
 
 
@@ -165,6 +167,7 @@ class Load:
             options.sequential,
             options.check,
             options.tally,
+            options.in_turn,
         )
 
     def run(

@@ -118,7 +118,8 @@ COUNTERS = (
     ),
     Scenario("count-pairs", "200 clients, INCR and EXPIRE of one key, pipelined", ("quench",), "pairs", clients=200),
     Scenario(
-        "count-16", "50 clients INCR one key, depth 16: CPU of proxy and node", ("redis", "quench"), "counter",
+        "count-16", "50 clients INCR one key, depth 16: CPU of proxy and node", ("redis", "floor", "quench"),
+        "counter",
         depth=16,
     ),
 )
