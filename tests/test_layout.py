@@ -71,8 +71,8 @@ SPINE = (
     "redirect", "tracking", "shield", "ear",
     "private", "route", "answers", "rights", "refusals", "audience", "scripts", "connection", "again", "retained",
     "effects", "hints", "voices", "greeting", "describe", "lease", "hot", "fans", "fetch", "fence", "holds", "waves",
-    "shards", "copies", "sketch", "marks", "keys", "lookup", "mail", "texts", "slots", "merge", "parts", "cluster",
-    "heat", "tally", "types", "kinds", "counters", "leaves", "rows", "ring", "colocate", "hashes",
+    "shards", "copies", "sketch", "marks", "keys", "lookup", "mail", "texts", "slots", "tenure", "merge", "parts",
+    "cluster", "heat", "tally", "types", "kinds", "counters", "leaves", "rows", "ring", "colocate", "hashes",
 )  # fmt: skip
 
 #: The ground floor, from what knows most down to what knows nothing.

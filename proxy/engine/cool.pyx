@@ -25,7 +25,7 @@ from proxy.engine.heat cimport (
     SEEN, Copy, Fetch, Heat, HotKey, heat_of,
 )
 from proxy.engine.hot cimport hot_ask, hot_find, hot_rule
-from proxy.engine.lease cimport lease_over
+from proxy.engine.tenure cimport lease_over
 from proxy.engine.lookup cimport lookup, same_word
 from proxy.engine.marks cimport marks_quiet, marks_sum, quench_key_hash, quench_load_word
 from proxy.engine.reads cimport reads_elsewhere

@@ -19,7 +19,6 @@ from proxy.engine.connection cimport conn_free
 from proxy.engine.client cimport client_close
 from proxy.engine.controls cimport ORDERS, Controls
 from proxy.engine.hot cimport hot_close, hot_open
-from proxy.engine.lease cimport GENERATION_AT
 from proxy.engine.marks cimport marks_new, quench_forget, quench_store_word
 from proxy.engine.monitor cimport monitor_clear, monitor_taken
 from proxy.engine.ring cimport Placement
@@ -28,6 +27,7 @@ from proxy.engine.scripts cimport scripts_free
 from proxy.engine.shards cimport shards_close, shards_open
 from proxy.engine.shield cimport shields_close
 from proxy.engine.tables cimport build_errors, build_rows
+from proxy.engine.tenure cimport GENERATION_AT
 from proxy.engine.turn cimport engine_loop, turn, turn_end
 from proxy.engine.users cimport build_users
 from proxy.engine.waves cimport tallies_close, tallies_open
@@ -42,7 +42,7 @@ from proxy.wire.output cimport output_clear
 from proxy.wire.poll cimport poll_add, poll_close, poll_open, wake, wake_open
 from proxy.wire.system cimport EPOLLIN, close, monotonic_us
 
-from proxy.errors import ENGINE_ERRORS
+from proxy.errors import ENGINE_ERRORS, ReplyError
 
 cdef extern from "<signal.h>" nogil:
     ctypedef struct sigset_t:
@@ -333,6 +333,10 @@ cdef class Engine(Controls):
             pool.ring = placement.ring
             pool.auto_eject = values["auto_eject"]
             pool.leased = values.get("failover", "off") == "promote"
+            text = ReplyError("fenced_late", pool=values["name"].decode()).reply
+            self.kept.append(text)
+            pool.late = PyBytes_AS_STRING(text)
+            pool.late_length = len(text)
             if values.get("copies"):
                 pool.copies, pool.write_level, pool.read_level = values["copies"]
                 pool.client_flags |= CLIENT_COPIED

@@ -7,26 +7,14 @@ word that all engines read: until when, in microseconds of the monotonic clock, 
 seats. An engine's own generation comes with the order that changes a seat (seats.pyx), so a lease on new primaries is
 worth nothing to an engine that still asks the old ones.
 
-The clock is read once for what was received together, after it was received: never per reply.
+The clock is read once for what was received together, after it was received: never per reply. A reply that has to wait
+for earlier ones of its client is looked at again when it leaves (slots.pyx): it may have waited for a deadline.
 """
 
-from libc.stdint cimport uint16_t, uint64_t
-
-from proxy.engine.marks cimport quench_load_word
-from proxy.engine.types cimport Conn, Core, Pool
-from proxy.wire.system cimport monotonic_us
-
-cdef enum:
-    GENERATION_AT = 48         # bits of the word below the generation: nine years of microseconds
+from proxy.engine.tenure cimport lease_over
+from proxy.engine.types cimport Conn, Core
 
 cdef const char* lease_fence(Core* core, Conn* conn, const char* data, size_t* size) noexcept nogil
-
-
-cdef inline bint lease_over(Core* core, Pool* pool) noexcept nogil:
-    """Of a pool that needs one. That of the generation before counts, too, while it lives: all that has changed since is
-    the seats of others, which nobody gives away before every lease on who was there has run out."""
-    cdef uint64_t word = quench_load_word(&core.peers.leases[pool.index])
-    return <uint16_t> (pool.generation - (word >> GENERATION_AT)) > 1 or monotonic_us() >= (word & ((<uint64_t> 1 << GENERATION_AT) - 1))
 
 
 cdef inline void lease_look(Core* core, Conn* conn) noexcept nogil:

@@ -6,7 +6,10 @@ from libc.stdlib cimport abort, free, malloc
 from libc.string cimport memcpy, strlen
 
 from proxy.engine.merge cimport merge_free
-from proxy.engine.types cimport CLIENT_SILENT, DEAD, SLOT_CHUNK, SLOT_HELD, SLOT_MERGING, Client, Core, Merge, Slot
+from proxy.engine.tenure cimport lease_over
+from proxy.engine.types cimport (
+    CLIENT_SILENT, DEAD, ROW_WRITE, SLOT_CHUNK, SLOT_HELD, SLOT_MERGING, Client, Core, Merge, Slot,
+)
 from proxy.wire.chunk cimport Chunk, chunk_free, chunk_new
 from proxy.wire.output cimport output_append, output_move
 
@@ -115,6 +118,13 @@ cdef void slot_fill_chunk(Core* core, Client* client, uint32_t number, Chunk* ch
     client_ready(core, client)
 
 
+cdef bint is_late(Core* core, const Client* client, const Slot* slot, const char* data, size_t length) noexcept nogil:
+    """Did the acknowledgement of a write wait for earlier replies until this proxy's lease was over?"""
+    if length == 0 or data[0] == c'-' or length > 1 and data[0] == c'+' and data[1] == c'Q':
+        return False
+    return core.rows[slot.row].flags & ROW_WRITE and lease_over(core, client.pool)
+
+
 cdef void slot_drain(Core* core, Client* client) noexcept nogil:
     """Move every reply that is now first in line to the output."""
     cdef Slot* slot
@@ -122,12 +132,19 @@ cdef void slot_drain(Core* core, Client* client) noexcept nogil:
     while client.head != client.tail:
         slot = &client.slots[client.head & client.mask]
         if slot.state == SLOT_HELD:
-            output_append(&client.output, &core.chunks, client.held.data + slot.at, slot.length)
             client.held_bytes -= slot.length
+            if client.pool.leased and is_late(core, client, slot, client.held.data + slot.at, slot.length):
+                output_append(&client.output, &core.chunks, client.pool.late, client.pool.late_length)
+            else:
+                output_append(&client.output, &core.chunks, client.held.data + slot.at, slot.length)
         elif slot.state == SLOT_CHUNK:
             chunk = <Chunk*> slot.at
             client.held_bytes -= chunk.tail - chunk.head
-            output_move(&client.output, &core.chunks, chunk)
+            if client.pool.leased and is_late(core, client, slot, chunk.data + chunk.head, chunk.tail - chunk.head):
+                output_append(&client.output, &core.chunks, client.pool.late, client.pool.late_length)
+                chunk_free(&core.chunks, chunk)
+            else:
+                output_move(&client.output, &core.chunks, chunk)
         else:
             break
         client.held_count -= 1

@@ -377,6 +377,8 @@ cdef struct Pool:
     uint8_t* live              # by node: 0 when ejected and auto_eject
     uint8_t auto_eject
     uint8_t leased             # a write is acknowledged only under a lease: see lease.pxd
+    const char* late           # the error reply to a write whose acknowledgement waited until the lease was over
+    size_t late_length
     uint16_t generation        # of the seats
     uint8_t retains            # it has replicas: reads may be asked again
     ReadRules reads

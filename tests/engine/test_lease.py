@@ -8,7 +8,7 @@ import time
 import pytest
 
 from proxy.engine.engine import EngineGroup
-from tests.engine.harness import build, conn, heated, settle
+from tests.engine.harness import build, conn, heated, key_on, settle
 from tests.helpers import bulk, request
 
 FENCED = (
@@ -150,3 +150,25 @@ def test_copies_are_served_only_under_a_lease():
     engine.feed(client, request(b"GET", b"a"))
     engine.turn()
     assert engine.take(client) == b"" and b"GET" in engine.sent(conn(0))
+
+
+@pytest.mark.parametrize("over", [False, True])
+def test_an_acknowledgement_that_waits_for_an_earlier_reply_is_fenced_when_it_leaves(over):
+    """The earlier one may have waited for its deadline: by then somebody else may be primary."""
+    group = EngineGroup(1)
+    engine = build(2, group=group, failover="promote", replicas=1)
+    group.lease(0, 0, seconds(10))
+    client = engine.open()
+    slow, quick = key_on(0), key_on(1)
+    engine.feed(client, request(b"GET", slow) + request(b"SET", quick, b"v") + request(b"GET", quick) + request(b"PING"))
+    engine.sent(conn(0))
+    engine.sent(conn(1))
+    engine.answer(conn(1), b"+OK\r\n$1\r\nv\r\n")
+    assert engine.take(client) == b""
+    if over:
+        group.lease(0, 0, seconds(-1))
+    engine.answer(conn(0), b"$-1\r\n")
+    late = b"-ERR the fate of a command is unknown: it was answered in time, but behind an earlier one that was not, and "
+    late += b"meanwhile this proxy was out of touch with most of pool p\r\n"
+    assert engine.take(client) == b"$-1\r\n" + (late if over else b"+OK\r\n") + b"$1\r\nv\r\n+PONG\r\n"
+    assert engine.audit() == []
