@@ -46,6 +46,7 @@ class Stale:
 
     read: Record
     age: float
+    seen: float | None = None  #: when somebody had read a newer one, of which nobody was told that it was written
 
 
 @dataclass
@@ -79,7 +80,7 @@ def judge_single(writes: Sequence[Record], reads: Iterable[Record]) -> Single:
             overwritten = ends[bisect_right(acknowledged, value)]
             found.stale.append(Stale(read, read.began - overwritten))
         elif value < seen[bisect_left(seen, (read.began,)) - 1][1]:  # somebody had seen a newer one
-            found.stale.append(Stale(read, 0.0))
+            found.stale.append(Stale(read, 0.0, next(end for end, newer in seen if newer > value)))
         if value > seen[-1][1]:
             seen.append((read.ended, value))
     return found
@@ -258,7 +259,11 @@ def judge(records: Sequence[Record], struck: float, relieved: float, members: Se
             lost, ghosts = lost_fresh((one for one in mine if one.write), left)
             found.lost += lost
             found.ghosts += ghosts
-    found.stale_outside = [one for one in found.stale if not excused(one.read.began)]
+    # What was written in the fault and had an unknown fate may have been read then, and be gone with its primary.
+    found.stale_outside = [
+        one for one in found.stale
+        if not excused(one.read.began) and not (one.seen is not None and excused(one.seen))
+    ]  # fmt: skip
     flows = []
     for proxy in sorted({record.proxy for record in records}):
         ends = [

@@ -160,7 +160,8 @@ def test_an_acknowledgement_that_waits_for_an_earlier_reply_is_fenced_when_it_le
     group.lease(0, 0, seconds(10))
     client = engine.open()
     slow, quick = key_on(0), key_on(1)
-    engine.feed(client, request(b"GET", slow) + request(b"SET", quick, b"v") + request(b"GET", quick) + request(b"PING"))
+    for words in ((b"GET", slow), (b"SET", quick, b"v"), (b"GET", quick), (b"PING",)):
+        engine.feed(client, request(*words))
     engine.sent(conn(0))
     engine.sent(conn(1))
     engine.answer(conn(1), b"+OK\r\n$1\r\nv\r\n")
@@ -168,7 +169,7 @@ def test_an_acknowledgement_that_waits_for_an_earlier_reply_is_fenced_when_it_le
     if over:
         group.lease(0, 0, seconds(-1))
     engine.answer(conn(0), b"$-1\r\n")
-    late = b"-ERR the fate of a command is unknown: it was answered in time, but behind an earlier one that was not, and "
-    late += b"meanwhile this proxy was out of touch with most of pool p\r\n"
+    late = b"-ERR the fate of a command is unknown: it was answered in time, but behind an earlier one that was not, "
+    late += b"and meanwhile this proxy was out of touch with most of pool p\r\n"
     assert engine.take(client) == b"$-1\r\n" + (late if over else b"+OK\r\n") + b"$1\r\nv\r\n+PONG\r\n"
     assert engine.audit() == []
