@@ -244,8 +244,8 @@ _ROWS = (
              "ERR the fate of '{command}' is unknown: node {node} ({address}) of pool {pool} answered after {elapsed} "
              "ms, when this proxy was out of touch with most of the pool; it was not retried", "fate_unknown"),
     ErrorRow("fenced_late",
-             "ERR the fate of a command is unknown: it was answered in time, but behind an earlier one that was not, and "
-             "meanwhile this proxy was out of touch with most of pool {pool}", "fate_unknown"),
+             "ERR the fate of a command is unknown: it was answered in time, but behind an earlier one that was not, "
+             "and meanwhile this proxy was out of touch with most of pool {pool}", "fate_unknown"),
     ErrorRow("database_limit",
              "ERR database {database} cannot be opened on node {node} ({address}) of pool {pool}: all {limit} extra "
              "connections are in use", "database_limit"),
