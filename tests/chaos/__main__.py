@@ -73,11 +73,10 @@ def perform(fault: Fault, stage: Stage, plans: Sequence[Plan], longer: float) ->
             assert ready.wait(60), "a client process did not start"
         epochs.start()
         time.sleep(WARM)
-        before = stage.requests()
         struck = time.monotonic()
         fault.strike(stage)
         time.sleep(max(0.0, struck + fault.hold * longer - time.monotonic()))
-        after = stage.requests()
+        doubled = stage.doubled()
         relieved = time.monotonic()
         fault.relieve(stage)
         agreed = math.nan
@@ -100,8 +99,9 @@ def perform(fault: Fault, stage: Stage, plans: Sequence[Plan], longer: float) ->
     findings = judge(records, struck, relieved, members, 0, left, aside, fault.steady)
     findings.agreed = agreed
     findings.primaries = at_once((one for one in records if one.kind == "witness"), epochs.told, members)
-    asked = sum(not one.write and struck <= one.began <= relieved for one in records)
-    findings.extra = (after - before) / asked - 1 if asked else math.nan
+    # From the start on, because what was not hedged with then may be in the fault.
+    asked = sum(not one.write and one.began <= relieved for one in records)
+    findings.extra = doubled / asked if asked else math.nan
     findings.promotions = sum(len(re.findall(r"promot", proxy.log.text)) for proxy in stage.proxies)
     return findings
 

@@ -208,7 +208,7 @@ class Findings:
     aside_before: float = math.nan  #: p99 of clients that have nothing to do with the victim
     aside_during: float = math.nan
     rate: float = 0.0
-    extra: float = math.nan  #: requests at the nodes per request of a client, less one
+    extra: float = math.nan  #: reads that were asked of a second node, per read
     agreed: float = math.nan  #: seconds after the end of the fault until all proxies said the same
     promotions: int = 0
 

@@ -26,7 +26,7 @@ ROWS = {
         "control/attendance", "    if member.whole or look.hints:\n", "    if False:\n"),
         ("ring-stop-one", "ring-empty-one")),
     "hedges without a bound": (Mutant(
-        "reads", "    if rules.tokens < (1000 if far else 1000 + rules.most_tokens // 2):\n", "    if False:\n"),
+        "reads", "    if rules.tokens < price(far) + (0 if far else rules.most_tokens // 2):\n", "    if False:\n"),
         ("slow-hedged",)),
 }  # fmt: skip
 MUTANTS = {name: mutant for name, (mutant, _) in ROWS.items()}

@@ -170,13 +170,13 @@ class Stage:
         except (OSError, ConnectionError, AssertionError):
             return False
 
-    def requests(self) -> int:
-        """GETs that the nodes that live have run so far."""
+    def doubled(self) -> int:
+        """Reads that the proxies have asked of a second node so far: hedges, and those that were lost."""
         total = 0
-        for node in self.nodes:
-            with suppress(OSError, ConnectionError), node.link(timeout=2) as link:
-                if found := re.search(rb"cmdstat_get:calls=(\d+)", link("INFO", "commandstats")):
-                    total += int(found[1])
+        for proxy in self.proxies:
+            with proxy.link() as link:
+                found = re.findall(rb"\r\n(?:hedges|retries):(\d+)", link("INFO", "stats"))
+                total += sum(map(int, found))
         return total
 
     def left(self, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Any]:
