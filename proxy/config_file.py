@@ -114,6 +114,7 @@ def _read_pools(walk: Walk, node: MappingNode) -> list[Pool]:
     """The pools that are right, checked against each other."""
     pools = []
     taken: dict[str, str] = {}  # by listener, the pool that has it
+    led: dict[str, str] = {}  # by node, the pool that promotes there
     for name, key, value in walk.entries(node, "" if walk.nutcracker else "pools"):
         path = name if walk.nutcracker else f"pools.{name}"
         if not name or not (walk.nutcracker or (name.isprintable() and " " not in name)):
@@ -126,4 +127,13 @@ def _read_pools(walk: Walk, node: MappingNode) -> list[Pool]:
             if listen in taken and (pool.listen.path or pool.listen.port):
                 walk.problem(key, f"{path}.listen", f"{listen} is pool {taken[listen]}'s; choose another")
             taken.setdefault(listen, name)
+            if pool.failover == "promote":
+                addresses = [node.address for node in pool.nodes]
+                if shared := [address for address in addresses if address in led]:
+                    walk.problem(
+                        key, f"{path}.failover",
+                        f"pool {led[shared[0]]} promotes at {shared[0]}, too, and two pools would not agree; "
+                        "give them one pool, or nodes of their own",
+                    )  # fmt: skip
+                led.update(dict.fromkeys(addresses, name))
     return pools

@@ -18,7 +18,7 @@ PATIENCE = 5.0
 #: The columns of the table, of those that the proxy tells.
 COLUMNS = (
     "pool", "name", "address", "role", "state", "lag", "epoch", "in_flight", "backlog", "requests", "errors",
-    "timeouts", "losses", "retries", "hedges", "hedges_won", "hints", "repairs",
+    "timeouts", "losses", "copies", "missed", "mended",
 )  # fmt: skip
 
 

@@ -173,9 +173,24 @@ OPTIONS: tuple[Option, ...] = (
     Option("auto_eject_hosts", "flag", "auto_eject, as twemproxy spells it", "both", sets=("auto_eject",)),
     Option("server_failure_limit", "count", "failures in a row that eject a node", "both", least=1),
     Option(
+        "server_failure_rate", "percent",
+        "a node is ejected, too, when so many of its requests of the last 10s timed out, if they are 20 or more",
+        least=1, most=100,
+    ),
+    Option(
         "server_retry_timeout", "duration",
         "the wait between probes of an ejected node, one PING each (twemproxy risks a request, every 30s)", "both",
         least=0.001, nutcracker=30.0,
+    ),
+    Option(
+        "ping_every", "duration",
+        "the wait between two PINGs of a node with which nothing is wrong; each that is not answered within "
+        "connect_timeout is a failure", least=0.01, endless=True,
+    ),
+    Option(
+        "panic_threshold", "percent",
+        "with auto_eject: if more of the nodes than this would be out, none is: the proxy itself may see badly, and "
+        "the few would drown in the keys of the many", least=1, most=100, nutcracker=100,
     ),
     Option("reconnect.first", "duration", "the wait after the first failed attempt to connect to a node", least=0.001),
     Option("reconnect.most", "duration", "every failure doubles the wait, up to this", least=0.001),

@@ -256,7 +256,10 @@ class Pool(Struct, frozen=True, kw_only=True):
 
     auto_eject: bool = False
     server_failure_limit: int = 2
+    server_failure_rate: int | None = None
     server_retry_timeout: float = 1.0
+    ping_every: float | None = None
+    panic_threshold: int = 50
     reconnect: Reconnect = Reconnect()
 
     failover: str = "off"

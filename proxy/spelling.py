@@ -38,7 +38,7 @@ def parse(option: Option, text: str, nutcracker: bool = False) -> Any:
 def spell(option: Option, value: Any) -> Any:
     """What to write for `value`: a str, int, bool, a list of them, or None."""
     if value is None:
-        return "none" if option.kind in ("duration", "delay") else None
+        return "none" if option.kind in ("duration", "delay", "percent") else None
     return _SPELLERS.get(option.kind, lambda value: value)(value)
 
 
@@ -117,7 +117,9 @@ def _parse_rate(option: Option, text: str) -> int:
     return _bounded(option, int(number), lambda bound: f"{bound:g}/s")
 
 
-def _parse_percent(option: Option, text: str) -> int:
+def _parse_percent(option: Option, text: str) -> int | None:
+    if text == "none" and option.nullable:
+        return None
     number, percent, rest = text.partition("%")
     if not percent or rest or not _NUMBER.fullmatch(number):
         raise ValueError(f"expected a whole percentage like 5%, got '{text}'")

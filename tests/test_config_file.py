@@ -516,9 +516,11 @@ def pools(names: st.SearchStrategy[str]) -> st.SearchStrategy[Pool]:
         if option.choices:
             return st.sampled_from([choice for choice in option.choices if choice != "crc32"])
         if option.kind == "duration":
-            return st.none() | DURATIONS if option.endless else DURATIONS
-        if option.kind == "count":
-            return st.integers(int(option.least), int(min(option.most, (1 << 31) - 1)))
+            durations = DURATIONS.filter(lambda seconds: seconds >= option.least)
+            return st.none() | durations if option.endless else durations
+        if option.kind in ("count", "percent"):
+            numbers = st.integers(int(option.least), int(min(option.most, (1 << 31) - 1)))
+            return st.none() | numbers if option.nullable else numbers
         return values[option.kind]
 
     own = {option.key: value(option.key) for option in OPTIONS if option.key not in (*CLUSTER, "failover")

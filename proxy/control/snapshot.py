@@ -270,6 +270,7 @@ class Snapshot:
                 name=pool.name,
                 listen=self._engines.ports[index],
                 clients=sum(pools[index]["clients"] for pools in by_engine),
+                promotions=self._failover.promotions(index) if self._failover is not None else 0,
                 nodes=tuple(
                     self._node(pool, index, place, [pools[index]["nodes"][place] for pools in by_engine])
                     for place, server in enumerate(pool.nodes)
@@ -288,16 +289,16 @@ class Snapshot:
         for name in _NODE_COUNTS:
             total[name] -= self._base.nodes[index, place, name]
         state = self._nodes.records(index)[place].state
-        # Where no other node takes over its keys an ejected node is simply down.
-        if state == "ejected" and not pool.auto_eject:
-            state = "down"
+        # A probe changes nothing for clients. Where another node takes over its keys a node that is down is ejected.
+        if state in ("down", "probing"):
+            state = "ejected" if pool.auto_eject else "down"
         name = server.name or server.address
         role, address, lag, epoch = "master" if member < 0 else "slave", server.address, None, 0
         found = self._failover.record(index, place) if self._failover is not None else None
         if found is not None:
             name, address, lag, epoch = found.name, found.address, found.lag, found.epoch
             role = ROLES.get(found.role, role)
-            state = found.state if state == "up" else state
+            state = found.state if state in ("up", "suspect") and found.state != "up" else state
         return NodeStatistics(
             name=name,
             address=address,

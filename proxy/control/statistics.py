@@ -111,6 +111,7 @@ class PoolStatistics:
     listen: str
     nodes: tuple[NodeStatistics, ...] = ()
     clients: int = 0
+    promotions: int = 0  #: of replicas, by this process
 
     @property
     def members(self) -> tuple[NodeStatistics, ...]:

@@ -382,7 +382,8 @@ def test_ejection_with_auto_eject(start, tmp_path):
 
 def test_no_node_left(start, tmp_path):
     with running_nodes(tmp_path, 2) as nodes:
-        proxy = start(nodes, "auto_eject: true\nserver_failure_limit: 1\nserver_retry_timeout: 50ms")
+        proxy = start(nodes, "auto_eject: true\nserver_failure_limit: 1\nserver_retry_timeout: 50ms\n"
+                                     "panic_threshold: 100%")  # fmt: skip
         with proxy.link() as link:
             for node in nodes:
                 node.kill()
@@ -390,6 +391,66 @@ def test_no_node_left(start, tmp_path):
             for node in nodes:
                 node.start()
             until(lambda: [link("GET", f"k:{number}") for number in range(20)] == [None] * 20, "served again")
+
+
+def test_if_most_nodes_seem_dead_none_is_ejected(start, tmp_path):
+    """Two of three are dead: their keys do not all go to the third. When one is back, the other's do."""
+    with running_nodes(tmp_path, 3) as nodes:
+        proxy = start(
+            nodes, "auto_eject: true\nserver_failure_limit: 1\nserver_retry_timeout: 50ms\n"
+            "reconnect: {first: 10ms, most: 50ms}",
+        )  # fmt: skip
+        keys = [f"key:{number}" for number in range(60)]
+        with proxy.link() as link:
+            assert [link("SET", key, "v") for key in keys] == [b"OK"] * 60
+            [one, two] = ([key.decode() for key in node("KEYS", "*")] for node in nodes[:2])
+            nodes[0].kill()
+            until(lambda: link("GET", one[0]) is None, "its keys are served elsewhere")
+            nodes[1].kill()
+            proxy.log.wait_for("pool.panic pool=test down=2 nodes=3")
+            until(lambda: "n0 " in str(link("GET", one[0])), "the first node is in its place")
+            for _ in range(20):
+                assert error(link("GET", one[0]), "node n0 ") and error(link("GET", two[0]), "node n1 ")
+            assert len(nodes[2]("KEYS", "*")) < 60
+            nodes[1].start()
+            proxy.log.wait_for("pool.calm pool=test down=1 nodes=3")
+            until(lambda: link("GET", two[0]) is None, "the second node serves")
+            until(lambda: link("GET", one[0]) in (None, b"v"), "the first one's keys are served elsewhere")
+            nodes[0].start()
+            until(lambda: link("SET", one[0], "w") == b"OK" and nodes[0]("GET", one[0]) == b"w", "and at home again")
+
+
+def test_idle_nodes_are_asked(start, tmp_path):
+    """Nobody asks for anything, and it is found all the same that a node hangs, and that it does no more."""
+    with running_nodes(tmp_path, 2) as nodes:
+        proxy = start(
+            nodes, "ping_every: 50ms\nconnect_timeout: 200ms\nserver_failure_limit: 2\nserver_retry_timeout: 50ms"
+        )
+        nodes[0].freeze()
+        proxy.log.wait_for("node.suspect pool=test node=n0 reason='it does not answer'")
+        proxy.log.wait_for("node.ejected pool=test node=n0 reason='it does not answer'")
+        nodes[0].thaw()
+        proxy.log.wait_for("node.admitted pool=test node=n0")
+        assert "node=n1 reason" not in proxy.log.text
+
+
+def test_a_node_that_is_too_slow_for_half_of_its_requests_is_ejected(start, chaos, redis):
+    """None of its failures are in a row."""
+    proxy = start(
+        [chaos, redis],
+        "timeout: 100ms\nserver_failure_rate: 40%\nserver_failure_limit: 1000\nserver_retry_timeout: 10s",
+    )
+    [one, *_], _ = homes(proxy, chaos)
+    chaos.treat("GET", lambda connection, words, answer: time.sleep(0.15) or connection.write(b"$-1\r\n"))
+    with proxy.link() as link:
+        for _ in range(100):
+            link("GET", one)
+            if "node.ejected" in proxy.log.text:
+                break
+            time.sleep(0.05)
+            link("SET", one, "v")
+        proxy.log.wait_for(r"node\.ejected pool=test node=chaos reason='\d+ of \d+ requests timed out'")
+        assert error(link("GET", one), "is down: it was ejected")
 
 
 def test_readmission_only_after_a_probe_was_answered(start, chaos, redis):

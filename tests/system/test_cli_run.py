@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import importlib.util
+import json
 import os
 import pty
 import select
@@ -84,6 +85,35 @@ def test_info_says_that_a_node_is_down(redis_nodes, proxy_process):
         info = client.info("nodes")
         assert (info["node0"]["state"], info["node1"]["state"]) == ("down", "up")
         assert client.info("pools")["pool0"]["state"] == "degraded"
+
+
+def test_the_nodes_of_a_running_proxy_as_a_table(redis_nodes, proxy_process, tmp_path):
+    nodes = redis_nodes(2)
+    config = pool_config(nodes, "server_failure_limit: 1", "server_retry_timeout: 60s")
+    proxy = proxy_process(config)
+    file = tmp_path / "nodes.yml"
+    file.write_text(config.replace("127.0.0.1:0", f"127.0.0.1:{proxy.port}"))
+
+    def shown(*options, status=0):
+        done = subprocess.run(
+            [sys.executable, "-m", "proxy", "nodes", *options, str(file)], capture_output=True, text=True,
+            timeout=WITHIN, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, done.stderr
+        return done.stdout if status == 0 else done.stderr
+
+    with redis.Redis(port=proxy.port) as client:
+        for number in range(10):
+            client.set(number, number)
+    heads, *rows = (line.split() for line in shown().splitlines())
+    assert heads[:5] == ["pool", "name", "address", "role", "state"]
+    assert [row[2:5] for row in rows] == [[node.address, "master", "up"] for node in nodes]
+    assert sum(int(row["requests"]) for row in json.loads(shown("--json"))) == 10
+    nodes[0].stop()
+    proxy.log.wait_for(r"node\.ejected .*" + nodes[0].address)
+    assert [row["state"] for row in json.loads(shown("--json"))] == ["down", "up"]
+    proxy.stop()
+    assert "refused" in shown(status=1)
 
 
 @needs_redis_cli

@@ -249,6 +249,7 @@ def _pools(context: AnswerContext) -> Lines:
                 ("live", pool.live),
                 ("state", pool.state),
                 ("clients", pool.clients),
+                ("promotions", pool.promotions),
             ),
         )
 
