@@ -13,7 +13,7 @@ from proxy.engine.lookup cimport lookup, same_word
 from proxy.engine.marks cimport key_hash
 from proxy.engine.refusals cimport DONE, GO_ON
 from proxy.engine.route cimport home
-from proxy.engine.shards cimport shard_length, shard_name
+from proxy.engine.shards cimport counter_rule, shard_length, shard_name
 from proxy.engine.slots cimport client_unread, slot_push
 from proxy.engine.tally cimport (
     FORM_FIELD, FORM_LOG, FORM_SET, FORM_UNIT, WAVE_ADD, WAVE_LIFE, Member, Shards, Tally, Wave, quench_magnitude, quench_same,
@@ -52,18 +52,6 @@ cdef struct Increment:         # as one request says it; borrowed
 
 
 # -- gathering --------------------------------------------------------------------------------------------------------
-
-cdef const CounterRule* rule_for(const Pool* pool, const char* key, size_t length) noexcept nogil:
-    """The rule with the longest prefix; the first rule has none."""
-    cdef const CounterRule* found = &pool.counter_rules[0]
-    cdef const CounterRule* rule
-    cdef int index
-    for index in range(1, pool.counter_rule_count):
-        rule = &pool.counter_rules[index]
-        if rule.length >= found.length and rule.length <= length and quench_same(rule.prefix, key, rule.length):
-            found = rule
-    return found
-
 
 cdef bint delta_of(const Row* row, const Frame* frame, Increment* one) noexcept nogil:
     """What the request adds to what. False: it is none of ours; the node has the words for what is wrong with it."""
@@ -115,7 +103,7 @@ cdef inline bint merges(Core* core, Client* client, Increment* one) noexcept nog
     cdef bint warm = pool.cools and heat_of(core).filter[one.hash & (FILTER - 1)] != 0
     if pool.merges == MERGE_HOT and not warm or client.flags & CLIENT_TRACKING:
         return False
-    one.rule = rule_for(pool, one.key, one.length)
+    one.rule = counter_rule(pool, one.key, one.length)
     return one.rule.merges != MERGE_OFF and (
         one.rule.merges != MERGE_HOT or warm and hot_find(heat_of(core), pool, one.hash) != NULL)
 

@@ -20,7 +20,7 @@ shards is the job of spread.pyx, and combine.pyx gathers the increments of one s
 from libc.stdint cimport uint32_t
 
 from proxy.engine.tally cimport Shards, ShardTable, ShardWaiters
-from proxy.engine.types cimport Client, Core, Row
+from proxy.engine.types cimport Client, Core, CounterRule, Pool, Row
 from proxy.wire.resp cimport Frame
 
 cdef enum:
@@ -29,6 +29,7 @@ cdef enum:
 cdef bint shards_open(Core* core) noexcept nogil
 cdef void shards_close(Core* core) noexcept nogil
 cdef void shards_tick(Core* core) noexcept nogil
+cdef const CounterRule* counter_rule(const Pool* pool, const char* key, size_t length) noexcept nogil
 cdef bint shards_named(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil
 cdef Shards* shards_of(Core* core, Client* client, const char* key, size_t length) noexcept nogil
 cdef void shards_forget(Core* core, Client* client, const char* key, size_t length) noexcept nogil

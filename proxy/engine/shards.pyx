@@ -68,8 +68,8 @@ cdef void shards_tick(Core* core) noexcept nogil:
 
 # -- which counter ----------------------------------------------------------------------------------------------------
 
-cdef const CounterRule* rule_for(const Pool* pool, const char* key, size_t length) noexcept nogil:
-    """The rule with the longest prefix, if it spreads its counters; else NULL."""
+cdef const CounterRule* counter_rule(const Pool* pool, const char* key, size_t length) noexcept nogil:
+    """The rule with the longest prefix; the first rule has none."""
     cdef const CounterRule* found = &pool.counter_rules[0]
     cdef const CounterRule* rule
     cdef int index
@@ -77,19 +77,20 @@ cdef const CounterRule* rule_for(const Pool* pool, const char* key, size_t lengt
         rule = &pool.counter_rules[index]
         if rule.length >= found.length and rule.length <= length and quench_same(rule.prefix, key, rule.length):
             found = rule
-    return found if found.shards > 1 else NULL
+    return found
 
 
 cdef bint shards_named(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
     """Is a key of this request such a counter?"""
     cdef int index, count
     if row.key:
-        return rule_for(client.pool, frame.data + frame.args[row.key].offset, frame.args[row.key].length) != NULL
+        return counter_rule(
+            client.pool, frame.data + frame.args[row.key].offset, frame.args[row.key].length).shards > 1
     if row.spec_count == 0:
         return False
     count = keys_find(core, row, frame)
     for index in range(count):
-        if rule_for(client.pool, core.keys[index].data, core.keys[index].length) != NULL:
+        if counter_rule(client.pool, core.keys[index].data, core.keys[index].length).shards > 1:
             return True
     return False
 
@@ -114,7 +115,7 @@ cdef Shards* shards_of(Core* core, Client* client, const char* key, size_t lengt
     if shards == NULL:
         if table_of(core).count >= MOST:
             return NULL
-        rule = rule_for(client.pool, key, length)
+        rule = counter_rule(client.pool, key, length)
         shards = <Shards*> calloc(1, sizeof(Shards) + rule.shards * (length + SUFFIX))
         if shards == NULL:
             abort()
