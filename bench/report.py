@@ -164,7 +164,7 @@ HEAT_ROWS = (
     ("the same, written once a second", "heat-written", "reached", ",.2f", "quench-1s", None),
     ("busiest of 4 nodes / mean, Zipf 1.2, 99 % GET", "heat-zipf-99", "busiest", ".2f",
      "quench-4-nodes", "quench-4-nodes-cold"),
-    ("busiest / what its writes alone make of it, 90 % GET", "heat-zipf-90", "over_floor", ".2f",
+    ("busiest / where all reads of hot keys are free, 90 % GET", "heat-zipf-90", "over_floor", ".2f",
      "quench-4-nodes", "quench-4-nodes-cold"),
     ("ms until a key that is suddenly hot is served here, at most", "heat-sudden", "highest_ms", ".0f", "quench", None),
     ("ms by which another proxy's writes are seen late, p99", "heat-stale", "p99_ms", ".1f", "quench-twice", None),
