@@ -191,9 +191,11 @@ class PoolFailover:
                 record = adopted.record
                 log.info("failover.epoch pool=%s epoch=%d proxy=%s why=%r", self._pool.name, record.epoch, record.proxy,
                          adopted.why)  # fmt: skip
-                self._generation = (self._generation + 1) & 0xFFFF
-                for member in self.members:
-                    place = record.primary(member.name)
+                places = [(member, record.primary(member.name)) for member in self.members]
+                # Engines hear of a generation with the seats that change, and so there is none where no seat does.
+                if any(self._seated(member) != (place.address, place.run_id) for member, place in places):
+                    self._generation = (self._generation + 1) & 0xFFFF
+                for member, place in places:
                     await self._sit(member, place.address, place.run_id, adopted.why)
                 if all(record.primary(member.name) for member in self.members):
                     self.settled.set()
@@ -223,12 +225,17 @@ class PoolFailover:
                 await self._sit(member, address, "", why)
         self.settled.set()
 
+    def _seated(self, member: _Member) -> tuple[str, str]:
+        """Address and run_id of its primary, both "" where it has none."""
+        first = member.nodes[0]
+        address = "" if self._seats.empty(self.index, first) else self._seats.server(self.index, first).address
+        return address, member.run_id
+
     async def _sit(self, member: _Member, address: str, run_id: str, why: str) -> None:
         """The member's primary is at `address` from here on, and its replicas are the others; "": it has none."""
-        first = member.nodes[0]
-        before = "" if self._seats.empty(self.index, first) else self._seats.server(self.index, first).address
-        if (before, member.run_id) == (address, run_id):
+        if self._seated(member) == (address, run_id):
             return
+        first, (before, _) = member.nodes[0], self._seated(member)
         log.warning("failover.primary pool=%s member=%s before=%s now=%s why=%r", self._pool.name, member.name,
                     before or "nobody", address or "nobody", why)  # fmt: skip
         member.run_id = run_id

@@ -173,7 +173,9 @@ class Stage:
     def doubled(self) -> int:
         """Reads that the proxies have asked of a second node so far: hedges, and those that were lost."""
         total = 0
-        for proxy in self.proxies:
+        for number, proxy in enumerate(self.proxies):
+            if number in self.paused:
+                continue
             with proxy.link() as link:
                 found = re.findall(rb"\r\n(?:hedges|retries):(\d+)", link("INFO", "stats"))
                 total += sum(map(int, found))

@@ -135,6 +135,19 @@ def test_writes_go_on_after_the_primary_was_killed(stack, tmp_path_factory):
     assert int(nodes[0]("GET", "w0")) >= writers[0].acknowledged[-1][1]
 
 
+def test_an_epoch_that_changes_no_primary_leaves_the_lease_alone(stack, tmp_path_factory):
+    """A replica is restarted, and gets the record back by a raise of the epoch."""
+    nodes = group(stack, tmp_path_factory, "a")
+    (proxy,) = proxies(stack, tmp_path_factory, [server("a", nodes)], count=1)
+    flows(proxy)
+    lines = len(proxy.log.lines)
+    nodes[2].kill()
+    nodes[2].start()
+    proxy.log.wait_for("failover.epoch .*had no record", after=lines)
+    for _ in range(10):
+        flows(proxy)
+
+
 def test_a_primary_that_came_back_empty_is_not_used(stack, tmp_path_factory):
     """It is restarted at once, long before anybody calls it dead: its replicas still have everything."""
     nodes = group(stack, tmp_path_factory, "a")
