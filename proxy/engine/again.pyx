@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Again: which reads may be asked again, and their two Pendings. See again.pxd."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport abort, free, malloc
 from libc.string cimport memcpy, memset, strncpy
 
@@ -10,21 +10,36 @@ from proxy.engine.retained cimport retained_find
 from proxy.engine.slots cimport client_release
 from proxy.engine.types cimport (
     CLIENT_TRACKING, CLIENT_WATCHING, CONN_CONNECTING, CONN_GREETING, CONN_IDLE, CONN_LOST, CONN_OPEN, DATABASES, DEAD,
-    READ_PRIMARY, ROW_READ, Client, Conn, Core, Node, Pending, ReadRules, Slot,
+    READ_PRIMARY, ROW_READ, SLOT_CHUNK, SLOT_HELD, Client, Conn, Core, Node, Pending, ReadRules, Slot,
 )
+from proxy.wire.chunk cimport Chunk
 
 
 # -- order ----------------------------------------------------------------------------------------------------------------
 
+cdef inline bint failed(const Client* client, const Slot* slot) noexcept nogil:
+    """Is an error what it was answered, and waits to be told?"""
+    if slot.state == SLOT_HELD:
+        return slot.length > 0 and client.held.data[slot.at] == c'-'
+    if slot.state == SLOT_CHUNK:
+        return (<Chunk*> slot.at).data[(<Chunk*> slot.at).head] == c'-'
+    return False
+
+
 cdef bint again_wrote(Core* core, Client* client, uint32_t key, uint32_t before) noexcept nogil:
-    """Is there a request of this client in its queue that may write the key (0: any)? `before`: the read's own slot."""
+    """Is there a request of this client in its queue that may write the key (0: any)? `before`: the read's own slot.
+
+    An earlier one that failed is none: of what the read should have found nothing was said. A later one that failed may
+    have been executed, and is not to be found.
+    """
     cdef uint32_t number = client.head
     cdef Slot* slot
     while number != client.tail:
         slot = &client.slots[number & client.mask]
         if number != before and core.rows[slot.row].flags & ROW_CHANGES and (
                 key == 0 or slot.key == 0 or slot.key == key):
-            return True
+            if <int32_t> (number - before) > 0 or not failed(client, slot):
+                return True
         number += 1
     return False
 

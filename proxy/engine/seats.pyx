@@ -23,6 +23,8 @@ cdef void seat_change(Core* core, Node* node, const Order* order) noexcept nogil
     cdef size_t length = strlen(address)
     cdef Conn* conn
     cdef int index
+    # First of all: what is let go of below lets replies of other nodes leave, which are under the new lease.
+    node.pool.generation = <uint16_t> order.tag
     for index in range(CONNS):
         conn = node.conns[index]
         if conn != NULL and conn.state != CONN_IDLE:
@@ -31,7 +33,6 @@ cdef void seat_change(Core* core, Node* node, const Order* order) noexcept nogil
             conn.refusing = 0
             conn.failures = 0
     privates_fail(core, node, b"another node takes its place")
-    node.pool.generation = <uint16_t> order.tag
     node.forgets += 1
     node.subscribed = 0
     node.patient = node.primary == node.index and order.flag != 0

@@ -173,3 +173,20 @@ def test_an_acknowledgement_that_waits_for_an_earlier_reply_is_fenced_when_it_le
     late += b"and meanwhile this proxy was out of touch with most of pool p\r\n"
     assert engine.take(client) == b"$-1\r\n" + (late if over else b"+OK\r\n") + b"$1\r\nv\r\n+PONG\r\n"
     assert engine.audit() == []
+
+
+def test_the_order_that_empties_a_seat_does_not_void_what_waits_behind_it():
+    """What other nodes acknowledged leaves with the errors of the old process, under the lease on the new seats."""
+    group = EngineGroup(1)
+    engine = build(2, group=group, failover="promote", replicas=1)
+    group.lease(0, 0, seconds(10))
+    client = engine.open()
+    engine.feed(client, request(b"SET", key_on(0), b"1") + request(b"SET", key_on(1), b"1"))
+    engine.sent(conn(0))
+    engine.sent(conn(1))
+    engine.answer(conn(1), b"+OK\r\n")
+    engine.seat(0, 0, b"", b"", b"", 1)
+    group.lease(0, 1, seconds(10))
+    engine.turn()
+    reply = engine.take(client)
+    assert reply.startswith(b"-ERR the fate of 'set' is unknown: node n0") and reply.endswith(b"\r\n+OK\r\n")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from proxy.engine.probe import Probe
-from tests.engine.harness import build, conn, heated, settle
+from tests.engine.harness import build, conn, heated, key_on, settle
 from tests.helpers import request
 
 TIMEOUT = 1_000_000
@@ -152,6 +152,34 @@ def test_a_read_is_not_asked_again_past_a_write_of_its_key(later: bytes) -> None
     settle(engine)
     assert engine.sent(REPLICA) == b""
     assert engine.take(client).count(b"-ERR") == 2
+
+
+def test_a_read_is_asked_again_past_an_earlier_write_of_its_key_that_failed() -> None:
+    """Whatever became of that, its client was told that it may not have happened."""
+    engine, client = world()
+    engine.feed(client, get(b"z") + put(b"a") + get(b"a") + get(b"b"))
+    engine.sent(PRIMARY)
+    engine.seat(0, 0, b"", b"", b"", 1)
+    settle(engine)
+    assert engine.sent(REPLICA) == get(b"z") + get(b"a") + get(b"b")
+    engine.answer(REPLICA, b"+z\r\n+a\r\n+b\r\n")
+    reply = engine.take(client)
+    assert reply.startswith(b"+z\r\n-ERR the fate of 'set' is unknown") and reply.endswith(b"\r\n+a\r\n+b\r\n")
+    settle(engine)
+
+
+def test_a_read_is_not_asked_again_past_a_write_of_its_key_that_is_answered_but_not_told() -> None:
+    engine = build(2, replicas=1, reads={"from": 1}, timeout_us=TIMEOUT)
+    engine.turn()
+    client = engine.open()
+    slow, key = key_on(0), key_on(1)
+    engine.feed(client, get(slow) + put(key) + get(key))
+    engine.sent(conn(0))
+    engine.sent(conn(1))
+    engine.answer(conn(1), b"+OK\r\n")
+    engine.fail(conn(1))
+    settle(engine)
+    assert engine.sent(conn(3)) == b""
 
 
 def test_half_of_the_deadline_is_the_other_nodes() -> None:
