@@ -43,7 +43,6 @@ def run(name: str, make: str = "redis", rate: float = 20_000, processes: int = 2
     with tempfile.TemporaryDirectory() as directory, running_stage(fault.shape, make, Path(directory)) as stage:
         stage.settle_places(PLACES)
         scripts = make == "redis" and bool(fault.shape.replicas)
-        rate = min(rate, fault.most)
         plans = [
             Plan(number, seed, [proxy.address for proxy in stage.proxies], stage.places, clients, clients * processes,
                  max(1, clients // 4), 0, rate / processes, scripts, fault.reads)
