@@ -29,12 +29,17 @@ class Bar:
     most: float
     unit: str = ""
 
-    def holds(self, findings: Findings) -> bool:
-        value = self.measure(findings)
+    def holds(self, value: float) -> bool:
         return not math.isnan(value) and value <= self.most
 
+    def told(self, value: float) -> str:
+        return f"{value:.4g} {self.unit}".strip()
 
-FAILED_READS = Bar("failed reads", lambda found: len(found.failed_reads), 0)
+
+FAILED_READS = Bar(
+    "failed reads that did not stand beside a write of their client",
+    lambda found: len(found.failed_reads) - len(found.in_order), 0,
+)  # fmt: skip
 GHOSTS = Bar("writes that happened though told not sent", lambda found: len(found.ghosts), 0)
 STALE = Bar("stale reads outside of the fault", lambda found: len(found.stale_outside), 0)
 LINEAR = Bar("keys that were not linearizable outside of the fault", lambda found: len(found.not_linearizable), 0)
@@ -181,7 +186,7 @@ class Flaps:
 STALLS, FLAPS = Stalls(), Flaps()
 HEDGED = Shape(options=(TIMEOUT, ("read_from", "prefer_primary"), ("hedge", "{after: p95, budget: 5%}")), wires=True)
 UNHEDGED = Shape(options=(TIMEOUT, ("read_from", "prefer_primary")), wires=True)
-GUARDED = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "1")
+GUARDED = (("min-replicas-to-write", "1"), ("min-replicas-max-lag", "1"))
 APART = Shape(options=REPLICATED.options, spaces=True, more=GUARDED)
 SPACED = Shape(options=REPLICATED.options, spaces=True)
 

@@ -9,6 +9,7 @@ not in a pause of the questions. Kinds of keys, by what they show:
     fresh    written once: what was acknowledged is there, then and in the end; what was *not sent* never is
     count    INCR: no number is given out twice
     witness  a script that answers which process ran it
+    chain    in its place where there are no scripts: each write is answered what it replaced
 """
 
 from __future__ import annotations
@@ -30,9 +31,7 @@ import hiredis
 
 MOST = 3000  # requests of one connection under way
 TICK = 0.004  # seconds
-WITNESS = (
-    "redis.call('set', KEYS[1], ARGV[1]); return string.match(redis.call('info', 'server'), 'run_id:(%x+)')"
-)
+WITNESS = "redis.call('set', KEYS[1], ARGV[1]); return string.match(redis.call('info', 'server'), 'run_id:(%x+)')"
 
 
 class Place(NamedTuple):
@@ -205,8 +204,10 @@ class Client:
         name = self._names[place]
         if chance < 0.85:
             return any_proxy, ("SET", name + "shared", str(value)), "shared", True, place, value
-        if chance < 0.97 or not self.plan.scripts:
+        if chance < 0.97:
             return any_proxy, ("INCR", name + "count"), "count", True, place, None
+        if not self.plan.scripts:
+            return any_proxy, ("SET", name + "chain", str(value), "GET"), "chain", True, place, value
         return any_proxy, ("EVAL", WITNESS, "1", name + "witness", "1"), "witness", True, place, None
 
 
