@@ -48,8 +48,8 @@ cdef struct Clerk:
     int first
     int count                  # waiting, the one being done included
     bint ending
-    bint syncing               # a SYNC or RETIRE is waiting or being done
-    bint synced                # one was done and not asked for
+    int syncing                # SYNCs and RETIREs that are waiting or being done
+    bint synced                # all were done, and that was not asked for
     int sync_error             # errno of the first that failed since
     Manifest manifest          # for PREPARE
     bint publish
@@ -102,8 +102,8 @@ cdef void* body(void* argument) noexcept nogil:
         clerk.first = (clerk.first + 1) % TASKS
         clerk.count -= 1
         if task.kind != PREPARE:
-            clerk.syncing = False
-            clerk.synced = True
+            clerk.syncing -= 1
+            clerk.synced = clerk.synced or clerk.syncing == 0
             if error and clerk.sync_error == 0:
                 clerk.sync_error = error
     pthread_mutex_unlock(&clerk.mutex)
@@ -156,7 +156,7 @@ cdef bint give(Clerk* clerk, int kind, int fd) noexcept nogil:
         task.fd = fd
         clerk.count += 1
         if kind != PREPARE:
-            clerk.syncing = True
+            clerk.syncing += 1
         pthread_cond_signal(&clerk.wake)
     pthread_mutex_unlock(&clerk.mutex)
     return taken
@@ -185,17 +185,17 @@ cdef bint clerk_busy(Node* node) noexcept nogil:
     cdef Clerk* clerk = <Clerk*> node.log.clerk
     cdef bint busy
     pthread_mutex_lock(&clerk.mutex)
-    busy = clerk.syncing
+    busy = clerk.syncing > 0
     pthread_mutex_unlock(&clerk.mutex)
     return busy
 
 
 cdef bint clerk_synced(Node* node, int* error) noexcept nogil:
-    """Was anything synced since the last question? `error`: an errno, or 0."""
+    """Was all synced since the last question, and nothing more is waiting? `error`: an errno, or 0."""
     cdef Clerk* clerk = <Clerk*> node.log.clerk
     cdef bint synced
     pthread_mutex_lock(&clerk.mutex)
-    synced = clerk.synced
+    synced = clerk.synced and clerk.syncing == 0
     error[0] = clerk.sync_error
     clerk.synced = False
     clerk.sync_error = 0

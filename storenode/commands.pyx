@@ -13,7 +13,7 @@ from storenode.acl cimport (
     command_acl_list, command_acl_log, command_acl_setuser, command_acl_users, command_acl_whoami,
 )
 from storenode.aclfile cimport command_acl_load, command_acl_save
-from storenode.acks cimport command_wait
+from storenode.acks cimport command_wait, command_waitaof
 from storenode.bitfield cimport command_bitfield, command_bitfield_ro
 from storenode.bits cimport command_bitcount, command_bitop, command_bitpos, command_getbit, command_setbit
 from storenode.blocking cimport (
@@ -363,6 +363,7 @@ cdef void commands_open(Node* node) noexcept nogil:
     add(node, b"role",              1, FAST,       0, 0, 0,   command_role)
     add(node, b"replconf",         -1, ADMIN,      0, 0, 0,   command_replconf)
     add(node, b"wait",              3, BLOCKING | DATASET, 0, 0, 0, command_wait)
+    add(node, b"waitaof",           4, BLOCKING | DATASET, 0, 0, 0, command_waitaof)
     add(node, b"psync",            -3, ADMIN | DATASET, 0, 0, 0, command_psync)
     add(node, b"sync",              1, ADMIN | DATASET, 0, 0, 0, command_sync)
 

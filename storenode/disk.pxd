@@ -45,6 +45,11 @@ cdef struct Manifest:          # manifest.pyx: the files of a log
     uint64_t last
 
 
+cdef struct Mark:              # the same moment in
+    uint64_t effects           # the stream of effects
+    uint64_t stream            # the one that replicas are sent, or that comes from the primary
+
+
 cdef struct Log:               # log.pyx
     bint on                    # appendonly
     bint open                  # there is a file, and effects go there
@@ -65,6 +70,9 @@ cdef struct Log:               # log.pyx
     uint64_t failures          # in a row
     uint64_t failed_us         # monotonic; of the last rewrite, write or sync that failed
     uint64_t sync_us           # monotonic, of the last sync
+    Mark written               # what is before it was given to the kernel,
+    Mark syncing               # will be on disk once the clerk is done,
+    Mark synced                # and is
     uint64_t delayed           # syncs that were due while one was going on
     int64_t took_s
     uint64_t cow

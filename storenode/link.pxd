@@ -16,3 +16,4 @@ from storenode.types cimport Handle, Node
 cdef void link_offered(Node* node) noexcept nogil
 cdef void serve_link(Node* node, Handle* handle, uint32_t events) noexcept nogil
 cdef void link_tick(Node* node) noexcept nogil
+cdef void link_synced(Node* node) noexcept nogil

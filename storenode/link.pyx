@@ -48,19 +48,37 @@ cdef bint flush(Node* node, Link* link) noexcept nogil:
     return True
 
 
-cdef void link_ack(Node* node, Link* link) noexcept nogil:
-    """REPLCONF ACK: how far the stream is executed here. During a snapshot a line end: still there."""
+cdef void append_digits(Node* node, Link* link, uint64_t number) noexcept nogil:
+    """As a bulk string."""
     cdef char digits[24]
-    cdef char text[80]
-    cdef int length
+    cdef char text[32]
+    cdef int length = write_number(digits, <long long> number) - 2
+    length = snprintf(text, sizeof(text), b"$%d\r\n%.*s\r\n", length, length, digits)
+    output_append(&link.client.output, &node.chunks, text, length)
+
+
+cdef void link_ack(Node* node, Link* link) noexcept nogil:
+    """REPLCONF ACK [FACK]: how far the stream is executed, and on disk, here. During a snapshot a line end: still there."""
+    cdef uint64_t end = replication_of(node).history.end
     link.said_us = node.now_us
     if link.state != LINK_UP:
         output_append(&link.client.output, &node.chunks, b"\n", 1)
         return
-    length = write_number(digits, <long long> replication_of(node).history.end) - 2
-    digits[length] = 0
-    length = snprintf(text, sizeof(text), b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$%d\r\n%s\r\n", length, digits)
-    output_append(&link.client.output, &node.chunks, text, length)
+    output_append(&link.client.output, &node.chunks, b"*5\r\n" if node.log.on else b"*3\r\n", 4)
+    output_append(&link.client.output, &node.chunks, b"$8\r\nREPLCONF\r\n$3\r\nACK\r\n", 23)
+    append_digits(node, link, end)
+    if node.log.on:
+        link.synced = node.log.synced.stream if node.log.synced.stream < end else end
+        output_append(&link.client.output, &node.chunks, b"$4\r\nFACK\r\n", 10)
+        append_digits(node, link, link.synced)
+
+
+cdef void link_synced(Node* node) noexcept nogil:
+    """The log got further: whoever asked when it was not so far hears of it now, and not with the next second."""
+    cdef Link* link = &replication_of(node).link
+    if link.state == LINK_UP and link.synced < link.asked_at <= node.log.synced.stream:
+        link_ack(node, link)
+        flush(node, link)
 
 
 cdef void link_offered(Node* node) noexcept nogil:
@@ -247,6 +265,7 @@ cdef size_t take_stream(Node* node, Link* link, const char* data, size_t length,
             used = at
         if link.asked:
             link.asked = False
+            link.asked_at = replication.history.end
             link_ack(node, link)
     node.now_ms = <long long> (realtime_us() // 1000)
     link.held = at - used

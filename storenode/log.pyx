@@ -4,7 +4,7 @@
 from libc.errno cimport EEXIST
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdio cimport fprintf, snprintf, stderr
-from libc.string cimport memcpy, memmove, strerror, strlen
+from libc.string cimport memcpy, memmove, memset, strerror, strlen
 
 from proxy.wire.output cimport output_append, output_clear
 from proxy.wire.system cimport close, errno, monotonic_us
@@ -14,8 +14,8 @@ from storenode.clerk cimport (
 )
 from storenode.connection cimport client_close
 from storenode.delivery cimport client_touch
-from storenode.disk cimport SYNC_ALWAYS, SYNC_EVERYSEC, Log, Manifest
-from storenode.effects cimport effects_attach, effects_detach, effects_flush, effects_reselect
+from storenode.disk cimport SYNC_ALWAYS, SYNC_EVERYSEC, Log, Manifest, Mark
+from storenode.effects cimport effects_attach, effects_detach, effects_flush, effects_offset, effects_reselect
 from storenode.files cimport (
     O_APPEND, O_CLOEXEC, O_CREAT, O_WRONLY, SEEK_END, WHOLE_PATH, fdatasync, file_sync_folder, file_write, lseek,
     mkdir, open,
@@ -27,6 +27,7 @@ from storenode.manifest cimport (
     manifest_base, manifest_increment, manifest_open, manifest_read, manifest_rebase, manifest_write,
 )
 from storenode.refusal cimport refusal_settle
+from storenode.replication cimport replication_of
 from storenode.snapshot cimport AS_BASE, snapshot_save
 from storenode.text cimport text_free, text_room
 from storenode.types cimport CLIENT, LOG_REWRITE_LEAST, LOG_REWRITE_PERCENT, REWRITING, Client, Node
@@ -84,6 +85,14 @@ cdef void write_buffer(Node* node) noexcept nogil:
         log.buffer.room = 0
 
 
+cdef void settle(Node* node, Mark* mark) noexcept nogil:
+    """What is before the mark is on disk: whoever waits for that hears of it in this turn."""
+    cdef Mark* synced = &node.log.synced
+    if not node.log.fresh and (mark.effects != synced.effects or mark.stream != synced.stream):
+        synced[0] = mark[0]
+        replication_of(node).acked = True
+
+
 cdef void sync_now(Node* node) noexcept nogil:
     cdef uint64_t begun = latency_begin(node)
     cdef bint good
@@ -96,6 +105,7 @@ cdef void sync_now(Node* node) noexcept nogil:
         else:
             node.log.unsynced = 0
             node.log.sync_us = node.now_us
+            settle(node, &node.log.written)
 
 
 cdef void disown(Node* node) noexcept nogil:
@@ -131,24 +141,37 @@ cdef void disown(Node* node) noexcept nogil:
 cdef void log_turn(Node* node) noexcept nogil:
     """Before any reply of a turn is sent: put what it changed into the file."""
     cdef bint good = node.log.error == 0
+    cdef bint owed
     effects_flush(node)
-    if not good or node.log.buffer.length == 0:
+    if not good:
         return
+    owed = node.log.buffer.length > 0
     write_buffer(node)
-    if node.log.policy == SYNC_ALWAYS and not node.log.fresh:
-        if node.log.error == 0:
-            sync_now(node)
-        if node.log.error:
-            disown(node)
+    if node.log.buffer.length == 0:
+        node.log.written.effects = effects_offset(node)
+        node.log.written.stream = replication_of(node).history.end
+    if node.log.policy != SYNC_ALWAYS or node.log.fresh:
+        return
+    if not owed:
+        if node.log.unsynced == 0:
+            settle(node, &node.log.written)
+        return
+    if node.log.error == 0:
+        sync_now(node)
+    if node.log.error:
+        disown(node)
 
 
 cdef void keep_synced(Node* node) noexcept nogil:
     """Ten times a second: what the clerk reports, what it has to do, and another try after a failure."""
     cdef Log* log = &node.log
     cdef int error
-    if clerk_synced(node, &error) and error:
+    cdef bint synced = clerk_synced(node, &error)
+    if error:
         log.sync_failed = True
         fail(node, error, b"syncing")
+    if synced and not log.sync_failed:
+        settle(node, &log.syncing)
     if log.error and not log.sync_failed and node.now_us - log.failed_us >= RETRY_US:
         write_buffer(node)
         if log.buffer.length == 0 and log.policy == SYNC_ALWAYS:
@@ -163,6 +186,9 @@ cdef void keep_synced(Node* node) noexcept nogil:
         elif clerk_sync(node, log.fd):
             log.unsynced = 0
             log.sync_us = node.now_us
+            log.syncing = log.written
+    elif log.unsynced == 0 and not log.sync_failed and not clerk_busy(node):
+        settle(node, &log.written)
 
 
 # -- rewriting ---------------------------------------------------------------------------------------------------------
@@ -223,7 +249,11 @@ cdef void rewritten(Node* node, int error, uint64_t cow) noexcept nogil:
     node.log.size = file_size(path) + node.log.increment
     node.log.base_size = node.log.size
     node.log.cow = cow
-    node.log.fresh = False
+    if node.log.fresh:
+        node.log.fresh = False
+        node.log.unsynced += 1  # from now on it counts
+        if node.log.policy == SYNC_ALWAYS:
+            sync_now(node)
     node.log.rewrite_failed = False
     node.log.failures = 0
     if node.log.sync_failed:
@@ -237,8 +267,11 @@ cdef void go_over(Node* node, int fd) noexcept nogil:
     """From this turn on into the new increment; the child writes what was before."""
     effects_flush(node)
     if node.log.open and not node.log.sync_failed:
-        write_buffer(node)
-        if node.log.buffer.length:
+        if node.log.error:
+            write_buffer(node)
+        else:
+            log_turn(node)  # what this turn promised is in the old file
+        if node.log.buffer.length or node.log.sync_failed:
             # The old file has to be whole before a new one goes on: later.
             close(fd)
             step_back(node, node.log.error)
@@ -252,7 +285,7 @@ cdef void go_over(Node* node, int fd) noexcept nogil:
     node.log.buffer.length = 0
     node.log.fd = fd
     node.log.increment = 0
-    node.log.unsynced = 0
+    node.log.unsynced = node.log.policy == SYNC_EVERYSEC  # a sync behind that of the old file says that both are on disk
     if child_start(node, REWRITING, rewrite, rewritten, -1):
         node.log.rewrites += 1
     else:
@@ -338,6 +371,7 @@ cdef bint log_resume(Node* node) noexcept nogil:
     if not clerk_open(node):
         return refuse(node, b"start a thread for", path, errno)
     node.log.base_size = node.log.size
+    node.log.unsynced = 1  # nobody knows what the process before this one left to the kernel
     node.log.sync_us = node.now_us
     node.log.open = True
     effects_attach(node, take, NULL)
@@ -380,6 +414,10 @@ cdef void log_switch(Node* node, bint on) noexcept nogil:
     if node.child.kind == REWRITING:
         child_kill(node)
     log_end(node)
+    # Another stream may follow, and whoever waited for this one is told that it will not be.
+    memset(&node.log.syncing, 0, sizeof(Mark))
+    memset(&node.log.synced, 0, sizeof(Mark))
+    replication_of(node).acked = True
     node.log.error = 0
     node.log.sync_failed = False
     refusal_settle(node)

@@ -48,7 +48,7 @@ from storenode.rewrites cimport rewrites_open
 from storenode.saving cimport saving_end, saving_tick
 from storenode.slowlog cimport slow_limit, slow_update
 from storenode.table cimport table_fit, table_move, table_moving
-from storenode.link cimport link_offered, link_tick, serve_link
+from storenode.link cimport link_offered, link_synced, link_tick, serve_link
 from storenode.replicas cimport replication_turn
 from storenode.replication cimport (
     ID_LENGTH, Offer, Replica, Replication, Wish, pthread_mutex_lock, pthread_mutex_unlock, replication_close, replication_of,
@@ -297,10 +297,11 @@ cdef void turn(Node* node, uint64_t* tick_at) noexcept nogil:
     if node.now_us >= tick_at[0] or node.tick_soon:
         node.tick_soon = False
         tick_at[0] = node.now_us + housekeep(node)
-    if replication_of(node).acked:
-        acks_turn(node)
     if node.log.open:
         log_turn(node)
+    if replication_of(node).acked:
+        acks_turn(node)
+        link_synced(node)
     while node.broadcasts or node.touched != NULL:
         broadcast_send(node)
         deliver(node)

@@ -107,3 +107,10 @@ cdef struct Event:             # latency.pyx: a kind of delay that LATENCY knows
 cdef struct ErrorCount:        # errors.pyx
     char code[CODE_MOST]       # "WRONGTYPE"; empty: free
     uint64_t count
+
+
+cdef struct Promise:           # acks.pyx: what a client waits for that does not want to lose what it wrote
+    long long replicas         # that have to be as far as
+    uint64_t position          # of the stream,
+    bint local                 # and is the log here to be as far as
+    uint64_t written           # of the effects?

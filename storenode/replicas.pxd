@@ -8,10 +8,13 @@ A replica is written to from the history, once a turn and as much as the kernel 
 there. One that is further behind than client-output-buffer-limit allows is closed, and comes back for a snapshot.
 """
 
+from libc.stdint cimport uint64_t
+
 from storenode.types cimport Call, Client, Node
 
 cdef void command_psync(Call* call) noexcept nogil
 cdef void command_sync(Call* call) noexcept nogil
 cdef void command_replconf(Call* call) noexcept nogil
 cdef void replication_turn(Node* node) noexcept nogil
-cdef int replicas_at(Node* node, unsigned long long position) noexcept nogil
+cdef int replicas_at(const Node* node, uint64_t position) noexcept nogil
+cdef int replicas_synced_at(const Node* node, uint64_t position) noexcept nogil

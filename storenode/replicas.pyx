@@ -116,13 +116,18 @@ cdef void command_sync(Call* call) noexcept nogil:
     follow(call, NULL, -1, True)
 
 
-cdef void acknowledged(Node* node, Replica* replica, long long offset) noexcept nogil:
+cdef void advance(Replication* replication, uint64_t* place, long long offset) noexcept nogil:
+    if offset > 0 and <uint64_t> offset > place[0]:
+        place[0] = <uint64_t> offset if <uint64_t> offset < replication.history.end else replication.history.end
+        replication.acked = True
+
+
+cdef void acknowledged(Node* node, Replica* replica, long long offset, long long synced) noexcept nogil:
     """A replica says how far it is, and with the first word after a snapshot that it has read it."""
     cdef Replication* replication = replication_of(node)
     replica.ack_us = node.now_us
-    if offset > 0 and <uint64_t> offset > replica.acked:
-        replica.acked = <uint64_t> offset if <uint64_t> offset < replication.history.end else replication.history.end
-        replication.acked = True
+    advance(replication, &replica.acked, offset)
+    advance(replication, &replica.synced, synced)
     if replica.state == REPLICA_SENT or replica.state == REPLICA_SNAPSHOT:
         replica.state = REPLICA_ONLINE
 
@@ -133,7 +138,7 @@ cdef void command_replconf(Call* call) noexcept nogil:
     cdef Slice* value
     cdef char option[64]
     cdef char text[128]
-    cdef long long number
+    cdef long long number, synced
     cdef int index
     if call.argc % 2 == 0:
         answer_syntax(call)
@@ -148,8 +153,11 @@ cdef void command_replconf(Call* call) noexcept nogil:
     for index in range(1, call.argc, 2):
         value = &call.argv[index + 1]
         if is_word(&call.argv[index], b"ack"):
+            if index + 3 >= call.argc or not is_word(&call.argv[index + 2], b"fack") or \
+                    not read_number(call.argv[index + 3].data, call.argv[index + 3].length, &synced):
+                synced = 0  # it keeps no log
             if replica.state != REPLICA_NEW and read_number(value.data, value.length, &number):
-                acknowledged(call.node, replica, number)
+                acknowledged(call.node, replica, number, synced)
             return
         if is_word(&call.argv[index], b"listening-port"):
             if not read_number(value.data, value.length, &number) or number < 0 or number > 65535:
@@ -256,7 +264,8 @@ cdef void tick(Node* node) noexcept nogil:
     replication.good = 0
     while replica != NULL:
         if replica.state == REPLICA_ONLINE:
-            if node.now_us - replica.ack_us <= <uint64_t> node.settings[MIN_REPLICAS_LAG] * 1000000:
+            # In whole seconds, as INFO tells it: a replica says where it is once a second, or a moment later.
+            if (node.now_us - replica.ack_us) // 1000000 <= <uint64_t> node.settings[MIN_REPLICAS_LAG]:
                 replication.good += 1
             if node.now_us - replica.ack_us > patience:
                 cut(replication, replica)
@@ -300,11 +309,21 @@ cdef void replication_turn(Node* node) noexcept nogil:
     history_trim(&replication.history)
 
 
-cdef int replicas_at(Node* node, unsigned long long position) noexcept nogil:
+cdef int replicas_at(const Node* node, uint64_t position) noexcept nogil:
     """How many replicas have executed the stream up to here?"""
     cdef Replica* replica = replication_of(node).replicas
     cdef int count = 0
     while replica != NULL:
         count += replica.state == REPLICA_ONLINE and replica.acked >= position
+        replica = replica.next
+    return count
+
+
+cdef int replicas_synced_at(const Node* node, uint64_t position) noexcept nogil:
+    """And how many have it on disk up to here?"""
+    cdef Replica* replica = replication_of(node).replicas
+    cdef int count = 0
+    while replica != NULL:
+        count += replica.state == REPLICA_ONLINE and replica.synced >= position
         replica = replica.next
     return count

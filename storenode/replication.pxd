@@ -68,6 +68,7 @@ cdef struct Replica:           # replicas.pyx: a replica of this node; Client.re
     Block* block               # pinned, from REPLICA_SNAPSHOT on
     uint64_t position          # of the next byte to send
     uint64_t acked             # it has executed the stream up to here
+    uint64_t synced            # and has it on disk up to here
     uint64_t ack_us            # monotonic, of the last word of it
     uint64_t over_us           # monotonic, since when it is over the soft limit; 0: it is not
 
@@ -84,6 +85,8 @@ cdef struct Link:              # link.pyx: to the primary
     uint64_t offset            # what the snapshot contains of it
     size_t held                # bytes of a transaction that are executed with its EXEC
     bint asked                 # to say at once how far this node is
+    uint64_t asked_at          # the end of the stream when it was asked last,
+    uint64_t synced            # and how much of it was said to be on disk
     uint64_t heard_us          # monotonic, of the last byte
     uint64_t said_us           # of the last ack
     uint64_t down_us           # since when it is down; 0: it never was
@@ -127,7 +130,8 @@ cdef struct Replication:
     uint64_t tick_us           # of the last look at all this
     uint64_t ping_us           # of the last PING into the stream
     bint ask                   # a client waits: replicas are to be asked how far they are
-    bint acked                 # some replica has got further
+    bint awaited               # a client waits for replicas or the log to get further,
+    bint acked                 # and some have
     bint cut                   # some replicas are to be closed
     Replica* sending           # whom the child writes to; NULL: nobody, or it is gone
     int sending_fd             # of the child: its socket

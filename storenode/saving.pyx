@@ -89,7 +89,8 @@ cdef void saving_tick(Node* node) noexcept nogil:
 cdef bint saving_end(Node* node, bint save, bint force) noexcept nogil:
     """Before the process ends. False, unless by force: something is not on disk that should be; it goes on."""
     child_kill(node)
-    log_turn(node)
+    if node.log.open:
+        log_turn(node)
     if save and saving_now(node) and not force:
         return False
     if node.log.open and node.log.error and not force:

@@ -21,7 +21,7 @@ from proxy.wire.resp cimport Frame
 from storenode.disk cimport FILE_ROOM, PATH_ROOM, Loading, Log, Snapshots
 from storenode.records cimport (
     CODE_MOST, CODES, EVENTS_SEEN, KEY_READ, KEY_VARIES, KEY_WRITE, NAME_MOST, ROW_WORDS, SPIKES, ErrorCount, Event,
-    Fact, KeySpec, Refusal, Selector, Slow, Spike, User, Word,
+    Fact, KeySpec, Promise, Refusal, Selector, Slow, Spike, User, Word,
 )
 from storenode.text cimport Text
 
@@ -249,9 +249,8 @@ cdef struct Wait:              # blocked.pyx: a blocked client; the bytes of pop
     Pop pop
     uint64_t deadline_us       # monotonic; 0: none
     size_t place               # in node.deadlines
-    Handler in_vain            # answers when the time is up; NULL: nil does. The next two are of WAIT: acks.pyx
-    long long replicas         # that have to be as far as
-    uint64_t position          # of the stream
+    Handler in_vain            # answers when the time is up; NULL: nil does
+    Promise promise            # of WAIT and WAITAOF
 
 
 cdef struct Transaction:       # transaction.pyx: a client between MULTI and EXEC

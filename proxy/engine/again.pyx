@@ -149,6 +149,10 @@ cdef void again_waiters(Core* core, Conn* conn, Fetch* fetch, int kind, const ch
         return
     for index in range(fetch.waiters.count):
         waiter = &fetch.waiters.list[index]
+        if waiter.again != NULL:
+            give_up_with(<Again*> waiter.again, kind, why)
+            again_lost(core, <Again*> waiter.again)
+            continue
         again = again_new(core, conn, waiter.client, waiter.slot, 0, fetch.row, <uint32_t> fetch.sent_us,
                           <const char*> (fetch + 1), fetch.asked)
         if again == NULL:
@@ -167,6 +171,14 @@ cdef void again_lost(Core* core, Again* again) noexcept nogil:
     again.pendings -= 1
     if again.pendings == 0 and again.client != NULL:
         core.agains_due = 1
+
+
+cdef Client* again_told(Again* again) noexcept nogil:
+    """The fetch that it waits for is answered: whom to tell, with a reference to him; NULL: he was told already."""
+    cdef Client* client = again.client
+    again.client = NULL
+    again.pendings -= 1
+    return client
 
 
 cdef bint again_answered(Core* core, Conn* conn, Pending* pending, bint sick) noexcept nogil:

@@ -9,11 +9,13 @@ not in a pause of the questions. Kinds of keys, by what they show:
     fresh    written once: what was acknowledged is there, then and in the end; what was *not sent* never is
     count    INCR: no number is given out twice
     witness  a script that answers which process ran it
+    chain    in its place where there are no scripts: each write is answered what it replaced
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import random
 import socket
@@ -29,9 +31,7 @@ import hiredis
 
 MOST = 3000  # requests of one connection under way
 TICK = 0.004  # seconds
-WITNESS = (
-    "redis.call('set', KEYS[1], ARGV[1]); return string.match(redis.call('info', 'server'), 'run_id:(%x+)')"
-)
+WITNESS = "redis.call('set', KEYS[1], ARGV[1]); return string.match(redis.call('info', 'server'), 'run_id:(%x+)')"
 
 
 class Place(NamedTuple):
@@ -142,7 +142,8 @@ class Client:
         self.over = False
         self.tasks: list[asyncio.Task[None]] = []
         self._records = records
-        self._dice = random.Random(plan.seed * 1000 + number)
+        self._random = random.Random(plan.seed * 1000 + number).random
+        self._names = [f"{{{place.tag}}}:" for place in plan.places]
         bystander = number % plan.clients < plan.bystanders
         seen = [n for n, place in enumerate(plan.places) if not bystander or place.member != plan.victim]
         self._seen = seen
@@ -166,10 +167,7 @@ class Client:
         batches: list[list[bytes]] = [[] for _ in self.lanes]
         now = time.monotonic()
         for _ in range(count):
-            drawn = self._draw()
-            if drawn is None:
-                continue
-            proxy, words, kind, write, place, value = drawn
+            proxy, words, kind, write, place, value = self._draw()
             lane = self.lanes[proxy]
             if not lane.ready:
                 continue
@@ -182,40 +180,35 @@ class Client:
             if batch:
                 lane.send(b"".join(batch))
 
-    def _draw(self) -> tuple[int, tuple[Any, ...], str, bool, int, Any] | None:
-        dice = self._dice
-        any_proxy = dice.randrange(len(self.lanes))
-        chance = dice.random()
-        if dice.random() < self.plan.reads:
-            place = dice.choice(self._seen)
-            tag = self.plan.places[place].tag
+    def _draw(self) -> tuple[int, tuple[str, ...], str, bool, int, Any]:
+        chance, which, any_proxy = self._random(), self._random(), int(self._random() * len(self.lanes))
+        if self._random() < self.plan.reads:
+            place = self._seen[int(which * len(self._seen))]
             if chance < 0.6:
-                return any_proxy, ("GET", f"{{{tag}}}:single"), "single", False, place, None
-            if chance < 0.75 or not self._owned:
-                return any_proxy, ("GET", f"{{{tag}}}:shared"), "shared", False, place, None
-            place = dice.choice(self._owned)
-            if not self._fresh[place]:
-                return None
-            number = dice.choice(self._fresh[place])
-            return any_proxy, ("GET", f"{{{self.plan.places[place].tag}}}:{number}"), "fresh", False, place, number
+                return any_proxy, ("GET", self._names[place] + "single"), "single", False, place, None
+            if chance > 0.75 and self._owned:
+                own = self._owned[int(which * len(self._owned))]
+                if fresh := self._fresh[own]:
+                    number = fresh[int(self._random() * len(fresh))]
+                    return any_proxy, ("GET", f"{self._names[own]}{number}"), "fresh", False, own, number
+            return any_proxy, ("GET", self._names[place] + "shared"), "shared", False, place, None
         self._serial += 1
         value = self._serial * self.plan.all_clients + self.number
         if self._owned and chance < 0.7:
-            place = dice.choice(self._owned)
-            tag = self.plan.places[place].tag
-            if chance < 0.3:
-                return any_proxy, ("SET", f"{{{tag}}}:{value}", str(value)), "fresh", True, place, value
-            if place in self._writing:
-                return None
+            place = self._owned[int(which * len(self._owned))]
+            if chance < 0.3 or place in self._writing:
+                return any_proxy, ("SET", f"{self._names[place]}{value}", str(value)), "fresh", True, place, value
             home, sequence = place % len(self.lanes), self._sequence[place] + 1
-            return home, ("SET", f"{{{tag}}}:single", str(sequence)), "single", True, place, sequence
-        place = dice.choice(self._seen)
-        tag = self.plan.places[place].tag
+            return home, ("SET", self._names[place] + "single", str(sequence)), "single", True, place, sequence
+        place = self._seen[int(which * len(self._seen))]
+        name = self._names[place]
         if chance < 0.85:
-            return any_proxy, ("SET", f"{{{tag}}}:shared", str(value)), "shared", True, place, value
-        if chance < 0.97 or not self.plan.scripts:
-            return any_proxy, ("INCR", f"{{{tag}}}:count"), "count", True, place, None
-        return any_proxy, ("EVAL", WITNESS, "1", f"{{{tag}}}:witness", "1"), "witness", True, place, None
+            return any_proxy, ("SET", name + "shared", str(value)), "shared", True, place, value
+        if chance < 0.97:
+            return any_proxy, ("INCR", name + "count"), "count", True, place, None
+        if not self.plan.scripts:
+            return any_proxy, ("SET", name + "chain", str(value), "GET"), "chain", True, place, value
+        return any_proxy, ("EVAL", WITNESS, "1", name + "witness", "1"), "witness", True, place, None
 
 
 async def drive(plan: Plan, stop: Event) -> list[Record]:
@@ -223,17 +216,17 @@ async def drive(plan: Plan, stop: Event) -> list[Record]:
     records: list[Record] = []
     clients = [Client(plan, plan.number * plan.clients + n, records) for n in range(plan.clients)]
     await asyncio.gather(*(lane.open() for client in clients for lane in client.lanes))
-    began, asked = time.monotonic(), 0
+    asked_until = time.monotonic()
     while not stop.is_set():
-        due = int((time.monotonic() - began) * plan.rate) - asked
-        due = min(due, int(plan.rate * 0.1))  # if this process was not let run, what it missed is not made up for
-        if due < 0:
-            asked = int((time.monotonic() - began) * plan.rate)
-        share, rest = divmod(max(0, due), len(clients))
+        now = time.monotonic()
+        # If this process was not let run, what it missed is not made up for.
+        asked_until = max(asked_until, now - 0.1)
+        due = int((now - asked_until) * plan.rate)
+        asked_until += due / plan.rate
+        share, rest = divmod(due, len(clients))
         for number, client in enumerate(clients):
             if count := share + (number < rest):
                 client.ask(count)
-        asked = int((time.monotonic() - began) * plan.rate)
         await asyncio.sleep(TICK)
     patience = time.monotonic() + 3
     for lane in (lane for client in clients for lane in client.lanes):
@@ -249,6 +242,7 @@ async def drive(plan: Plan, stop: Event) -> list[Record]:
 
 def work(plan: Plan, stop: Event, ready: Event, told: Connection) -> None:
     """The body of the process."""
+    gc.disable()  # records have no cycles, and to go through hundreds of thousands of them takes long enough to be seen
     ready.set()
     told.send([tuple(record) for record in asyncio.run(drive(plan, stop))])
     told.close()

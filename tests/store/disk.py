@@ -3,6 +3,7 @@
 import random
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -11,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import redis
 
-from tests.store.conftest import DEADLINE, Server, start_node
+from tests.store.conftest import DEADLINE, SANITIZED, Server, start_node
 
 ROOT = Path(__file__).parents[2]
 State = dict[bytes, tuple[bytes, int, Any]]
@@ -41,6 +43,17 @@ def limit_files(server: Server, size: int | None) -> None:
     """From now on the node's files may have `size` bytes, which is what a full disk is to it; None: any number."""
     soft = resource.RLIM_INFINITY if size is None else size
     resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY))
+
+
+def library_of(source: str, folder: Path) -> Path:
+    """A library for LD_PRELOAD. In its C source NEXT(name) is the function that it stands in front of."""
+    if SANITIZED or not shutil.which("gcc"):
+        pytest.skip("takes gcc, and a process without another library in front")
+    begin = "#define _GNU_SOURCE\n#include <dlfcn.h>\n#define NEXT(name) dlsym(RTLD_NEXT, #name)\n"
+    (folder / "library.c").write_text(begin + source)
+    command = ["gcc", "-shared", "-fPIC", "-Werror", "-o", "library.so", "library.c", "-ldl"]
+    subprocess.run(command, cwd=folder, check=True)
+    return folder / "library.so"
 
 
 def refused_start(folder: Path, *options: str) -> str:

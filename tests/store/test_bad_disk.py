@@ -4,8 +4,6 @@ A disk that is full is a limit on the size of files; one that breaks is a librar
 """
 
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +11,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.store.conftest import SANITIZED, Server, start_node
-from tests.store.disk import client, increments, kill, limit_files, node_in, state_of, wait_for
+from tests.store.conftest import Server, start_node
+from tests.store.disk import client, increments, kill, library_of, limit_files, node_in, state_of, wait_for
 from tests.store.raw import request
 
 ON = ("--appendonly", "yes")
@@ -43,13 +41,7 @@ int fdatasync(int fd) {
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """fsync() and fdatasync() that fail with EIO while the file that BROKEN_DISK names is there."""
-    if SANITIZED or not shutil.which("gcc"):
-        pytest.skip("takes gcc, and a process without another library in front")
-    folder = tmp_path_factory.mktemp("library")
-    source = "#define _GNU_SOURCE\n#include <dlfcn.h>\n#define NEXT(name) dlsym(RTLD_NEXT, #name)\n" + BREAKING
-    (folder / "breaking.c").write_text(source)
-    subprocess.run(["gcc", "-shared", "-fPIC", "-o", "breaking.so", "breaking.c", "-ldl"], cwd=folder, check=True)
-    return folder / "breaking.so"
+    return library_of(BREAKING, tmp_path_factory.mktemp("library"))
 
 
 class Disk:
@@ -116,6 +108,21 @@ def test_a_sync_in_the_background_that_fails(library: Path, tmp_path: Path) -> N
         assert link.mget("key", "refused") == [b"1", None]
 
 
+def test_waitaof_does_not_take_a_failed_sync_for_one(library: Path, tmp_path: Path) -> None:
+    with breakable(library, tmp_path, *ON, "--appendfsync", "everysec") as (server, disk), client(server) as link:
+        link.set("key", "1")
+        assert link.execute_command("WAITAOF", 1, 0, 0) == [1, 0]
+        disk.breaks()
+        link.set("key", "2")
+        assert link.execute_command("WAITAOF", 1, 0, 2500) == [0, 0]
+        assert link.info("persistence")["aof_last_write_status"] == "err"
+        disk.mends()
+        link.bgrewriteaof()  # the new base has it, once that is there
+        assert link.execute_command("WAITAOF", 1, 0, 0) == [1, 0]
+    with node_in(tmp_path / "data", *ON) as server, client(server) as link:
+        assert link.get("key") == b"2"
+
+
 def test_a_snapshot_that_is_not_on_disk_is_none(library: Path, tmp_path: Path) -> None:
     with breakable(library, tmp_path, "--save", "3600 1000000") as (server, disk), client(server) as link:
         link.set("key", "1")
@@ -125,7 +132,8 @@ def test_a_snapshot_that_is_not_on_disk_is_none(library: Path, tmp_path: Path) -
         with pytest.raises(redis.ResponseError):
             link.save()
         link.bgsave()
-        wait_for(link, "rdb_last_bgsave_status", "err")
+        wait_for(link, "rdb_bgsave_in_progress", 0)
+        assert link.info("persistence")["rdb_last_bgsave_status"] == "err"
     with node_in(tmp_path / "data", "--save", "3600 1000000") as server, client(server) as link:
         assert link.get("key") == b"1"
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["dump.rdb"]
