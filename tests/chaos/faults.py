@@ -233,7 +233,7 @@ FAULTS = {
         Bar("failed writes after one deadline", lambda found: late(found.failed_writes, found), 0), NO_LOSS, *ALWAYS),
         needs=("ring.copies",)),
     "ring-stop-one": Fault("SIGSTOP of a node of a ring, and a read asks one node", RING_ONE, freeze, thaw,
-                           bars=(NO_LOSS, *ALWAYS), needs=("ring.copies",)),
+                           bars=(FAILED_READS, NO_LOSS, *ALWAYS), needs=("ring.copies",)),
     "ring-empty-one": Fault("a node of a ring comes back empty, and a read asks one node", RING_ONE, kill, start, 2, 6,
                             bars=(NO_LOSS, *ALWAYS), needs=("ring.copies",)),
     "ring-stop": Fault("SIGSTOP of a node of a ring, later SIGCONT", RING, freeze, thaw, bars=(

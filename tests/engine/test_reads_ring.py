@@ -74,7 +74,7 @@ def test_a_lost_connection_has_its_reads_asked_of_the_next_copy_at_once() -> Non
 
 def test_who_hangs_is_not_asked_twice() -> None:
     engine, client = start()
-    first, second, third = walk(b"k")
+    first, second, _ = walk(b"k")
     engine.feed(client, get())
     engine.sent(conn(first))
     pass_time(engine, TIMEOUT // 2)
@@ -212,8 +212,8 @@ def test_levels_of_a_client_are_its_own() -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 1 << 32), st.booleans())
 def test_order(seed: int, hedging: bool) -> None:
-    """Values count upwards: the n-th SET of a key writes n. Nobody reads less than the last SET that he was told of, nor
-    more than the last one that he had asked for."""
+    """Values count upwards: the n-th SET of a key writes n. Nobody reads less than the last SET that he was told of,
+    nor more than the last one that he had asked for."""
     chance = random.Random(seed)
     engine, client = start(**({"after_us": 20_000, "budget": 1000} if hedging else {}))
     keys = [b"k", b"l"]
