@@ -196,7 +196,7 @@ FAULTS = {
                   bars=(FAILED_READS, FLOW, *ALWAYS), needs=("failover",)),
     "stop": Fault("SIGSTOP of a primary, later SIGCONT", READS_SURVIVE, freeze, thaw, bars=(
         Bar("slowest read", lambda found: 1000 * found.slowest_read, 1000 * DEADLINE, "ms"),
-        Bar("p99 of clients with no request there, less 1.5 times and 1 ms",
+        Bar("p99 of clients with no request there, over 1.5 times that before and 1 ms",
             lambda found: 1000 * (found.aside_during - 1.5 * found.aside_before) - 1, 0, "ms"), FLOW, *ALWAYS),
         needs=("failover",)),
     "empty": Fault("restart empty", READS_SURVIVE, kill_and_start, bars=(FAILED_READS, FLOW, *ALWAYS), settle=8,
@@ -219,7 +219,8 @@ FAULTS = {
         FAILED_READS, Bar("p99.9 of reads", lambda found: 1000 * found.during["p99.9"], 25, "ms"),
         Bar("extra requests", lambda found: 100 * found.extra, 5, "%"), GHOSTS), needs=("hedge.after",), reads=1.0),
     "stall-unhedged": Fault("the stalls, hedging off", UNHEDGED, STALLS.strike, STALLS.relieve, 10, 1, bars=(
-        FAILED_READS, Bar("p99.9 of reads, of 50 ms at least", lambda found: -1000 * found.during["p99.9"], -40, "ms")),
+        FAILED_READS,
+        Bar("by which p99.9 of reads is below a stall", lambda found: 50 - 1000 * found.during["p99.9"], 10, "ms")),
         reads=1.0),
     "slow-hedged": Fault("one node answers 100 ms later, hedging on", HEDGED, slow, fast, bars=(
         FAILED_READS, Bar("extra requests", lambda found: 100 * found.extra, 5, "%"), GHOSTS), needs=("hedge.after",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from bench.process import hardware
 from tests.chaos.faults import ALWAYS, FAULTS, Bar
@@ -73,29 +74,28 @@ class Report:
             _, before = worst.get(key, (bar, -math.inf))
             worst[key] = bar, math.nan if math.isnan(value) or math.isnan(before) else max(value, before)
 
-    def __str__(self) -> str:
-        parts = []
-        for make, figures in self._figures.items():
-            bars = [
-                (told, what, bar.told(value), bar.told(bar.most), "yes" if bar.holds(value) else "NO")
-                for (told, what), (bar, value) in self._worst[make].items()
-            ]
-            bars.sort(key=lambda row: row[0] == ALL)
-            parts += [f"## {make} nodes", table(self.HEADINGS, figures.values())]
-            parts.append(table(("fault", "what", "measured", "at most", "held"), bars))
-        return "\n\n".join(parts) + "\n"
+    def tables(self, make: str) -> str:
+        bars = [
+            (told, what, bar.told(value), bar.told(bar.most), "yes" if bar.holds(value) else "NO")
+            for (told, what), (bar, value) in self._worst[make].items()
+        ]
+        bars.sort(key=lambda row: row[0] == ALL)
+        figures = table(self.HEADINGS, self._figures[make].values())
+        return f"{figures}\n\n{table(('fault', 'what', 'measured', 'at most', 'held'), bars, 2)}\n"
 
-    def headed(self, command: str) -> str:
-        """A file of its own: when, where and how it was measured."""
+    def keep(self, folder: Path) -> None:
+        """A file for each make of nodes: what was measured, and when, where and how."""
         machine = hardware()
-        return (
-            f"# Chaos, {datetime.now(UTC):%Y-%m-%d}\n\n"
-            f"`{command}`: {machine['cpu']}, {machine['cores']} cores shared by clients, proxies and nodes, Linux"
-            f" {machine['kernel']}. Figures are of a fault's last run, bars of its worst.\n\n{self}"
-        )
+        for make in self._figures:
+            (folder / f"chaos-{make}.md").write_text(
+                f"# Chaos, {make} nodes, {datetime.now(UTC):%Y-%m-%d}\n\n"
+                f"`python -m tests.chaos --nodes {make}`: {machine['cpu']}, {machine['cores']} cores shared by clients,"
+                f" proxies and nodes, Linux {machine['kernel']}. Figures are of a fault's last run, bars of its worst."
+                f" bench/README.md says what they mean.\n\n{self.tables(make)}"
+            )
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """In Markdown; all but the first column are figures."""
-    lines = [headings, ("---", *("---:" for _ in headings[1:])), *rows]
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> str:
+    """In Markdown; figures behind so many columns of words."""
+    lines = [headings, ["---" if place < words else "---:" for place in range(len(headings))], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
