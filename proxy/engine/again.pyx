@@ -195,6 +195,7 @@ cdef bint again_answered(Core* core, Conn* conn, Pending* pending, bint sick) no
         return False
     if again.hedge and conn != again.conn:
         core.counters.hedges_won += 1
+        conn.node.hedges_won += 1
     pending.client = again.client
     pending.slot = again.slot
     pending.part = again.part

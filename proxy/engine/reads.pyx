@@ -191,6 +191,7 @@ cdef void reads_resend(Core* core) noexcept nogil:
                 conn = other_or_same(core, again)
                 if conn != NULL and not conn.refusing:
                     core.counters.retries += 1
+                    conn.node.retries += 1
                     ask(core, again, conn)
                 elif not anybody(core, &again.sources, again.last.protocol, again.last.database):
                     fail(core, again, again.kind, again.why)
@@ -269,7 +270,10 @@ cdef bint again_to(Core* core, Again* again, bint hedge) noexcept nogil:
     again.hedge = hedge
     if hedge:
         core.counters.hedges += 1
-    core.counters.retries += not hedge
+        conn.node.hedges += 1
+    else:
+        core.counters.retries += 1
+        conn.node.retries += 1
     ask(core, again, conn)
     return True
 

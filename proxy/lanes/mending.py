@@ -76,7 +76,10 @@ class Mending:
         if pool not in self._pools:
             return None
         mine = self._pools[pool]
-        return CopiesStatistics(mine.members[node].state.name.lower(), mine.missed[node], mine.mended[node])
+        return CopiesStatistics(
+            mine.members[node].state.name.lower(), mine.missed[node], mine.replayed[node], mine.mended[node],
+            mine.repaired[node],
+        )
 
     def failed(self, engine: int, pool: int, node: int, lost: bool, reason: str) -> None:
         """A connection of an engine failed."""
@@ -118,7 +121,9 @@ class _Pool:
         self._changed = trio.Event()
         self._doubts: set[tuple[int, int, int]] = set()  # (holder, database, about)
         self.missed = [0] * len(settings.servers)
+        self.replayed = [0] * len(settings.servers)
         self.mended = [0] * len(settings.servers)
+        self.repaired = [0] * len(settings.servers)
 
     # -- who serves ---------------------------------------------------------------------------------------------------
 
@@ -293,6 +298,7 @@ class _Pool:
                 return copied
             hints = dict(zip(pairs[::2], pairs[1::2], strict=True))
             copied += await self._repair(database, list(hints), node)
+            self.replayed[node] += len(hints)
             if not await self._drop(holder, database, name, hints):
                 return copied
 
@@ -333,6 +339,7 @@ class _Pool:
                 alike = alike and outcome == SAME
                 if outcome == COPIED:
                     self.mended[target] += 1
+                    self.repaired[target] += not targets
                     copied += 1
             if alike:
                 again.discard(key)

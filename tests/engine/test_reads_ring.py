@@ -289,6 +289,9 @@ def test_order(seed: int, hedging: bool) -> None:
     replies = [reader.gets() for _ in range(received.count(b"\n") + 1)]
     replies = replies[: replies.index(False)]
     assert len(replies) == len(asked)
+    nodes = engine.pool_stats()[0]["nodes"]
+    for counter in ("retries", "hedges", "hedges_won", "hints"):
+        assert sum(node[counter] for node in nodes) == engine.counters()[counter]
     told = dict.fromkeys(keys, 0)
     for (name, key, last), reply in zip(asked, replies, strict=True):
         if isinstance(reply, hiredis.ReplyError):
