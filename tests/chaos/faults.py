@@ -251,7 +251,7 @@ FAULTS = {
     "ring-split": Fault("a proxy and a node of a ring are cut off together", RING_APART, cut("node", "proxy"), heal,
                         bars=(NO_LOSS, *ALWAYS), needs=RING_NEEDS),
     "ring-stop-one": Fault("SIGSTOP of a node of a ring, and a read asks one node", RING_ONE, freeze, thaw,
-                           bars=(NO_LOSS, *ALWAYS), needs=RING_NEEDS),
+                           bars=(FAILED_READS, NO_LOSS, *ALWAYS), needs=RING_NEEDS),
     "ring-empty-one": Fault("a node of a ring comes back empty, and a read asks one node", RING_ONE, kill, start, 2, 6,
                             (NO_LOSS, *ALWAYS), RING_NEEDS),
 }  # fmt: skip
