@@ -51,7 +51,7 @@ BATCH = 256
 NIL = (b"$-1\r\n", b"_\r\n")
 
 #: Seconds that a proxy has a piece of work to itself, from each batch on.
-LEASE = 5
+LEASE = 2.0
 
 KNOWN = OWN + b"known"  #: a hash: by node, the run_id of its process that was brought up to date last
 
@@ -321,10 +321,10 @@ class _Pool:
             trio.current_time() - began,
         )  # fmt: skip
 
-    async def _leased(self, holder: int, what: bytes) -> bool:
+    async def _leased(self, holder: int, what: bytes, seconds: float = LEASE) -> bool:
         """Is it for this proxy to do? So that no two do the same, as far as possible: nothing breaks if they do."""
         name = OWN + b"lease:" + what
-        words = name, self._owner.name, b"PX", b"%d" % (LEASE * 1000)
+        words = name, self._owner.name, b"PX", b"%d" % (seconds * 1000)
         if await self._keys.ask(self.index, holder, 0, b"SET", *words, b"NX") not in NIL:
             return True
         if parse(await self._keys.ask(self.index, holder, 0, b"GET", name)) != self._owner.name:
@@ -469,9 +469,10 @@ class _Pool:
             for node in range(len(self.members)):
                 with suppress(ReplyError, ExceptionGroup):
                     for database in sorted(self._databases[node]):
+                        if not await self._leased(node, b"compare"):
+                            continue
                         async for keys in self._scan(node, database):
-                            if not await self._leased(node, b"compare"):
-                                break
+                            await self._leased(node, b"compare", LEASE + len(keys) / pace)
                             await self._compare(node, database, keys)
                             await trio.sleep(len(keys) / pace)
             await trio.sleep(1)
