@@ -118,8 +118,8 @@ cdef Conn* other(Core* core, const Sources* sources, Conn* last, int least) noex
     """The connection to ask next, whose node has this Standing at least, and is another one than that of `last`. NULL:
     there is none.
 
-    Replicas take turns. Copies on the ring are asked in the order of the walk, from the one asked last on: whoever hangs is
-    not asked twice.
+    Replicas take turns. Copies on the ring are asked in the order of the walk, from the one asked last on, so that one
+    that hangs is not asked twice while there is another.
     """
     cdef Node* best = NULL
     cdef Node* node
