@@ -23,7 +23,7 @@ from proxy.address import Server
 from proxy.placement import CLUSTER_SLOTS as SLOTS
 from proxy.settings import Pool
 
-__all__ = ["Change", "Member", "Place", "Slots", "Topology", "View", "members", "present", "read_view"]
+__all__ = ["Change", "Member", "Place", "Slots", "Topology", "View", "home_of", "members", "present", "read_view"]
 
 NOBODY = 0xFFFF  #: in the table of slots
 GRACE = 90.0  #: seconds; longer than any idle connection of the control plane lasts
@@ -52,6 +52,15 @@ def members(pool: Pool) -> Sequence[int]:
     if not pool.cluster:
         return range(len(pool.servers))
     return [index for index, place in enumerate(pool.servers) if isinstance(place, Place) and place.member]
+
+
+def home_of(pool: Pool, index: int) -> int:
+    """The node that a node is a replica of, by index; its own where it is none."""
+    servers = pool.servers
+    if index >= len(servers):
+        return pool.replica_of[index - len(servers)]
+    place = servers[index]
+    return place.primary if isinstance(place, Place) and place.primary >= 0 else index
 
 
 # -- what a node says -------------------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ cdef bint anybody(Core* core, Conn* conn) noexcept nogil:
     if standing(core, node, conn.protocol, conn.database):
         return True
     for index in range(node.first_replica, node.first_replica + node.replica_count):
-        if standing(core, &node.pool.nodes[index], conn.protocol, conn.database):
+        if standing(core, &node.pool.nodes[node.pool.replicas[index]], conn.protocol, conn.database):
             return True
     return False
 
@@ -201,6 +201,14 @@ cdef void again_lost(Core* core, Again* again) noexcept nogil:
         core.agains_due = 1
 
 
+cdef inline void hand_over(Again* again, Pending* pending) noexcept nogil:
+    pending.client = again.client
+    pending.slot = again.slot
+    pending.part = again.part
+    pending.start = again.start
+    again.client = NULL
+
+
 cdef bint again_answered(Core* core, Conn* conn, Pending* pending, bint sick) noexcept nogil:
     """The reply to one of its Pendings, taken off the ring: True if it is the client's, which the Pending names then.
     `sick`: it is an error of a node that serves nobody now, and another one may be better off."""
@@ -215,12 +223,16 @@ cdef bint again_answered(Core* core, Conn* conn, Pending* pending, bint sick) no
         return False
     if again.hedge and conn != again.conn:
         core.counters.hedges_won += 1
-    pending.client = again.client
-    pending.slot = again.slot
-    pending.part = again.part
-    pending.start = again.start
-    again.client = NULL
+    hand_over(again, pending)
     return True
+
+
+cdef void again_leave(Pending* pending) noexcept nogil:
+    """The last of its Pendings, taken off the ring, goes on as a plain request."""
+    cdef Again* again = <Again*> pending.cool
+    pending.role = ROLE_NONE
+    again.pendings -= 1
+    hand_over(again, pending)
 
 
 cdef void again_free(Core* core, Again* again) noexcept nogil:

@@ -20,7 +20,7 @@ from proxy.engine.heat cimport ROLE_AGAIN, ROLE_NONE, ROLE_VALUE, Fetch, Waiter
 from proxy.engine.slots cimport client_release
 from proxy.engine.types cimport (
     CLIENT_TRACKING, CLIENT_WATCHING, CONN_OPEN, CONNS, DEAD, ERROR_TIMEOUT_READ, FLUSH_AT, READ_ANY, READ_NEAREST,
-    READ_PREFER_REPLICA, READ_PRIMARY, ROW_READ, Client, Conn, Core, Node, Pending, Pool, ReadRules, Row,
+    READ_PREFER_PRIMARY, READ_PREFER_REPLICA, READ_PRIMARY, ROW_READ, Client, Conn, Core, Node, Pending, Pool, ReadRules, Row,
 )
 from proxy.wire.output cimport output_append
 
@@ -37,7 +37,7 @@ cdef enum:
 
 cdef inline Node* node_at(Node* home, uint32_t number) noexcept nogil:
     """0: a member of the ring itself, from 1 on: its replicas."""
-    return home if number == 0 else &home.pool.nodes[home.first_replica + <int> number - 1]
+    return home if number == 0 else &home.pool.nodes[home.pool.replicas[home.first_replica + <int> number - 1]]
 
 
 cdef inline void open_for(Core* core, Node* node, int protocol, int database) noexcept nogil:
@@ -93,6 +93,9 @@ cdef Conn* reads_conn(Core* core, Client* client, Row* row, Node* home) noexcept
         return usable(core, client, row, home, 0)
     if core.spread:
         mode = READ_ANY
+    if pool.cluster != NULL and core.key == 0:
+        # Of keys that are partly moved a replica knows nothing but that they are gone: see redirect.pxd.
+        mode = READ_PREFER_PRIMARY
     if mode >= READ_PREFER_REPLICA:
         node = chosen(core, home, mode, client.protocol, client.database)
         if node == NULL:
@@ -101,8 +104,8 @@ cdef Conn* reads_conn(Core* core, Client* client, Row* row, Node* home) noexcept
         node = chosen(core, home, READ_PREFER_REPLICA, client.protocol, client.database)
         for index in range(home.replica_count if node == NULL else 0):
             # Better one that is being connected than none.
-            if standing(core, &pool.nodes[home.first_replica + index], client.protocol, client.database) == STANDING_SOON:
-                node = &pool.nodes[home.first_replica + index]
+            if standing(core, node_at(home, index + 1), client.protocol, client.database) == STANDING_SOON:
+                node = node_at(home, index + 1)
         if node == NULL:
             node = home
     if node != home:

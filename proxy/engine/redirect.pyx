@@ -10,9 +10,10 @@ from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport abort, free, malloc
 from libc.string cimport memchr, memcmp, memcpy, memset, strlen
 
+from proxy.engine.again cimport STANDING_OPEN, Again, again_leave, standing
 from proxy.engine.cluster cimport NODE_TEXT, Detour, cluster_find, cluster_of
 from proxy.engine.connection cimport conn_expect, conn_for, conn_touch, pending_answer, pending_error, pending_settle
-from proxy.engine.heat cimport ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_SET, ROLE_VALUE, ROLE_WAVE, Fetch
+from proxy.engine.heat cimport ROLE_AGAIN, ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_SET, ROLE_VALUE, ROLE_WAVE, Fetch
 from proxy.engine.mail cimport event_post
 from proxy.engine.private cimport private_take, watch_end
 from proxy.engine.retained cimport retained_find
@@ -21,7 +22,7 @@ from proxy.engine.slots cimport client_release
 from proxy.engine.tracking cimport held_for, tracked_conn
 from proxy.engine.types cimport (
     CACHING_YES, CLIENT_BARRIER, CLIENT_WATCHING, DEAD, ERROR_CLUSTER_DOWN, ERROR_NODE_DOWN, ERROR_NOT_REDIRECTED,
-    EVENT_REDIRECTED, HOLD_WAIT, ROW_EVALSHA, ROW_EXEC, ROW_WATCH, TRACKING_OPTIN, Client, Conn, Core, Node, Pending, Pool,
+    EVENT_REDIRECTED, HOLD_WAIT, ROW_EVALSHA, ROW_EXEC, ROW_READ, ROW_WATCH, TRACKING_OPTIN, Client, Conn, Core, Node, Pending, Pool,
 )
 from proxy.wire.output cimport output_append
 from proxy.wire.resp cimport FRAMED, Frame, FrameLimits, frame_request, frame_reset
@@ -41,6 +42,7 @@ cdef enum Word:
     WORD_ASK = 2
     WORD_TRYAGAIN = 3
     WORD_CLUSTERDOWN = 4
+    WORD_REPLICA = 5           # a replica says what only its primary should
 
 
 cdef int word_of(const char* data) noexcept nogil:
@@ -52,6 +54,29 @@ cdef int word_of(const char* data) noexcept nogil:
     if memcmp(data, b"-TRYAGAIN ", 10) == 0:
         return WORD_TRYAGAIN
     return WORD_CLUSTERDOWN if memcmp(data, b"-CLUSTERDOWN ", 13) == 0 else WORD_NONE
+
+
+cdef bint nothing(const char* data, size_t size) noexcept nogil:
+    """May a node without the key say this? Errors, nil, zero and less, what is empty, and arrays that begin or end so."""
+    cdef const char* end = data + size
+    if data[0] == c'*' and data[1] != c'0' and data[1] != c'-':
+        if memcmp(end - 4, b"*0\r\n", 4) == 0:
+            return True
+        data = <const char*> memchr(data, c'\n', size) + 1
+    if data[0] == c'-' or data[0] == c'_' or data[0] == c'#':
+        return True
+    if data[0] == c'+':
+        return memcmp(data, b"+none\r", 6) == 0
+    return data[1] == c'0' or data[1] == c'-'
+
+
+cdef inline bint of_replica(const Conn* conn) noexcept nogil:
+    return conn.node.primary != conn.node.index
+
+
+cdef bint kept_open(const Conn* conn, const char* data, size_t size) noexcept nogil:
+    """Does this reply leave it to another node to answer?"""
+    return data[0] == c'-' and word_of(data) or of_replica(conn) and nothing(data, size)
 
 
 cdef bint target_of(const Node* node, const char* data, size_t size, char* target) noexcept nogil:
@@ -80,6 +105,10 @@ cdef bint target_of(const Node* node, const char* data, size_t size, char* targe
     return True
 
 
+cdef inline Node* primary_of(const Conn* conn) noexcept nogil:
+    return &conn.node.pool.nodes[conn.node.primary]
+
+
 # -- replies ------------------------------------------------------------------------------------------------------------
 
 cdef bint kept_reply(Core* core, Conn* conn, const char* data, size_t size) noexcept nogil:
@@ -105,11 +134,14 @@ cdef bint kept_reply(Core* core, Conn* conn, const char* data, size_t size) noex
         free(conn.told)
         conn.told = NULL
     else:
+        if of_replica(conn) and (word == WORD_CLUSTERDOWN or word == WORD_NONE and nothing(data, size)) and (
+                may_ask_primary(core, conn, pending)):
+            word = WORD_REPLICA
         gone = word and redirect(core, conn, pending, word, data, size)
     return gone
 
 
-cdef bint redirect(Core* core, Conn* conn, const Pending* pending, int word, const char* data, size_t size) noexcept nogil:
+cdef bint redirect(Core* core, Conn* conn, Pending* pending, int word, const char* data, size_t size) noexcept nogil:
     """Deal with one that was not run; False: nobody waits for it, or it is no request of a client's."""
     cdef Pool* pool = conn.node.pool
     cdef Client* client = pending.client
@@ -122,6 +154,9 @@ cdef bint redirect(Core* core, Conn* conn, const Pending* pending, int word, con
         return False
     memcpy(reason, data + 1, length)
     reason[length] = 0
+    if pending.role == ROLE_AGAIN:
+        again_leave(pending)
+        client = pending.client
     detour = detour_new(core, conn, pending)
     conn.head += 1
     conn.head_offset += pending.size
@@ -131,6 +166,10 @@ cdef bint redirect(Core* core, Conn* conn, const Pending* pending, int word, con
         free(detour)
     elif word == WORD_CLUSTERDOWN:
         give_up(core, detour, ERROR_CLUSTER_DOWN, reason)
+    elif word == WORD_REPLICA:
+        memcpy(detour.target, primary_of(conn).address, NODE_TEXT)
+        if not goes(core, pool, detour):
+            append(pool, detour)
     elif (detour.length == 0 or detour.pending.hops >= HOPS
             or cluster_of(pool).waiting + detour.length > pool.limits.backlog):
         give_up(core, detour, ERROR_NOT_REDIRECTED, reason)
@@ -162,10 +201,19 @@ cdef bint redirect(Core* core, Conn* conn, const Pending* pending, int word, con
     return True
 
 
+cdef bint may_ask_primary(Core* core, Conn* conn, const Pending* pending) noexcept nogil:
+    """Can what a replica said be made better? If not it is the answer."""
+    return (core.rows[pending.row].flags & ROW_READ and pending.hops < HOPS
+            and standing(core, primary_of(conn), conn.protocol, conn.database) == STANDING_OPEN
+            and retained_find(core, conn, conn.head_offset, pending.size) != NULL)
+
+
 cdef bint awaited(const Pending* pending) noexcept nogil:
     """Is there anybody who waits for the reply, and is it more than a help to something else?"""
     if pending.role == ROLE_NONE or pending.role == ROLE_MARK or pending.role == ROLE_SET:
         return pending.client != NULL
+    if pending.role == ROLE_AGAIN:
+        return (<Again*> pending.cool).client != NULL and (<Again*> pending.cool).pendings == 1
     if pending.role == ROLE_LIFE:
         return not (<Fetch*> pending.cool).over
     return pending.role == ROLE_VALUE or pending.role == ROLE_WAVE
