@@ -14,6 +14,7 @@ from proxy.engine.again cimport STANDING_OPEN, Again, again_leave, standing
 from proxy.engine.cluster cimport NODE_TEXT, Detour, cluster_find, cluster_of
 from proxy.engine.connection cimport conn_expect, conn_for, conn_touch, pending_answer, pending_error, pending_settle
 from proxy.engine.heat cimport ROLE_AGAIN, ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_SET, ROLE_VALUE, ROLE_WAVE, Fetch
+from proxy.engine.lookup cimport lookup
 from proxy.engine.mail cimport event_post
 from proxy.engine.private cimport private_take, watch_end
 from proxy.engine.retained cimport retained_find
@@ -23,8 +24,9 @@ from proxy.engine.tracking cimport held_for, tracked_conn
 from proxy.engine.types cimport (
     CACHING_YES, CLIENT_BARRIER, CLIENT_WATCHING, DEAD, ERROR_CLUSTER_DOWN, ERROR_NODE_DOWN, ERROR_NOT_REDIRECTED,
     EVENT_REDIRECTED, HOLD_WAIT, ROW_EVALSHA, ROW_EXEC, ROW_READ, ROW_WATCH, TRACKING_OPTIN, Client, Conn, Core, Node, Pending, Pool,
+    Row,
 )
-from proxy.wire.output cimport output_append
+from proxy.wire.output cimport Output, output_append
 from proxy.wire.resp cimport FRAMED, Frame, FrameLimits, frame_request, frame_reset
 
 cdef enum:
@@ -260,13 +262,9 @@ cdef bint goes(Core* core, Pool* pool, Detour* detour) noexcept nogil:
     cdef Pending* pending = &detour.pending
     cdef Client* client = pending.client
     cdef Conn* conn
-    cdef const char* data = <const char*> (detour + 1)
-    cdef size_t length = detour.length
     cdef size_t before
+    cdef uint32_t serial
     cdef uint32_t requests = 0
-    cdef FrameLimits limits
-    cdef Frame frame
-    cdef Frame* whole
     if node == NULL or node.socket_length == 0:
         return False
     if detour.private:
@@ -289,25 +287,13 @@ cdef bint goes(Core* core, Pool* pool, Detour* detour) noexcept nogil:
     if detour.asking:
         output_append(&conn.output, &core.chunks, ASKING, ASKING_LENGTH)
         requests = 1
-    limits.max_bulk = length
-    limits.trusted = True
-    if core.rows[pending.row].flags & ROW_EVALSHA:
-        frame_reset(&frame)
-        if frame_request(&frame, data, length, &limits) == FRAMED:
-            whole = script_frame(core, node, NULL if detour.private else conn, &frame, &pending.part)
-            data = whole.data
-            length = whole.length
-    output_append(&conn.output, &core.chunks, data, length)
-    # Of a transaction it is the last reply that answers.
-    if core.rows[pending.row].flags & ROW_EXEC:
-        while length:
-            frame_reset(&frame)
-            if frame_request(&frame, data, length, &limits) != FRAMED:
-                break
-            requests += 1
-            data += frame.length
-            length -= frame.length
-        requests -= 1
+    if core.rows[pending.row].flags & (ROW_EVALSHA | ROW_EXEC):
+        # Of a transaction it is the last reply that answers.
+        requests += append_each(core, node, NULL if detour.private else conn, &conn.output, detour, &serial) - 1
+        if core.rows[pending.row].flags & ROW_EVALSHA:
+            pending.part = serial
+    else:
+        output_append(&conn.output, &core.chunks, <const char*> (detour + 1), detour.length)
     # Its marks are open already; the keys of whatever is dispatched now are none of its own.
     core.noted = 0
     conn_expect(core, conn, client, pending.slot, pending.part, pending.row, conn.output.length - before)
@@ -324,6 +310,35 @@ cdef bint goes(Core* core, Pool* pool, Detour* detour) noexcept nogil:
     conn_touch(core, conn)
     free(detour)
     return True
+
+
+cdef uint32_t append_each(Core* core, Node* node, const Conn* conn, Output* output, const Detour* detour,
+                          uint32_t* serial) noexcept nogil:
+    """The requests of a transaction, or the only one; scripts as the other node needs them. Returns how many; `serial`
+    is the last script's: see scripts.pxd."""
+    cdef const char* data = <const char*> (detour + 1)
+    cdef size_t length = detour.length
+    cdef uint32_t count = 0
+    cdef FrameLimits limits
+    cdef Frame frame
+    cdef Frame* whole
+    cdef Row* row
+    serial[0] = 0
+    limits.max_bulk = length
+    limits.trusted = True
+    while length:
+        frame_reset(&frame)
+        if frame_request(&frame, data, length, &limits) != FRAMED:
+            break
+        whole = &frame
+        row = lookup(core, data + frame.args[0].offset, frame.args[0].length)
+        if row != NULL and row.flags & ROW_EVALSHA:
+            whole = script_frame(core, node, conn, &frame, serial)
+        output_append(output, &core.chunks, whole.data, whole.length)
+        count += 1
+        data += frame.length
+        length -= frame.length
+    return count
 
 
 cdef inline void copy_onto(Pending* target, const Pending* source, uint32_t skip, int hops) noexcept nogil:
