@@ -67,7 +67,7 @@ soak: $(VENV)/.tested   ## a storage node killed KILLS times, each checker for S
 	$(PY) -m tests.staleness.mutants
 	$(PY) -m tests.counters --seconds $(SOAK_SECONDS) --option "counters: {keys: all}"
 	$(PY) -m tests.counters.mutants
-	$(PY) -m tests.chaos --seconds $(SOAK_SECONDS) --report
+	$(PY) -m tests.chaos --nodes redis --nodes quench --seconds $(SOAK_SECONDS) --report
 	$(PY) -m tests.chaos.mutants
 
 bench: build     ## targets side by side: requests/s, latency, CPU per request

@@ -264,7 +264,8 @@ cdef void tick(Node* node) noexcept nogil:
     replication.good = 0
     while replica != NULL:
         if replica.state == REPLICA_ONLINE:
-            if node.now_us - replica.ack_us <= <uint64_t> node.settings[MIN_REPLICAS_LAG] * 1000000:
+            # In whole seconds, as INFO tells it: a replica says where it is once a second, or a moment later.
+            if (node.now_us - replica.ack_us) // 1000000 <= <uint64_t> node.settings[MIN_REPLICAS_LAG]:
                 replication.good += 1
             if node.now_us - replica.ack_us > patience:
                 cut(replication, replica)

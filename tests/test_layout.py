@@ -69,8 +69,8 @@ SPINE = (
     "client", "dispatch", "monitor", "copied", "transaction", "blocking", "elements", "copying", "replies", "spread",
     "combine", "early", "launch", "quorum", "cool", "fanout", "tombstones", "places", "reads", "choice", "members",
     "redirect", "tracking", "shield", "ear",
-    "private", "route", "answers", "rights", "refusals", "audience", "scripts", "connection", "again", "retained",
-    "effects", "hints", "voices", "greeting", "describe", "lease", "hot", "fans", "fetch", "fence", "holds", "waves",
+    "private", "route", "answers", "rights", "refusals", "audience", "scripts", "connection", "effects", "hints",
+    "voices", "greeting", "describe", "lease", "hot", "fans", "fetch", "again", "retained", "fence", "holds", "waves",
     "shards", "copies", "sketch", "marks", "keys", "lookup", "mail", "texts", "slots", "tenure", "merge", "parts",
     "cluster", "heat", "tally", "types", "kinds", "counters", "leaves", "rows", "ring", "colocate", "hashes",
 )  # fmt: skip

@@ -149,7 +149,7 @@ class Election:
         self._streams: dict[str, str] = {}  # by member: the stream of its last primary
         self._followed: dict[str, float] = {}
         self._strange: dict[str, float] = {}  # by run_id: when another process than the record's was first seen
-        self._hesitation = lease * (0.25 + 0.35 * chance())
+        self._hesitation = lease * (0.35 + 0.35 * chance())  # longer than two proxies' questions are apart
 
     # -- what happened ------------------------------------------------------------------------------------------------
 
@@ -365,12 +365,12 @@ class Election:
             if not answer.report.primary and now - self._adopted >= self._down_after:
                 return f"{place.address} of {member} is a replica"
             return ""
-        silent = now - max(self._awake, self._adopted if answer is None else answer.sent)
-        if silent < self._down_after + hesitation or any(
-            now - self._moved.get(node, -math.inf) < self._down_after and fresh[node].report.linked
-            for node in self._members[member] if node in fresh
-        ):  # fmt: skip
-            return ""  # or it feeds its replicas: somebody reaches it
+        # What its replicas get of it is a sign of life, too: somebody reaches it.
+        linked = [node for node in self._members[member] if node in fresh and fresh[node].report.linked]
+        fed = (self._moved.get(node, 0.0) for node in linked)
+        silent = now - max(self._awake, self._adopted if answer is None else answer.sent, *fed)
+        if silent < self._down_after + hesitation:
+            return ""
         return f"{place.address} of {member} has been silent for {silent:.2f} s"
 
     def _best(self, member: str, fresh: Mapping[str, Answer]) -> str:

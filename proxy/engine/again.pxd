@@ -49,6 +49,7 @@ cdef Again* again_pending(Core* core, Conn* conn, Pending* pending, uint64_t pla
 cdef bint again_take(Core* core, Conn* conn, Pending* pending, uint64_t place, int kind, const char* why) noexcept nogil
 cdef void again_waiters(Core* core, Conn* conn, Fetch* fetch, int kind, const char* why) noexcept nogil
 cdef void again_lost(Core* core, Again* again) noexcept nogil
+cdef Client* again_told(Again* again) noexcept nogil
 cdef bint again_answered(Core* core, Conn* conn, Pending* pending, bint sick) noexcept nogil
 cdef void again_leave(Pending* pending) noexcept nogil
 cdef void again_free(Core* core, Again* again) noexcept nogil

@@ -181,6 +181,10 @@ cdef void again_waiters(Core* core, Conn* conn, Fetch* fetch, int kind, const ch
         return
     for index in range(fetch.waiters.count):
         waiter = &fetch.waiters.list[index]
+        if waiter.again != NULL:
+            give_up_with(core, <Again*> waiter.again, kind, why)
+            again_lost(core, <Again*> waiter.again)
+            continue
         again = again_new(core, conn, waiter.client, waiter.slot, 0, fetch.row, <uint32_t> fetch.sent_us,
                           <const char*> (fetch + 1), fetch.asked)
         if again == NULL:
@@ -207,6 +211,14 @@ cdef inline void hand_over(Again* again, Pending* pending) noexcept nogil:
     pending.part = again.part
     pending.start = again.start
     again.client = NULL
+
+
+cdef Client* again_told(Again* again) noexcept nogil:
+    """The fetch that it waits for is answered: whom to tell, with a reference to him; NULL: he was told already."""
+    cdef Client* client = again.client
+    again.client = NULL
+    again.pendings -= 1
+    return client
 
 
 cdef bint again_answered(Core* core, Conn* conn, Pending* pending, bint sick) noexcept nogil:

@@ -136,5 +136,7 @@ cdef audit_pending(Pending* pending, dict pointed, dict fetches, dict open_marks
 cdef count_waiters(Waiters* waiters, dict pointed):
     cdef uint32_t index
     for index in range(waiters.count):
+        if waiters.list[index].again != NULL:
+            continue
         at = <size_t> waiters.list[index].client
         pointed[at] = pointed.get(at, 0) + 1

@@ -25,6 +25,7 @@ cdef void fetch_tell(Core* core, Fetch* fetch, const char* data, size_t length) 
 cdef Fetch* fetch_move(Core* core, Fetch* fetch, HotKey* key, Conn* conn) noexcept nogil
 cdef Fetch* fetch_value(Core* core, Fetch* fetch, const char* data, size_t length) noexcept nogil
 cdef Fetch* fetch_life(Core* core, Fetch* fetch, const char* data) noexcept nogil
+cdef void fetch_leave(Core* core, Fetch* fetch) noexcept nogil
 cdef void fetch_drop(Fetch* fetch) noexcept nogil
 cdef void fetch_settle(Core* core, Fetch* fetch) noexcept nogil
 cdef bint fetch_holds(Core* core, Fetch* fetch) noexcept nogil

@@ -5,6 +5,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport abort, calloc, free, malloc, realloc
 from libc.string cimport memchr, memcpy, memmove, memset
 
+from proxy.engine.again cimport Again, again_lost, again_told
 from proxy.engine.copies cimport copy_store
 from proxy.engine.fence cimport fence_doubt
 from proxy.engine.heat cimport Fetch, HotKey, Waiter, Waiters, heat_of
@@ -61,6 +62,7 @@ cdef void waiters_add(Waiters* waiters, Client* client, uint32_t slot, bint doub
         if waiters.list == NULL:
             abort()
     waiters.list[waiters.count].client = client
+    waiters.list[waiters.count].again = NULL
     waiters.list[waiters.count].slot = slot
     waiters.count += 1
     client.references += 1
@@ -76,6 +78,10 @@ cdef void waiters_tell(Core* core, Waiters* waiters, uint32_t start, uint32_t en
     cdef uint32_t index
     for index in range(start, end):
         client = waiters.list[index].client
+        if waiters.list[index].again != NULL:
+            client = again_told(<Again*> waiters.list[index].again)
+            if client == NULL:
+                continue
         if client.handle.kind == DEAD:
             client_release(core, client)
             continue
@@ -151,9 +157,24 @@ cdef Fetch* fetch_move(Core* core, Fetch* fetch, HotKey* key, Conn* conn) noexce
     return again
 
 
-cdef inline Fetch* again_for(Core* core, Fetch* fetch) noexcept nogil:
-    """That, of the same connection; NULL if nobody waits."""
+cdef Fetch* again_for(Core* core, Fetch* fetch) noexcept nogil:
+    """That, of the same connection, for those who have asked nobody else; NULL if there are none."""
+    fetch_leave(core, fetch)
     return fetch_move(core, fetch, NULL, fetch.conn) if fetch.waiters.count else NULL
+
+
+cdef void fetch_leave(Core* core, Fetch* fetch) noexcept nogil:
+    """Who has asked another node, too, waits for that one alone."""
+    cdef uint32_t index, left = 0, exact = 0
+    for index in range(fetch.waiters.count):
+        if fetch.waiters.list[index].again != NULL:
+            again_lost(core, <Again*> fetch.waiters.list[index].again)
+        else:
+            fetch.waiters.list[left] = fetch.waiters.list[index]
+            left += 1
+            exact += index < fetch.exact
+    fetch.waiters.count = left
+    fetch.exact = exact
 
 
 cdef Fetch* fetch_value(Core* core, Fetch* fetch, const char* data, size_t length) noexcept nogil:
@@ -227,6 +248,7 @@ cdef void fetch_settle(Core* core, Fetch* fetch) noexcept nogil:
     fetch.pendings -= 1
     if fetch.pendings:
         return
+    fetch_leave(core, fetch)
     while fetch.waiters.count:
         # Only at the end of the engine: else whoever waits was answered.
         fetch.waiters.count -= 1

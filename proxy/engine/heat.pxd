@@ -74,6 +74,7 @@ cdef struct Copy:              # copies.pyx; followed by the request's bytes, th
 
 cdef struct Waiter:
     Client* client
+    void* again                # Again: he has asked another node, too: it holds the client, or was answered; NULL: he has not
     uint32_t slot
 
 cdef struct Waiters:

@@ -257,34 +257,28 @@ cdef bint again_to(Core* core, Again* again, bint hedge) noexcept nogil:
 
 
 cdef bint double_fetch(Core* core, Conn* conn, Fetch* fetch, bint hedge, bint far) noexcept nogil:
-    """Whoever waits for a fetch that is late asks for himself. False: nothing is left to pay with."""
+    """Whoever waits for a fetch that is late asks for himself, too. False: nothing is left to pay with."""
     cdef ReadRules* rules = &conn.node.pool.reads
-    cdef uint32_t index, left = 0, exact = 0
+    cdef uint32_t index
     cdef Waiter* waiter
     cdef Again* again
-    cdef bint enough = True
     # Who asks from here on does not join.
     fetch.lost = 1
     for index in range(fetch.waiters.count):
         waiter = &fetch.waiters.list[index]
-        again = NULL
-        if enough and hedge:
-            enough = paid(core, rules, far)
-        if enough:
-            again = again_new(core, conn, waiter.client, waiter.slot, 0, fetch.row, <uint32_t> fetch.sent_us,
-                              <const char*> (fetch + 1), fetch.asked)
-            if again == NULL and hedge:
-                rules.tokens += price(far)
-        if again == NULL or not again_to(core, again, hedge):
-            if again != NULL:
-                core.agains_due = 1
-                continue
-            fetch.waiters.list[left] = waiter[0]
-            left += 1
-            exact += index < fetch.exact
-    fetch.waiters.count = left
-    fetch.exact = exact
-    return enough
+        if waiter.again != NULL:
+            continue
+        if hedge and not paid(core, rules, far):
+            return False
+        again = again_new(core, conn, waiter.client, waiter.slot, 0, fetch.row, <uint32_t> fetch.sent_us,
+                          <const char*> (fetch + 1), fetch.asked)
+        if again != NULL:
+            again.pendings = 1
+            waiter.again = again
+            again_to(core, again, hedge)
+        elif hedge:
+            rules.tokens += price(far)
+    return True
 
 
 cdef bint double(Core* core, Conn* conn, uint32_t number, uint64_t offset, bint hedge, bint far) noexcept nogil:

@@ -12,7 +12,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from proxy.engine.connection cimport conn_ask, conn_willing
-from proxy.engine.fetch cimport waiters_add, waiters_tell
+from proxy.engine.fetch cimport fetch_leave, waiters_add, waiters_tell
 from proxy.engine.heat cimport (
     MISSES, ROLE_LEASE, ROLE_POLL, ROLE_RELEASE, Copy, Fetch, Heat, HotKey, Miss, heat_of, random_next,
 )
@@ -152,6 +152,7 @@ cdef void shield_take(Core* core, Fetch* fetch) noexcept nogil:
     cdef Client* client
     cdef Miss* miss
     cdef uint32_t index
+    fetch_leave(core, fetch)
     if fetch.waiters.count == 0:
         return
     client = fetch.waiters.list[0].client

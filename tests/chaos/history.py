@@ -156,20 +156,50 @@ def lost_fresh(writes: Iterable[Record], left: Left) -> tuple[list[Record], list
     return lost, ghosts
 
 
-def at_once(witnesses: Iterable[Record], epochs: dict[int, list[tuple[float, int]]], members: Sequence[int]) -> int:
+def at_once(records: Iterable[Record], epochs: dict[int, list[tuple[float, int]]], members: Sequence[int]) -> int:
     """The most processes that acknowledged a write in one epoch of one member.
 
-    `epochs`: by proxy, what it said and when, ascending; a write counts if its proxy was in one epoch all along.
+    A witness names its process. Two links of a chain that replaced the same value were executed by two processes, or
+    by one that had forgotten the first. `epochs`: by proxy, what it said and when, ascending; a write counts if its
+    proxy was in one epoch all along.
     """
     by_epoch: dict[tuple[int, int], set[bytes]] = defaultdict(set)
-    for record in witnesses:
+    replaced: Counter[tuple[int, int, Any]] = Counter()
+    for record in records:
+        if record.kind not in ("witness", "chain"):
+            continue
         told = epochs.get(record.proxy, [])
         before = bisect_right(told, (record.began, math.inf)) - 1
         after = bisect_left(told, (record.ended,))
         if failed(record) or before < 0 or after >= len(told) or told[before][1] != told[after][1]:
             continue
-        by_epoch[members[record.place], told[before][1]].add(record.answer)
-    return max((len(processes) for processes in by_epoch.values()), default=0)
+        if record.kind == "chain":
+            replaced[record.place, told[before][1], record.answer] += 1
+        else:
+            by_epoch[members[record.place], told[before][1]].add(record.answer)
+    return max(max(map(len, by_epoch.values()), default=0), max(replaced.values(), default=0))
+
+
+def in_order(reads: Iterable[Record], writes: Iterable[Record]) -> list[Record]:
+    """Of these reads those during which their client had a write of the same key under way on the same connection, or
+    a script, which may write any.
+
+    They may be asked of their key's node only, after what was sent before and before what was sent later: nobody
+    promises that they survive it.
+    """
+    by_key: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+
+    def key(one: Record) -> tuple[Any, ...]:
+        return one.client, one.proxy, one.kind, one.place, one.value if one.kind == "fresh" else None
+
+    for write in writes:
+        by_key[(write.client, write.proxy) if write.kind == "witness" else key(write)].append(write)
+    return [
+        read for read in reads if any(
+            write.began <= read.ended and read.began <= write.ended
+            for where in (key(read), (read.client, read.proxy)) for write in by_key.get(where, ())
+        )
+    ]  # fmt: skip
 
 
 def percentile(values: Sequence[float], part: float) -> float:
@@ -193,6 +223,7 @@ class Findings:
     writes: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     failed_reads: list[Record] = field(default_factory=list)  #: errors, and answers that are wrong or nil
+    in_order: list[Record] = field(default_factory=list)  #: of these, errors: see in_order()
     failed_writes: list[Record] = field(default_factory=list)
     flow: float = math.nan  #: until each proxy had a write on the victim's keys acknowledged that began after the fault
     lost: list[Record] = field(default_factory=list)  #: acknowledged writes
@@ -214,7 +245,6 @@ class Findings:
 
 
 GRACE = 3.0  # seconds after a fault in which keys may still show what it did to them
-KINDS = ("single", "shared", "fresh", "count", "witness")
 
 
 def judge(records: Sequence[Record], struck: float, relieved: float, members: Sequence[int], victim: int,
@@ -259,6 +289,7 @@ def judge(records: Sequence[Record], struck: float, relieved: float, members: Se
             lost, ghosts = lost_fresh((one for one in mine if one.write), left)
             found.lost += lost
             found.ghosts += ghosts
+    found.in_order = in_order(filter(failed, found.failed_reads), (record for record in records if record.write))
     # What was written in the fault and had an unknown fate may have been read then, and be gone with its primary.
     found.stale_outside = [
         one for one in found.stale

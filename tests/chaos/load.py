@@ -8,7 +8,9 @@ not in a pause of the questions. Kinds of keys, by what they show:
     shared   everybody writes, no value twice: linearizable or not
     fresh    written once: what was acknowledged is there, then and in the end; what was *not sent* never is
     count    INCR: no number is given out twice
-    witness  a script that answers which process ran it
+    witness  a script that answers which process ran it; of one client in each process, where there are scripts, because
+             beside a script no read is asked of another node
+    chain    everybody else's: each write is answered what it replaced
 """
 
 from __future__ import annotations
@@ -30,9 +32,7 @@ import hiredis
 
 MOST = 3000  # requests of one connection under way
 TICK = 0.004  # seconds
-WITNESS = (
-    "redis.call('set', KEYS[1], ARGV[1]); return string.match(redis.call('info', 'server'), 'run_id:(%x+)')"
-)
+WITNESS = "redis.call('set', KEYS[1], ARGV[1]); return string.match(redis.call('info', 'server'), 'run_id:(%x+)')"
 
 
 class Place(NamedTuple):
@@ -69,7 +69,7 @@ class Plan:
     bystanders: int
     victim: int
     rate: float  #: requests a second, of this process
-    scripts: bool
+    scripts: bool  #: does the last client ask for some?
     reads: float = 0.7  #: share
 
 
@@ -146,6 +146,7 @@ class Client:
         self._random = random.Random(plan.seed * 1000 + number).random
         self._names = [f"{{{place.tag}}}:" for place in plan.places]
         bystander = number % plan.clients < plan.bystanders
+        self._scripts = plan.scripts and (number + 1) % plan.clients == 0
         seen = [n for n, place in enumerate(plan.places) if not bystander or place.member != plan.victim]
         self._seen = seen
         self._owned = [n for n in seen if n % plan.all_clients == number]
@@ -205,8 +206,10 @@ class Client:
         name = self._names[place]
         if chance < 0.85:
             return any_proxy, ("SET", name + "shared", str(value)), "shared", True, place, value
-        if chance < 0.97 or not self.plan.scripts:
+        if chance < (0.9 if self._scripts else 0.97):
             return any_proxy, ("INCR", name + "count"), "count", True, place, None
+        if not self._scripts:
+            return any_proxy, ("SET", name + "chain", str(value), "GET"), "chain", True, place, value
         return any_proxy, ("EVAL", WITNESS, "1", name + "witness", "1"), "witness", True, place, None
 
 

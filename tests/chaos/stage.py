@@ -28,7 +28,8 @@ from tests.proof.servers import StoreNode
 from tests.system.conftest import ROOT
 from tests.system.tier import HERE, Node, Proxy, until
 
-MAKES: dict[str, type[Node]] = {"redis": Node, "quench": StoreNode}
+#: By name: the class, and what names a parameter on its command line.
+MAKES: dict[str, tuple[type[Node], str]] = {"redis": (Node, "--{} {}"), "quench": (StoreNode, "--set {}={}")}
 KNOWN = {option.key for option in OPTIONS}
 
 
@@ -39,12 +40,12 @@ def known(key: str) -> bool:
 
 @dataclass(frozen=True)
 class Shape:
-    """`options`: lines of the pool, by option, left out where this Quench does not have it. `more`: of each node."""
+    """`options`: lines of the pool, by option, left out where this Quench lacks it. `more`: parameters of each node."""
 
     members: int = 3
     replicas: int = 1
     options: tuple[tuple[str, str], ...] = ()
-    more: tuple[str, ...] = ()
+    more: tuple[tuple[str, str], ...] = ()
     spaces: bool = False
     wires: bool = False
 
@@ -76,7 +77,9 @@ class Stage:
         directory = self._directory / f"n{number}"
         directory.mkdir()
         place = self.network.place() if self.network else HERE
-        return MAKES[self.make](directory, f"n{number}", *self.shape.more, place=place)
+        kind, parameter = MAKES[self.make]
+        options = [word for pair in self.shape.more for word in parameter.format(*pair).split()]
+        return kind(directory, f"n{number}", *options, place=place)
 
     def _replicate(self) -> None:
         """Every replica follows its member, and has caught up."""
@@ -128,8 +131,8 @@ class Stage:
         self.places = [Place(tag, names.index(row["node"])) for tag, row in zip(tags, rows, strict=True)]
         with self.proxies[0].link() as link:
             for place in self.places:
-                for kind in ("single", "shared", "count"):
-                    assert link("SET", f"{{{place.tag}}}:{kind}", "0") == b"OK"
+                for kind in ("single", "shared", "count", "chain"):
+                    assert (reply := link("SET", f"{{{place.tag}}}:{kind}", "0")) == b"OK", reply
 
     @property
     def primary(self) -> Node:

@@ -12,6 +12,7 @@ from tests.chaos.history import (
     Findings,
     at_once,
     failed,
+    in_order,
     judge,
     judge_counts,
     judge_shared,
@@ -129,6 +130,30 @@ def test_two_primaries_at_once() -> None:
     assert at_once([witness(1, b"a"), witness(2, b"b", 1, 1)], told, [0, 1]) == 1
     assert at_once([witness(1, b"a"), witness(15, b"b", 1)], told, [0, 1]) == 1  # who knows in which epoch
     assert at_once([], {}, [0]) == 0
+
+
+def test_two_primaries_replace_the_same_value() -> None:
+    told = {0: [(0.0, 1), (10.0, 1), (11.0, 2), (20.0, 2)]}
+
+    def link(moment: float, replaced: bytes, place: int = 0) -> Record:
+        return write(None, moment, moment + 0.1, replaced, "chain", place=place)
+
+    assert at_once([link(1, b"0"), link(2, b"7"), link(3, b"0", 1), link(12, b"7")], told, [0, 0]) == 1
+    assert at_once([link(1, b"0"), link(2, b"7"), link(3, b"7")], told, [0, 0]) == 2
+
+
+def test_reads_that_stand_beside_a_write_of_their_client() -> None:
+    writes = [write(1, 2, 3), write(9, 2, 3, kind="fresh"), write(2, 5, math.inf, UNKNOWN),
+              write(None, 10, 11, b"x", "witness", place=3)]  # fmt: skip
+
+    def stands(began: float, ended: float, kind: str = "single", value: Any = None, **more: Any) -> bool:
+        return bool(in_order([read("ERR", began, ended, kind, value, **({"client": 0} | more))], writes))
+
+    assert stands(1, 2.5) and stands(2.5, 4) and stands(1, 4) and stands(6, 7)
+    assert stands(10.5, 12) and not stands(10.5, 12, client=1)
+    assert not stands(1, 1.9) and not stands(3.1, 4.9)
+    assert not stands(1, 4, client=1) and not stands(1, 4, proxy=1) and not stands(1, 4, place=1)
+    assert not stands(1, 4, "fresh", 8) and stands(1, 4, "fresh", 9)
 
 
 def history() -> list[Record]:

@@ -31,6 +31,7 @@ class Node:
     address: str
     run_id: str = ""
     alive: bool = True
+    hung: bool = False  #: it answers nobody, and its replicas think that they are linked
     primary: bool = True
     replid: str = ""
     replid2: str = NO_ID
@@ -126,7 +127,7 @@ class Proxy:
 
         def arrived() -> None:
             node = world.nodes[address]
-            if not node.alive or not world.reachable(self.name, address):
+            if not node.alive or node.hung or not world.reachable(self.name, address):
                 return
             result = there(node)
             if world.reachable(self.name, address):

@@ -68,8 +68,8 @@ def snapshot(simulation):
 FAULTS = [proxy_and_primary_alone, primary_reached_by_one, slow_replies, snapshot]
 
 
-def run(fault, **options):
-    simulation = Simulation(1, calm=True, **options)
+def run(fault, seed=1, **options):
+    simulation = Simulation(seed, calm=True, **options)
     fault(simulation)
     return simulation
 
@@ -81,6 +81,15 @@ def test_another_primary_takes_over(fault):
     after = [write for write in simulation.acknowledged["a"] if write.place.address != "a1"]
     assert after
     assert 0.5 < after[0].at - 3.0 < 1.5
+
+
+@pytest.mark.parametrize("seed", range(1, 2 * len(SEEDS), 2))
+def test_proxies_do_not_get_in_each_others_way_over_a_primary_that_hangs(seed):
+    """All of them see at the same moment that its replicas get nothing more."""
+    simulation = Simulation(seed, calm=True)
+    simulation.later(3.0, lambda: setattr(simulation.nodes["a1"], "hung", True))
+    simulation.run(6.0).check()
+    assert min(write.at for write in simulation.acknowledged["a"] if write.place.address != "a1") - 3.0 < 1.3
 
 
 class Hasty(Election):
@@ -102,7 +111,7 @@ def test_promotion_without_a_majority_is_noticed():
 
 def test_promotion_without_the_wait_is_noticed(monkeypatch):
     monkeypatch.setattr(module, "MARGIN", 0.0)
-    caught(run(primary_reached_by_one))
+    caught(run(primary_reached_by_one, 3))
 
 
 def test_a_lease_that_begins_with_the_reply_is_noticed():

@@ -414,6 +414,96 @@ def test_whoever_joined_a_read_of_a_hot_key_asks_for_himself_when_it_is_lost() -
     settle(engine)
 
 
+def late(copies: str = "off", joins: bool = False) -> tuple[Probe, list[int]]:
+    """A read of a hot key that two clients share, and that is late: each has asked the replica, too. `joins`: the
+    second one came when it was on the wire."""
+    engine, first = world(hot=heated(copies), reads={"after_us": 5000, "budget": 1000})
+    second = engine.open()
+    for _ in range(4):
+        engine.feed(first, get())
+        sent = engine.sent(PRIMARY)
+        engine.answer(PRIMARY, b"+x\r\n" * sent.count(b"GET") + b":-1\r\n" * sent.count(b"PTTL"))
+        engine.turn()
+    engine.advance(20_000_000)  # no copy lives so long
+    pass_time(engine, 1)
+    engine.take(first)
+    engine.feed(first, get())
+    asked = engine.sent(PRIMARY) if joins else b""
+    engine.feed(second, get())
+    asked += engine.sent(PRIMARY)
+    assert asked.count(b"GET") == 1, "they share it"
+    assert asked.count(b"PTTL") == (copies == "ttl")
+    pass_time(engine, 6000)
+    assert engine.sent(REPLICA) == get() * 2
+    return engine, [first, second]
+
+
+@pytest.mark.parametrize(("copies", "joins"), [("off", False), ("ttl", False), ("ttl", True)])
+@pytest.mark.parametrize("winner", [PRIMARY, REPLICA])
+def test_the_first_reply_to_a_hot_read_that_was_hedged_is_for_all(
+    winner: tuple[int, int, int, int], copies: str, joins: bool
+) -> None:
+    engine, clients = late(copies, joins)
+    replies = {PRIMARY: b"+p\r\n" + b":-1\r\n" * (copies == "ttl"), REPLICA: b"+r\r\n" * 2}
+    engine.answer(winner, replies.pop(winner))
+    settle(engine)
+    assert [engine.take(client) for client in clients] == [b"+p\r\n" if winner == PRIMARY else b"+r\r\n"] * 2
+    for loser, reply in replies.items():
+        engine.answer(loser, reply)
+    settle(engine)
+    assert [engine.take(client) for client in clients] == [b"", b""]
+    assert engine.counters()["hedges_won"] == 2 * (winner == REPLICA)
+
+
+@pytest.mark.parametrize("order", [(PRIMARY, REPLICA), (REPLICA, PRIMARY)])
+def test_a_hot_read_that_was_hedged_outlives_one_of_its_nodes(order: tuple[tuple[int, int, int, int], ...]) -> None:
+    engine, clients = late()
+    lost, there = order
+    engine.fail(lost)
+    settle(engine)
+    assert engine.sent(there) == b"", "it was asked"
+    engine.answer(there, b"+v\r\n" * (1 if there == PRIMARY else 2))
+    settle(engine)
+    assert [engine.take(client) for client in clients] == [b"+v\r\n"] * 2
+
+
+def test_a_hot_read_that_was_hedged_and_lost_twice_is_asked_again() -> None:
+    engine, clients = late()
+    engine.fail(PRIMARY)
+    engine.fail(REPLICA)
+    settle(engine)
+    engine.connect(1)
+    pass_time(engine, 20_000)
+    assert engine.sent(REPLICA) == get() * 2
+    engine.answer(REPLICA, b"+v\r\n" * 2)
+    settle(engine)
+    assert [engine.take(client) for client in clients] == [b"+v\r\n"] * 2
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_client_that_leaves_a_hot_read_that_was_hedged(answered: bool) -> None:
+    engine, clients = late()
+    if answered:
+        engine.answer(REPLICA, b"+r\r\n")
+        settle(engine)
+    engine.close(clients[0])
+    settle(engine)
+    engine.answer(PRIMARY, b"+p\r\n")
+    settle(engine)
+    assert engine.take(clients[1]) == b"+p\r\n"
+    engine.answer(REPLICA, b"+r\r\n" * (2 - answered))
+    settle(engine)
+
+
+def test_an_engine_may_end_with_a_hot_read_that_was_hedged() -> None:
+    engine, _ = late()
+    del engine
+    engine, _ = late()
+    engine.answer(REPLICA, b"+r\r\n")
+    settle(engine)
+    del engine
+
+
 def test_no_copy_is_made_of_what_a_replica_says() -> None:
     engine, client = world(hot=heated("ttl"))
     for _ in range(3):
