@@ -70,7 +70,8 @@ SPINE = (
     "combine", "early", "launch", "quorum", "cool", "fanout", "tombstones", "places", "reads", "choice", "members",
     "redirect", "tracking", "shield", "ear",
     "private", "route", "answers", "rights", "refusals", "audience", "scripts", "connection", "effects", "hints",
-    "voices", "greeting", "describe", "lease", "hot", "fans", "fetch", "again", "retained", "fence", "holds", "waves",
+    "greeting", "describe", "lease", "hot", "fans", "fetch", "again", "sources", "voices", "retained", "fence", "holds",
+    "waves",
     "shards", "copies", "sketch", "marks", "keys", "lookup", "mail", "texts", "slots", "tenure", "merge", "parts",
     "cluster", "heat", "tally", "types", "kinds", "counters", "leaves", "rows", "ring", "colocate", "hashes",
 )  # fmt: skip

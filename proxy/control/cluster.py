@@ -165,7 +165,8 @@ class Topology:
         return self.served == SLOTS
 
     def take(self, views: Sequence[View], now: float) -> list[Change]:
-        """What the best of these views changes: nodes that came first, then the table, then nodes that went."""
+        """What the best of these views changes: nodes that came first, then the table, then roles, so that reads of a
+        slot find its replicas until it has another node, then nodes that went."""
         if not views:
             return self._expire(now)
         view = max(views, key=lambda view: (view.well, view.epoch))
@@ -176,10 +177,11 @@ class Topology:
         wanted = [*primaries, *replicas] if self.replicas else [*primaries]
         changes = self._settle(wanted, now)
         at = {place.address: index for index, place in enumerate(self.places) if place.address}
+        roles: list[Change] = []
         for address in wanted:
             if address in at:
                 primary = at.get(replicas.get(address, address), -1)
-                changes += self._become(at[address], address in primaries, primary)
+                roles += self._become(at[address], address in primaries, primary)
         table = array("H", [NOBODY]) * SLOTS
         self.served = 0
         for first, last, address, _ in sorted(view.ranges, reverse=True):
@@ -196,7 +198,7 @@ class Topology:
         if made != self.table:
             self.table = made
             changes.append(Slots(made))
-        return changes + left + self._expire(now)
+        return changes + roles + left + self._expire(now)
 
     def _settle(self, wanted: Sequence[str], now: float) -> list[Change]:
         """Give places to those that have none."""

@@ -30,6 +30,8 @@ log = logging.getLogger("quench.cluster")
 EVERY = 0.25
 #: Seconds that a node may take to answer, and to be connected to.
 PATIENCE = 1.0
+#: Seconds that a node's answer counts. Whether it still serves the engines find, and sooner.
+COUNTS = 3.0
 
 
 class Followers:
@@ -116,7 +118,7 @@ class _Pool:
     def _answer(self, address: str, now: float) -> tuple[float, Replication | None]:
         """When a node was asked, and what it said; None if it did not, or too long ago."""
         asked, said = self._said.get(address, (now, None))
-        return asked, said if now - asked <= PATIENCE else None
+        return asked, said if now - asked <= COUNTS else None
 
     async def _ask(self, address: str, scope: trio.CancelScope) -> None:
         """Ask one node until it is no longer of interest, and connect again whenever the connection is lost."""

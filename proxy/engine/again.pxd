@@ -3,21 +3,23 @@
 
 A retry is a reorder. So only reads are asked again, never for a client that holds a WATCH or tracks keys, and only while
 no request of the same client that may write the same key is unanswered, or answered out of its turn; and such a request
-waits while a read of its key may be answered by another node than the key's own (Client.apart_end).
+waits while a read of its key may be answered by another node than the one that it was sent to (Client.apart_end).
 
     Pending ──► Again ◄── Pending     the first reply answers, the other one is dropped
                  │
                client, slot
 
-Stands below the connection, which finds that a request failed; reads.pyx chooses who is asked next, and when.
+Stands below the connection, which finds that a request failed; reads.pyx chooses who is asked next, and when, of those that
+sources.pxd names.
 """
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from proxy.engine.marks cimport key_hash
 from proxy.engine.heat cimport Fetch
+from proxy.engine.sources cimport Sources
 from proxy.engine.types cimport (
-    ROW_EXEC, ROW_PAUSES, ROW_READ, ROW_WRITE, Client, Conn, Core, Node, Pending, Row,
+    ROW_EXEC, ROW_PAUSES, ROW_READ, ROW_WRITE, Client, Conn, Core, Pending, Row,
 )
 from proxy.wire.resp cimport Frame
 
@@ -39,6 +41,7 @@ cdef struct Again:             # followed by the bytes of the request
     uint8_t tries
     uint8_t hedge              # asked again although nothing had gone wrong yet
     uint8_t kind               # ErrorKind: what is said when nobody can answer
+    Sources sources            # who may be asked
     char why[64]
 
 cdef bint again_wrote(Core* core, Client* client, uint32_t key, uint32_t before) noexcept nogil
@@ -54,14 +57,6 @@ cdef bint again_answered(Core* core, Conn* conn, Pending* pending, bint sick) no
 cdef void again_leave(Pending* pending) noexcept nogil
 cdef void again_free(Core* core, Again* again) noexcept nogil
 cdef void agains_close(Core* core) noexcept nogil
-cdef bint anybody(Core* core, Conn* conn) noexcept nogil
-cdef int standing(Core* core, Node* node, int protocol, int database) noexcept nogil
-
-cdef enum Standing:            # what can be expected of a node
-    STANDING_NOT = 0           # it is down, ejected, or not to be read from
-    STANDING_HOPE = 1          # its connection is lost, and may be back in a moment
-    STANDING_SOON = 2          # it can be asked, and is being connected, or will be
-    STANDING_OPEN = 3
 
 
 cdef inline bint again_before(const Client* client, uint32_t end) noexcept nogil:
@@ -70,7 +65,7 @@ cdef inline bint again_before(const Client* client, uint32_t end) noexcept nogil
 
 
 cdef inline bint again_waits(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
-    """Every request of a pool with replicas: note its key. Has it to wait, because it may write what an unanswered read
+    """Every request of a pool whose reads may be asked again: note its key. Has it to wait, because it may write what an unanswered read
     of the same client may find at another node?"""
     core.key = 0
     core.spread = 0

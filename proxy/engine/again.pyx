@@ -8,9 +8,10 @@ from libc.string cimport memcpy, memset, strncpy
 from proxy.engine.heat cimport ROLE_AGAIN, ROLE_NONE, Fetch, Waiter
 from proxy.engine.retained cimport retained_find
 from proxy.engine.slots cimport client_release
+from proxy.engine.sources cimport Sources, anybody, sources_of
 from proxy.engine.types cimport (
-    CLIENT_TRACKING, CLIENT_WATCHING, CONN_CONNECTING, CONN_GREETING, CONN_IDLE, CONN_LOST, CONN_OPEN, DATABASES, DEAD,
-    READ_PRIMARY, ROW_READ, SLOT_CHUNK, SLOT_HELD, Client, Conn, Core, Node, Pending, ReadRules, Slot,
+    CLIENT_TRACKING, CLIENT_WATCHING, DEAD, ERROR_LOST_READ, ROW_READ, SLOT_CHUNK, SLOT_HELD, Client, Conn, Core, Pending,
+    ReadRules, Slot,
 )
 from proxy.wire.chunk cimport Chunk
 
@@ -56,45 +57,14 @@ cdef bint again_reads(Core* core, Client* client) noexcept nogil:
     return False
 
 
-# -- who may be asked -------------------------------------------------------------------------------------------------------
-
-cdef int standing(Core* core, Node* node, int protocol, int database) noexcept nogil:
-    """A Standing: of a member of the ring, or of a replica if the pool's reads may go there."""
-    cdef ReadRules* rules = &node.pool.reads
-    cdef Conn* conn
-    if node.ejected:
-        return STANDING_NOT
-    if node.primary != node.index:
-        if rules.from_ == READ_PRIMARY or not node.readable:
-            return STANDING_NOT
-        if rules.lag_us and core.now_us - node.fresh_us > rules.lag_us and core.now_us > node.fresh_us:
-            return STANDING_NOT
-    # As conn_place() has it, which stands above.
-    conn = node.conns[((protocol - 2) * DATABASES + database) * 2]
-    if conn == NULL:
-        return STANDING_SOON
-    if conn.refusing or conn.output.length > node.pool.limits.backlog:
-        return STANDING_NOT
-    if conn.state == CONN_OPEN:
-        return STANDING_OPEN
-    if conn.state == CONN_LOST:
-        return STANDING_HOPE
-    return STANDING_SOON
-
-
-cdef bint anybody(Core* core, Conn* conn) noexcept nogil:
-    """Can any node answer what this connection does not?"""
-    cdef Node* node = &conn.node.pool.nodes[conn.node.primary]
-    cdef int index
-    if standing(core, node, conn.protocol, conn.database):
-        return True
-    for index in range(node.first_replica, node.first_replica + node.replica_count):
-        if standing(core, &node.pool.nodes[node.pool.replicas[index]], conn.protocol, conn.database):
-            return True
-    return False
-
-
 # -- coming and going -------------------------------------------------------------------------------------------------------
+
+cdef inline void give_up_with(Again* again, int kind, const char* why) noexcept nogil:
+    """What is said when nobody can answer it."""
+    again.kind = <unsigned char> kind
+    if why != NULL:
+        strncpy(again.why, why, sizeof(again.why) - 1)
+
 
 cdef Again* again_new(Core* core, Conn* conn, Client* client, uint32_t slot, uint32_t part, uint16_t row, uint32_t start,
                       const char* data, size_t length) noexcept nogil:
@@ -103,6 +73,7 @@ cdef Again* again_new(Core* core, Conn* conn, Client* client, uint32_t slot, uin
     cdef ReadRules* rules = &conn.node.pool.reads
     cdef Again* again
     cdef Slot* place
+    cdef Sources sources
     cdef size_t size = sizeof(Again) + length
     if data == NULL or client.handle.kind == DEAD or client.flags & (CLIENT_WATCHING | CLIENT_TRACKING):
         return NULL
@@ -111,11 +82,16 @@ cdef Again* again_new(Core* core, Conn* conn, Client* client, uint32_t slot, uin
     if rules.retained + size > rules.retained_limit:
         core.counters.reads_let_go += 1
         return NULL
+    sources_of(core, conn.node, row, data, length, &sources)
+    if not anybody(core, &sources, conn.protocol, conn.database):
+        return NULL
     again = <Again*> malloc(size)
     if again == NULL:
         abort()
     memset(again, 0, sizeof(Again))
     rules.retained += size
+    again.sources = sources
+    give_up_with(again, ERROR_LOST_READ, b"nobody answers it")
     again.client = client
     again.conn = conn
     again.last = conn
@@ -153,21 +129,13 @@ cdef Again* again_pending(Core* core, Conn* conn, Pending* pending, uint64_t pla
     return again
 
 
-cdef void give_up_with(Core* core, Again* again, int kind, const char* why) noexcept nogil:
-    again.kind = <unsigned char> kind
-    if why != NULL:
-        strncpy(again.why, why, sizeof(again.why) - 1)
-
-
 cdef bint again_take(Core* core, Conn* conn, Pending* pending, uint64_t place, int kind, const char* why) noexcept nogil:
     """A request failed, and would be answered with this error: True if it is asked again instead."""
     cdef Again* again
-    if not conn.node.pool.retains or not anybody(core, conn):
-        return False
     again = again_pending(core, conn, pending, place)
     if again == NULL:
         return False
-    give_up_with(core, again, kind, why)
+    give_up_with(again, kind, why)
     core.agains_due = 1
     return True
 
@@ -177,12 +145,12 @@ cdef void again_waiters(Core* core, Conn* conn, Fetch* fetch, int kind, const ch
     cdef uint32_t index, left = 0, exact = 0
     cdef Waiter* waiter
     cdef Again* again
-    if not conn.node.pool.retains or not anybody(core, conn):
+    if not conn.node.pool.retains:
         return
     for index in range(fetch.waiters.count):
         waiter = &fetch.waiters.list[index]
         if waiter.again != NULL:
-            give_up_with(core, <Again*> waiter.again, kind, why)
+            give_up_with(<Again*> waiter.again, kind, why)
             again_lost(core, <Again*> waiter.again)
             continue
         again = again_new(core, conn, waiter.client, waiter.slot, 0, fetch.row, <uint32_t> fetch.sent_us,
@@ -192,7 +160,7 @@ cdef void again_waiters(Core* core, Conn* conn, Fetch* fetch, int kind, const ch
             left += 1
             exact += index < fetch.exact
         else:
-            give_up_with(core, again, kind, why)
+            give_up_with(again, kind, why)
             core.agains_due = 1
     fetch.waiters.count = left
     fetch.exact = exact
@@ -230,7 +198,7 @@ cdef bint again_answered(Core* core, Conn* conn, Pending* pending, bint sick) no
     if again.client == NULL:
         core.counters.late_replies += 1
         return False
-    if sick and (again.pendings or again.tries < TRIES and anybody(core, conn)):
+    if sick and (again.pendings or again.tries < TRIES and anybody(core, &again.sources, conn.protocol, conn.database)):
         core.agains_due = 1
         return False
     if again.hedge and conn != again.conn:

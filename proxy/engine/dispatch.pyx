@@ -212,7 +212,7 @@ cdef inline int send_to(Core* core, Client* client, Row* row, Frame* frame, Pool
     node = &pool.nodes[index]
     if frame.length >= MOVE_AT:
         return send_large(core, client, row, frame, node)
-    if node.replica_count and row.flags & ROW_READ:
+    if pool.retains and row.flags & ROW_READ:
         conn = reads_conn(core, client, row, node)
     else:
         conn = usable(core, client, row, node, 0)
@@ -401,7 +401,7 @@ cdef int split(Core* core, Client* client, Row* row, Frame* frame, int count, Ch
     # Every connection must take its part before anything is sent: a split that fails at once leaves no half behind.
     for number in range(used):
         part = &parts[number]
-        if part.node.replica_count and row.flags & ROW_READ:
+        if client.pool.retains and row.flags & ROW_READ:
             part.conn = reads_conn(core, client, row, part.node)
         else:
             part.conn = usable(core, client, row, part.node, 0)

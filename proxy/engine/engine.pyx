@@ -104,7 +104,7 @@ cdef build_heat(Pool* pool, list kept, dict heat, int engines):
 
 
 cdef build_reads(Core* core, Pool* pool, dict reads, int engines):
-    """The pool has replicas, and this is how they are read from."""
+    """The pool has replicas, or copies on the ring, and this is how they are read from."""
     pool.retains = True
     pool.reads.from_ = reads["from"]
     pool.reads.hot = reads["hot"]
@@ -113,7 +113,7 @@ cdef build_reads(Core* core, Pool* pool, dict reads, int engines):
     pool.reads.quantile = reads["quantile"]
     pool.reads.after_us = reads["after_us"]
     pool.reads.budget = reads["budget"]
-    core.replicas = True
+    core.asks_again = True
     core.hedges = core.hedges or pool.reads.budget > 0
 
 
@@ -390,7 +390,8 @@ cdef class Engine(Controls):
             if pool.nodes == NULL or pool.live == NULL or pool.replicas == NULL:
                 raise MemoryError
             pool.node_count = pool.node_total - len(values["replica_of"])
-            if values["replica_of"] or (values.get("cluster") and values["reads"]["from"] != READ_PRIMARY):
+            if values["replica_of"] or pool.copies or (
+                    pool.cluster != NULL and values["reads"]["from"] != READ_PRIMARY):
                 build_reads(self.core, pool, values["reads"], self.group.peers.count)
             for place, (name, address) in enumerate(values["nodes"]):
                 node = &pool.nodes[place]

@@ -72,19 +72,21 @@ TROUBLES[:] = [b"LOADING ", b"OOM ", b"MISCONF ", b"READONLY ", b"BUSY ", b"MAST
 
 cdef void quorum_reply(Core* core, Conn* conn, Pending* pending, const char* data, size_t size) noexcept nogil:
     """One node's reply, to the request or to a hint."""
-    cdef Quorum* quorum = <Quorum*> pending.cool
+    # Copied: the hints that follow may take its place in the ring.
+    cdef Pending said = pending[0]
+    cdef Quorum* quorum = <Quorum*> said.cool
     cdef Voice* voice
-    if pending.role == ROLE_HINT:
+    if said.role == ROLE_HINT:
         quorum.hinting -= 1
     else:
-        voice = &quorum.voices[pending.part]
+        voice = &quorum.voices[said.part]
         quorum.waiting -= 1
         voice.heard = HEARD_FAILURE if troubled(data, size) else HEARD_REPLY
         voice_says(voice, data, size)
-        if quorum.takes and pending.part == 0:
+        if quorum.takes and said.part == 0:
             take(core, quorum, voice)
     decide(core, quorum)
-    quorum_settle(core, pending)
+    quorum_settle(core, &said)
 
 
 cdef void take(Core* core, Quorum* quorum, Voice* leader) noexcept nogil:

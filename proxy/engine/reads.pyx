@@ -11,13 +11,15 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from proxy.engine.again cimport (
-    STANDING_NOT, STANDING_OPEN, STANDING_SOON, TRIES, Again, again_before, again_free, again_new,
-    again_pending, again_wrote, anybody, standing,
+    TRIES, Again, again_before, again_free, again_new, again_pending, again_wrote,
 )
 from proxy.engine.choice cimport usable
 from proxy.engine.connection cimport conn_ask, conn_flush, conn_for, pending_error
 from proxy.engine.heat cimport ROLE_AGAIN, ROLE_NONE, ROLE_VALUE, Fetch, Waiter
 from proxy.engine.slots cimport client_release
+from proxy.engine.sources cimport (
+    STANDING_NOT, STANDING_OPEN, STANDING_SOON, Sources, anybody, source, source_count, sources_of, standing,
+)
 from proxy.engine.types cimport (
     CLIENT_TRACKING, CLIENT_WATCHING, CONN_OPEN, CONNS, DEAD, ERROR_TIMEOUT_READ, FLUSH_AT, READ_ANY, READ_NEAREST,
     READ_PREFER_PRIMARY, READ_PREFER_REPLICA, READ_PRIMARY, ROW_READ, Client, Conn, Core, Node, Pending, Pool, ReadRules, Row,
@@ -87,7 +89,7 @@ cdef Conn* reads_conn(Core* core, Client* client, Row* row, Node* home) noexcept
     cdef Node* node = home
     cdef int index
     pool.reads.earned += 1
-    if mode == READ_PRIMARY or client.flags & (CLIENT_WATCHING | CLIENT_TRACKING):
+    if mode == READ_PRIMARY or home.replica_count == 0 or client.flags & (CLIENT_WATCHING | CLIENT_TRACKING):
         return usable(core, client, row, home, 0)
     if again_before(client, client.write_end) and again_wrote(core, client, core.key, client.tail):
         return usable(core, client, row, home, 0)
@@ -115,26 +117,40 @@ cdef Conn* reads_conn(Core* core, Client* client, Row* row, Node* home) noexcept
 
 # -- asking again -------------------------------------------------------------------------------------------------------
 
-cdef Conn* other(Core* core, Conn* last, int least) noexcept nogil:
-    """The connection to ask next, whose node has this Standing at least; that of the node asked `last` only if there is
-    no other, and it is open. NULL: there is none."""
-    cdef Node* home = &last.node.pool.nodes[last.node.primary]
+cdef Conn* other(Core* core, const Sources* sources, Conn* last, int least) noexcept nogil:
+    """The connection to ask next, whose node has this Standing at least, and is another one than that of `last`. NULL:
+    there is none.
+
+    Replicas take turns. Copies on the ring are asked in the order of the walk, from the one asked last on: whoever hangs is
+    not asked twice.
+    """
     cdef Node* best = NULL
     cdef Node* node
-    cdef int count = home.replica_count + 1
     cdef int index, here, best_standing = least - 1
-    cdef uint32_t turn = home.pool.reads.turn
-    home.pool.reads.turn = turn + 1
+    cdef int count = source_count(sources)
+    cdef uint32_t turn = last.node.pool.reads.turn
+    last.node.pool.reads.turn = turn + 1
+    if sources.copied:
+        turn = 0
+        for index in range(sources.count):
+            if source(sources, index) == last.node:
+                turn = index + 1
     for index in range(count):
-        node = node_at(home, (index + turn) % count)
+        node = source(sources, (index + turn) % count)
         here = STANDING_NOT if node == last.node else standing(core, node, last.protocol, last.database)
         if here > best_standing:
             best = node
             best_standing = here
-    if best == NULL and least < STANDING_OPEN and (
-            standing(core, last.node, last.protocol, last.database) == STANDING_OPEN):
-        best = last.node
     return NULL if best == NULL else conn_for(core, best, last.protocol, last.database, 0)
+
+
+cdef Conn* other_or_same(Core* core, Again* again) noexcept nogil:
+    """The connection for a read that is under way nowhere: to the node that was asked last only if there is no other."""
+    cdef Conn* last = again.last
+    cdef Conn* conn = other(core, &again.sources, last, STANDING_SOON)
+    if conn == NULL and standing(core, last.node, last.protocol, last.database) == STANDING_OPEN:
+        conn = conn_for(core, last.node, last.protocol, last.database, 0)
+    return conn
 
 
 cdef void ask(Core* core, Again* again, Conn* conn) noexcept nogil:
@@ -176,11 +192,11 @@ cdef void reads_resend(Core* core) noexcept nogil:
             elif again.tries >= TRIES:
                 fail(core, again, again.kind, again.why)
             else:
-                conn = other(core, again.last, STANDING_SOON)
+                conn = other_or_same(core, again)
                 if conn != NULL and not conn.refusing:
                     core.counters.retries += 1
                     ask(core, again, conn)
-                elif not anybody(core, again.last):
+                elif not anybody(core, &again.sources, again.last.protocol, again.last.database):
                     fail(core, again, again.kind, again.why)
         again = again.next
 
@@ -243,10 +259,16 @@ cdef void earn(ReadRules* rules, bint second) noexcept nogil:
         rules.tokens = rules.most_tokens
 
 
+cdef inline int least_of(const Conn* conn) noexcept nogil:
+    """The Standing of a second node that is worth asking while the first may yet answer. A replica's connection is opened
+    beforehand (see look()); which copies on the ring will be wanted is not known then."""
+    return STANDING_SOON if conn.node.pool.copies else STANDING_OPEN
+
+
 cdef bint again_to(Core* core, Again* again, bint hedge) noexcept nogil:
     """Ask a second node, while the first may yet answer."""
-    cdef Conn* conn = other(core, again.last, STANDING_OPEN)
-    if conn == NULL:
+    cdef Conn* conn = other(core, &again.sources, again.last, least_of(again.last))
+    if conn == NULL or conn.refusing:
         return False
     again.hedge = hedge
     if hedge:
@@ -304,6 +326,13 @@ cdef bint double(Core* core, Conn* conn, uint32_t number, uint64_t offset, bint 
     return True
 
 
+cdef bint ready(Core* core, Conn* conn) noexcept nogil:
+    """With replicas: can another one than the node of `conn` be asked at once?"""
+    cdef Sources sources
+    sources_of(core, conn.node, 0, NULL, 0, &sources)
+    return other(core, &sources, conn, STANDING_OPEN) != NULL
+
+
 cdef void look(Core* core, Conn* conn, int which, uint32_t after, uint32_t far) noexcept nogil:
     """Everything that was sent longer ago than `after` us. `which`: 0 hedges, 1 it is half of the deadline."""
     cdef uint32_t number = conn.seen[which]
@@ -316,7 +345,7 @@ cdef void look(Core* core, Conn* conn, int which, uint32_t after, uint32_t far) 
         offset = conn.head_offset
     if number == conn.tail:
         return
-    if other(core, conn, STANDING_OPEN) == NULL:
+    if conn.node.pool.copies == 0 and not ready(core, conn):
         # Perhaps next time.
         home = &conn.node.pool.nodes[conn.node.primary]
         for index in range(home.replica_count):
@@ -333,7 +362,7 @@ cdef void look(Core* core, Conn* conn, int which, uint32_t after, uint32_t far) 
 
 
 cdef void reads_late(Core* core) noexcept nogil:
-    """Look for what is late, in all pools with replicas."""
+    """Look for what is late, in all pools whose reads may be asked again."""
     cdef Pool* pool
     cdef Node* node
     cdef Conn* conn

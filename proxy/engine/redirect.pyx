@@ -10,7 +10,7 @@ from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport abort, free, malloc
 from libc.string cimport memchr, memcmp, memcpy, memset, strlen
 
-from proxy.engine.again cimport STANDING_OPEN, Again, again_leave, standing
+from proxy.engine.again cimport Again, again_leave
 from proxy.engine.cluster cimport NODE_TEXT, Detour, cluster_find, cluster_of
 from proxy.engine.connection cimport conn_expect, conn_for, conn_touch, pending_answer, pending_error, pending_settle
 from proxy.engine.heat cimport ROLE_AGAIN, ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_SET, ROLE_VALUE, ROLE_WAVE, Fetch
@@ -20,6 +20,7 @@ from proxy.engine.private cimport private_take, watch_end
 from proxy.engine.retained cimport retained_find
 from proxy.engine.scripts cimport script_frame
 from proxy.engine.slots cimport client_release
+from proxy.engine.sources cimport STANDING_OPEN, standing
 from proxy.engine.tracking cimport held_for, tracked_conn
 from proxy.engine.types cimport (
     CACHING_YES, CLIENT_BARRIER, CLIENT_WATCHING, DEAD, ERROR_CLUSTER_DOWN, ERROR_NODE_DOWN, ERROR_NOT_REDIRECTED,

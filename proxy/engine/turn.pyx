@@ -256,7 +256,7 @@ cdef void tick(Core* core) noexcept nogil:
                     core.busy = 1
             if pool.nodes[node_index].privates != NULL:
                 privates_tick(core, &pool.nodes[node_index])
-    if core.replicas:
+    if core.asks_again:
         reads_late(core)
         reads_tick(core)
     if core.chunks.total > core.peak:

@@ -382,7 +382,7 @@ cdef struct Pool:
     const char* late           # the error reply to a write whose acknowledgement waited until the lease was over
     size_t late_length
     uint16_t generation        # of the seats
-    uint8_t retains            # it has replicas: reads may be asked again
+    uint8_t retains            # it has replicas, or copies on the ring: reads may be asked again
     ReadRules reads
     uint8_t copies             # nodes that have a key, with `replication: ring`; 0: its home alone
     uint8_t write_level        # voices.Level
@@ -489,7 +489,7 @@ cdef struct Core:
     size_t key_room
     uint32_t key               # Slot.key of the request at hand
     uint8_t spread             # the request at hand is a read of a hot key, to be spread over replicas
-    uint8_t replicas           # some pool has replicas
+    uint8_t asks_again         # reads of some pool may be asked again
     uint8_t hedges             # some pool hedges: late reads are looked for every millisecond or so
     uint64_t late_us           # when they were,
     uint64_t late_second_us    # and when the second began in which reads are counted

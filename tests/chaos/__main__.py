@@ -140,6 +140,8 @@ def main() -> int:
         print(*(f"\n{make} nodes\n\n{report.tables(make)}" for make in makes), sep="")
     if told.keep:
         report.keep(KEPT)
+    if report.missed:
+        print("missed:", "; ".join(report.missed), file=sys.stderr)
     return 1 if report.missed else 0
 
 

@@ -51,6 +51,18 @@ AGREE = Bar("until all proxies agree", lambda found: found.agreed, 2, "s")
 ALWAYS = (GHOSTS, STALE, LINEAR, TWICE, ONE)
 
 
+def late(records: Sequence[object], found: Findings) -> int:
+    """Of these, those that began more than one deadline after the fault."""
+    return sum(record.began > found.struck + DEADLINE for record in records)  # type: ignore[attr-defined]
+
+
+RING_NEEDS = ("ring.copies",)
+RING_BARS = (
+    Bar("failed reads after one deadline", lambda found: late(found.failed_reads, found), 0),
+    Bar("failed writes after one deadline", lambda found: late(found.failed_writes, found), 0), NO_LOSS, *ALWAYS,
+)  # fmt: skip
+
+
 def nothing(stage: Stage) -> None:
     """Neither."""
 
@@ -189,6 +201,7 @@ UNHEDGED = Shape(options=(TIMEOUT, ("read_from", "prefer_primary")), wires=True)
 GUARDED = (("min-replicas-to-write", "1"), ("min-replicas-max-lag", "1"))
 APART = Shape(options=REPLICATED.options, spaces=True, more=GUARDED)
 SPACED = Shape(options=REPLICATED.options, spaces=True)
+RING_APART = replace(RING, spaces=True)
 
 FAULTS = {
     "calm": Fault("nothing", REPLICATED, nothing, bars=(FAILED_READS, NO_LOSS, *ALWAYS), steady=True),
@@ -225,25 +238,20 @@ FAULTS = {
     "slow-hedged": Fault("one node answers 100 ms later, hedging on", HEDGED, slow, fast, bars=(
         FAILED_READS, Bar("extra requests", lambda found: 100 * found.extra, 5, "%"), GHOSTS), needs=("hedge.after",),
         reads=1.0),
-    "ring-kill": Fault("kill -9 of a node of a ring, 3 copies, quorum", RING, kill, bars=(
-        Bar("failed reads after one deadline", lambda found: late(found.failed_reads, found), 0),
-        Bar("failed writes after one deadline", lambda found: late(found.failed_writes, found), 0), NO_LOSS, *ALWAYS),
-        needs=("ring.copies",)),
-    "ring-empty": Fault("a node of a ring comes back empty", RING, kill, start, 2, 6, bars=(
-        Bar("failed reads after one deadline", lambda found: late(found.failed_reads, found), 0),
-        Bar("failed writes after one deadline", lambda found: late(found.failed_writes, found), 0), NO_LOSS, *ALWAYS),
-        needs=("ring.copies",)),
+    "ring-kill": Fault("kill -9 of a node of a ring, 3 copies, quorum", RING, kill, bars=RING_BARS, needs=RING_NEEDS),
+    "ring-empty": Fault("a node of a ring comes back empty", RING, kill, start, 2, 6, RING_BARS, RING_NEEDS),
+    "ring-stop": Fault("SIGSTOP of a node of a ring, later SIGCONT", RING, freeze, thaw, bars=RING_BARS,
+                       needs=RING_NEEDS),
+    "ring-flap": Fault("a node of a ring dies and comes back empty again and again", RING, FLAPS.strike, FLAPS.relieve,
+                       6, 6, (NO_LOSS, *ALWAYS), RING_NEEDS),
+    "ring-cut-node": Fault("a node of a ring is cut off", RING_APART, cut("node"), heal, bars=RING_BARS,
+                           needs=RING_NEEDS),
+    "ring-cut-proxy": Fault("one proxy of a ring is cut off", RING_APART, cut("proxy"), heal, bars=(NO_LOSS, *ALWAYS),
+                            needs=RING_NEEDS),
+    "ring-split": Fault("a proxy and a node of a ring are cut off together", RING_APART, cut("node", "proxy"), heal,
+                        bars=(NO_LOSS, *ALWAYS), needs=RING_NEEDS),
     "ring-stop-one": Fault("SIGSTOP of a node of a ring, and a read asks one node", RING_ONE, freeze, thaw,
-                           bars=(NO_LOSS, *ALWAYS), needs=("ring.copies",)),
+                           bars=(FAILED_READS, NO_LOSS, *ALWAYS), needs=RING_NEEDS),
     "ring-empty-one": Fault("a node of a ring comes back empty, and a read asks one node", RING_ONE, kill, start, 2, 6,
-                            bars=(NO_LOSS, *ALWAYS), needs=("ring.copies",)),
-    "ring-stop": Fault("SIGSTOP of a node of a ring, later SIGCONT", RING, freeze, thaw, bars=(
-        Bar("failed reads after one deadline", lambda found: late(found.failed_reads, found), 0),
-        Bar("failed writes after one deadline", lambda found: late(found.failed_writes, found), 0), NO_LOSS, *ALWAYS),
-        needs=("ring.copies",)),
+                            (NO_LOSS, *ALWAYS), RING_NEEDS),
 }  # fmt: skip
-
-
-def late(records: Sequence[object], found: Findings) -> int:
-    """Of these, those that began more than one deadline after the fault."""
-    return sum(record.began > found.struck + DEADLINE for record in records)  # type: ignore[attr-defined]

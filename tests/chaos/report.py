@@ -52,7 +52,7 @@ class Report:
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.missed = 0
+        self.missed: list[str] = []
         self._figures: dict[str, dict[str, tuple[str, ...]]] = {}
         self._worst: dict[str, dict[tuple[str, str], tuple[Bar, float]]] = {}
 
@@ -67,9 +67,10 @@ class Report:
         worst = self._worst.setdefault(make, {})
         for bar in FAULTS[name].bars:
             value = bar.measure(findings)
-            self.missed += not bar.holds(value)
-            verdict = "ok    " if bar.holds(value) else "MISSED"
-            yield f"  {verdict} {bar.what}: {bar.told(value)} (≤ {bar.told(bar.most)})"
+            line = f"{bar.what}: {bar.told(value)} (≤ {bar.told(bar.most)})"
+            if not bar.holds(value):
+                self.missed.append(f"{name}: {line}")
+            yield f"  {'ok    ' if bar.holds(value) else 'MISSED'} {line}"
             key = (ALL if bar in ALWAYS else FAULTS[name].told), bar.what
             _, before = worst.get(key, (bar, -math.inf))
             worst[key] = bar, math.nan if math.isnan(value) or math.isnan(before) else max(value, before)

@@ -151,6 +151,26 @@ def test_a_node_that_is_away_is_hinted_ahead_of_the_write() -> None:
         assert second == [b"DEL", b"k"] and rest == ([[b"GET", b"k"]] if node == nodes[1] else [])
 
 
+def test_hints_that_follow_a_reply_on_the_same_full_connection_are_waited_for() -> None:
+    """64 requests fill the ring of a connection: the first hint took the place of the reply that it followed."""
+    engine = start()
+    number = engine.open()
+    nodes = walk(b"k")
+    engine.feed(number, request(b"SET", b"k", b"v") * 64)
+    settle(engine)
+    requests(engine, nodes[2])
+    for node in nodes[:2]:
+        engine.fail(conn(node))
+    settle(engine)
+    for _ in range(64):
+        engine.answer(conn(nodes[2]), b"+OK\r\n")
+        settle(engine)
+    while hints := requests(engine, nodes[2]):
+        engine.answer(conn(nodes[2]), b":1\r\n" * len(hints))
+        settle(engine)
+    assert engine.take(number).count(b"-ERR the fate of 'set' is unknown") == 64
+
+
 def test_a_node_that_is_mended_takes_writes_and_confirms_none() -> None:
     engine = start()
     number = engine.open()
