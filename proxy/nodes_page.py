@@ -18,8 +18,12 @@ PATIENCE = 5.0
 #: The columns of the table, of those that the proxy tells.
 COLUMNS = (
     "pool", "name", "address", "role", "state", "lag", "epoch", "in_flight", "backlog", "requests", "errors",
-    "timeouts", "losses", "copies", "missed", "mended",
+    "timeouts", "losses", "retries", "hedges", "hedges_won", "promotions", "copies", "hints", "missed", "replayed",
+    "mended", "repaired",
 )  # fmt: skip
+
+#: Those that are left out while they are 0 everywhere: what they count does not happen in every pool.
+QUIET = {"retries", "hedges", "hedges_won", "promotions", "hints"}
 
 
 def nodes_of(pool: Pool) -> list[dict[str, str]]:
@@ -69,7 +73,10 @@ def _connect(listen: Listen) -> socket.socket:
 
 def table(rows: list[dict[str, str]]) -> str:
     """As columns of text; replicas stand behind their nodes, and a column that nobody fills is left out."""
-    shown = [column for column in COLUMNS if any(row.get(column) for row in rows)]
+    shown = [
+        column for column in COLUMNS
+        if any(row.get(column, "") not in (("", "0") if column in QUIET else ("",)) for row in rows)
+    ]  # fmt: skip
     members = [row for row in rows if not row.get("replica_of")]
     lines = [[column.replace("_", " ") for column in shown]]
     for member in members:

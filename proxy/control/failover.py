@@ -16,6 +16,7 @@ import os
 import random
 import socket
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -87,7 +88,7 @@ class PoolFailover:
         self._answers: dict[str, Answer] = {}
         self._why: dict[str, str] = {}  # by address: why it could not be asked; "" when it was
         self._states: dict[str, str] = {}
-        self.promotions = 0
+        self.promotions: Counter[int] = Counter()  # by member, in the engines' number
         self._wake = trio.Event()
         self._nursery: trio.Nursery | None = None
         self.settled = trio.Event()  #: every member is known to have a primary, or not
@@ -164,7 +165,8 @@ class PoolFailover:
                 log.info("failover.replica pool=%s node=%s of=%s done=%s", self._pool.name, act.voter, act.primary,
                          done)  # fmt: skip
             case _:
-                self.promotions += done
+                member = next(member for member in self.members if act.voter in member.addresses)
+                self.promotions[member.nodes[0]] += done
                 log.warning("failover.promoted pool=%s node=%s done=%s", self._pool.name, act.voter, done)
                 self._do(self.election.promoted(act.voter, done, now))
         self._wake.set()
@@ -368,6 +370,9 @@ class Failover:
         found = self._pools.get(pool)
         return found is not None and found.election is not None and time.monotonic() >= found.election.lease_until
 
-    def promotions(self, pool: int) -> int:
-        """How many this process has made."""
-        return self._pools[pool].promotions if pool in self._pools else 0
+    def promotions(self, pool: int, member: int | None) -> int:
+        """How many this process has made: of replicas of this member, None: of all."""
+        if pool not in self._pools:
+            return 0
+        made = self._pools[pool].promotions
+        return made.total() if member is None else made[member]

@@ -24,6 +24,7 @@ from proxy.control.failover import Failover
 from proxy.control.nodes import Nodes
 from proxy.control.statistics import (
     HEAT_COUNTERS,
+    NODE_COUNTERS,
     READ_COUNTERS,
     WAVES,
     CommandStatistics,
@@ -54,7 +55,7 @@ def _version() -> str:
 
 
 #: What is counted of a node; the rest is its state at the moment.
-_NODE_COUNTS = ("requests", "errors", "timeouts", "losses", "bytes_in", "bytes_out", "latency_us")
+_NODE_COUNTS = (*NODE_COUNTERS, "latency_us")
 
 #: Counters of an engine that are none.
 _GAUGES = ("clients", "chunk_bytes", "input_reserved")
@@ -273,7 +274,7 @@ class Snapshot:
                 name=pool.name,
                 listen=self._engines.ports[index],
                 clients=sum(pools[index]["clients"] for pools in by_engine),
-                promotions=self._failover.promotions(index) if self._failover is not None else 0,
+                promotions=self._failover.promotions(index, None) if self._failover is not None else 0,
                 nodes=tuple(
                     self._node(pool, index, place, [pools[index]["nodes"][place] for pools in by_engine])
                     for place, server in enumerate(pool.nodes)
@@ -313,14 +314,10 @@ class Snapshot:
             connections=total["connections"],
             in_flight=total["in_flight"],
             backlog=total["backlog"],
-            requests=total["requests"],
-            errors=total["errors"],
-            timeouts=total["timeouts"],
-            losses=total["losses"],
-            bytes_in=total["bytes_in"],
-            bytes_out=total["bytes_out"],
+            promotions=self._failover.promotions(index, place) if self._failover is not None else 0,
             microseconds=total["latency_us"],
             copies=self._copies(index, place),
+            **{name: total[name] for name in NODE_COUNTERS},
         )
 
 

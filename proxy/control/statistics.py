@@ -76,7 +76,15 @@ class CopiesStatistics:
 
     state: str  #: serves, mending, gone, lost: attendance.State
     missed: int  #: keys that are hinted about it, all holders together, at the last look
-    mended: int  #: keys that it was given since the proxy started
+    replayed: int  #: hints about it that this proxy has carried out
+    mended: int  #: keys that this proxy has given it
+    repaired: int  #: of these, keys that were found to differ, by a read, a doubt or the background comparison
+
+
+#: What the engines count of each node, in the order in which INFO shows it: fields of NodeStatistics.
+NODE_COUNTERS = (
+    "requests", "errors", "timeouts", "losses", "retries", "hedges", "hedges_won", "hints", "bytes_in", "bytes_out",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +105,11 @@ class NodeStatistics:
     errors: int = 0  #: error replies
     timeouts: int = 0
     losses: int = 0  #: connections that broke
+    retries: int = 0  #: reads that it was asked for because another node had failed or was too late
+    hedges: int = 0  #: and before that was known
+    hedges_won: int = 0  #: of these, those that it answered first
+    hints: int = 0  #: with replication: ring: writes that this proxy noted it has missed
+    promotions: int = 0  #: of a member: replicas that this process has put into its place
     bytes_in: int = 0
     bytes_out: int = 0
     microseconds: int = 0  #: total time from sending to reply

@@ -9,8 +9,8 @@ waits while a read of its key may be answered by another node than the one that 
                  │
                client, slot
 
-Stands below the connection, which finds that a request failed; reads.pyx chooses who is asked next, and when, of those that
-sources.pxd names.
+Stands below the connection, which finds that a request failed; of those that sources.pxd names reads.pyx chooses who is
+asked next, and when.
 """
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -65,8 +65,8 @@ cdef inline bint again_before(const Client* client, uint32_t end) noexcept nogil
 
 
 cdef inline bint again_waits(Core* core, Client* client, Row* row, Frame* frame) noexcept nogil:
-    """Every request of a pool whose reads may be asked again: note its key. Has it to wait, because it may write what an unanswered read
-    of the same client may find at another node?"""
+    """Every request of a pool whose reads may be asked again: note its key. Has it to wait, because it may write what an
+    unanswered read of the same client may find at another node?"""
     core.key = 0
     core.spread = 0
     if row.key:

@@ -31,7 +31,8 @@ cdef bint again_wrote(Core* core, Client* client, uint32_t key, uint32_t before)
     """Is there a request of this client in its queue that may write the key (0: any)? `before`: the read's own slot.
 
     An earlier one that failed is none: of what the read should have found nothing was said. A later one that failed may
-    have been executed, and is not to be found.
+    have been executed, and is not to be found. With copies on the ring no earlier one is: it went to every node that may be
+    asked, ahead of the read and by the same connection.
     """
     cdef uint32_t number = client.head
     cdef Slot* slot
@@ -39,7 +40,7 @@ cdef bint again_wrote(Core* core, Client* client, uint32_t key, uint32_t before)
         slot = &client.slots[number & client.mask]
         if number != before and core.rows[slot.row].flags & ROW_CHANGES and (
                 key == 0 or slot.key == 0 or slot.key == key):
-            if <int32_t> (number - before) > 0 or not failed(client, slot):
+            if <int32_t> (number - before) > 0 or not (client.pool.copies or failed(client, slot)):
                 return True
         number += 1
     return False
@@ -203,6 +204,7 @@ cdef bint again_answered(Core* core, Conn* conn, Pending* pending, bint sick) no
         return False
     if again.hedge and conn != again.conn:
         core.counters.hedges_won += 1
+        conn.node.hedges_won += 1
     hand_over(again, pending)
     return True
 

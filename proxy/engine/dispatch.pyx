@@ -160,6 +160,9 @@ cdef int special(Core* core, Client* client, Row* row, Frame* frame) noexcept no
             return refuse(core, client, row, ERROR_COPIES_REFUSED, NULL, NULL)
         if row.flags & ROW_EXEC:
             return copied_run(core, client, row)
+        if client.once and client.once == client.commands and (client.flags & CLIENT_MULTI or row.flags & ROW_MULTI):
+            # Levels for one request are those of the transaction that it begins.
+            client.once += 1
         if client.flags & CLIENT_MULTI and not row.flags & (ROW_MULTI | ROW_DISCARD):
             return copied_queue(core, client, row, frame)
     if client.pool.sharded and (client.flags & CLIENT_MULTI or row.flags & (ROW_WATCH | ROW_BLOCKS)) and (

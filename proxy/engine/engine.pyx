@@ -515,7 +515,9 @@ cdef class Engine(Controls):
                         backlog += conn.output.length
                 nodes.append({
                     "requests": node.requests, "errors": node.errors, "timeouts": node.timeouts,
-                    "losses": node.losses, "bytes_out": node.bytes_out, "bytes_in": node.bytes_in,
+                    "losses": node.losses, "retries": node.retries, "hedges": node.hedges,
+                    "hedges_won": node.hedges_won, "hints": node.hints,
+                    "bytes_out": node.bytes_out, "bytes_in": node.bytes_in,
                     "latency_us": node.latency_us, "connections": opened, "in_flight": in_flight,
                     "backlog": backlog, "ejected": bool(node.ejected), "blocked": node.blocked[0],
                     "watching": node.watching[0], "readable": bool(node.readable),

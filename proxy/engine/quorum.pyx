@@ -49,6 +49,7 @@ cdef void hint_send(Core* core, Conn* conn, Node* about, bint doubt, Quorum* quo
         core.counters.doubts += 1
     else:
         core.counters.hints += 1
+        about.hints += 1
 
 
 # -- hearing --------------------------------------------------------------------------------------------------------------

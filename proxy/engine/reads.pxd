@@ -1,8 +1,9 @@
 # cython: language_level=3
 """Reads: which node of a key's, its own or a replica, is asked; and who is asked again. Step 4b of a request's life.
 
-In pools with replicas, and, as far as asking again is concerned, with copies on the ring (`replication: ring`). Any other request goes to the key's own node, and so does a read of a client that has a
-request unanswered that may write the key. A read is asked again
+In pools with replicas and, as far as asking again is concerned, with copies on the ring (`replication: ring`). Any other
+request goes to the key's own node, and so does a read of a client that has a request unanswered that may write the key. A
+read is asked again
   * at once, when its node or the connection to it is lost, or serves nobody now (-LOADING, -BUSY, -MASTERDOWN);
   * when half of its deadline is over: the other half is another node's;
   * before that, if the pool hedges: when it takes longer than others do, within a budget.

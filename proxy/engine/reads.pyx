@@ -121,8 +121,8 @@ cdef Conn* other(Core* core, const Sources* sources, Conn* last, int least) noex
     """The connection to ask next, whose node has this Standing at least, and is another one than that of `last`. NULL:
     there is none.
 
-    Replicas take turns. Copies on the ring are asked in the order of the walk, from the one asked last on: whoever hangs is
-    not asked twice.
+    Replicas take turns. Copies on the ring are asked in the order of the walk, from the one asked last on, so that one
+    that hangs is not asked twice while there is another.
     """
     cdef Node* best = NULL
     cdef Node* node
@@ -195,6 +195,7 @@ cdef void reads_resend(Core* core) noexcept nogil:
                 conn = other_or_same(core, again)
                 if conn != NULL and not conn.refusing:
                     core.counters.retries += 1
+                    conn.node.retries += 1
                     ask(core, again, conn)
                 elif not anybody(core, &again.sources, again.last.protocol, again.last.database):
                     fail(core, again, again.kind, again.why)
@@ -273,7 +274,10 @@ cdef bint again_to(Core* core, Again* again, bint hedge) noexcept nogil:
     again.hedge = hedge
     if hedge:
         core.counters.hedges += 1
-    core.counters.retries += not hedge
+        conn.node.hedges += 1
+    else:
+        core.counters.retries += 1
+        conn.node.retries += 1
     ask(core, again, conn)
     return True
 

@@ -339,6 +339,10 @@ cdef struct Node:
     uint64_t errors            # error replies
     uint64_t timeouts
     uint64_t losses
+    uint64_t retries           # reads that it was asked for after another node, of core.counters.retries,
+    uint64_t hedges            # of hedges,
+    uint64_t hedges_won        # and of hedges_won
+    uint64_t hints             # writes that it was said to have missed
     uint64_t bytes_out
     uint64_t bytes_in
     uint64_t latency_us        # sum

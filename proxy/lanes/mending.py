@@ -9,6 +9,10 @@ because it does not serve before it was mended.
 from __future__ import annotations
 
 import logging
+import os
+import random
+import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -43,6 +47,12 @@ TRIES = 3
 #: Keys that are mended, or compared, in one go.
 BATCH = 256
 
+#: No value, in either protocol.
+NIL = (b"$-1\r\n", b"_\r\n")
+
+#: Seconds that a proxy has a piece of work to itself, from each batch on.
+LEASE = 2.0
+
 KNOWN = OWN + b"known"  #: a hash: by node, the run_id of its process that was brought up to date last
 
 
@@ -56,6 +66,7 @@ class Mending:
         self._engines = engines
         self._settled = settled
         self._keys = KeyCopies(links)
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{random.getrandbits(32):08x}".encode()  # of leases
         self._links = links
         self._pools = {
             index: _Pool(self, index, pool) for index, pool in enumerate(settings.pools) if pool.copied
@@ -76,7 +87,10 @@ class Mending:
         if pool not in self._pools:
             return None
         mine = self._pools[pool]
-        return CopiesStatistics(mine.members[node].state.name.lower(), mine.missed[node], mine.mended[node])
+        return CopiesStatistics(
+            mine.members[node].state.name.lower(), mine.missed[node], mine.replayed[node], mine.mended[node],
+            mine.repaired[node],
+        )
 
     def failed(self, engine: int, pool: int, node: int, lost: bool, reason: str) -> None:
         """A connection of an engine failed."""
@@ -118,7 +132,9 @@ class _Pool:
         self._changed = trio.Event()
         self._doubts: set[tuple[int, int, int]] = set()  # (holder, database, about)
         self.missed = [0] * len(settings.servers)
+        self.replayed = [0] * len(settings.servers)
         self.mended = [0] * len(settings.servers)
+        self.repaired = [0] * len(settings.servers)
 
     # -- who serves ---------------------------------------------------------------------------------------------------
 
@@ -249,14 +265,35 @@ class _Pool:
 
     # -- mending ------------------------------------------------------------------------------------------------------
 
+    def _present(self, key: bytes, *without: int) -> list[int]:
+        """The nodes of a key that can be asked, those that serve before those that are mended."""
+        nodes = [node for node in self._ring.candidates(key, self.settings.ring.copies) if node not in without]
+        return [
+            node for state in (State.SERVES, State.MENDING) for node in nodes if self.members[node].state is state
+        ]
+
     def _first(self, key: bytes, *without: int) -> int | None:
         """The node that is right about a key: the first that serves, or else is mended. None: there is none now."""
-        nodes = [node for node in self._ring.candidates(key, self.settings.ring.copies) if node not in without]
-        for state in (State.SERVES, State.MENDING):
-            for node in nodes:
-                if self.members[node].state is state:
-                    return node
-        return None
+        return next(iter(self._present(key, *without)), None)
+
+    async def _source(self, database: int, key: bytes, *without: int) -> int | None:
+        """The first that, as far as others know, has not missed a write of this key; where each has, the first of all.
+
+        Another proxy may have lost a node that serves here. What it writes meanwhile is hinted, and newer than what
+        that node would give.
+        """
+        nodes = self._present(key, *without)
+        everywhere = self._present(key)
+        for node in nodes:
+            name = OWN + b"hints:" + self._labels[node]
+            for other in everywhere:
+                if other != node and await self._keys.ask(
+                    self.index, other, database, b"ZSCORE", name, key
+                ) not in NIL:
+                    break
+            else:
+                return node
+        return next(iter(nodes), None)
 
     async def _mend(self, node: int) -> None:
         """Bring one node up to date; when that is done the next look has it serve."""
@@ -266,7 +303,7 @@ class _Pool:
         count = 0
         if member.whole:
             count += await self._give_all(node)
-            await self._forget(node)
+            # Hints are not dropped: another proxy may have noted one after the key was given.
             await self._note(node, (await self._keys.ask(self.index, node, 0, b"INFO", b"server")).partition(
                 b"run_id:")[2].split(b"\r\n")[0])
             member.whole = False
@@ -275,29 +312,51 @@ class _Pool:
                 member.state = State.MENDING
         for other in self._others(node):
             for database in sorted(self._databases[other]):
-                count += await self._replay(other, database, node, b"hints:")
+                count += await self._replay(other, database, node)
+        if not count:
+            # Another proxy is at it, or there was nothing to do.
+            return
         log.info(
             "node.mended pool=%s node=%s keys=%d elapsed=%.2f", self.settings.name, self._labels[node].decode(), count,
             trio.current_time() - began,
         )  # fmt: skip
 
-    async def _replay(self, holder: int, database: int, node: int, kind: bytes) -> int:
-        """Carry out what `holder` keeps about `node`. Returns how many keys were copied."""
-        name = OWN + kind + self._labels[node]
+    async def _leased(self, holder: int, what: bytes, seconds: float = LEASE) -> bool:
+        """Is it for this proxy to do? So that no two do the same, as far as possible: nothing breaks if they do."""
+        name = OWN + b"lease:" + what
+        words = name, self._owner.name, b"PX", b"%d" % (seconds * 1000)
+        if await self._keys.ask(self.index, holder, 0, b"SET", *words, b"NX") not in NIL:
+            return True
+        if parse(await self._keys.ask(self.index, holder, 0, b"GET", name)) != self._owner.name:
+            return False
+        await self._keys.ask(self.index, holder, 0, b"SET", *words)
+        return True
+
+    async def _replay(self, holder: int, database: int, node: int) -> int:
+        """Carry out the hints that `holder` keeps about `node`. Returns how many keys were copied."""
+        name = OWN + b"hints:" + self._labels[node]
         copied = 0
-        while True:
+        while await self._leased(holder, b"hints:" + self._labels[node]):
             pairs = parse(await self._keys.ask(
                 self.index, holder, database, b"ZRANGE", name, b"0", b"%d" % (BATCH - 1), b"WITHSCORES"
             ))
             if not pairs:
-                return copied
+                break
             hints = dict(zip(pairs[::2], pairs[1::2], strict=True))
-            copied += await self._repair(database, list(hints), node)
-            if not await self._drop(holder, database, name, hints):
-                return copied
+            done, open_ = await self._repair(database, list(hints), node)
+            copied += done
+            self.replayed[node] += len(hints) - len(open_)
+            if not await self._drop(holder, database, name, hints, open_):
+                break
+        return copied
 
-    async def _drop(self, holder: int, database: int, name: bytes, hints: dict[bytes, bytes]) -> bool:
-        """Remove hints that are the same still; True if there may be more."""
+    async def _drop(
+        self, holder: int, database: int, name: bytes, hints: dict[bytes, bytes], open_: set[bytes]
+    ) -> bool:
+        """Remove hints that are the same still, but those of keys that are `open_`; True if there may be more."""
+        hints = {key: score for key, score in hints.items() if key not in open_}
+        if not hints:
+            return False
         ask = partial(self._keys.ask, self.index, holder, database, line=1)
         async with self._keys.alone(self.index, holder, database):
             for _ in range(TRIES):
@@ -313,15 +372,20 @@ class _Pool:
                     return True
         return False
 
-    async def _repair(self, database: int, keys: Sequence[bytes], *targets: int) -> int:
-        """Make keys the same at `targets` (none: wherever they are) as at the first node that serves."""
+    async def _repair(self, database: int, keys: Sequence[bytes], *targets: int) -> tuple[int, set[bytes]]:
+        """Make keys the same at `targets` (none: wherever they are) as at the first node that serves.
+
+        Returns how many were copied, and the keys that are not known to be the same: each is compared until it is,
+        a moment after it was copied, a few times. Any number of proxies may do this at once: to each what another one
+        does is a write like any other, and whoever copied what was old by then sees that and copies again.
+        """
         copied = 0
         again: set[bytes] = set(keys)
 
         async def one(key: bytes) -> None:
             nonlocal copied
             everywhere = self._ring.candidates(key, self.settings.ring.copies)
-            source = self._first(key, *targets)
+            source = await self._source(database, key, *targets)
             if source is None:
                 again.discard(key)
                 return
@@ -333,8 +397,9 @@ class _Pool:
                 alike = alike and outcome == SAME
                 if outcome == COPIED:
                     self.mended[target] += 1
+                    self.repaired[target] += not targets
                     copied += 1
-            if alike:
+            if alike and await self._source(database, key, *targets) == source:
                 again.discard(key)
 
         for attempt in range(TRIES):
@@ -343,7 +408,7 @@ class _Pool:
                 break
             if attempt + 1 < TRIES:
                 await trio.sleep(SETTLE)
-        return copied
+        return copied, again
 
     async def _settle_doubts(self) -> None:
         """Compare keys of which a node's reply was another one than the first one's."""
@@ -355,8 +420,8 @@ class _Pool:
             ))
             hints = dict(zip(pairs[::2], pairs[1::2], strict=True))
             if hints:
-                await self._repair(database, list(hints))
-                await self._drop(holder, database, name, hints)
+                _, open_ = await self._repair(database, list(hints))
+                await self._drop(holder, database, name, hints, open_)
 
     # -- everything ---------------------------------------------------------------------------------------------------
 
@@ -384,8 +449,18 @@ class _Pool:
                         if node in self._ring.candidates(key, self.settings.ring.copies)
                         and (other == node or self._first(key, node) == other)
                     ]  # fmt: skip
-                    copied += await self._repair(database, mine, node)
+                    done, open_ = await self._repair(database, mine, node)
+                    copied += done
+                    for key in open_:
+                        await self._hint(database, key, node)
         return copied
+
+    async def _hint(self, database: int, key: bytes, node: int) -> None:
+        """Note that a node misses a key, as the engines do."""
+        holder = self._first(key, node)
+        if holder is not None:
+            name = OWN + b"hints:" + self._labels[node]
+            await self._keys.ask(self.index, holder, database, b"ZADD", name, b"%d" % (time.time() * 1000), key)
 
     async def compare_all(self) -> None:
         """Anti-entropy: walk over all keys of all nodes, at a pace, and mend what differs."""
@@ -394,7 +469,10 @@ class _Pool:
             for node in range(len(self.members)):
                 with suppress(ReplyError, ExceptionGroup):
                     for database in sorted(self._databases[node]):
+                        if not await self._leased(node, b"compare"):
+                            continue
                         async for keys in self._scan(node, database):
+                            await self._leased(node, b"compare", LEASE + len(keys) / pace)
                             await self._compare(node, database, keys)
                             await trio.sleep(len(keys) / pace)
             await trio.sleep(1)
@@ -421,6 +499,6 @@ class _Pool:
         if suspects:
             # What was on its way to one of them has arrived by then.
             await trio.sleep(SETTLE)
-            copied = await self._repair(database, suspects)
+            copied, _ = await self._repair(database, suspects)
             if copied:
                 log.info("mending.differed pool=%s keys=%d", self.settings.name, copied)

@@ -20,8 +20,8 @@ ROWS = {
         "replies", "    if core.fenced:\n        data = lease_fence(core, conn, data, &size)\n", ""),
         ("split", "pause")),
     "a hint is dropped": (Mutant(
-        "lanes/mending", "            copied += await self._repair(database, list(hints), node)\n",
-        "            copied += len(hints)\n"), ("ring-stop-one",)),
+        "lanes/mending", "            done, open_ = await self._repair(database, list(hints), node)\n",
+        "            done, open_ = len(hints), set[bytes]()\n"), ("ring-stop-one",)),
     "a node is read from before it has caught up": (Mutant(
         "control/attendance", "    if member.whole or look.hints:\n", "    if False:\n"),
         ("ring-stop-one", "ring-empty-one")),

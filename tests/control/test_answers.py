@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import hiredis
@@ -17,11 +18,13 @@ from proxy.commands import COMMANDS, Lane
 from proxy.control.answers import AnswerContext, answer
 from proxy.control.answers.config import DEFAULTS
 from proxy.control.answers.glob import glob
-from proxy.control.answers.information import SECTIONS
+from proxy.control.answers.information import SECTIONS, report
 from proxy.control.statistics import (
     HEAT_COUNTERS,
+    NODE_COUNTERS,
     ClientRecord,
     CommandStatistics,
+    CopiesStatistics,
     Histogram,
     HotKeyStatistics,
     NodeStatistics,
@@ -32,6 +35,7 @@ from proxy.lanes import across
 from proxy.lanes.administration import Administration
 from proxy.lanes.hot import Hot
 from proxy.lanes.monitor import Monitor
+from proxy.nodes_page import COLUMNS, QUIET, table
 from tests.redis_server import Connection, needs_redis_server, redis_server
 
 STATISTICS = Statistics(
@@ -250,6 +254,22 @@ def test_info_as_redis_py_reads_it() -> None:
     assert parsed["node0"] | {"name": "a", "address": "10.0.0.1:6379", "usec_per_call": 2.5} == parsed["node0"]
     assert parsed["node1"] | {"name": "b%3D1%2Cc", "address": "[::1]:6379", "state": "down"} == parsed["node1"]
     assert parsed["hotkey0"]["key"] == "user%3A1%2C%0D%0A%3D%FF"
+
+
+def test_a_row_of_a_node_has_all_that_is_counted_of_it_and_all_that_quench_nodes_shows() -> None:
+    counts = {name: 10 + number for number, name in enumerate(NODE_COUNTERS)}
+    copies = CopiesStatistics("mending", 1, 2, 3, 4)
+    pool = PoolStatistics("p", "a:1", (
+        NodeStatistics("a", "b:1", promotions=5, epoch=6, copies=copies, **counts),
+        NodeStatistics("c", "d:1", role="slave", replica_of="a", lag=0.5, epoch=6),
+    ))  # fmt: skip
+    text = report(replace(CONTEXT, statistics=replace(STATISTICS, pools=(pool,))), ["nodes"])
+    rows = [dict(pair.split("=") for pair in line.partition(":")[2].split(",")) for line in text.splitlines()[1:]]
+    shown = {"copies": "mending", "missed": "1", "replayed": "2", "mended": "3", "repaired": "4", "promotions": "5"}
+    assert rows[0].items() >= {**shown, **{name: str(count) for name, count in counts.items()}}.items()
+    assert {*rows[0], *rows[1]} >= set(COLUMNS) >= QUIET
+    assert not {"retries", "hints"} & set(table([rows[1] | {"replica_of": ""}]).split())
+    assert {"retries", "hints", "promotions"} <= set(table(rows).split())
 
 
 def test_info_sections() -> None:

@@ -242,6 +242,58 @@ def test_a_client_chooses_its_consistency(words: str, asked: int) -> None:
     assert sum(map(len, [requests(engine, node) for node in nodes])) == (1 if "ONCE" in words else asked)
 
 
+def levels(engine: Probe, number: int, words: str) -> bytes:
+    """What a client is told that asks for other levels."""
+    engine.feed(number, request(b"CLIENT", b"QUENCH", b"CONSISTENCY", *words.encode().split()))
+    settle(engine)
+    return engine.take(number)
+
+
+def test_levels_are_a_connections_own_until_they_are_reset() -> None:
+    """With one of three nodes away a quorum is there, and all are not."""
+    engine = start()
+    number, other = engine.open(), engine.open()
+    nodes = walk(b"k")
+    engine.set_away(0, nodes[2], 2)
+    settle(engine)
+
+    def put(client: int, *block: list[bytes]) -> bytes:
+        words = block or ([b"SET", b"k", b"v"],)
+        engine.feed(client, b"".join(request(*each) for each in words))
+        settle(engine)
+        for node in nodes[:2]:
+            for sent in requests(engine, node):
+                done = b"+QUEUED\r\n" if block else b"+OK\r\n"
+                replies = {b"MULTI": b"+OK\r\n", b"EXEC": b"*1\r\n+OK\r\n", b"SET": done}
+                engine.answer(conn(node), replies.get(sent[0], b":1\r\n"))
+        settle(engine)
+        return engine.take(client)
+
+    block = [b"MULTI"], [b"SET", b"k", b"v"], [b"EXEC"]
+    refused = b"-ERR 'set' was not sent: fewer nodes"
+    assert levels(engine, number, "WRITE ALL") == b"+OK\r\n"
+    assert put(number).startswith(refused) and put(number).startswith(refused)
+    assert put(other) == b"+OK\r\n"
+    assert levels(engine, number, "READ QUORUM WRITE DEFAULT") == b"+OK\r\n"
+    assert put(number) == b"+OK\r\n"
+    assert levels(engine, number, "WRITE ALL ONCE") == b"+OK\r\n"
+    assert put(number).startswith(refused) and put(number) == b"+OK\r\n"
+    assert levels(engine, number, "WRITE ALL ONCE") == b"+OK\r\n"
+    assert b"-ERR 'exec' was not sent: fewer nodes" in put(number, *block)
+    assert put(number, *block).endswith(b"*1\r\n+OK\r\n"), "once is once"
+    levels(engine, number, "WRITE ALL")
+    engine.feed(number, request(b"RESET"))
+    settle(engine)
+    engine.take(number)
+    assert put(number) == b"+OK\r\n"
+
+
+def test_levels_need_copies() -> None:
+    engine = build(NODES)
+    number = engine.open()
+    assert levels(engine, number, "READ ONE").startswith(b"-ERR keys have no copies in this pool")
+
+
 @pytest.mark.parametrize("words", ["READ ALL", "READ", "WRITE two", "", "ONCE READ ONE", "READ ONE ONE"])
 def test_a_consistency_that_is_none(words: str) -> None:
     engine = start()

@@ -130,12 +130,32 @@ def test_a_node_that_serves_nobody_is_not_taken_at_its_word(error: bytes) -> Non
 def test_a_read_is_not_asked_again_past_a_later_write_of_its_key(later: bytes) -> None:
     engine, client = start()
     first, second, _ = walk(b"k")
-    engine.feed(client, get() + later + get(b"k"))
+    engine.feed(client, get() + later)
     engine.fail(conn(first))
     settle(engine)
     assert engine.sent(conn(second)).count(b"GET") == 0
     pass_time(engine, TIMEOUT // 2)
     assert engine.sent(conn(second)).count(b"GET") == 0
+
+
+def test_a_read_is_asked_again_behind_an_earlier_write_that_went_to_the_next_copy_too() -> None:
+    engine, client = start()
+    first, second, third = walk(b"k")
+    put = request(b"SET", b"k", b"1")
+    engine.feed(client, put + get())
+    assert engine.sent(conn(first)) == put + get()
+    assert engine.sent(conn(second)) == engine.sent(conn(third)) == put
+    for node in (second, third):
+        engine.answer(conn(node), b"+OK\r\n")
+    pass_time(engine, TIMEOUT // 2)
+    assert engine.sent(conn(second)) == get()
+    engine.answer(conn(second), b"$1\r\n1\r\n")
+    engine.fail(conn(first))
+    settle(engine)
+    for node in (second, third):
+        engine.answer(conn(node), b":1\r\n" * engine.sent(conn(node)).count(b"ZADD"))
+    settle(engine)
+    assert engine.take(client) == b"+OK\r\n$1\r\n1\r\n"
 
 
 def test_a_write_waits_for_a_read_of_its_key_that_was_asked_again() -> None:
@@ -289,6 +309,9 @@ def test_order(seed: int, hedging: bool) -> None:
     replies = [reader.gets() for _ in range(received.count(b"\n") + 1)]
     replies = replies[: replies.index(False)]
     assert len(replies) == len(asked)
+    nodes = engine.pool_stats()[0]["nodes"]
+    for counter in ("retries", "hedges", "hedges_won", "hints"):
+        assert sum(node[counter] for node in nodes) == engine.counters()[counter]
     told = dict.fromkeys(keys, 0)
     for (name, key, last), reply in zip(asked, replies, strict=True):
         if isinstance(reply, hiredis.ReplyError):

@@ -277,3 +277,70 @@ def test_scan_keys_and_randomkey_show_each_key_once(tier: Any) -> None:
         assert sorted(scanned()) == sorted(link("KEYS", "*")) == sorted(wanted)
         assert link("RANDOMKEY") in wanted
         assert error(link("DBSIZE"), "is refused in pool test")
+
+
+@pytest.mark.parametrize("fall", ["hangs", "dies"])
+def test_two_proxies_mend_the_same_node_while_both_write(tier: Any, fall: str) -> None:
+    """Each writes keys of its own, before, while the node is away, and while it is mended; the background comparison,
+    which would put right what mending got wrong, is off."""
+    nodes, serve = tier
+    proxies = [serve("ring: {anti_entropy: 0}"), serve("ring: {anti_entropy: 0}", engines=2)]
+    told: list[dict[bytes, bytes]] = [{}, {}]
+    unknown: list[set[bytes]] = [set(), set()]
+    over = threading.Event()
+
+    def write(which: int) -> None:
+        rng = random.Random(which)
+        number = 0
+        with proxies[which].link() as link:
+            while not over.is_set():
+                number += 1
+                key = b"%d:%d" % (which, rng.randrange(150))
+                kind = rng.random()
+                words: tuple[Any, ...] = ("SET", key, b"%d" % number)
+                if kind < 0.3:
+                    words = "DEL", key
+                elif kind < 0.5:
+                    words = "APPEND", key, b"+"
+                reply = link(*words)
+                if isinstance(reply, hiredis.ReplyError):
+                    # What it did is not known until the key is set, or deleted.
+                    unknown[which].add(key)
+                elif words[0] == "APPEND":
+                    told[which][key] = told[which].get(key, b"") + b"+"
+                else:
+                    unknown[which].discard(key)
+                    told[which].pop(key, None)
+                    if words[0] == "SET":
+                        told[which][key] = words[2]
+
+    threads = [threading.Thread(target=write, args=(which,)) for which in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        time.sleep(0.4)
+        before = [len(proxy.log.lines) for proxy in proxies]
+        if fall == "hangs":
+            nodes[0].freeze()
+        else:
+            nodes[0].kill()
+        for proxy in proxies:
+            until(lambda proxy=proxy: "node.gone pool=test node=n0" in proxy.log.text, "n0 is gone")
+        time.sleep(0.5)
+        if fall == "hangs":
+            nodes[0].thaw()
+        else:
+            nodes[0].start()
+        for proxy, lines in zip(proxies, before, strict=True):
+            served(proxy, "n0", lines)
+        time.sleep(0.3)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    until(lambda: all(node("EXISTS", OWN + b"hints:n0") == 0 for node in nodes), "no hints are left")
+    found = {key: value[1] for key, value in same_everywhere(nodes).items() if key not in unknown[0] | unknown[1]}
+    assert found == {key: value for one in told for key, value in one.items() if key not in unknown[0] | unknown[1]}
+    with proxies[0].link() as link:
+        rows = [line for line in link("INFO", "nodes").decode().splitlines() if "name=n0" in line]
+    assert re.search(r"hints=[1-9]", rows[0]), rows

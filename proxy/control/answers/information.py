@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from proxy.control.answers.context import AnswerContext
 from proxy.control.reply import Verbatim, encode
-from proxy.control.statistics import NodeStatistics, Statistics
+from proxy.control.statistics import NODE_COUNTERS, NodeStatistics, Statistics
 
 __all__ = ["REDIS_VERSION", "SECTIONS", "info", "report"]
 
@@ -270,15 +270,13 @@ def _nodes(context: AnswerContext) -> Lines:
                 ("connections", node.connections),
                 ("in_flight", node.in_flight),
                 ("backlog", node.backlog),
-                ("requests", node.requests),
-                ("errors", node.errors),
-                ("timeouts", node.timeouts),
-                ("losses", node.losses),
-                ("bytes_in", node.bytes_in),
-                ("bytes_out", node.bytes_out),
+                *((name, getattr(node, name)) for name in NODE_COUNTERS),
+                ("promotions", node.promotions),
                 ("usec_per_call", f"{node.microseconds / max(node.requests, 1):.2f}"),
                 *([] if node.copies is None else [
-                    ("copies", node.copies.state), ("missed", node.copies.missed), ("mended", node.copies.mended),
+                    ("copies", node.copies.state), ("missed", node.copies.missed),
+                    ("replayed", node.copies.replayed), ("mended", node.copies.mended),
+                    ("repaired", node.copies.repaired),
                 ]),
             ),
         )
