@@ -125,6 +125,8 @@ def test_writes_go_on_after_the_primary_was_killed(stack, tmp_path_factory):
         assert all("unknown" in text or "not sent" in text for _, text in writer.failed), writer.failed
     until(lambda: primaries(both[0]) == primaries(both[1]) and len(primaries(both[0])) == 1, "both agree")
     assert primaries(both[0]) != [f"127.0.0.1:{nodes[0].port}"]
+    counted = [row for proxy in both for row in rows(proxy).values() if row["promotions"] != "0"]
+    assert counted and {row["role"] for row in counted} == {"master"}, "who was promoted is in the member's place now"
     # What was acknowledged last is there.
     for writer in writers:
         assert int(both[0]("GET", writer.key)) >= writer.acknowledged[-1][1]
