@@ -19,6 +19,7 @@ from proxy.control.cluster import present
 from proxy.control.clusters import Clusters, with_places
 from proxy.control.engines import Engines, Event, EventKind
 from proxy.control.failover import Failover
+from proxy.control.followers import Followers
 from proxy.control.nodes import Nodes
 from proxy.control.request import Request
 from proxy.control.requests import Requests
@@ -89,6 +90,7 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             failover = Failover(settings, engines, seats)
             nodes = Nodes(settings, engines.engines, nursery, lambda pool, live: pubsub.live(pool, live), seats)
             links = Links(settings, nursery, nodes.ejected, engines.kill_ghost, seats, failover.fenced)
+            followers = Followers(settings, engines)
             clusters = Clusters(settings, engines, nodes, lambda pool: pubsub.moved(pool))
             pubsub = PubSub(settings, engines, kept, links, clusters.owner, clusters.redirected)
             clients = Clients(settings, engines, pubsub.counts)
@@ -96,7 +98,7 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             hot = Hot(settings, engines, clients)
             snapshot = Snapshot(
                 settings, engines, nodes, databases.known, pubsub.totals, hot.known, failover,
-                lambda pool, node: mending.known(pool, node),
+                lambda pool, node: mending.known(pool, node), followers.lag,
             )  # fmt: skip
             access = Access(settings, clients)
             administration = Administration(engines, clients, snapshot, links)
@@ -169,6 +171,7 @@ async def serve(settings: Settings, on_ready: Callable[[Sequence[str]], None] | 
             await _until(stop, nodes.start)
             await _until(stop, clusters.start)
             nursery.start_soon(clusters.run)
+            nursery.start_soon(followers.run)
             await _until(stop, mending.first_look)
             await _until(stop, failover.settle)
             nursery.start_soon(mending.run)

@@ -421,7 +421,6 @@ class PoolReader:
             *((key, key in self.nodes, placed) for key in RING),
             ("auto_eject", pool.auto_eject, "no node takes over another one's keys unless the cluster says so"),
             ("replication", pool.replication == "ring", "its nodes have replicas of their own"),
-            ("read_from", "primary" not in pool.read_from, "replicas of a cluster are not read from yet"),
             ("failover", pool.failover != "off", "the cluster promotes its replicas by itself"),
             ("redis_db", pool.redis_db != 0, "a Redis Cluster has database 0 only"),
             ("hot_keys.share", pool.hot_keys.share, "proxies in front of a cluster do not tell each other of hot keys"),

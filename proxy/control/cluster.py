@@ -23,7 +23,7 @@ from proxy.address import Server
 from proxy.placement import CLUSTER_SLOTS as SLOTS
 from proxy.settings import Pool
 
-__all__ = ["Change", "Member", "Place", "Slots", "Topology", "View", "members", "present", "read_view"]
+__all__ = ["Change", "Member", "Place", "Slots", "Topology", "View", "home_of", "members", "present", "read_view"]
 
 NOBODY = 0xFFFF  #: in the table of slots
 GRACE = 90.0  #: seconds; longer than any idle connection of the control plane lasts
@@ -52,6 +52,15 @@ def members(pool: Pool) -> Sequence[int]:
     if not pool.cluster:
         return range(len(pool.servers))
     return [index for index, place in enumerate(pool.servers) if isinstance(place, Place) and place.member]
+
+
+def home_of(pool: Pool, index: int) -> int:
+    """The node that a node is a replica of, by index; its own where it is none."""
+    servers = pool.servers
+    if index >= len(servers):
+        return pool.replica_of[index - len(servers)]
+    place = servers[index]
+    return place.primary if isinstance(place, Place) and place.primary >= 0 else index
 
 
 # -- what a node says -------------------------------------------------------------------------------------------------
@@ -156,7 +165,8 @@ class Topology:
         return self.served == SLOTS
 
     def take(self, views: Sequence[View], now: float) -> list[Change]:
-        """What the best of these views changes: nodes that came first, then the table, then nodes that went."""
+        """What the best of these views changes: nodes that came first, then the table, then roles, so that reads of a
+        slot find its replicas until it has another node, then nodes that went."""
         if not views:
             return self._expire(now)
         view = max(views, key=lambda view: (view.well, view.epoch))
@@ -167,10 +177,11 @@ class Topology:
         wanted = [*primaries, *replicas] if self.replicas else [*primaries]
         changes = self._settle(wanted, now)
         at = {place.address: index for index, place in enumerate(self.places) if place.address}
+        roles: list[Change] = []
         for address in wanted:
             if address in at:
                 primary = at.get(replicas.get(address, address), -1)
-                changes += self._become(at[address], address in primaries, primary)
+                roles += self._become(at[address], address in primaries, primary)
         table = array("H", [NOBODY]) * SLOTS
         self.served = 0
         for first, last, address, _ in sorted(view.ranges, reverse=True):
@@ -187,7 +198,7 @@ class Topology:
         if made != self.table:
             self.table = made
             changes.append(Slots(made))
-        return changes + left + self._expire(now)
+        return changes + roles + left + self._expire(now)
 
     def _settle(self, wanted: Sequence[str], now: float) -> list[Change]:
         """Give places to those that have none."""

@@ -33,7 +33,7 @@ from proxy.control.cluster import (
 )  # fmt: skip
 from proxy.control.engines import Engines
 from proxy.control.nodes import Nodes
-from proxy.control.probe import authentication, connect
+from proxy.control.probe import authentication, connect, exchange
 from proxy.placement import slot_of
 from proxy.settings import Pool, Settings
 
@@ -111,7 +111,8 @@ class _Watched:
         self._nodes = nodes
         self._on_moved = on_moved
         self._places = [place for place in pool.servers if isinstance(place, Place)]
-        self.topology = Topology([f"{seed.host}:{seed.port}" for seed in pool.cluster], self._places)
+        seeds = [f"{seed.host}:{seed.port}" for seed in pool.cluster]
+        self.topology = Topology(seeds, self._places, replicas=pool.read_from != "primary")
         self._hints: dict[str, None] = {}  # addresses of nodes that are likely to know more
         self._wake = trio.Event()
         self._said = ""  # of what is wrong, in the log
@@ -210,23 +211,16 @@ def _order(engine: Any, pool: int, change: Change) -> None:
     if isinstance(change, Slots):
         engine.slots(pool, change.table)
     else:
-        engine.member(pool, change.place, change.address.encode(), change.holds_slots, change.new)
+        engine.member(
+            pool, change.place, change.address.encode(), change.holds_slots, change.primary, change.new
+        )  # fmt: skip
 
 
 async def _talk(stream: trio.abc.Stream, pool: Pool) -> tuple[bytes, Any]:
     """CLUSTER INFO and CLUSTER SLOTS. Raises ValueError when one of them is refused."""
-    greeting = authentication(pool)
-    commands: list[tuple[Any, ...]] = [*greeting, ("CLUSTER", "INFO"), ("CLUSTER", "SLOTS")]
-    await stream.send_all(b"".join(hiredis.pack_command(command) for command in commands))
-    reader = hiredis.Reader()
-    replies: list[Any] = []
-    while len(replies) < len(commands):
-        while (reply := reader.gets()) is False:
-            received = await stream.receive_some(65536)
-            if not received:
-                raise ValueError("it closed the connection")
-            reader.feed(bytes(received))
+    commands = [*authentication(pool), ("CLUSTER", "INFO"), ("CLUSTER", "SLOTS")]
+    replies = await exchange(stream, hiredis.Reader(), commands)
+    for reply in replies:
         if isinstance(reply, hiredis.ReplyError):
             raise ValueError(str(reply))
-        replies.append(reply)
     return replies[-2], replies[-1]

@@ -278,7 +278,8 @@ class PoolFailover:
             member.freshness.heard(now if primary is None else primary.sent, _replication(primary))
             for node in member.nodes[1:]:
                 server = self._seats.server(self.index, node)
-                may, fresh = member.freshness.judge(_replication(reports.get(server.address)))
+                answer = reports.get(server.address)
+                may, fresh = member.freshness.judge(now if answer is None else answer.sent, _replication(answer))
                 if may != self._readable.get(node, False):
                     log.info("replica.%s pool=%s node=%s", "readable" if may else "unreadable", self._pool.name,
                              server.name or server.address)  # fmt: skip

@@ -44,12 +44,12 @@ class Freshness:
     """One primary and what is known of its replicas. Times are seconds of one monotonic clock."""
 
     history: str = ""
-    answered: bool = False  #: the primary did, last time
+    answered: float | None = None  #: when the primary was asked that it answered last; None: it did not, last time
     seen: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))  #: (asked at, offset)
 
     def heard(self, asked: float, said: Replication | None) -> None:
         """The primary was asked at this time; None: it did not answer, or is a primary no more."""
-        self.answered = said is not None and said.primary
+        self.answered = asked if said is not None and said.primary else None
         if said is None or not said.primary:
             return
         if said.history != self.history:
@@ -57,13 +57,14 @@ class Freshness:
             self.seen.clear()
         self.seen.append((asked, said.offset))
 
-    def judge(self, said: Replication | None) -> tuple[bool, float]:
+    def judge(self, asked: float, said: Replication | None) -> tuple[bool, float]:
         """(may this replica be read, since when may it lack something; 0.0: it was never seen to have all).
 
-        While the primary is there, a replica that does not hear it is not read; when it is gone, none hears it.
+        While the primary is there, a replica that does not hear it is not read; when it is gone, none hears it. Which
+        of the two it is, is known when the primary was asked once more, behind the replica (at `asked`).
         """
         if said is None or said.primary or not self.history or said.history != self.history:
             return False, 0.0
-        if self.answered and not said.linked:
+        if not said.linked and self.answered is not None and self.answered >= asked:
             return False, 0.0
         return True, max((asked for asked, offset in self.seen if offset <= said.offset), default=0.0)

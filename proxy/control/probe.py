@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import hiredis
@@ -20,7 +21,7 @@ async def probe(pool: Pool, server: Server) -> str:
         try:
             async with await connect(server) as stream:
                 return await _ask(stream, pool)
-        except (OSError, UnicodeError, trio.BrokenResourceError, hiredis.ProtocolError) as error:
+        except (OSError, ValueError, trio.BrokenResourceError, hiredis.ProtocolError) as error:
             return str(error) or type(error).__name__
     return "it does not answer"
 
@@ -40,16 +41,27 @@ def authentication(pool: Pool) -> list[tuple[Any, ...]]:
     return [("AUTH", *user, pool.node_password.reveal())]
 
 
-async def _ask(stream: trio.abc.Stream, pool: Pool) -> str:
-    commands = [*authentication(pool), ("PING",)]
+async def exchange(
+    stream: trio.abc.Stream, reader: hiredis.Reader, commands: Sequence[tuple[Any, ...]]
+) -> list[Any]:
+    """The replies to some commands; errors of the node are among them.
+
+    Raises:
+        ValueError: it closed the connection.
+        OSError, trio.BrokenResourceError, hiredis.ProtocolError: it was lost, or what came is not RESP.
+    """
     await stream.send_all(b"".join(hiredis.pack_command(command) for command in commands))
-    reader = hiredis.Reader()
-    for _ in commands:
+    replies: list[Any] = []
+    while len(replies) < len(commands):
         while (reply := reader.gets()) is False:
-            received = await stream.receive_some(4096)
+            received = await stream.receive_some(65536)
             if not received:
-                return "it closed the connection"
+                raise ValueError("it closed the connection")
             reader.feed(bytes(received))
-        if isinstance(reply, hiredis.ReplyError):
-            return str(reply)
-    return ""
+        replies.append(reply)
+    return replies
+
+
+async def _ask(stream: trio.abc.Stream, pool: Pool) -> str:
+    replies = await exchange(stream, hiredis.Reader(), [*authentication(pool), ("PING",)])
+    return next((str(reply) for reply in replies if isinstance(reply, hiredis.ReplyError)), "")

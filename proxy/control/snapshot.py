@@ -18,7 +18,7 @@ from typing import Any
 
 import trio
 
-from proxy.control.cluster import present
+from proxy.control.cluster import home_of, present
 from proxy.control.engines import Engines
 from proxy.control.failover import Failover
 from proxy.control.nodes import Nodes
@@ -97,15 +97,18 @@ class Snapshot:
         hot_keys: Callable[[], tuple[HotKeyStatistics, ...]] = lambda: (),
         failover: Failover | None = None,
         copies: Callable[[int, int], CopiesStatistics | None] = lambda pool, node: None,
+        lag: Callable[[int, int], float | None] = lambda pool, node: None,
     ) -> None:
         """`databases(pool)` is what is known of a pool's databases, without asking anybody; `subscriptions()`:
         subscribed clients, and different channels, patterns and shard channels; `hot_keys()`: as far as is known;
-        `copies(pool, node)`: of a node of a pool with `replication: ring`."""
+        `copies(pool, node)`: of a node of a pool with `replication: ring`; `lag(pool, node)`: of a replica in a
+        cluster."""
         self._databases = databases
         self._failover = failover
         self._subscriptions = subscriptions
         self._hot_keys = hot_keys
         self._copies = copies
+        self._lag = lag
         self._settings = settings
         self._engines = engines
         self._nodes = nodes
@@ -283,7 +286,7 @@ class Snapshot:
 
     def _node(self, pool: Pool, index: int, place: int, parts: list[dict[str, int]]) -> NodeStatistics:
         server = pool.nodes[place]
-        member = place - len(pool.servers)
+        home = home_of(pool, place)
         total: Counter[str] = Counter()
         for part in parts:
             total.update(part)
@@ -294,7 +297,7 @@ class Snapshot:
         if state in ("down", "probing"):
             state = "ejected" if pool.auto_eject else "down"
         name = server.name or server.address
-        role, address, lag, epoch = "master" if member < 0 else "slave", server.address, None, 0
+        role, address, lag, epoch = "master" if home == place else "slave", server.address, self._lag(index, place), 0
         found = self._failover.record(index, place) if self._failover is not None else None
         if found is not None:
             name, address, lag, epoch = found.name, found.address, found.lag, found.epoch
@@ -306,7 +309,7 @@ class Snapshot:
             role=role,
             lag=lag,
             epoch=epoch,
-            replica_of="" if member < 0 else pool.servers[pool.replica_of[member]].label,
+            replica_of="" if home == place else pool.servers[home].label,
             state=state,
             connections=total["connections"],
             in_flight=total["in_flight"],

@@ -54,6 +54,7 @@ cdef void again_waiters(Core* core, Conn* conn, Fetch* fetch, int kind, const ch
 cdef void again_lost(Core* core, Again* again) noexcept nogil
 cdef Client* again_told(Again* again) noexcept nogil
 cdef bint again_answered(Core* core, Conn* conn, Pending* pending, bint sick) noexcept nogil
+cdef void again_leave(Pending* pending) noexcept nogil
 cdef void again_free(Core* core, Again* again) noexcept nogil
 cdef void agains_close(Core* core) noexcept nogil
 

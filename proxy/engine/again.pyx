@@ -174,6 +174,14 @@ cdef void again_lost(Core* core, Again* again) noexcept nogil:
         core.agains_due = 1
 
 
+cdef inline void hand_over(Again* again, Pending* pending) noexcept nogil:
+    pending.client = again.client
+    pending.slot = again.slot
+    pending.part = again.part
+    pending.start = again.start
+    again.client = NULL
+
+
 cdef Client* again_told(Again* again) noexcept nogil:
     """The fetch that it waits for is answered: whom to tell, with a reference to him; NULL: he was told already."""
     cdef Client* client = again.client
@@ -197,12 +205,16 @@ cdef bint again_answered(Core* core, Conn* conn, Pending* pending, bint sick) no
     if again.hedge and conn != again.conn:
         core.counters.hedges_won += 1
         conn.node.hedges_won += 1
-    pending.client = again.client
-    pending.slot = again.slot
-    pending.part = again.part
-    pending.start = again.start
-    again.client = NULL
+    hand_over(again, pending)
     return True
+
+
+cdef void again_leave(Pending* pending) noexcept nogil:
+    """The last of its Pendings, taken off the ring, goes on as a plain request."""
+    cdef Again* again = <Again*> pending.cool
+    pending.role = ROLE_NONE
+    again.pendings -= 1
+    hand_over(again, pending)
 
 
 cdef void again_free(Core* core, Again* again) noexcept nogil:

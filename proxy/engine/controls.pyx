@@ -268,13 +268,15 @@ cdef class Controls:
         order.flag = subscribed
         self.post(order)
 
-    def member(self, int pool, int node, bytes address, bint holds_slots, bint new):
-        """This place of a cluster is now the node with this address, as nodes write it; empty: nobody's. connect_node()
-        has to follow for one that is `new`, or has come back."""
+    def member(self, int pool, int node, bytes address, bint holds_slots, int primary, bint new):
+        """This place of a cluster is now the node with this address, as nodes write it; empty: nobody's. `primary`: the
+        place of the node that it is a replica of, or its own, or -1. connect_node() has to follow for one that is
+        `new`, or has come back."""
         cdef Order* order = order_new(ORDER_MEMBER, address, len(address))
         order.pool = pool
         order.node = node
         order.flag = holds_slots | new << 1
+        order.tag = <uint64_t> (primary if primary >= 0 else node)
         self.post(order)
 
     def slots(self, int pool, bytes table):

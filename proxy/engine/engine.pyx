@@ -33,7 +33,7 @@ from proxy.engine.users cimport build_users
 from proxy.engine.waves cimport tallies_close, tallies_open
 from proxy.engine.types cimport (
     BUCKETS, CLIENT_COPIED, CONNS, CONN_OPEN, COPIES_OFF, COPIES_TRACKED, COPIES_TTL, DEAD, INBOX, MERGE_ALL,
-    MERGE_HOT, MERGE_OFF, WAKE, WAVES, Conn, Core, CounterRule, Event, HotRule, Node, Order, Pool, RowStats,
+    MERGE_HOT, MERGE_OFF, READ_PRIMARY, WAKE, WAVES, Conn, Core, CounterRule, Event, HotRule, Node, Order, Pool, RowStats,
 )
 from proxy.wire.chunk cimport pool_trim
 from proxy.wire.input cimport SCRATCH
@@ -260,6 +260,7 @@ cdef class Engine(Controls):
             audiences_free(pool)
             free(pool.nodes)
             free(pool.live)
+            free(pool.replicas)
         while True:
             event = <Event*> mailbox_take(&core.events)
             if event == NULL:
@@ -382,13 +383,15 @@ cdef class Engine(Controls):
             pool.node_total = len(values["nodes"])
             pool.nodes = <Node*> calloc(pool.node_total, sizeof(Node))
             pool.live = <unsigned char*> malloc(pool.node_total)
+            pool.replicas = <int*> malloc(pool.node_total * sizeof(int))
             if values.get("cluster"):
                 pool.cluster = cluster_new(pool.node_total)
                 pool.reads.retained_limit = values["reads"]["retained"] // self.group.peers.count
-            if pool.nodes == NULL or pool.live == NULL:
+            if pool.nodes == NULL or pool.live == NULL or pool.replicas == NULL:
                 raise MemoryError
             pool.node_count = pool.node_total - len(values["replica_of"])
-            if values["replica_of"] or pool.copies:
+            if values["replica_of"] or pool.copies or (
+                    pool.cluster != NULL and values["reads"]["from"] != READ_PRIMARY):
                 build_reads(self.core, pool, values["reads"], self.group.peers.count)
             for place, (name, address) in enumerate(values["nodes"]):
                 node = &pool.nodes[place]
@@ -408,6 +411,7 @@ cdef class Engine(Controls):
                 node.copied = &self.group.peers.copied[<int> held]
                 held += 1
                 pool.live[place] = 1
+                pool.replicas[place] = place
             for place, primary in enumerate(values["replica_of"], pool.node_count):
                 pool.nodes[place].primary = primary
                 pool.nodes[place].patient = False

@@ -71,6 +71,9 @@ cdef void greeting_start(Core* core, Conn* conn) noexcept nogil:
         length = 7 + write_number(words + 7, conn.database)
         words[length - 2] = 0
         say(core, conn, STEP_SELECT, words)
+    conn.reader = pool.cluster != NULL and conn.node.primary != conn.node.index and not conn.private
+    if conn.reader:
+        say(core, conn, STEP_ANY, b"READONLY")
     output_append(&conn.greeting, &core.chunks, b"*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n", 29)
     output_bulk(&conn.greeting, &core.chunks, core.agent, strlen(core.agent))
     expect(conn, STEP_ANY)

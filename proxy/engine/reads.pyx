@@ -18,11 +18,11 @@ from proxy.engine.connection cimport conn_ask, conn_flush, conn_for, pending_err
 from proxy.engine.heat cimport ROLE_AGAIN, ROLE_NONE, ROLE_VALUE, Fetch, Waiter
 from proxy.engine.slots cimport client_release
 from proxy.engine.sources cimport (
-    STANDING_NOT, STANDING_OPEN, STANDING_SOON, Sources, anybody, source, sources_of, standing,
+    STANDING_NOT, STANDING_OPEN, STANDING_SOON, Sources, anybody, source, source_count, sources_of, standing,
 )
 from proxy.engine.types cimport (
     CLIENT_TRACKING, CLIENT_WATCHING, CONN_OPEN, CONNS, DEAD, ERROR_TIMEOUT_READ, FLUSH_AT, READ_ANY, READ_NEAREST,
-    READ_PREFER_REPLICA, READ_PRIMARY, ROW_READ, Client, Conn, Core, Node, Pending, Pool, ReadRules, Row,
+    READ_PREFER_PRIMARY, READ_PREFER_REPLICA, READ_PRIMARY, ROW_READ, Client, Conn, Core, Node, Pending, Pool, ReadRules, Row,
 )
 from proxy.wire.output cimport output_append
 
@@ -39,7 +39,7 @@ cdef enum:
 
 cdef inline Node* node_at(Node* home, uint32_t number) noexcept nogil:
     """0: a member of the ring itself, from 1 on: its replicas."""
-    return home if number == 0 else &home.pool.nodes[home.first_replica + <int> number - 1]
+    return home if number == 0 else &home.pool.nodes[home.pool.replicas[home.first_replica + <int> number - 1]]
 
 
 cdef inline void open_for(Core* core, Node* node, int protocol, int database) noexcept nogil:
@@ -95,6 +95,9 @@ cdef Conn* reads_conn(Core* core, Client* client, Row* row, Node* home) noexcept
         return usable(core, client, row, home, 0)
     if core.spread:
         mode = READ_ANY
+    if pool.cluster != NULL and core.key == 0:
+        # Of keys that are partly moved a replica knows nothing but that they are gone: see redirect.pxd.
+        mode = READ_PREFER_PRIMARY
     if mode >= READ_PREFER_REPLICA:
         node = chosen(core, home, mode, client.protocol, client.database)
         if node == NULL:
@@ -103,8 +106,8 @@ cdef Conn* reads_conn(Core* core, Client* client, Row* row, Node* home) noexcept
         node = chosen(core, home, READ_PREFER_REPLICA, client.protocol, client.database)
         for index in range(home.replica_count if node == NULL else 0):
             # Better one that is being connected than none.
-            if standing(core, &pool.nodes[home.first_replica + index], client.protocol, client.database) == STANDING_SOON:
-                node = &pool.nodes[home.first_replica + index]
+            if standing(core, node_at(home, index + 1), client.protocol, client.database) == STANDING_SOON:
+                node = node_at(home, index + 1)
         if node == NULL:
             node = home
     if node != home:
@@ -124,6 +127,7 @@ cdef Conn* other(Core* core, const Sources* sources, Conn* last, int least) noex
     cdef Node* best = NULL
     cdef Node* node
     cdef int index, here, best_standing = least - 1
+    cdef int count = source_count(sources)
     cdef uint32_t turn = last.node.pool.reads.turn
     last.node.pool.reads.turn = turn + 1
     if sources.copied:
@@ -131,8 +135,8 @@ cdef Conn* other(Core* core, const Sources* sources, Conn* last, int least) noex
         for index in range(sources.count):
             if source(sources, index) == last.node:
                 turn = index + 1
-    for index in range(sources.count):
-        node = source(sources, (index + turn) % sources.count)
+    for index in range(count):
+        node = source(sources, (index + turn) % count)
         here = STANDING_NOT if node == last.node else standing(core, node, last.protocol, last.database)
         if here > best_standing:
             best = node

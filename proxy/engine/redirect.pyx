@@ -10,20 +10,24 @@ from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport abort, free, malloc
 from libc.string cimport memchr, memcmp, memcpy, memset, strlen
 
+from proxy.engine.again cimport Again, again_leave
 from proxy.engine.cluster cimport NODE_TEXT, Detour, cluster_find, cluster_of
 from proxy.engine.connection cimport conn_expect, conn_for, conn_touch, pending_answer, pending_error, pending_settle
-from proxy.engine.heat cimport ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_SET, ROLE_VALUE, ROLE_WAVE, Fetch
+from proxy.engine.heat cimport ROLE_AGAIN, ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_SET, ROLE_VALUE, ROLE_WAVE, Fetch
+from proxy.engine.lookup cimport lookup
 from proxy.engine.mail cimport event_post
 from proxy.engine.private cimport private_take, watch_end
 from proxy.engine.retained cimport retained_find
 from proxy.engine.scripts cimport script_frame
 from proxy.engine.slots cimport client_release
+from proxy.engine.sources cimport STANDING_OPEN, standing
 from proxy.engine.tracking cimport held_for, tracked_conn
 from proxy.engine.types cimport (
     CACHING_YES, CLIENT_BARRIER, CLIENT_WATCHING, DEAD, ERROR_CLUSTER_DOWN, ERROR_NODE_DOWN, ERROR_NOT_REDIRECTED,
-    EVENT_REDIRECTED, HOLD_WAIT, ROW_EVALSHA, ROW_EXEC, ROW_WATCH, TRACKING_OPTIN, Client, Conn, Core, Node, Pending, Pool,
+    EVENT_REDIRECTED, HOLD_WAIT, ROW_EVALSHA, ROW_EXEC, ROW_READ, ROW_WATCH, TRACKING_OPTIN, Client, Conn, Core, Node, Pending, Pool,
+    Row,
 )
-from proxy.wire.output cimport output_append
+from proxy.wire.output cimport Output, output_append
 from proxy.wire.resp cimport FRAMED, Frame, FrameLimits, frame_request, frame_reset
 
 cdef enum:
@@ -41,6 +45,7 @@ cdef enum Word:
     WORD_ASK = 2
     WORD_TRYAGAIN = 3
     WORD_CLUSTERDOWN = 4
+    WORD_REPLICA = 5           # a replica says what only its primary should
 
 
 cdef int word_of(const char* data) noexcept nogil:
@@ -52,6 +57,29 @@ cdef int word_of(const char* data) noexcept nogil:
     if memcmp(data, b"-TRYAGAIN ", 10) == 0:
         return WORD_TRYAGAIN
     return WORD_CLUSTERDOWN if memcmp(data, b"-CLUSTERDOWN ", 13) == 0 else WORD_NONE
+
+
+cdef bint nothing(const char* data, size_t size) noexcept nogil:
+    """May a node without the key say this? Errors, nil, zero and less, what is empty, and arrays that begin or end so."""
+    cdef const char* end = data + size
+    if data[0] == c'*' and data[1] != c'0' and data[1] != c'-':
+        if memcmp(end - 4, b"*0\r\n", 4) == 0:
+            return True
+        data = <const char*> memchr(data, c'\n', size) + 1
+    if data[0] == c'-' or data[0] == c'_' or data[0] == c'#':
+        return True
+    if data[0] == c'+':
+        return memcmp(data, b"+none\r", 6) == 0
+    return data[1] == c'0' or data[1] == c'-'
+
+
+cdef inline bint of_replica(const Conn* conn) noexcept nogil:
+    return conn.node.primary != conn.node.index
+
+
+cdef bint kept_open(const Conn* conn, const char* data, size_t size) noexcept nogil:
+    """Does this reply leave it to another node to answer?"""
+    return data[0] == c'-' and word_of(data) or of_replica(conn) and nothing(data, size)
 
 
 cdef bint target_of(const Node* node, const char* data, size_t size, char* target) noexcept nogil:
@@ -80,6 +108,10 @@ cdef bint target_of(const Node* node, const char* data, size_t size, char* targe
     return True
 
 
+cdef inline Node* primary_of(const Conn* conn) noexcept nogil:
+    return &conn.node.pool.nodes[conn.node.primary]
+
+
 # -- replies ------------------------------------------------------------------------------------------------------------
 
 cdef bint kept_reply(Core* core, Conn* conn, const char* data, size_t size) noexcept nogil:
@@ -105,11 +137,14 @@ cdef bint kept_reply(Core* core, Conn* conn, const char* data, size_t size) noex
         free(conn.told)
         conn.told = NULL
     else:
+        if of_replica(conn) and (word == WORD_CLUSTERDOWN or word == WORD_NONE and nothing(data, size)) and (
+                may_ask_primary(core, conn, pending)):
+            word = WORD_REPLICA
         gone = word and redirect(core, conn, pending, word, data, size)
     return gone
 
 
-cdef bint redirect(Core* core, Conn* conn, const Pending* pending, int word, const char* data, size_t size) noexcept nogil:
+cdef bint redirect(Core* core, Conn* conn, Pending* pending, int word, const char* data, size_t size) noexcept nogil:
     """Deal with one that was not run; False: nobody waits for it, or it is no request of a client's."""
     cdef Pool* pool = conn.node.pool
     cdef Client* client = pending.client
@@ -122,6 +157,9 @@ cdef bint redirect(Core* core, Conn* conn, const Pending* pending, int word, con
         return False
     memcpy(reason, data + 1, length)
     reason[length] = 0
+    if pending.role == ROLE_AGAIN:
+        again_leave(pending)
+        client = pending.client
     detour = detour_new(core, conn, pending)
     conn.head += 1
     conn.head_offset += pending.size
@@ -131,6 +169,10 @@ cdef bint redirect(Core* core, Conn* conn, const Pending* pending, int word, con
         free(detour)
     elif word == WORD_CLUSTERDOWN:
         give_up(core, detour, ERROR_CLUSTER_DOWN, reason)
+    elif word == WORD_REPLICA:
+        memcpy(detour.target, primary_of(conn).address, NODE_TEXT)
+        if not goes(core, pool, detour):
+            append(pool, detour)
     elif (detour.length == 0 or detour.pending.hops >= HOPS
             or cluster_of(pool).waiting + detour.length > pool.limits.backlog):
         give_up(core, detour, ERROR_NOT_REDIRECTED, reason)
@@ -162,10 +204,19 @@ cdef bint redirect(Core* core, Conn* conn, const Pending* pending, int word, con
     return True
 
 
+cdef bint may_ask_primary(Core* core, Conn* conn, const Pending* pending) noexcept nogil:
+    """Can what a replica said be made better? If not it is the answer."""
+    return (core.rows[pending.row].flags & ROW_READ and pending.hops < HOPS
+            and standing(core, primary_of(conn), conn.protocol, conn.database) == STANDING_OPEN
+            and retained_find(core, conn, conn.head_offset, pending.size) != NULL)
+
+
 cdef bint awaited(const Pending* pending) noexcept nogil:
     """Is there anybody who waits for the reply, and is it more than a help to something else?"""
     if pending.role == ROLE_NONE or pending.role == ROLE_MARK or pending.role == ROLE_SET:
         return pending.client != NULL
+    if pending.role == ROLE_AGAIN:
+        return (<Again*> pending.cool).client != NULL and (<Again*> pending.cool).pendings == 1
     if pending.role == ROLE_LIFE:
         return not (<Fetch*> pending.cool).over
     return pending.role == ROLE_VALUE or pending.role == ROLE_WAVE
@@ -212,13 +263,9 @@ cdef bint goes(Core* core, Pool* pool, Detour* detour) noexcept nogil:
     cdef Pending* pending = &detour.pending
     cdef Client* client = pending.client
     cdef Conn* conn
-    cdef const char* data = <const char*> (detour + 1)
-    cdef size_t length = detour.length
     cdef size_t before
+    cdef uint32_t serial
     cdef uint32_t requests = 0
-    cdef FrameLimits limits
-    cdef Frame frame
-    cdef Frame* whole
     if node == NULL or node.socket_length == 0:
         return False
     if detour.private:
@@ -241,25 +288,13 @@ cdef bint goes(Core* core, Pool* pool, Detour* detour) noexcept nogil:
     if detour.asking:
         output_append(&conn.output, &core.chunks, ASKING, ASKING_LENGTH)
         requests = 1
-    limits.max_bulk = length
-    limits.trusted = True
-    if core.rows[pending.row].flags & ROW_EVALSHA:
-        frame_reset(&frame)
-        if frame_request(&frame, data, length, &limits) == FRAMED:
-            whole = script_frame(core, node, NULL if detour.private else conn, &frame, &pending.part)
-            data = whole.data
-            length = whole.length
-    output_append(&conn.output, &core.chunks, data, length)
-    # Of a transaction it is the last reply that answers.
-    if core.rows[pending.row].flags & ROW_EXEC:
-        while length:
-            frame_reset(&frame)
-            if frame_request(&frame, data, length, &limits) != FRAMED:
-                break
-            requests += 1
-            data += frame.length
-            length -= frame.length
-        requests -= 1
+    if core.rows[pending.row].flags & (ROW_EVALSHA | ROW_EXEC):
+        # Of a transaction it is the last reply that answers.
+        requests += append_each(core, node, NULL if detour.private else conn, &conn.output, detour, &serial) - 1
+        if core.rows[pending.row].flags & ROW_EVALSHA:
+            pending.part = serial
+    else:
+        output_append(&conn.output, &core.chunks, <const char*> (detour + 1), detour.length)
     # Its marks are open already; the keys of whatever is dispatched now are none of its own.
     core.noted = 0
     conn_expect(core, conn, client, pending.slot, pending.part, pending.row, conn.output.length - before)
@@ -276,6 +311,35 @@ cdef bint goes(Core* core, Pool* pool, Detour* detour) noexcept nogil:
     conn_touch(core, conn)
     free(detour)
     return True
+
+
+cdef uint32_t append_each(Core* core, Node* node, const Conn* conn, Output* output, const Detour* detour,
+                          uint32_t* serial) noexcept nogil:
+    """The requests of a transaction, or the only one; scripts as the other node needs them. Returns how many; `serial`
+    is the last script's: see scripts.pxd."""
+    cdef const char* data = <const char*> (detour + 1)
+    cdef size_t length = detour.length
+    cdef uint32_t count = 0
+    cdef FrameLimits limits
+    cdef Frame frame
+    cdef Frame* whole
+    cdef Row* row
+    serial[0] = 0
+    limits.max_bulk = length
+    limits.trusted = True
+    while length:
+        frame_reset(&frame)
+        if frame_request(&frame, data, length, &limits) != FRAMED:
+            break
+        whole = &frame
+        row = lookup(core, data + frame.args[0].offset, frame.args[0].length)
+        if row != NULL and row.flags & ROW_EVALSHA:
+            whole = script_frame(core, node, conn, &frame, serial)
+        output_append(output, &core.chunks, whole.data, whole.length)
+        count += 1
+        data += frame.length
+        length -= frame.length
+    return count
 
 
 cdef inline void copy_onto(Pending* target, const Pending* source, uint32_t skip, int hops) noexcept nogil:

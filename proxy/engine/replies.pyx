@@ -7,7 +7,7 @@ A node is never trusted: bytes that are not RESP, or a reply that nobody asked f
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-from proxy.engine.again cimport again_answered, again_take, again_waiters
+from proxy.engine.again cimport Again, again_answered, again_take, again_waiters
 from proxy.engine.connection cimport conn_fail, conn_flush, pending_answer
 from proxy.engine.cool cimport cool_reply, cool_was_set
 from proxy.engine.ear cimport ear_heard
@@ -17,8 +17,9 @@ from proxy.engine.launch cimport launch_reply
 from proxy.engine.lease cimport lease_fence, lease_look
 from proxy.engine.mail cimport event_node
 from proxy.engine.marks cimport marks_close
+from proxy.engine.members cimport cluster_role
 from proxy.engine.quorum cimport quorum_reply
-from proxy.engine.redirect cimport kept_reply
+from proxy.engine.redirect cimport kept_open, kept_reply
 from proxy.engine.retained cimport retained_release
 from proxy.engine.scripts cimport script_answered
 from proxy.engine.shards cimport shards_heard
@@ -189,7 +190,8 @@ cdef Pending* next_pending(Core* core, Conn* conn, const char* data, size_t size
             count(core, conn, pending, data)
             return NULL
     elif pending.role == ROLE_AGAIN:
-        if not again_answered(core, conn, pending, data[0] == c'-' and sick(data)):
+        if not again_answered(core, conn, pending, (data[0] == c'-' and sick(data)) or (
+                conn.keeps and (<Again*> pending.cool).pendings > 1 and kept_open(conn, data, size))):
             return NULL
         count(core, conn, pending, data)
         return pending
@@ -322,5 +324,7 @@ cdef void greeted(Core* core, Conn* conn, const char* data, size_t size) noexcep
         conn.since_us = core.now_us
         conn.used_us = core.now_us
         core.counters.reconnects += 1
+        if conn.keeps and not conn.private:
+            cluster_role(core, conn)
         event_node(core, EVENT_OPEN, conn, conn.run)
     conn_flush(core, conn)

@@ -13,9 +13,9 @@ from proxy.engine.voices cimport COPIES
 cdef struct Sources:
     Node* home                 # with replicas: 0 is this one, the others follow
     Node* nodes                # of the pool
-    int count
-    uint8_t copied             # with `replication: ring`: which ones, by index
-    int copies[COPIES]
+    uint8_t copied             # with `replication: ring`:
+    int count                  # so many,
+    int copies[COPIES]         # and which ones, by index
 
 cdef enum Standing:            # what can be expected of a node
     STANDING_NOT = 0           # it is down, ejected, or not to be read from
@@ -28,7 +28,17 @@ cdef void sources_of(Core* core, Node* node, int row, const char* data, size_t l
 cdef bint anybody(Core* core, const Sources* sources, int protocol, int database) noexcept nogil
 
 
+cdef inline Node* source_home(const Sources* sources) noexcept nogil:
+    """Nodes of a cluster change places: it may be a replica by now, and whose is to be asked then."""
+    return &sources.nodes[sources.home.primary]
+
+
+cdef inline int source_count(const Sources* sources) noexcept nogil:
+    return sources.count if sources.copied else source_home(sources).replica_count + 1
+
+
 cdef inline Node* source(const Sources* sources, int index) noexcept nogil:
     if sources.copied:
         return &sources.nodes[sources.copies[index]]
-    return sources.home if index == 0 else &sources.nodes[sources.home.first_replica + index - 1]
+    cdef Node* home = source_home(sources)
+    return home if index == 0 else &sources.nodes[home.pool.replicas[home.first_replica + index - 1]]

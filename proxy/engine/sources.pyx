@@ -43,7 +43,6 @@ cdef void sources_of(Core* core, Node* node, int row, const char* data, size_t l
     sources.copied = pool.copies > 0
     if not pool.copies:
         sources.home = &pool.nodes[node.primary]
-        sources.count = sources.home.replica_count + 1
         return
     sources.count = 0
     limits.trusted = True
@@ -76,7 +75,7 @@ cdef void keep_common(Pool* pool, const char* key, size_t length, Sources* sourc
 cdef bint anybody(Core* core, const Sources* sources, int protocol, int database) noexcept nogil:
     """Can any of them answer?"""
     cdef int index
-    for index in range(sources.count):
+    for index in range(source_count(sources)):
         if standing(core, source(sources, index), protocol, database):
             return True
     return False

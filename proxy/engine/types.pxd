@@ -251,6 +251,7 @@ cdef struct Conn:
     uint8_t released           # private: the node was asked to end the wait
     uint8_t ear                # private, nobody's: it hears of keys that were changed, see ear.pxd
     uint8_t keeps              # what is not answered is kept, to be sent to another node: see redirect.pxd
+    uint8_t reader             # READONLY was said on it: a replica of a cluster answers reads
     Client* owner              # private: who holds it; NULL: spare
     Conn* next_owned           # in client.privates
     Conn* next_private         # in node.privates
@@ -300,8 +301,8 @@ cdef struct Node:
     Pool* pool
     int index
     int primary                # index of the member that it is a replica of; of a member its own
-    int first_replica          # of a member: its replicas follow one another from here,
-    int replica_count          # so many
+    int first_replica          # of a member: where its replicas begin in pool.replicas,
+    int replica_count          # and how many they are
     uint8_t readable           # of a replica: it may be asked for reads, as far as the control plane knows
     uint64_t fresh_us          # of a replica: it has all that its primary had at this time
     char* name
@@ -378,6 +379,7 @@ cdef struct Pool:
     Node* nodes                # the members of the ring, then their replicas
     int node_count             # members; of a cluster: places for any node
     int node_total             # and replicas
+    int* replicas              # indexes of nodes, those of one member together
     uint8_t* live              # by node: 0 when ejected and auto_eject
     uint8_t auto_eject
     uint8_t leased             # a write is acknowledged only under a lease: see lease.pxd

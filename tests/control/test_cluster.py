@@ -101,6 +101,16 @@ def test_replicas_have_places_where_they_are_read_from() -> None:
     assert cluster.known == ["a:1", "ra:1"]
 
 
+def test_slots_move_before_their_old_node_loses_its_replicas() -> None:
+    """Else reads in between would find neither."""
+    cluster = topology(replicas=True)
+    cluster.take([view((0, 16383, "a:1"))], 0.0)
+    changes = cluster.take([view((0, 16383, "ra:1"), epoch=2)], 1.0)
+    at = [type(change) for change in changes].index(Slots)
+    assert all(isinstance(change, Member) and change.new for change in changes[:at])
+    assert Member(1, "ra:1", True, 1, False) in changes[at:]
+
+
 def test_who_is_asked() -> None:
     cluster = topology()
     assert cluster.whom([], [0.5]) == ["seed:1"]

@@ -24,13 +24,13 @@ NODE_TIMEOUT = 500  # milliseconds: as short as nodes on a busy machine stand it
 class ClusterNode(Node):
     """One node of it."""
 
-    def __init__(self, directory: Path, name: str) -> None:
+    def __init__(self, directory: Path, name: str, *options: str) -> None:
         directory.mkdir()
         self.bus = free_port()
         super().__init__(
             directory, name, "--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT),
             "--cluster-port", str(self.bus), "--cluster-config-file", "nodes.conf", "--repl-diskless-sync-delay", "0",
-            "--cluster-replica-validity-factor", "0",
+            "--cluster-replica-validity-factor", "0", *options,
         )  # fmt: skip
         self.id = self("CLUSTER", "MYID").decode()
 
@@ -46,8 +46,9 @@ class ClusterNode(Node):
 class RedisCluster:
     """Nodes that know each other; the first `primaries` of them hold the slots."""
 
-    def __init__(self, directory: Path, primaries: int, replicas: int) -> None:
+    def __init__(self, directory: Path, primaries: int, replicas: int, options: Sequence[str] = ()) -> None:
         self._directory = directory
+        self._options = options
         self.nodes: list[ClusterNode] = []
         try:
             for _ in range(primaries * (1 + replicas)):
@@ -66,7 +67,7 @@ class RedisCluster:
             raise
 
     def _begin(self) -> ClusterNode:
-        node = ClusterNode(self._directory / f"n{len(self.nodes)}", f"n{len(self.nodes)}")
+        node = ClusterNode(self._directory / f"n{len(self.nodes)}", f"n{len(self.nodes)}", *self._options)
         self.nodes.append(node)
         return node
 
@@ -136,11 +137,13 @@ class RedisCluster:
 
 
 @contextmanager
-def redis_cluster(directory: Path, primaries: int = 3, replicas: int = 1) -> Iterator[RedisCluster]:
+def redis_cluster(
+    directory: Path, primaries: int = 3, replicas: int = 1, options: Sequence[str] = ()
+) -> Iterator[RedisCluster]:
     """A cluster that is well. Skips where redis-server is missing."""
     if shutil.which("redis-server") is None:
         pytest.skip("redis-server is not installed")
-    cluster = RedisCluster(directory, primaries, replicas)
+    cluster = RedisCluster(directory, primaries, replicas, options)
     try:
         yield cluster
     finally:
