@@ -36,6 +36,7 @@ cdef enum:
     LONGEST_US = 5000000       # that a request waits in a pool without a timeout
     TELL_US = 20000
     ASKING_LENGTH = 16
+    NAME_WORD = 8              # bytes that lookup() reads of a name, however short
 
 cdef const char* ASKING = b"*1\r\n$6\r\nASKING\r\n"
 
@@ -239,11 +240,12 @@ cdef Detour* detour_new(Core* core, Conn* conn, const Pending* pending) noexcept
     if asked:
         data += ASKING_LENGTH
         length -= ASKING_LENGTH
-    detour = <Detour*> malloc(sizeof(Detour) + length)
+    detour = <Detour*> malloc(sizeof(Detour) + length + NAME_WORD)
     if detour == NULL:
         abort()
     memset(detour, 0, sizeof(Detour))
-    memcpy(detour + 1, data, length)
+    if length:
+        memcpy(detour + 1, data, length)
     detour.length = length
     detour.asking = asked
     detour.pending = pending[0]
