@@ -121,7 +121,7 @@ class _Watched:
         word, _, rest = text.partition(" ")
         if word == "MOVED":
             target = rest.rpartition(" ")[2]
-        if word == "MOVED" and target:
+        if word == "MOVED" and target and not target.startswith("?"):
             self._hints[f"{self._places[node].host}{target}" if target.startswith(":") else target] = None
         if self._places[node].address:
             self._hints[self._places[node].address] = None

@@ -31,6 +31,7 @@ cdef struct Detour:            # redirect.pyx: a request that a node did not run
     uint8_t tracking           # and that one tells the client of changes
     uint64_t due_us            # to be tried again from here on; 0: when `target` is known
     size_t length
+    int slot                   # that has moved to `target`; -1: it is not said to have
     char target[NODE_TEXT]
 
 cdef struct Cluster:           # cluster.pyx: what a pool in front of a Redis Cluster has instead of a ring

@@ -7,11 +7,11 @@ than its deadline, and all of a pool take `limits.backlog` bytes at most; beyond
 """
 
 from libc.stdint cimport int32_t, uint32_t, uint64_t
-from libc.stdlib cimport abort, free, malloc
+from libc.stdlib cimport abort, atoi, free, malloc
 from libc.string cimport memchr, memcmp, memcpy, memset, strlen
 
 from proxy.engine.again cimport Again, again_leave
-from proxy.engine.cluster cimport NODE_TEXT, Detour, cluster_find, cluster_of
+from proxy.engine.cluster cimport CLUSTER_SLOTS, NODE_TEXT, NO_NODE, Detour, cluster_find, cluster_of
 from proxy.engine.connection cimport conn_expect, conn_for, conn_touch, pending_answer, pending_error, pending_settle
 from proxy.engine.heat cimport ROLE_AGAIN, ROLE_LIFE, ROLE_MARK, ROLE_NONE, ROLE_SET, ROLE_VALUE, ROLE_WAVE, Fetch
 from proxy.engine.lookup cimport lookup
@@ -86,7 +86,8 @@ cdef bint kept_open(const Conn* conn, const char* data, size_t size) noexcept no
 cdef bint target_of(const Node* node, const char* data, size_t size, char* target) noexcept nogil:
     """The address in `-MOVED slot address` of `node`, as nodes write it; False: there is none.
 
-    Without a host it is the host by which the node itself is reached (Redis: cluster-preferred-endpoint-type).
+    Without a host it is the host by which the node itself is reached (Redis: cluster-preferred-endpoint-type); `?` is
+    that of a node that has no name, and nobody's address.
     """
     cdef const char* at = <const char*> memchr(data, c' ', size)
     cdef size_t length
@@ -111,6 +112,12 @@ cdef bint target_of(const Node* node, const char* data, size_t size, char* targe
 
 cdef inline Node* primary_of(const Conn* conn) noexcept nogil:
     return &conn.node.pool.nodes[conn.node.primary]
+
+
+cdef inline int slot_in(const char* data) noexcept nogil:
+    """The number in `-MOVED slot address`; -1: it is none."""
+    cdef int slot = atoi(data + 7)
+    return slot if 0 <= slot < CLUSTER_SLOTS else -1
 
 
 # -- replies ------------------------------------------------------------------------------------------------------------
@@ -196,6 +203,8 @@ cdef bint redirect(Core* core, Conn* conn, Pending* pending, int word, const cha
         give_up(core, detour, ERROR_NOT_REDIRECTED, reason)
     else:
         detour.asking = word == WORD_ASK
+        if word == WORD_MOVED:
+            detour.slot = slot_in(data)
         if cluster_of(pool).first != NULL:
             # Those that came before, whose node may be known by now.
             detours_go(core, pool)
@@ -247,6 +256,7 @@ cdef Detour* detour_new(Core* core, Conn* conn, const Pending* pending) noexcept
     if length:
         memcpy(detour + 1, data, length)
     detour.length = length
+    detour.slot = -1
     detour.asking = asked
     detour.pending = pending[0]
     detour.node = conn.node
@@ -268,6 +278,8 @@ cdef bint goes(Core* core, Pool* pool, Detour* detour) noexcept nogil:
     cdef size_t before
     cdef uint32_t serial
     cdef uint32_t requests = 0
+    if node == NULL and detour.slot >= 0:
+        node = moved_to(pool, detour)
     if node == NULL or node.socket_length == 0:
         return False
     if detour.private:
@@ -313,6 +325,12 @@ cdef bint goes(Core* core, Pool* pool, Detour* detour) noexcept nogil:
     conn_touch(core, conn)
     free(detour)
     return True
+
+
+cdef Node* moved_to(Pool* pool, const Detour* detour) noexcept nogil:
+    """Who has the slot by now, for a target that is known by another name; NULL: the table has not moved on yet."""
+    cdef int index = cluster_of(pool).slots[detour.slot]
+    return NULL if index == NO_NODE or index == detour.node.index else &pool.nodes[index]
 
 
 cdef uint32_t append_each(Core* core, Node* node, const Conn* conn, Output* output, const Detour* detour,

@@ -158,6 +158,24 @@ def test_a_slot_that_moved_is_followed(cluster: RedisCluster, proxy: Proxy, clie
     error(cluster.nodes[2]("GET", "{t}1"), "^MOVED ")
 
 
+@pytest.mark.parametrize("kind", ["hostname", "unknown-endpoint"])
+def test_a_node_that_does_not_say_its_host(cluster: RedisCluster, proxy: Proxy, client: Link, kind: str) -> None:
+    """`MOVED slot ?:port`, because it has no name, or `MOVED slot :port`, because it is not to tell."""
+    slot = slot_of(b"{t}")
+    client("SET", "{t}1", "a")
+    for node in cluster.nodes:
+        node("CONFIG", "SET", "cluster-preferred-endpoint-type", kind)
+    try:
+        for _ in range(2):
+            source, target = cluster.owner(slot), other(cluster, slot)
+            cluster.move(slot, target)
+            error(source("GET", "{t}1"), "^MOVED [0-9]+ " + (r"\?:" if kind == "hostname" else ":"))
+            assert client("GET", "{t}1") == b"a"
+    finally:
+        for node in cluster.nodes:
+            node("CONFIG", "SET", "cluster-preferred-endpoint-type", "ip")
+
+
 def test_a_script_in_a_transaction_that_moves(cluster: RedisCluster, proxy: Proxy, client: Link) -> None:
     """The node where the transaction ends up has never seen the script."""
     slot = slot_of(b"{t}")
