@@ -24,13 +24,15 @@ def tell(name: str, findings: Findings) -> str:
         return ", ".join(f"{name} {ms(value)}" for name, value in percentiles.items())
 
     oldest = max((one.age for one in findings.stale), default=0.0)
+    lost_at = max((one.ended - findings.struck for one in findings.lost), default=math.nan)
     lines = [
         f"{name}: {FAULTS[name].told}; {findings.rate:,.0f} requests/s",
         f"  reads {findings.reads:,}, failed {len(findings.failed_reads)},"
         f" {len(findings.in_order)} of them beside a write of their client",
         f"  writes {findings.writes:,}, failed {len(findings.failed_writes)}; writes flow after {ms(findings.flow)}",
-        f"  acknowledged writes lost {len(findings.lost)}; happened though not sent {len(findings.ghosts)};"
-        f" counted twice {len(findings.counted_twice)}; primaries in one epoch {findings.primaries or '-'}",
+        f"  acknowledged writes lost {len(findings.lost)}, the last of them {ms(lost_at)} into the fault",
+        f"  happened though not sent {len(findings.ghosts)}; counted twice {len(findings.counted_twice)};"
+        f" primaries in one epoch {findings.primaries or '-'}",
         f"  stale reads {len(findings.stale)}, oldest {ms(oldest)}, outside of the fault {len(findings.stale_outside)};"
         f" not linearizable {len(findings.not_linearizable)}",
         f"  reads before: {spread(findings.before)}; during: {spread(findings.during)}",
