@@ -112,6 +112,15 @@ def test_numbers_that_are_given_out_twice() -> None:
     assert counted((0, 1, 5), (2, 3, 3)) == 1
 
 
+def test_numbers_of_the_fault_may_be_given_out_again_but_none_from_before() -> None:
+    meanwhile, later = write(None, 11, 11.1, 9, "count"), write(None, 18, 18.1, 9, "count")
+    assert not judged([*history(), meanwhile, later]).counted_twice
+    assert judged([*history(), meanwhile, later, write(None, 19, 19.1, 9, "count")]).counted_twice == [
+        write(None, 19, 19.1, 9, "count")
+    ]
+    assert judged([*history(), meanwhile, later], steady=True).counted_twice == [later]
+
+
 def test_what_is_left_of_fresh_keys() -> None:
     told = (b"OK", b"OK", UNKNOWN, NOT_SENT, NOT_SENT)
     writes = [write(n, n, n + 1, answer, "fresh") for n, answer in enumerate(told)]
