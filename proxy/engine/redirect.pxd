@@ -10,8 +10,8 @@
 
 None of these was run, so sending it once more is safe, writes included. Replies come in the order of requests, and a
 node says the same of every request for a slot from some moment on, so a client's requests for one key arrive at the
-other node in their order. What was sent is kept until it is answered: see retained.pxd. A request is sent
-on HOPS times at most.
+other node in their order. What was sent is kept until it is answered: see retained.pxd. After HOPS times a request is
+sent on with pauses, as behind a TRYAGAIN.
 """
 
 from proxy.engine.types cimport Conn, Core, Pool

@@ -31,7 +31,7 @@ from proxy.wire.output cimport Output, output_append
 from proxy.wire.resp cimport FRAMED, Frame, FrameLimits, frame_request, frame_reset
 
 cdef enum:
-    HOPS = 5                   # times that a request is sent on to another node
+    HOPS = 5                   # times that a request is sent on to another node without a pause
     RETRY_US = 20000
     LONGEST_US = 5000000       # that a request waits in a pool without a timeout
     TELL_US = 20000
@@ -181,8 +181,7 @@ cdef bint redirect(Core* core, Conn* conn, Pending* pending, int word, const cha
         memcpy(detour.target, primary_of(conn).address, NODE_TEXT)
         if not goes(core, pool, detour):
             append(pool, detour)
-    elif (detour.length == 0 or detour.pending.hops >= HOPS
-            or cluster_of(pool).waiting + detour.length > pool.limits.backlog):
+    elif detour.length == 0 or cluster_of(pool).waiting + detour.length > pool.limits.backlog:
         give_up(core, detour, ERROR_NOT_REDIRECTED, reason)
     elif conn.private and core.rows[pending.row].flags & ROW_WATCH:
         unwatched(core, detour)
@@ -192,11 +191,14 @@ cdef bint redirect(Core* core, Conn* conn, Pending* pending, int word, const cha
             answer(core, detour, b"_\r\n")
         else:
             answer(core, detour, b"*-1\r\n")
-    elif word == WORD_TRYAGAIN:
-        if client == NULL or client.tail != pending.slot + 1:
+    elif word == WORD_TRYAGAIN or detour.pending.hops >= HOPS:
+        # Nodes that send it to and fro agree in a moment.
+        if client == NULL or client.tail != pending.slot + 1 or (
+                word != WORD_TRYAGAIN and not target_of(conn.node, data, size, detour.target)):
             give_up(core, detour, ERROR_NOT_REDIRECTED, reason)
         else:
             client.flags |= CLIENT_BARRIER
+            detour.asking = word == WORD_ASK or word == WORD_TRYAGAIN and detour.asking
             detour.due_us = core.now_us + RETRY_US
             append(pool, detour)
     elif not target_of(conn.node, data, size, detour.target):
