@@ -109,6 +109,11 @@ class RedisCluster:
     def open(self, slot: int, target: ClusterNode) -> ClusterNode:
         """Begin to move a slot: new keys go to `target`. Returns the node that has held it."""
         source = self.owner(slot)
+        # Its claim has to count for more than the source's, of whose last epoch it may not have heard yet.
+        until(
+            lambda: int(target.info("cluster_current_epoch")) >= int(source.info("cluster_my_epoch")),
+            "the target knows how far the source has counted",
+        )
         assert target("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id) == b"OK"
         assert source("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id) == b"OK"
         return source
