@@ -8,12 +8,12 @@ from libc.string cimport memset
 from proxy.wire.resp cimport read_number
 from storenode.answer cimport answer_array, answer_error, answer_number
 from storenode.arguments cimport take_integer, take_positive
-from storenode.blocked cimport wait_begin, wait_cancel, wait_drop
+from storenode.blocked cimport wait_begin, wait_cancel
 from storenode.effects cimport effects_flush, effects_offset
 from storenode.records cimport Promise
-from storenode.replicas cimport replicas_at, replicas_synced_at
+from storenode.replicas cimport replicas_at
 from storenode.replication cimport Replication, replication_of
-from storenode.types cimport Call, Client, Handler, Node, Pop, Slice, Wait
+from storenode.types cimport Call, Client, Node, Pop, Slice, Wait
 
 cdef const char* NO_LOG = b"ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
 
@@ -31,7 +31,8 @@ cdef uint64_t written_at(Node* node, const Client* client) noexcept nogil:
 cdef Promise promised(Call* call) noexcept nogil:
     """That what the caller wrote so far is not lost."""
     effects_flush(call.node)
-    return Promise(replicas=0, position=written_at(call.node, call.client), local=False, written=call.client.written)
+    return Promise(replicas=0, position=written_at(call.node, call.client), synced=False, local=False,
+                   written=call.client.written)
 
 
 cdef bint take_timeout(Call* call, const Slice* argument, long long* timeout) noexcept nogil:
@@ -45,42 +46,37 @@ cdef bint take_timeout(Call* call, const Slice* argument, long long* timeout) no
     return True
 
 
-cdef void answer_acked(Call* call) noexcept nogil:
-    answer_number(call, replicas_at(call.node, call.client.wait.promise.position))
-
-
-cdef void answer_synced(Call* call) noexcept nogil:
-    cdef const Promise* promise = &call.client.wait.promise
-    answer_array(call, 2)
-    answer_number(call, call.node.log.synced.effects >= promise.written)
-    answer_number(call, replicas_synced_at(call.node, promise.position))
-
-
-cdef bint reached(const Node* node, const Wait* wait) noexcept nogil:
-    cdef const Promise* promise = &wait.promise
-    if wait.in_vain == answer_acked:
-        return replicas_at(node, promise.position) >= promise.replicas
+cdef bint reached(const Node* node, const Promise* promise) noexcept nogil:
     return (not promise.local or node.log.synced.effects >= promise.written) and (
-        replicas_synced_at(node, promise.position) >= promise.replicas)
+        replicas_at(node, promise.position, promise.synced) >= promise.replicas)
 
 
-cdef void wait_for(Call* call, const Promise* promise, Handler answer, long long timeout) noexcept nogil:
+cdef void answer(Call* call, const Promise* promise) noexcept nogil:
+    """How far it is kept."""
+    if promise.synced:
+        answer_array(call, 2)
+        answer_number(call, call.node.log.synced.effects >= promise.written)
+    answer_number(call, replicas_at(call.node, promise.position, promise.synced))
+
+
+cdef void answer_waiting(Call* call) noexcept nogil:
+    answer(call, &call.client.wait.promise)
+
+
+cdef void wait_for(Call* call, const Promise* promise, long long timeout) noexcept nogil:
     """Answer at once if it is so already, or in a transaction, which never waits; else block for `timeout`, 0: for ever."""
     cdef Node* node = call.node
-    cdef Wait* wait
     cdef Pop pop
+    if node.in_exec or reached(node, promise):
+        answer(call, promise)
+        return
     # It waits for no key.
     memset(&pop, 0, sizeof(Pop))
     pop.count.data = b""
     pop.target.data = b""
     wait_begin(call, &pop, NULL, 0, node.now_us + <uint64_t> timeout * 1000 if timeout else 0)
-    wait = call.client.wait
-    wait.in_vain = answer
-    wait.promise = promise[0]
-    if node.in_exec or reached(node, wait):
-        answer(call)
-        wait_drop(node, call.client)
-        return
+    call.client.wait.in_vain = answer_waiting
+    call.client.wait.promise = promise[0]
     replication_of(node).awaited = True
     replication_of(node).ask = True
 
@@ -96,7 +92,7 @@ cdef void command_wait(Call* call) noexcept nogil:
         return
     if not take_integer(call, &call.argv[1], &promise.replicas) or not take_timeout(call, &call.argv[2], &timeout):
         return
-    wait_for(call, &promise, answer_acked, timeout)
+    wait_for(call, &promise, timeout)
 
 
 cdef void command_waitaof(Call* call) noexcept nogil:
@@ -114,11 +110,12 @@ cdef void command_waitaof(Call* call) noexcept nogil:
         answer_error(call, b"ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas "
                            b"are just local and are not propagated.")
         return
+    promise.synced = True
     promise.local = local == 1
     if promise.local and not call.node.log.on:
         answer_error(call, NO_LOG)
         return
-    wait_for(call, &promise, answer_synced, timeout)
+    wait_for(call, &promise, timeout)
 
 
 cdef void acks_turn(Node* node) noexcept nogil:
@@ -130,11 +127,11 @@ cdef void acks_turn(Node* node) noexcept nogil:
     replication.awaited = False
     while client != NULL:
         wait = client.wait
-        if wait == NULL or (wait.in_vain != answer_acked and wait.in_vain != answer_synced):
+        if wait == NULL or wait.in_vain != answer_waiting:
             pass
         elif wait.promise.local and not node.log.on:
             wait_cancel(node, client, NO_LOG)
-        elif reached(node, wait):
+        elif reached(node, &wait.promise):
             wait_cancel(node, client, NULL)
         else:
             replication.awaited = True

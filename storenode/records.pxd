@@ -111,6 +111,7 @@ cdef struct ErrorCount:        # errors.pyx
 
 cdef struct Promise:           # acks.pyx: what a client waits for that does not want to lose what it wrote
     long long replicas         # that have to be as far as
-    uint64_t position          # of the stream,
+    uint64_t position          # of the stream:
+    bint synced                # on disk, which WAITAOF is about, or at least executed;
     bint local                 # and is the log here to be as far as
     uint64_t written           # of the effects?

@@ -16,5 +16,4 @@ cdef void command_psync(Call* call) noexcept nogil
 cdef void command_sync(Call* call) noexcept nogil
 cdef void command_replconf(Call* call) noexcept nogil
 cdef void replication_turn(Node* node) noexcept nogil
-cdef int replicas_at(const Node* node, uint64_t position) noexcept nogil
-cdef int replicas_synced_at(const Node* node, uint64_t position) noexcept nogil
+cdef int replicas_at(const Node* node, uint64_t position, bint synced) noexcept nogil

@@ -309,21 +309,11 @@ cdef void replication_turn(Node* node) noexcept nogil:
     history_trim(&replication.history)
 
 
-cdef int replicas_at(const Node* node, uint64_t position) noexcept nogil:
-    """How many replicas have executed the stream up to here?"""
+cdef int replicas_at(const Node* node, uint64_t position, bint synced) noexcept nogil:
+    """How many replicas have executed the stream up to here, and, if `synced`, have it on disk?"""
     cdef Replica* replica = replication_of(node).replicas
     cdef int count = 0
     while replica != NULL:
-        count += replica.state == REPLICA_ONLINE and replica.acked >= position
-        replica = replica.next
-    return count
-
-
-cdef int replicas_synced_at(const Node* node, uint64_t position) noexcept nogil:
-    """And how many have it on disk up to here?"""
-    cdef Replica* replica = replication_of(node).replicas
-    cdef int count = 0
-    while replica != NULL:
-        count += replica.state == REPLICA_ONLINE and replica.synced >= position
+        count += replica.state == REPLICA_ONLINE and (replica.synced if synced else replica.acked) >= position
         replica = replica.next
     return count
