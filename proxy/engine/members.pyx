@@ -60,7 +60,7 @@ cdef void cluster_role(Core* core, Conn* conn) noexcept nogil:
     """Have a replica answer reads on this connection, and a primary no longer, should it be a replica again one day.
     What was queued before is sent elsewhere by a node that does not take it."""
     cdef bint reader = conn.node.primary != conn.node.index
-    if conn.state != CONN_OPEN or conn.reader == reader or not conn.node.pool.retains:
+    if conn.state != CONN_OPEN or conn.reader == reader:
         return
     conn.reader = reader
     if reader:

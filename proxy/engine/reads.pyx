@@ -18,7 +18,8 @@ from proxy.engine.connection cimport conn_ask, conn_flush, conn_for, pending_err
 from proxy.engine.heat cimport ROLE_AGAIN, ROLE_NONE, ROLE_VALUE, Fetch, Waiter
 from proxy.engine.slots cimport client_release
 from proxy.engine.sources cimport (
-    STANDING_NOT, STANDING_OPEN, STANDING_SOON, Sources, anybody, source, source_count, sources_of, standing,
+    STANDING_NOT, STANDING_OPEN, STANDING_SOON, Sources, anybody, home_or_replica, source, source_count, sources_of,
+    standing,
 )
 from proxy.engine.types cimport (
     CLIENT_TRACKING, CLIENT_WATCHING, CONN_OPEN, CONNS, DEAD, ERROR_TIMEOUT_READ, FLUSH_AT, READ_ANY, READ_NEAREST,
@@ -36,11 +37,6 @@ cdef enum:
 
 
 # -- choosing -----------------------------------------------------------------------------------------------------------
-
-cdef inline Node* node_at(Node* home, uint32_t number) noexcept nogil:
-    """0: a member of the ring itself, from 1 on: its replicas."""
-    return home if number == 0 else &home.pool.nodes[home.pool.replicas[home.first_replica + <int> number - 1]]
-
 
 cdef inline void open_for(Core* core, Node* node, int protocol, int database) noexcept nogil:
     """Let a replica be ready to be asked next time, if it is not."""
@@ -60,7 +56,7 @@ cdef Node* chosen(Core* core, Node* home, int mode, int protocol, int database) 
     pool.reads.turn = turn + 1
     for index in range(count):
         # From a different one each time, so that equals take turns.
-        node = node_at(home, first + (index + turn) % count)
+        node = home_or_replica(home, first + (index + turn) % count)
         if standing(core, node, protocol, database) != STANDING_OPEN:
             open_for(core, node, protocol, database)
             continue
@@ -77,7 +73,7 @@ cdef bint reads_elsewhere(Core* core, Client* client, Node* home) noexcept nogil
     if standing(core, home, client.protocol, client.database) >= STANDING_SOON:
         return False
     for number in range(home.replica_count):
-        if standing(core, node_at(home, number + 1), client.protocol, client.database) >= STANDING_SOON:
+        if standing(core, home_or_replica(home, number + 1), client.protocol, client.database) >= STANDING_SOON:
             return True
     return False
 
@@ -106,8 +102,8 @@ cdef Conn* reads_conn(Core* core, Client* client, Row* row, Node* home) noexcept
         node = chosen(core, home, READ_PREFER_REPLICA, client.protocol, client.database)
         for index in range(home.replica_count if node == NULL else 0):
             # Better one that is being connected than none.
-            if standing(core, node_at(home, index + 1), client.protocol, client.database) == STANDING_SOON:
-                node = node_at(home, index + 1)
+            if standing(core, home_or_replica(home, index + 1), client.protocol, client.database) == STANDING_SOON:
+                node = home_or_replica(home, index + 1)
         if node == NULL:
             node = home
     if node != home:
@@ -353,7 +349,7 @@ cdef void look(Core* core, Conn* conn, int which, uint32_t after, uint32_t far) 
         # Perhaps next time.
         home = &conn.node.pool.nodes[conn.node.primary]
         for index in range(home.replica_count):
-            open_for(core, node_at(home, index + 1), conn.protocol, conn.database)
+            open_for(core, home_or_replica(home, index + 1), conn.protocol, conn.database)
         return
     while number != conn.tail:
         age = <uint32_t> core.now_us - conn.pending[number & conn.mask].start

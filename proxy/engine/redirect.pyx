@@ -114,12 +114,6 @@ cdef inline Node* primary_of(const Conn* conn) noexcept nogil:
     return &conn.node.pool.nodes[conn.node.primary]
 
 
-cdef inline int slot_in(const char* data) noexcept nogil:
-    """The number in `-MOVED slot address`; -1: it is none."""
-    cdef int slot = atoi(data + 7)
-    return slot if 0 <= slot < CLUSTER_SLOTS else -1
-
-
 # -- replies ------------------------------------------------------------------------------------------------------------
 
 cdef bint kept_reply(Core* core, Conn* conn, const char* data, size_t size) noexcept nogil:
@@ -191,22 +185,17 @@ cdef bint redirect(Core* core, Conn* conn, Pending* pending, int word, const cha
             answer(core, detour, b"_\r\n")
         else:
             answer(core, detour, b"*-1\r\n")
+    elif word != WORD_TRYAGAIN and not directed(detour, word, data, size):
+        give_up(core, detour, ERROR_NOT_REDIRECTED, reason)
     elif word == WORD_TRYAGAIN or detour.pending.hops >= HOPS:
         # Nodes that send it to and fro agree in a moment.
-        if client == NULL or client.tail != pending.slot + 1 or (
-                word != WORD_TRYAGAIN and not target_of(conn.node, data, size, detour.target)):
+        if client == NULL or client.tail != pending.slot + 1:
             give_up(core, detour, ERROR_NOT_REDIRECTED, reason)
         else:
             client.flags |= CLIENT_BARRIER
-            detour.asking = word == WORD_ASK or word == WORD_TRYAGAIN and detour.asking
             detour.due_us = core.now_us + RETRY_US
             append(pool, detour)
-    elif not target_of(conn.node, data, size, detour.target):
-        give_up(core, detour, ERROR_NOT_REDIRECTED, reason)
     else:
-        detour.asking = word == WORD_ASK
-        if word == WORD_MOVED:
-            detour.slot = slot_in(data)
         if cluster_of(pool).first != NULL:
             # Those that came before, whose node may be known by now.
             detours_go(core, pool)
@@ -214,6 +203,16 @@ cdef bint redirect(Core* core, Conn* conn, Pending* pending, int word, const cha
             append(pool, detour)
             tell(core, conn, data, size)
     return True
+
+
+cdef bint directed(Detour* detour, int word, const char* data, size_t size) noexcept nogil:
+    """Note where `-MOVED slot address` or `-ASK slot address` sends it; False: nowhere."""
+    cdef int slot
+    detour.asking = word == WORD_ASK
+    if word == WORD_MOVED:
+        slot = atoi(data + 7)
+        detour.slot = slot if 0 <= slot < CLUSTER_SLOTS else -1
+    return target_of(detour.node, data, size, detour.target)
 
 
 cdef bint may_ask_primary(Core* core, Conn* conn, const Pending* pending) noexcept nogil:

@@ -28,6 +28,11 @@ cdef void sources_of(Core* core, Node* node, int row, const char* data, size_t l
 cdef bint anybody(Core* core, const Sources* sources, int protocol, int database) noexcept nogil
 
 
+cdef inline Node* home_or_replica(Node* home, int number) noexcept nogil:
+    """0: a member itself, from 1 on: its replicas."""
+    return home if number == 0 else &home.pool.nodes[home.pool.replicas[home.first_replica + number - 1]]
+
+
 cdef inline Node* source_home(const Sources* sources) noexcept nogil:
     """Nodes of a cluster change places: it may be a replica by now, and whose is to be asked then."""
     return &sources.nodes[sources.home.primary]
@@ -40,5 +45,4 @@ cdef inline int source_count(const Sources* sources) noexcept nogil:
 cdef inline Node* source(const Sources* sources, int index) noexcept nogil:
     if sources.copied:
         return &sources.nodes[sources.copies[index]]
-    cdef Node* home = source_home(sources)
-    return home if index == 0 else &sources.nodes[home.pool.replicas[home.first_replica + index - 1]]
+    return home_or_replica(source_home(sources), index)
