@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import socket
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -25,8 +24,9 @@ import trio
 
 from proxy.address import Server
 from proxy.control.election import Action, Adopt, Answer, Ask, Election
-from proxy.control.engines import Engines
+from proxy.control.engines import Engines, process_name
 from proxy.control.freshness import Freshness, Replication
+from proxy.control.readable import Readable
 from proxy.control.resolve import socket_address
 from proxy.control.roles import leading
 from proxy.control.seats import Seats
@@ -82,8 +82,7 @@ class PoolFailover:
         self._engines = engines
         self._seats = seats
         self._generation = 0
-        self._readable: dict[int, bool] = {}
-        self._fresh: dict[int, float] = {}
+        self._readable = Readable(index, pool.name, engines)
         self._read_at = 0.0
         self._answers: dict[str, Answer] = {}
         self._why: dict[str, str] = {}  # by address: why it could not be asked; "" when it was
@@ -108,7 +107,7 @@ class PoolFailover:
         self.election: Election | None = None
         if pool.failover == "promote":
             self.election = Election(
-                f"{socket.gethostname()}:{os.getpid()}:{random.getrandbits(32):08x}",
+                process_name(),
                 {member.name: member.addresses for member in self.members},
                 lease=LEASE, down_after=pool.down_after, chance=random.random, clock=time.time, now=time.monotonic(),
             )  # fmt: skip
@@ -280,13 +279,7 @@ class PoolFailover:
                 server = self._seats.server(self.index, node)
                 answer = reports.get(server.address)
                 may, fresh = member.freshness.judge(now if answer is None else answer.sent, _replication(answer))
-                if may != self._readable.get(node, False):
-                    log.info("replica.%s pool=%s node=%s", "readable" if may else "unreadable", self._pool.name,
-                             server.name or server.address)  # fmt: skip
-                if may or self._readable.get(node, False):
-                    for engine in self._engines.engines:
-                        await self._engines.post(partial(engine.readable, self.index, node, may, int(fresh * 1e6)))
-                self._readable[node], self._fresh[node] = may, fresh
+                await self._readable.tell(node, server.name or server.address, may, fresh)
 
     async def _refuse(self, now: float) -> None:
         """Requests do not wait for ever for a primary that does not come."""
@@ -320,9 +313,8 @@ class PoolFailover:
         elif self._why.get(server.address):
             found.state = "suspect"
         if node != member.nodes[0] and answer is not None:
-            fresh = self._fresh.get(node, 0.0)
-            found.lag = max(0.0, now - fresh) if fresh else None
-            if found.state == "up" and not self._readable.get(node, False):
+            found.lag = self._readable.lag(node, now)
+            if found.state == "up" and node not in self._readable:
                 found.state = "behind"
         return found
 

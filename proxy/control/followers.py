@@ -7,10 +7,8 @@ worth `freshness.py` decides, and the engines are told.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping
-from functools import partial
 
 import hiredis
 import trio
@@ -20,11 +18,10 @@ from proxy.control.cluster import Place
 from proxy.control.engines import Engines
 from proxy.control.freshness import Freshness, Replication
 from proxy.control.probe import authentication, connect, exchange
+from proxy.control.readable import Readable
 from proxy.settings import Pool, Settings
 
 __all__ = ["Followers"]
-
-log = logging.getLogger("quench.cluster")
 
 #: Seconds between two questions to a node, and between two looks at what was answered.
 EVERY = 0.25
@@ -59,14 +56,12 @@ class _Pool:
     """One of them."""
 
     def __init__(self, index: int, pool: Pool, engines: Engines) -> None:
-        self._index = index
         self._pool = pool
-        self._engines = engines
+        self._readable = Readable(index, pool.name, engines)
         self._places = [place for place in pool.servers if isinstance(place, Place)]
         self._asking: dict[str, trio.CancelScope] = {}  # by address, as all that follows
         self._said: dict[str, tuple[float, Replication]] = {}
         self._of: dict[str, Freshness] = {}
-        self._fresh: dict[str, float] = {}  # of replicas that may be read from
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -95,6 +90,9 @@ class _Pool:
             self._asking.pop(address).cancel()
         for address in self._of.keys() - primaries:
             del self._of[address]
+        for index in range(len(self._places)):
+            if index not in followed:
+                self._readable.forget(index)
         for address in primaries:
             self._of.setdefault(address, Freshness()).heard(*self._answer(address, now))
         for index, primary in followed.items():
@@ -102,18 +100,7 @@ class _Pool:
             asked, said = self._answer(address, now)
             if said is not None and said.primary:
                 continue  # it was promoted; what it does not serve it sends elsewhere, and soon it is no replica to us
-            may, fresh = self._of[primary].judge(asked, said)
-            if may != (address in self._fresh):
-                log.info("replica.%s pool=%s node=%s", "readable" if may else "unreadable", self._pool.name, address)
-            if may or address in self._fresh:
-                for engine in self._engines.engines:
-                    await self._engines.post(partial(engine.readable, self._index, index, may, int(fresh * 1e6)))
-            if may:
-                self._fresh[address] = fresh
-            else:
-                self._fresh.pop(address, None)
-        for address in self._fresh.keys() - replicas:
-            del self._fresh[address]
+            await self._readable.tell(index, address, *self._of[primary].judge(asked, said))
 
     def _answer(self, address: str, now: float) -> tuple[float, Replication | None]:
         """When a node was asked, and what it said; None if it did not, or too long ago."""
@@ -149,5 +136,4 @@ class _Pool:
             await trio.sleep(EVERY)
 
     def lag(self, place: int) -> float | None:
-        fresh = self._fresh.get(self._places[place].address)
-        return max(0.0, time.monotonic() - fresh) if fresh else None
+        return self._readable.lag(place, time.monotonic())

@@ -23,7 +23,7 @@ import trio
 from proxy.address import Server
 from proxy.control.election import Answer, Follow, Promote, Vote
 from proxy.control.epoch import decode, encode, key
-from proxy.control.probe import authentication, connect
+from proxy.control.probe import authentication, connect, exchange
 from proxy.control.roles import Report, parse
 from proxy.settings import Pool
 
@@ -183,16 +183,7 @@ class Voter:
     async def _say(self, *commands: Sequence[Any]) -> list[Any]:
         """The replies; errors of the node are among them."""
         assert self._stream is not None
-        await self._stream.send_all(b"".join(hiredis.pack_command(tuple(command)) for command in commands))
-        replies = []
-        for _ in commands:
-            while (reply := self._reader.gets()) is False:
-                received = await self._stream.receive_some(65536)
-                if not received:
-                    raise UnansweredError("it closed the connection")
-                self._reader.feed(bytes(received))
-            replies.append(reply)
-        return replies
+        return await exchange(self._stream, self._reader, [tuple(command) for command in commands])
 
 
 def _executed(replies: Sequence[Any]) -> bool:

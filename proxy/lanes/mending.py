@@ -9,9 +9,6 @@ because it does not serve before it was mended.
 from __future__ import annotations
 
 import logging
-import os
-import random
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -21,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from proxy.control.attendance import Look, Member, State, attend
+from proxy.control.engines import process_name
 from proxy.control.statistics import CopiesStatistics
 from proxy.errors import ReplyError
 from proxy.lanes.keycopy import COPIED, SAME, KeyCopies
@@ -66,7 +64,7 @@ class Mending:
         self._engines = engines
         self._settled = settled
         self._keys = KeyCopies(links)
-        self.name = f"{socket.gethostname()}:{os.getpid()}:{random.getrandbits(32):08x}".encode()  # of leases
+        self.name = process_name().encode()  # of leases
         self._links = links
         self._pools = {
             index: _Pool(self, index, pool) for index, pool in enumerate(settings.pools) if pool.copied
@@ -255,7 +253,7 @@ class _Pool:
         for other in self._others(node):
             for database in self._databases[other]:
                 with suppress(ReplyError):
-                    await self._keys.ask(self.index, other, database, b"DEL", OWN + b"hints:" + self._labels[node])
+                    await self._keys.ask(self.index, other, database, b"DEL", self._hints(node))
 
     def _others(self, node: int) -> list[int]:
         """The nodes besides this one that are not away."""
@@ -264,6 +262,11 @@ class _Pool:
         ]
 
     # -- mending ------------------------------------------------------------------------------------------------------
+
+    def _hints(self, node: int) -> bytes:
+        """The key, at any other node, of what is noted about this one: a sorted set of keys that it misses."""
+        name: bytes = OWN + b"hints:" + self._labels[node]
+        return name
 
     def _present(self, key: bytes, *without: int) -> list[int]:
         """The nodes of a key that can be asked, those that serve before those that are mended."""
@@ -285,10 +288,9 @@ class _Pool:
         nodes = self._present(key, *without)
         everywhere = self._present(key)
         for node in nodes:
-            name = OWN + b"hints:" + self._labels[node]
             for other in everywhere:
                 if other != node and await self._keys.ask(
-                    self.index, other, database, b"ZSCORE", name, key
+                    self.index, other, database, b"ZSCORE", self._hints(node), key
                 ) not in NIL:
                     break
             else:
@@ -334,7 +336,7 @@ class _Pool:
 
     async def _replay(self, holder: int, database: int, node: int) -> int:
         """Carry out the hints that `holder` keeps about `node`. Returns how many keys were copied."""
-        name = OWN + b"hints:" + self._labels[node]
+        name = self._hints(node)
         copied = 0
         while await self._leased(holder, b"hints:" + self._labels[node]):
             pairs = parse(await self._keys.ask(
@@ -459,8 +461,8 @@ class _Pool:
         """Note that a node misses a key, as the engines do."""
         holder = self._first(key, node)
         if holder is not None:
-            name = OWN + b"hints:" + self._labels[node]
-            await self._keys.ask(self.index, holder, database, b"ZADD", name, b"%d" % (time.time() * 1000), key)
+            moment = b"%d" % (time.time() * 1000)
+            await self._keys.ask(self.index, holder, database, b"ZADD", self._hints(node), moment, key)
 
     async def compare_all(self) -> None:
         """Anti-entropy: walk over all keys of all nodes, at a pace, and mend what differs."""
